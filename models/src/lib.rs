@@ -1,0 +1,6 @@
+//! What a chat model is, and the one that runs inside the gateway's own process.
+//!
+//! This package knows nothing of gateways, routes or tenants. It holds the types every model is asked and answers in
+//! ([`chat`]), the catalog of open-weight models and how their files reach this machine, and the engine that runs them.
+
+pub mod chat;

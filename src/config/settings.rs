@@ -1,0 +1,243 @@
+//! What a config file means, once it has been checked: the only form the rest of the gateway sees.
+//!
+//! A snapshot (`Arc<Settings>`) is taken once per call, at admission; a reload replaces the snapshot, never a field.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, VendorId};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    /// Where the operators' listener would be; `None`: no such listener.
+    pub admin_listen: Option<SocketAddr>,
+    pub enforcement: Enforcement,
+    /// Path of the SQLite file; `None`: inside the state directory.
+    pub sqlite_path: Option<PathBuf>,
+    pub vendors: BTreeMap<VendorId, Vendor>,
+    /// Prices by target; a target without an entry has no known price.
+    pub prices: BTreeMap<TargetId, Prices>,
+    /// Context length in tokens, by target, where configured.
+    pub context_tokens: BTreeMap<TargetId, u32>,
+    pub routes: BTreeMap<RouteId, Route>,
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    pub share_cap: ShareCap,
+    pub alerts: Vec<AlertSink>,
+    pub telemetry: Telemetry,
+    pub vault: VaultSource,
+    pub local: LocalTier,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long in-flight answers may go on after a stop was asked for.
+    pub drain: Duration,
+}
+
+/// What happens to a target that breaks an invariant (an uncertified fallback, say).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Enforcement {
+    /// It is never attempted.
+    #[default]
+    Strict,
+    /// It is attempted, and `/readyz`, the log and the answer's headers say so.
+    Warn,
+}
+
+/// A vendor, as data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vendor {
+    pub id: VendorId,
+    /// The `kind` as written: `openai`, `anthropic`, `groq`, …
+    pub kind: &'static str,
+    pub dialect: Dialect,
+    /// Without a trailing slash; the dialect's path is appended (`/chat/completions`, `/messages`).
+    pub base_url: String,
+    pub region: Option<String>,
+    /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.
+    pub operated_by: Option<String>,
+    /// Our own hardware: not a vendor to the share cap, and an end for critical routes.
+    pub self_hosted: bool,
+    /// Whether calls fail without a secret in the vault.
+    pub needs_secret: bool,
+    /// The secret's name in the vault; the vendor's own name unless configured.
+    pub secret: String,
+    /// The request field that carries `Chat::max_tokens`: `max_completion_tokens` or `max_tokens`.
+    pub max_tokens_field: &'static str,
+    /// Whether a stream sends usage when `stream_options.include_usage` asks for it.
+    pub stream_usage: bool,
+}
+
+impl Vendor {
+    /// The name that different-vendor rules and share caps count by.
+    pub fn operator(&self) -> &str {
+        self.operated_by.as_deref().unwrap_or(self.id.as_str())
+    }
+}
+
+/// Per million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prices {
+    pub input_per_mtok: Money,
+    pub output_per_mtok: Money,
+    pub cached_input_per_mtok: Money,
+    pub cache_write_per_mtok: Money,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    pub id: RouteId,
+    pub criticality: Criticality,
+    /// In order; at least one.
+    pub targets: Vec<Target>,
+    /// The suite a fallback of this route must have passed.
+    pub suite: String,
+    pub deadlines: Deadlines,
+    pub mid_stream: MidStream,
+    pub on_context_length: OnCallerFault,
+    pub on_content_policy: OnCallerFault,
+    /// Whether prompts and answers may be logged.
+    pub log_content: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub id: TargetId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Criticality {
+    Batch,
+    #[default]
+    Standard,
+    /// Ends in our own hardware.
+    Critical,
+}
+
+impl Criticality {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Standard => "standard",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How long each stage may take. `total` bounds all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    pub connect: Duration,
+    /// From the request's last byte to the first content, streamed.
+    pub first_token: Duration,
+    /// Between two pieces of content, streamed.
+    pub idle: Duration,
+    /// A whole attempt, not streamed.
+    pub attempt: Duration,
+    /// The whole call, all attempts.
+    pub total: Duration,
+}
+
+/// What happens when a stream breaks after its first content has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MidStream {
+    /// An in-band error.
+    #[default]
+    Error,
+    /// The whole answer is held back until it is whole, so a break is never seen.
+    Buffer,
+    /// The answer starts again from the next target, marked as such.
+    Restart,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCallerFault {
+    #[default]
+    Refuse,
+    /// The next target is tried.
+    Next,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tenant {
+    pub limits: TenantLimits,
+}
+
+/// `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TenantLimits {
+    pub budget_per_month: Option<Money>,
+    pub requests_per_minute: Option<u64>,
+    pub tokens_per_minute: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShareCap {
+    /// 0 to 1.
+    pub max: f64,
+    pub window: Duration,
+    pub unit: ShareUnit,
+    /// Below this volume in the window the cap does not bite.
+    pub min_volume: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShareUnit {
+    #[default]
+    Tokens,
+    Requests,
+    Cost,
+}
+
+/// Where alerts go; secrets by their name in the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlertSink {
+    Slack { url_secret: String },
+    Pagerduty { routing_key_secret: String },
+    Alertmanager { url: String },
+    Webhook { url: String, signing_secret: String },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// OTLP over HTTP, e.g. `http://127.0.0.1:4318`; `None`: no export.
+    pub otlp_endpoint: Option<String>,
+    pub log_format: LogFormat,
+    /// A `tracing` filter, e.g. `info,backstop=debug`.
+    pub log_filter: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Json,
+    Pretty,
+}
+
+/// Where the key that seals the vault is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum VaultSource {
+    /// A 0600 file in the state directory.
+    #[default]
+    KeyFile,
+    /// HashiCorp Vault's transit engine wraps it.
+    Transit {
+        /// E.g. `https://vault.internal:8200`.
+        address: String,
+        /// The engine's mount, usually `transit`.
+        mount: String,
+        key: String,
+        /// A file with the token; read at each use, so a renewed token needs no restart.
+        token_file: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalTier {
+    /// Calls that may wait for the engine, besides the one it answers.
+    pub queue: usize,
+    /// Threads that decode; `None`: as many as there are cores.
+    pub threads: Option<usize>,
+    /// The longest prompt plus answer, in tokens; `None`: the model's own.
+    pub context_tokens: Option<u32>,
+}

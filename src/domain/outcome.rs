@@ -1,0 +1,129 @@
+//! The one thing a call leaves behind: who asked, who was tried, who served, what it cost and how it ended.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallId, Dialect, FaultKind, FeatureId, KeyId, Money, RouteId, TargetId, TenantId};
+
+/// A call, told once, at its end. The ledger keeps it as one row and a row per attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub call: CallId,
+    /// Admission, in ms since 1970-01-01 UTC.
+    pub started_unix_ms: i64,
+    pub tenant: TenantId,
+    pub key: KeyId,
+    pub feature: Option<FeatureId>,
+    pub route: RouteId,
+    pub dialect: Dialect,
+    pub streamed: bool,
+    /// In the order they were made; targets that were skipped have a fault and no duration.
+    pub attempts: Vec<Attempt>,
+    /// Index into `attempts` of the one whose content the caller got.
+    pub served_by: Option<usize>,
+    pub ending: Ending,
+    /// What the caller got as HTTP status.
+    pub status: u16,
+    /// From admission to the first content that left, in ms; `None` when nothing did.
+    pub ttft_ms: Option<f64>,
+    /// From admission to the last byte, in ms.
+    pub total_ms: f64,
+    /// Time spent in the gateway itself, in ms.
+    pub overhead_ms: f64,
+}
+
+/// One target's turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The target's place in the route, from 0.
+    pub target_index: usize,
+    pub target: TargetId,
+    /// From admission, in ms.
+    pub started_ms: f64,
+    /// From the attempt's start to its first content, in ms.
+    pub ttft_ms: Option<f64>,
+    /// How long the attempt took, in ms; `None` when the target was skipped.
+    pub duration_ms: Option<f64>,
+    pub fault: Option<FaultKind>,
+    /// What the vendor sent as HTTP status.
+    pub status: Option<u16>,
+    /// For people; never holds content, hosts or secrets.
+    pub detail: Option<Arc<str>>,
+    pub usage: TokenUsage,
+    pub usage_source: UsageSource,
+    /// `None`: no price is known for the target.
+    pub cost: Option<Money>,
+}
+
+/// Tokens of one attempt, as the ledger keeps them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    pub input: u64,
+    pub output: u64,
+    pub cached_input: u64,
+    pub cache_write: u64,
+    pub reasoning: u64,
+}
+
+/// How the tokens of an attempt are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageSource {
+    /// The vendor or the engine said so.
+    Reported,
+    /// Estimated from what was seen, because the stream ended early or the vendor did not say.
+    Estimated,
+    /// Nothing was used.
+    None,
+}
+
+/// How a call ended, as the caller saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// A stream has begun; written at the commit, replaced at the end. What is still open after a restart was cut by it.
+    Open,
+    /// A whole answer.
+    Answered,
+    /// An error instead of an answer.
+    Failed,
+    /// An error after part of the answer had left.
+    Interrupted,
+    /// The caller hung up.
+    Cancelled,
+}
+
+impl Ending {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl UsageSource {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Estimated => "estimated",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Outcome {
+    /// The attempt whose content the caller got.
+    pub fn served(&self) -> Option<&Attempt> {
+        self.served_by.and_then(|index| self.attempts.get(index))
+    }
+
+    /// What all attempts cost together, where prices are known.
+    pub fn cost(&self) -> Money {
+        self.attempts.iter().filter_map(|attempt| attempt.cost).sum()
+    }
+}

@@ -1,0 +1,7 @@
+//! Backstop, the gateway. The rooms stand in this order and a room uses only rooms above it; see ARCHITECTURE.md.
+
+pub mod domain;
+
+pub mod clock;
+
+pub mod config;
