@@ -5,3 +5,5 @@ pub mod domain;
 pub mod clock;
 
 pub mod config;
+
+pub mod cli;

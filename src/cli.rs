@@ -1,0 +1,48 @@
+//! The command line: one file per verb, each with its `Args` and its `run`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{StateDir, StateDirError};
+
+/// A self-hosted AI gateway whose last fallback runs inside its own process.
+#[derive(Debug, Parser)]
+#[command(name = "backstop", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub context: Context,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, Args)]
+pub struct Context {
+    /// The config file [default: backstop.yaml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where state is kept [default: $XDG_STATE_HOME/backstop or ~/.local/state/backstop]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {}
+
+impl Context {
+    /// The state directory, made when missing.
+    pub fn state(&self) -> Result<StateDir, StateDirError> {
+        StateDir::open(self.state_dir.as_deref())
+    }
+
+    /// The config file: the one named, else `backstop.yaml` where it exists.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| Some(PathBuf::from("backstop.yaml")).filter(|path| path.exists()))
+    }
+}
+
+/// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.verb {}
+}
