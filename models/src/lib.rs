@@ -4,3 +4,4 @@
 //! ([`chat`]), the catalog of open-weight models and how their files reach this machine, and the engine that runs them.
 
 pub mod chat;
+pub mod files;
