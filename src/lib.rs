@@ -8,4 +8,18 @@ pub mod config;
 
 pub mod observe;
 
+pub mod store;
+
+pub mod dialect;
+
+pub mod vault;
+
+pub mod ledger;
+
+pub mod route;
+
+pub mod vendor;
+
+pub mod relay;
+
 pub mod cli;
