@@ -6,4 +6,10 @@ pub mod clock;
 
 pub mod config;
 
+pub mod store;
+
+pub mod vault;
+
+pub mod ledger;
+
 pub mod cli;
