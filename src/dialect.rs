@@ -155,3 +155,18 @@ impl StreamWriter {
         unimplemented!()
     }
 }
+
+impl Problem {
+    /// A problem without a field or a code.
+    pub fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), param: None, code: None }
+    }
+}
+
+/// What ends a whole stream, for a vendor that left it out.
+pub fn end_mark(dialect: Dialect) -> &'static [u8] {
+    match dialect {
+        Dialect::OpenaiChat => b"data: [DONE]\n\n",
+        Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    }
+}

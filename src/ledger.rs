@@ -43,6 +43,11 @@ impl Ledger {
         todo!()
     }
 
+    /// Whether [`Self::record`] would refuse: cheap enough to ask for every call.
+    pub fn is_full(&self) -> bool {
+        todo!()
+    }
+
     pub fn health(&self) -> Health {
         todo!()
     }

@@ -22,4 +22,8 @@ pub mod vendor;
 
 pub mod relay;
 
+pub mod release;
+
+pub mod api;
+
 pub mod cli;

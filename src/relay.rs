@@ -30,7 +30,7 @@ use crate::{
     vendor::LocalTier,
 };
 use attempt::Begun;
-use call::Call;
+
 use question::Question;
 
 /// What every call needs; shared by all.

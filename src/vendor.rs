@@ -8,5 +8,5 @@ mod http;
 mod local;
 
 pub use frame::{Frame, Frames};
-pub use http::{Clients, HttpAsk, ask_whole, ask_stream};
+pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};
 pub use local::{LocalState, LocalTier};

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock,
     config::{MidStream, Vendor},
-    dialect,
+    dialect::{self, StreamWriter},
     domain::{Fault, FaultKind},
     vendor::{Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
 };
@@ -101,9 +101,9 @@ impl Http<'_> {
         let frames = self.send(ask_stream, limit, call).await?;
         let frames = Frames::Http(Box::new(frames));
         let encoder = if self.vendor.dialect == self.question.dialect {
-            Encoder::forward(self.question.dialect, self.question.swallows_usage(self.vendor))
+            Encoder::forward(self.question.dialect, self.question.swallow(self.vendor))
         } else {
-            Encoder::translate(self.question.dialect, &call.reply(), self.question.envelope.include_usage)
+            translator(self.question, call)
         };
         hold(frames, encoder, limit, route, call).await
     }
@@ -121,7 +121,7 @@ impl Http<'_> {
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
         let headers = if vendor.dialect == question.dialect { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, secret, headers, body };
+        let ask = HttpAsk { vendor, client: self.client, secret: secret.as_ref(), headers, body };
         call.reached();
         wait(how(ask), limit, call).await?
     }
@@ -141,7 +141,7 @@ async fn local(
     let limit = Limit { at: call.deadline(), kind: FaultKind::TotalTimeout };
     let mut frames = Frames::Local(Box::new(frames));
     if question.envelope.stream {
-        let encoder = Encoder::translate(question.dialect, &call.reply(), question.envelope.include_usage);
+        let encoder = translator(question, call);
         return hold(frames, encoder, limit, route, call).await;
     }
     let mut fold = Fold::default();
@@ -154,6 +154,11 @@ async fn local(
     let answer = fold.into_answer().ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
     let body = Bytes::from(dialect::write_answer(question.dialect, &answer, &call.reply()));
     Ok(Begun::Whole { body, usage: answer.usage, content_bytes: 0 })
+}
+
+fn translator(question: &Question, call: &Call) -> Encoder {
+    let writer = StreamWriter::new(question.dialect, &call.reply(), question.envelope.include_usage);
+    Encoder::translate(writer, question.dialect)
 }
 
 /// Reads frames until the first real content, or all of them where the route buffers.

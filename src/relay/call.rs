@@ -12,6 +12,7 @@ use super::{Inbound, Relay, SnapshotRoute};
 use crate::{
     clock,
     config::Prices,
+    dialect,
     domain::{Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, TargetId, TokenUsage, UsageSource},
     ledger::LedgerError,
     observe::metric,
@@ -24,6 +25,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub struct Call {
     relay: Arc<Relay>,
     outcome: Outcome,
+    /// The id as 32 hex digits, for the dialect's own prefix.
+    answer_id: String,
     received: Instant,
     deadline: Instant,
     /// Bytes of the question, for an estimate of its tokens.
@@ -68,6 +71,7 @@ impl Call {
                 total_ms: 0.0,
                 overhead_ms: 0.0,
             },
+            answer_id: inbound.id.0.simple().to_string(),
             received: inbound.received,
             deadline: inbound.received + budget,
             question_bytes: inbound.body.len(),
@@ -97,6 +101,16 @@ impl Call {
 
     pub fn cautions(&self) -> &[String] {
         &self.cautions
+    }
+
+    /// How an answer of this call is named in the caller's dialect.
+    pub fn reply(&self) -> dialect::Reply<'_> {
+        let outcome = &self.outcome;
+        dialect::Reply {
+            id: &self.answer_id,
+            model: outcome.route.as_str(),
+            created_unix_s: outcome.started_unix_ms / 1000,
+        }
     }
 
     /// Something that warn enforcement let through, for the answer's headers.

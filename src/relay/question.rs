@@ -6,6 +6,7 @@ use backstop_models::chat::Chat;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
+use super::stream::Swallow;
 use crate::{
     config::Vendor,
     dialect::{self, BadRequest, Envelope, Outgoing},
@@ -51,9 +52,9 @@ impl Question {
         body.map(Bytes::from).map_err(|error| unsupported(&error))
     }
 
-    /// Whether a vendor of this dialect sends usage that the caller did not ask for.
-    pub fn swallows_usage(&self, vendor: &Vendor) -> bool {
-        vendor.dialect == self.dialect && vendor.stream_usage && !self.envelope.include_usage
+    /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.
+    pub fn swallow(&self, vendor: &Vendor) -> Swallow {
+        if vendor.stream_usage && !self.envelope.include_usage { Swallow::Usage } else { Swallow::Nothing }
     }
 }
 

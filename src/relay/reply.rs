@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 
 use super::call::Call;
 use crate::{
@@ -22,6 +22,17 @@ pub enum Body {
     Whole(Bytes),
     /// An event stream. Dropping it hangs up.
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl Reply {
+    /// Keeps `guard` until the last byte has left or the caller is gone.
+    pub fn holding<G: Send + 'static>(self, guard: G) -> Self {
+        let Body::Stream(stream) = self.body else { return self };
+        let held = stream.inspect(move |_| {
+            let _ = &guard;
+        });
+        Self { body: Body::Stream(Box::pin(held)), ..self }
+    }
 }
 
 /// What the `x-backstop-*` headers say.
@@ -76,18 +87,6 @@ impl Meta {
             overhead_ms: outcome.overhead_ms,
             retry_after: None,
             cautions: call.cautions().to_vec(),
-        }
-    }
-}
-
-impl Call {
-    /// How an answer of this call is named in the caller's dialect.
-    pub fn reply(&self) -> dialect::Reply {
-        let outcome = self.outcome();
-        dialect::Reply {
-            id: outcome.call.0.simple().to_string(),
-            model: outcome.route.to_string(),
-            created_unix_s: outcome.started_unix_ms / 1000,
         }
     }
 }

@@ -28,11 +28,24 @@ pub struct BegunStream {
     pub ended: bool,
 }
 
+/// Whether usage that only the gateway asked for is kept from the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swallow {
+    Nothing,
+    Usage,
+}
+
 /// Turns frames into the caller's bytes.
 #[derive(Debug)]
-pub enum Encoder {
+pub struct Encoder {
+    dialect: Dialect,
+    how: Encoding,
+}
+
+#[derive(Debug)]
+enum Encoding {
     /// Both speak one dialect: the vendor's own bytes, except usage that only the gateway asked for.
-    Forward { dialect: Dialect, swallow_usage: bool, ended: bool },
+    Forward { swallow_usage: bool, ended: bool },
     Translate(Box<StreamWriter>),
 }
 
@@ -142,39 +155,43 @@ impl Live {
 }
 
 impl Encoder {
-    pub fn forward(dialect: Dialect, swallows_usage: bool) -> Self {
-        Self::Forward { dialect, swallow_usage: swallows_usage, ended: false }
+    /// `swallow_usage`: the caller did not ask for the usage that the vendor sends.
+    pub fn forward(dialect: Dialect, swallow_usage: Swallow) -> Self {
+        let swallow_usage = swallow_usage == Swallow::Usage;
+        Self { dialect, how: Encoding::Forward { swallow_usage, ended: false } }
     }
 
-    pub fn translate(dialect: Dialect, reply: &dialect::Reply<'_>, include_usage: bool) -> Self {
-        Self::Translate(Box::new(StreamWriter::new(dialect, reply, include_usage)))
+    pub fn translate(writer: StreamWriter, dialect: Dialect) -> Self {
+        Self { dialect, how: Encoding::Translate(Box::new(writer)) }
     }
 
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) {
-        match self {
-            Self::Forward { swallow_usage: true, .. } if is_usage_only(frame) => {}
-            Self::Forward { ended, .. } => {
+        match &mut self.how {
+            Encoding::Forward { swallow_usage: true, .. } if is_usage_only(frame) => {}
+            Encoding::Forward { ended, .. } => {
                 *ended |= frame.last;
                 out.extend_from_slice(&frame.raw);
             }
-            Self::Translate(writer) => frame.events.iter().for_each(|event| writer.write(event, out)),
+            Encoding::Translate(writer) => frame.events.iter().for_each(|event| writer.write(event, out)),
         }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
-        match self {
-            Self::Forward { dialect, ended: false, .. } => out.extend_from_slice(dialect::end_mark(*dialect)),
-            Self::Forward { ended: true, .. } => {}
-            Self::Translate(writer) => writer.finish(out),
+        match &mut self.how {
+            Encoding::Forward { ended: false, .. } => out.extend_from_slice(dialect::end_mark(self.dialect)),
+            Encoding::Forward { ended: true, .. } => {}
+            Encoding::Translate(writer) => writer.finish(out),
         }
     }
 
     fn error(&mut self, problem: &Problem, out: &mut Vec<u8>) {
-        let dialect = match self {
-            Self::Forward { dialect, .. } => *dialect,
-            Self::Translate(writer) => writer.dialect(),
-        };
-        out.extend_from_slice(&dialect::write_stream_problem(dialect, problem));
+        match &mut self.how {
+            Encoding::Forward { .. } => {
+                let nameless = dialect::Reply { id: "", model: "", created_unix_s: 0 };
+                StreamWriter::new(self.dialect, &nameless, false).error(problem, out);
+            }
+            Encoding::Translate(writer) => writer.error(problem, out),
+        }
     }
 }
 

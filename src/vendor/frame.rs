@@ -13,6 +13,9 @@ use crate::{
     domain::{Dialect, Fault, FaultKind},
 };
 
+/// The largest frame, in bytes.
+const FRAME_LIMIT: usize = 4 * 1024 * 1024;
+
 /// One step of a streamed answer.
 #[derive(Debug)]
 pub struct Frame {
@@ -37,6 +40,8 @@ pub struct HttpFrames {
     splitter: sse::Splitter,
     reader: StreamReader,
     finished: bool,
+    /// The body is over.
+    ended: bool,
 }
 
 impl Frames {
@@ -54,7 +59,8 @@ impl Frames {
 
 impl HttpFrames {
     pub fn new(dialect: Dialect, response: Response) -> Self {
-        Self { response, splitter: sse::Splitter::default(), reader: StreamReader::new(dialect), finished: false }
+        let splitter = sse::Splitter::new(FRAME_LIMIT);
+        Self { response, splitter, reader: StreamReader::new(dialect), finished: false, ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<Frame>, Fault> {
@@ -62,21 +68,29 @@ impl HttpFrames {
             if let Some(frame) = self.split()? {
                 return Ok(Some(frame));
             }
+            if self.ended {
+                // The finish reason has come, so the answer is whole; only its end mark is missing.
+                return if self.finished { Ok(None) } else { Err(truncated()) };
+            }
             match self.response.chunk().await {
                 Ok(Some(chunk)) => self.splitter.push(&chunk),
-                // The finish reason has come, so the answer is whole; only its end mark is missing.
-                Ok(None) | Err(_) if self.finished => return Ok(None),
-                Ok(None) => return Err(Fault::new(FaultKind::Truncated, "the stream ended without a finish reason")),
+                Ok(None) => self.end(),
+                Err(_) if self.finished => self.end(),
                 Err(error) => return Err(transport_fault(&error)),
             }
         }
     }
 
+    fn end(&mut self) {
+        self.splitter.end();
+        self.ended = true;
+    }
+
     /// The next frame among the bytes that are here. Comments and keep-alives are not frames.
     fn split(&mut self) -> Result<Option<Frame>, Fault> {
-        let malformed = |why: sse::TooLong| Fault::new(FaultKind::TooLarge, why.to_string());
-        while let Some(event) = self.splitter.next().map_err(malformed)? {
-            if event.is_comment() {
+        while let Some(event) = self.splitter.next() {
+            let event = event.map_err(|long| Fault::new(FaultKind::TooLarge, long.to_string()))?;
+            if event.keep_alive {
                 continue;
             }
             let mut events = Vec::new();
@@ -84,7 +98,7 @@ impl HttpFrames {
             self.finished |= events.iter().any(|event| matches!(event, Event::Finish(_)));
             let last = self.reader.done();
             if last && !self.finished {
-                return Err(Fault::new(FaultKind::Truncated, "the stream ended without a finish reason"));
+                return Err(truncated());
             }
             return Ok(Some(Frame { raw: Bytes::copy_from_slice(event.raw), events, last }));
         }
@@ -92,3 +106,6 @@ impl HttpFrames {
     }
 }
 
+fn truncated() -> Fault {
+    Fault::new(FaultKind::Truncated, "the stream ended without a finish reason")
+}
