@@ -6,9 +6,9 @@
 #[path = "architecture/planted.rs"]
 mod planted;
 #[path = "architecture/rules.rs"]
-mod rules;
+pub mod rules;
 #[path = "architecture/source.rs"]
-mod source;
+pub mod source;
 
 use std::path::Path;
 
