@@ -4,4 +4,10 @@
 //! ([`chat`]), the catalog of open-weight models and how their files reach this machine, and the engine that runs them.
 
 pub mod chat;
+pub mod engine;
 pub mod files;
+mod grammar;
+pub mod load;
+mod sample;
+mod template;
+mod token;
