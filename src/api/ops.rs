@@ -11,6 +11,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use backstop_models::engine;
 use metrics::gauge;
 use serde_json::{Value, json};
 
@@ -94,9 +95,10 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     }
     for (model, state) in api.relay.local.models().iter() {
         let why = match state {
-            LocalState::Ready(engine) => match engine.health().problem() {
-                None => continue,
-                Some(why) => why,
+            LocalState::Ready(engine) => match engine.health().state {
+                engine::State::Ready => continue,
+                engine::State::Loading => "is being loaded again".to_owned(),
+                engine::State::Failed { why } => why,
             },
             LocalState::Loading => "is being loaded".to_owned(),
             LocalState::Failed { why } => why.to_string(),
@@ -134,7 +136,7 @@ pub async fn metrics(State(api): State<Api>) -> Response {
         let (ready, queued) = match state {
             LocalState::Ready(engine) => {
                 let health = engine.health();
-                (health.problem().is_none(), health.queued)
+                (health.state == engine::State::Ready, health.queued)
             }
             LocalState::Loading | LocalState::Failed { .. } => (false, 0),
         };

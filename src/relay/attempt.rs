@@ -121,7 +121,7 @@ impl Http<'_> {
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
         let headers = if vendor.dialect == question.dialect { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, secret: secret.as_ref(), headers, body };
+        let ask = HttpAsk { vendor, client: self.client, secret, headers, body };
         call.reached();
         wait(how(ask), limit, call).await?
     }

@@ -39,7 +39,7 @@ pub struct Clients {
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
     pub client: &'a Client,
-    pub secret: Option<&'a SecretString>,
+    pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
     pub body: Bytes,
@@ -173,7 +173,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
             request = request.header(name, value.clone());
         }
     }
-    if let Some(secret) = secret {
+    if let Some(secret) = &secret {
         let (name, value) = credential(vendor.dialect, secret)?;
         request = request.header(name, value);
     }
