@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, VendorId};
+use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -82,6 +82,17 @@ pub struct Prices {
     pub cache_write_per_mtok: Money,
 }
 
+impl Prices {
+    /// What `usage` costs: each kind of token at its own rate, rounded once per kind.
+    pub fn cost(&self, usage: &TokenUsage) -> Money {
+        let plain_input = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
+        self.input_per_mtok.for_tokens(plain_input)
+            + self.cached_input_per_mtok.for_tokens(usage.cached_input)
+            + self.cache_write_per_mtok.for_tokens(usage.cache_write)
+            + self.output_per_mtok.for_tokens(usage.output)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub id: RouteId,
@@ -101,6 +112,9 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub id: TargetId,
+    /// Why strict enforcement leaves this target out of the route, whatever its certificate says: it stands where an
+    /// invariant wants another vendor.
+    pub breach: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
