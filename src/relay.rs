@@ -31,7 +31,6 @@ use crate::{
 };
 use attempt::Begun;
 
-
 /// What every call needs; shared by all.
 #[derive(Debug)]
 pub struct Relay {
