@@ -1,5 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod models;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
@@ -28,7 +30,9 @@ pub struct Context {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Verb {}
+pub enum Verb {
+    Models(models::ModelsArgs),
+}
 
 impl Context {
     /// The state directory, made when missing.
@@ -44,5 +48,7 @@ impl Context {
 
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match cli.verb {}
+    match cli.verb {
+        Verb::Models(args) => models::run(&cli.context, args).await,
+    }
 }
