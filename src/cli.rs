@@ -1,5 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod check;
+pub mod import;
 pub mod models;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -31,6 +33,8 @@ pub struct Context {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Check(check::CheckArgs),
+    Import(import::ImportArgs),
     Models(models::ModelsArgs),
 }
 
@@ -49,6 +53,8 @@ impl Context {
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
+        Verb::Check(args) => check::run(&cli.context, args).await,
+        Verb::Import(args) => import::run(&cli.context, args).await,
         Verb::Models(args) => models::run(&cli.context, args).await,
     }
 }

@@ -5,14 +5,35 @@
 use super::{Criticality, Route, Settings, path::Path};
 use crate::domain::TargetId;
 
-/// Says every breach, with its place in the file.
-pub(super) fn check(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
+/// Says every breach, with its place in the file, and marks the targets that strict enforcement leaves out for it.
+pub(super) fn check(settings: &mut Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
+    mark_twins(settings);
     for route in settings.routes.values() {
         let path = Path::root().key("routes").key(route.id.as_str()).key("targets");
         has_fallback(settings, route, &path, say);
-        fallback_is_elsewhere(settings, route, &path, say);
+        for (index, target) in route.targets.iter().enumerate() {
+            if let Some(breach) = &target.breach {
+                say(path.index(index), (breach, "put a target of another vendor second"));
+            }
+        }
         ends_at_home(settings, route, &path, say);
     }
+}
+
+/// A fallback that is run by whom the primary is run by, standing before any of another vendor, is no fallback.
+fn mark_twins(settings: &mut Settings) {
+    let mut routes = std::mem::take(&mut settings.routes);
+    for route in routes.values_mut() {
+        let [primary, fallbacks @ ..] = route.targets.as_mut_slice() else { continue };
+        if settings.is_own_hardware(&primary.id) {
+            continue;
+        }
+        let operator = settings.operator(&primary.id);
+        for fallback in fallbacks.iter_mut().take_while(|target| settings.operator(&target.id) == operator) {
+            fallback.breach = Some(format!("`{operator}` runs this fallback and the primary too"));
+        }
+    }
+    settings.routes = routes;
 }
 
 fn has_fallback(settings: &Settings, route: &Route, path: &Path, say: &mut dyn FnMut(Path, (&str, &str))) {
@@ -22,15 +43,6 @@ fn has_fallback(settings: &Settings, route: &Route, path: &Path, say: &mut dyn F
     {
         let message = format!("this route has no fallback: when `{}` is gone, so is its answer", only.id.vendor);
         say(path.clone(), (&message, "add a target of another vendor, or `local/…`"));
-    }
-}
-
-fn fallback_is_elsewhere(settings: &Settings, route: &Route, path: &Path, say: &mut dyn FnMut(Path, (&str, &str))) {
-    let [primary, first, ..] = route.targets.as_slice() else { return };
-    let operator = settings.operator(&primary.id);
-    if operator == settings.operator(&first.id) && !settings.is_own_hardware(&primary.id) {
-        let message = format!("the first fallback, `{}`, is run by `{operator}` like the primary", first.id);
-        say(path.index(1), (&message, "put a target of another vendor second"));
     }
 }
 
