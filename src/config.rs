@@ -6,6 +6,7 @@
 mod defaults;
 mod difference;
 mod finding;
+pub mod import;
 mod invariants;
 mod notes;
 mod path;

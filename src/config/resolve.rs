@@ -68,9 +68,10 @@ impl Resolver<'_, '_> {
             let mut say = |severity, path: Path, words: (&str, &str)| {
                 self.findings.add(severity, Some(self.tree.place_of(&path)), &path, words);
             };
-            invariants::check(&mut settings, &mut |path, words| say(Severity::Breach, path, words));
+            invariants::check(&settings, &mut |path, words| say(Severity::Breach, path, words));
             notes::give(&settings, file, &mut |path, words| say(Severity::Note, path, words));
         }
+        invariants::mark(&mut settings);
         settings
     }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The largest answer, in bytes, that is read from a vendor.
-pub const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
+pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
 
@@ -39,7 +39,7 @@ pub struct Clients {
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
     pub client: &'a Client,
-    pub secret: Option<&'a SecretString>,
+    pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
     pub body: Bytes,
@@ -111,7 +111,7 @@ pub fn answer_fault(error: dialect::ReadError) -> Fault {
 }
 
 /// The fault of a transport error, before or inside the body.
-pub fn transport_fault(error: &reqwest::Error) -> Fault {
+pub(super) fn transport_fault(error: &reqwest::Error) -> Fault {
     let kind = transport_kind(error);
     let detail = match kind {
         FaultKind::Dns => "the vendor's name does not resolve",
@@ -173,7 +173,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
             request = request.header(name, value.clone());
         }
     }
-    if let Some(secret) = secret {
+    if let Some(secret) = &secret {
         let (name, value) = credential(vendor.dialect, secret)?;
         request = request.header(name, value);
     }
@@ -191,7 +191,10 @@ fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, He
         Dialect::AnthropicMessages => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
     };
     let mut value = value.map_err(|_| {
-        Fault::new(FaultKind::NoSecret, "the vendor's secret cannot stand in a header; set it again with `backstop vault set`")
+        Fault::new(
+            FaultKind::NoSecret,
+            "the vendor's secret cannot stand in a header; set it again with `backstop vault set`",
+        )
     })?;
     value.set_sensitive(true);
     Ok((name, value))
@@ -224,7 +227,10 @@ async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fa
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + first.len() + chunk.len() > limit => {
-                return Err(Fault::new(FaultKind::TooLarge, format!("the vendor's answer is larger than {limit} bytes")));
+                return Err(Fault::new(
+                    FaultKind::TooLarge,
+                    format!("the vendor's answer is larger than {limit} bytes"),
+                ));
             }
             // Most answers come in one piece: it is taken as it is.
             Ok(Some(chunk)) if first.is_empty() && body.is_empty() => first = chunk,
