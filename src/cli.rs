@@ -1,6 +1,13 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod calls;
+mod installation;
+pub mod keys;
 pub mod models;
+mod print;
+pub mod tenants;
+pub mod usage;
+pub mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -31,7 +38,12 @@ pub struct Context {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Calls(calls::CallsArgs),
+    Keys(keys::KeysArgs),
     Models(models::ModelsArgs),
+    Tenants(tenants::TenantsArgs),
+    Usage(usage::UsageArgs),
+    Vault(vault::VaultArgs),
 }
 
 impl Context {
@@ -49,6 +61,11 @@ impl Context {
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
+        Verb::Calls(args) => calls::run(&cli.context, args).await,
+        Verb::Keys(args) => keys::run(&cli.context, args).await,
         Verb::Models(args) => models::run(&cli.context, args).await,
+        Verb::Tenants(args) => tenants::run(&cli.context, args).await,
+        Verb::Usage(args) => usage::run(&cli.context, args).await,
+        Verb::Vault(args) => vault::run(&cli.context, args).await,
     }
 }

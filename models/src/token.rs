@@ -96,7 +96,9 @@ impl Vocabulary {
         let added = tokenizer.get_added_tokens_decoder();
         let mut controls: HashMap<u8, Vec<Control>> = HashMap::new();
         for (id, piece) in (0u32..).zip(&pieces).filter(|(_, piece)| piece.kind == PieceKind::Control) {
-            let (Some(first), Ok(text)) = (piece.bytes.first(), String::from_utf8(piece.bytes.clone())) else { continue };
+            let (Some(first), Ok(text)) = (piece.bytes.first(), String::from_utf8(piece.bytes.clone())) else {
+                continue;
+            };
             let strips_after = added.get(&id).is_some_and(|token| token.rstrip);
             controls.entry(*first).or_default().push(Control { text, id, strips_after });
         }

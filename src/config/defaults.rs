@@ -90,12 +90,7 @@ impl Default for Deadlines {
 
 impl Default for ShareCap {
     fn default() -> Self {
-        Self {
-            max: 0.70,
-            window: Duration::from_secs(30 * 24 * 3600),
-            unit: ShareUnit::Tokens,
-            min_volume: 100_000,
-        }
+        Self { max: 0.70, window: Duration::from_secs(30 * 24 * 3600), unit: ShareUnit::Tokens, min_volume: 100_000 }
     }
 }
 

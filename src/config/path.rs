@@ -43,7 +43,9 @@ impl fmt::Display for Path {
         for (place, step) in self.steps.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) if key.is_empty() || key.contains(|c: char| ".[]\"".contains(c) || c.is_whitespace()) => {
+                Step::Key(key)
+                    if key.is_empty() || key.contains(|c: char| ".[]\"".contains(c) || c.is_whitespace()) =>
+                {
                     write!(f, "[{:?}]", super::words::cut(key))?;
                 }
                 Step::Key(key) if place == 0 => f.write_str(&super::words::cut(key))?,

@@ -9,7 +9,8 @@ use crate::domain::Money;
 
 /// Gives every target of a route its built-in price, where it has none of its own. Our own hardware sends no bill.
 pub(super) fn fill_in(settings: &mut Settings) {
-    let missing: Vec<_> = settings.targets().into_iter().filter(|id| !settings.prices.contains_key(id)).cloned().collect();
+    let missing: Vec<_> =
+        settings.targets().into_iter().filter(|id| !settings.prices.contains_key(id)).cloned().collect();
     for target in missing {
         let known = match settings.vendor(&target) {
             _ if settings.is_own_hardware(&target) => Some(FREE),

@@ -34,7 +34,12 @@ pub(super) fn refuse(node: &mut tree::Node, path: &Path, findings: &mut Findings
         tree::Value::Text(text) => {
             if let Some(what) = find(text) {
                 node.value = tree::Value::Withheld;
-                findings.add(super::Severity::Error, Some(node.place), path, (&format!("this looks like {what}"), HELP));
+                findings.add(
+                    super::Severity::Error,
+                    Some(node.place),
+                    path,
+                    (&format!("this looks like {what}"), HELP),
+                );
             }
         }
         tree::Value::List(items) => {
@@ -51,7 +56,8 @@ pub(super) fn refuse(node: &mut tree::Node, path: &Path, findings: &mut Findings
     }
 }
 
-const HELP: &str = "secrets live in the vault, never in this file: `backstop vault set NAME` reads one from standard input";
+const HELP: &str =
+    "secrets live in the vault, never in this file: `backstop vault set NAME` reads one from standard input";
 
 /// Prefixes that the usual vendors give their keys, and how many characters must follow for it to be one.
 const PREFIXES: [(&str, usize, &str); 18] = [
@@ -81,7 +87,8 @@ fn secrets_in(text: &str) -> impl Iterator<Item = (std::ops::Range<usize>, &'sta
         for (start, _) in text.match_indices(prefix) {
             let begins_a_word = !text[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_');
             let rest = &text[start + prefix.len()..];
-            let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_./+=".contains(c))).unwrap_or(rest.len());
+            let length =
+                rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_./+=".contains(c))).unwrap_or(rest.len());
             // A model's or vendor's name may begin like a key, but is made of words: a key has a digit in it.
             let random = rest[..length].contains(|c: char| c.is_ascii_digit()) || what == "a private key";
             if begins_a_word && length >= least && random {
@@ -109,7 +116,9 @@ mod tests {
         assert!(find("sk-proj-abcdefghij0123456789").is_some());
         assert!(find("https://user:pass@api.example.com/v1").is_some());
         assert!(find("https://hooks.slack.com/services/T00/B00/x1y2z3").is_some());
-        for fine in ["openai/gpt-4o-mini", "sk-chat", "risk-assessment-of-2026-quarters", "https://a.example/@v1", "hf_model"] {
+        for fine in
+            ["openai/gpt-4o-mini", "sk-chat", "risk-assessment-of-2026-quarters", "https://a.example/@v1", "hf_model"]
+        {
             assert_eq!(find(fine), None, "{fine}");
         }
     }

@@ -15,8 +15,6 @@ use crate::{
 const PREFIX: &str = "sk-bs-";
 /// 32 random bytes in base64url.
 const KEY_LENGTH: usize = PREFIX.len() + 43;
-/// What of a key is its id: 48 of 256 bits.
-const ID_LENGTH: usize = PREFIX.len() + 8;
 
 /// Changes tenants and keys in the database; a running server follows within a second.
 #[derive(Debug, Clone)]
@@ -65,6 +63,9 @@ pub enum KeyAdminError {
 }
 
 impl KeyAdmin {
+    /// How many of a key's characters are its id: 48 of 256 bits.
+    pub const ID_LENGTH: usize = PREFIX.len() + 8;
+
     pub fn new(store: Store) -> Self {
         Self { store }
     }
@@ -165,7 +166,7 @@ fn new_key(tenant: &TenantId, name: Option<String>) -> (Issued, KeyRow) {
     key.push_str(PREFIX);
     BASE64URL.encode_string(*bytes, &mut key);
     let key = SecretString::from(key);
-    let key_id = KeyId::new(&key.expose_secret()[..ID_LENGTH]);
+    let key_id = KeyId::new(&key.expose_secret()[..KeyAdmin::ID_LENGTH]);
     let row = KeyRow {
         hash: hash(&key),
         key_id: key_id.clone(),

@@ -48,7 +48,11 @@ impl Resolver<'_, '_> {
     fn targets(&mut self, path: &Path, raw: Option<&[raw::TargetText]>) -> Vec<Target> {
         let Some(raw) = raw else { return Vec::new() };
         if raw.is_empty() {
-            self.error(path, "a route has at least one target", "e.g. `[openai/gpt-4o-mini, local/smollm2-135m-instruct]`");
+            self.error(
+                path,
+                "a route has at least one target",
+                "e.g. `[openai/gpt-4o-mini, local/smollm2-135m-instruct]`",
+            );
         }
         let mut targets: Vec<Target> = Vec::new();
         for (index, text) in raw.iter().enumerate() {

@@ -95,9 +95,11 @@ impl Resolver<'_, '_> {
 
     fn local(&mut self, raw: &raw::Local, settings: &mut Settings) {
         let path = Path::root().key("local");
-        for (key, number, most) in
-            [("queue", raw.queue, 10_000), ("threads", raw.threads, 1024), ("context_tokens", raw.context_tokens, 1 << 24)]
-        {
+        for (key, number, most) in [
+            ("queue", raw.queue, 10_000),
+            ("threads", raw.threads, 1024),
+            ("context_tokens", raw.context_tokens, 1 << 24),
+        ] {
             if number.is_some_and(|number| number == 0 || number > most) {
                 self.error(&path.key(key), format!("this is from 1 to {most}"), "");
             }

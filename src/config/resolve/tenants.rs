@@ -85,9 +85,7 @@ impl Resolver<'_, '_> {
             raw::AlertKind::Slack => AlertSink::Slack { url_secret: raw.url_secret.clone()? },
             raw::AlertKind::Pagerduty => AlertSink::Pagerduty { routing_key_secret: raw.routing_key_secret.clone()? },
             raw::AlertKind::Alertmanager => AlertSink::Alertmanager { url: url?? },
-            raw::AlertKind::Webhook => {
-                AlertSink::Webhook { url: url??, signing_secret: raw.signing_secret.clone()? }
-            }
+            raw::AlertKind::Webhook => AlertSink::Webhook { url: url??, signing_secret: raw.signing_secret.clone()? },
         })
     }
 }

@@ -23,7 +23,11 @@ impl Resolver<'_, '_> {
             let path = Path::root().key("vendors").key(name.as_str());
             self.name(&path, name);
             if name.contains('/') {
-                self.error(&path, "a vendor's name has no slash", "a target is `vendor/model`, split at the first slash");
+                self.error(
+                    &path,
+                    "a vendor's name has no slash",
+                    "a target is `vendor/model`, split at the first slash",
+                );
             }
             if name == VendorId::LOCAL {
                 self.error(&path, "`local` is the model inside this process", "give the vendor another name");
