@@ -6,6 +6,7 @@
 //! the weights are loaded anew, and the next call is served; when that happens too often the engine gives up and says so.
 //! Nothing that was said is ever logged.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
@@ -50,7 +51,14 @@ pub struct Engine {
     _closer: Arc<Closer>,
 }
 
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("model", &self.model_id()).finish_non_exhaustive()
+    }
+}
+
 /// An answer on its way. Dropping it cancels it.
+#[derive(Debug)]
 pub struct Generation {
     events: mpsc::Receiver<Result<Event, EngineFault>>,
     ended: bool,

@@ -41,7 +41,7 @@ impl Route {
         Self {
             id,
             criticality: Criticality::Critical,
-            targets: vec![Target { id: target }],
+            targets: vec![Target { id: target, breach: None }],
             suite: DEFAULT_SUITE.to_owned(),
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,

@@ -26,11 +26,37 @@ fn has_fallback(settings: &Settings, route: &Route, path: &Path, say: &mut dyn F
 }
 
 fn fallback_is_elsewhere(settings: &Settings, route: &Route, path: &Path, say: &mut dyn FnMut(Path, (&str, &str))) {
-    let [primary, first, ..] = route.targets.as_slice() else { return };
-    let operator = settings.operator(&primary.id);
-    if operator == settings.operator(&first.id) && !settings.is_own_hardware(&primary.id) {
-        let message = format!("the first fallback, `{}`, is run by `{operator}` like the primary", first.id);
-        say(path.index(1), (&message, "put a target of another vendor second"));
+    let Some(at) = misplaced(settings, route) else { return };
+    let (first, operator) = (&route.targets[at].id, settings.operator(&route.targets[0].id));
+    let message = format!("the first fallback, `{first}`, is run by `{operator}` like the primary");
+    say(path.index(at), (&message, "put a target of another vendor before it"));
+}
+
+/// The target that stands where another vendor should: of the primary's operator and region, or of its operator with no
+/// other vendor after it. Other regions of the primary's vendor may come before the first fallback.
+fn misplaced(settings: &Settings, route: &Route) -> Option<usize> {
+    let primary = &route.targets.first()?.id;
+    if settings.is_own_hardware(primary) {
+        return None;
+    }
+    let same_operator = |id: &TargetId| settings.operator(id) == settings.operator(primary);
+    let region = |id: &TargetId| settings.vendors.get(&id.vendor).and_then(|vendor| vendor.region.as_deref());
+    let rest = || route.targets.iter().enumerate().skip(1);
+    rest()
+        .take_while(|(_, target)| same_operator(&target.id))
+        .find(|(_, target)| region(&target.id) == region(primary))
+        .or_else(|| rest().next().filter(|_| rest().all(|(_, target)| same_operator(&target.id))))
+        .map(|(at, _)| at)
+}
+
+/// Notes on each target that strict enforcement leaves out why it does.
+pub(super) fn mark(settings: &mut Settings) {
+    let misplaced: Vec<_> =
+        settings.routes.values().filter_map(|route| Some((route.id.clone(), misplaced(settings, route)?))).collect();
+    for (route, at) in misplaced {
+        let Some(route) = settings.routes.get_mut(&route) else { continue };
+        let primary = route.targets[0].id.clone();
+        route.targets[at].breach = Some(format!("it is run by the same operator as the primary, `{primary}`"));
     }
 }
 

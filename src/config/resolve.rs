@@ -71,6 +71,7 @@ impl Resolver<'_, '_> {
             invariants::check(&settings, &mut |path, words| say(Severity::Breach, path, words));
             notes::give(&settings, file, &mut |path, words| say(Severity::Note, path, words));
         }
+        invariants::mark(&mut settings);
         settings
     }
 

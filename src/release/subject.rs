@@ -55,11 +55,10 @@ impl VendorSubject {
         };
         let body = dialect::write_request(self.vendor.dialect, chat, &outgoing)
             .map_err(|error| Fault::new(FaultKind::Unsupported, error.message).with_param(error.param))?;
-        let secret = self.vault.get(&self.vendor.secret);
         let ask = HttpAsk {
             vendor: &self.vendor,
             client: &self.client,
-            secret: secret.as_ref(),
+            secret: self.vault.get(&self.vendor.secret),
             headers: &HeaderMap::new(),
             body: Bytes::from(body),
         };

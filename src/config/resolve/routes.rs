@@ -61,7 +61,7 @@ impl Resolver<'_, '_> {
             if let Some(first) = raw[..index].iter().position(|other| other.as_str() == text.as_str()) {
                 self.error(&here, format!("`{id}` is already target {first} of this route"), "keep one of them");
             }
-            targets.push(Target { id });
+            targets.push(Target { id, breach: None });
         }
         targets
     }
