@@ -12,7 +12,7 @@ use crate::{
     domain::TenantId,
     store::Store,
     vault::Vault,
-    vendor::http::Clients,
+    vendor::Clients,
 };
 
 /// The time that a connection to HashiCorp Vault may take to stand.
