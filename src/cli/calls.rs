@@ -184,15 +184,16 @@ fn timeline(call: &Outcome) -> String {
                 attempt.usage.input.to_string(),
                 attempt.usage.output.to_string(),
                 attempt.cost.map_or_else(|| "-".to_owned(), |cost| cost.to_string()),
-                what_happened(attempt, call.served_by == Some(place)),
+                what_happened(attempt, if call.served_by == Some(place) { "served" } else { "answered" }),
             ]
         })
         .collect();
     head + &print::table(&columns, &lines)
 }
 
-fn what_happened(attempt: &Attempt, served: bool) -> String {
-    let Some(fault) = attempt.fault else { return if served { "served" } else { "answered" }.to_owned() };
+/// `well` when there was no fault.
+fn what_happened(attempt: &Attempt, well: &str) -> String {
+    let Some(fault) = attempt.fault else { return well.to_owned() };
     let skipped = if attempt.duration_ms.is_none() { "skipped: " } else { "" };
     let status = attempt.status.map_or_else(String::new, |status| format!(" ({status})"));
     let detail = attempt.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
@@ -212,5 +213,23 @@ impl From<EndingArg> for Ending {
             EndingArg::Interrupted => Self::Interrupted,
             EndingArg::Cancelled => Self::Cancelled,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sample;
+
+    #[test]
+    fn a_timeline_tells_of_every_attempt_on_one_line_each() {
+        let call = sample::failed_over();
+        let printed = timeline(&call);
+        let lines: Vec<&str> = printed.lines().collect();
+        assert!(lines[0] == call.call.to_string() && printed.contains("feature summaries"), "{printed}");
+        assert_eq!(lines.len(), 4 + 1 + 3, "{printed}");
+        assert!(lines[5].contains("skipped: no_secret"), "{printed}");
+        assert!(lines[6].contains("openai/gpt-4o-mini") && lines[6].contains("truncated (200)"), "{printed}");
+        assert!(lines[7].ends_with("served"), "{printed}");
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::TenantLimits,
     domain::{Money, TenantId},
-    vault::{InConfig, KeyAdmin, Known},
+    vault::{KeyAdmin, Known},
 };
 
 /// Tenants: add, list, limit.
@@ -86,9 +86,6 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
         TenantsVerb::List { json: false } => print::text(&table(&admin.tenants(&configured).await?))?,
         TenantsVerb::Limit(limit) => {
             let tenant = admin.tenant(&limit.name, &configured).await?;
-            if tenant.in_config == InConfig::Named {
-                eprintln!("note: the config names {} too; limits that it gives there come first", tenant.id);
-            }
             let before = tenant.stored.as_ref().map(|row| row.limits).unwrap_or_default();
             let limits = TenantLimits {
                 budget_per_month: changed(before.budget_per_month, limit.budget_usd_per_month),

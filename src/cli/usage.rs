@@ -137,3 +137,27 @@ fn sums(totals: &UsageTotals) -> [String; 10] {
         number(totals.unpriced_attempts),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Money;
+
+    #[test]
+    fn the_table_ends_with_the_total_and_says_what_has_no_price() {
+        let totals = UsageTotals { calls: 2, cost: Money::from_micros(1_500_000), ..UsageTotals::default() };
+        let unpriced = UsageTotals { calls: 1, unpriced_attempts: 1, ..UsageTotals::default() };
+        let rows = [
+            UsageRow { group: vec![Some("acme".to_owned())], totals },
+            UsageRow { group: vec![None], totals: unpriced },
+        ];
+        let printed = table(&rows, &[Dimension::Feature]);
+        let lines: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0][..2], ["feature", "calls"]);
+        assert_eq!((lines[1][0], lines[2][0]), ("acme", "-"));
+        assert_eq!((lines[3][0], lines[3][1], lines[3][lines[3].len() - 1]), ("total", "3", "1.500000"));
+        assert!(printed.contains("1 attempts used tokens at no known price"), "{printed}");
+        let object = serde_json::to_value(object(&rows[0], &[Dimension::Feature])).expect("is JSON");
+        assert_eq!((&object["feature"], &object["cost_micros"]), (&"acme".into(), &1_500_000.into()));
+    }
+}

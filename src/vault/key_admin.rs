@@ -36,14 +36,6 @@ pub struct Known {
     pub id: TenantId,
     /// `None`: only the config file names it.
     pub stored: Option<TenantRow>,
-    pub in_config: InConfig,
-}
-
-/// Whether the config file names a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InConfig {
-    Named,
-    Absent,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,14 +64,11 @@ impl KeyAdmin {
 
     /// Every tenant, by name: those stored and those the config file names.
     pub async fn tenants(&self, configured: &[TenantId]) -> Result<Vec<Known>, KeyAdminError> {
-        let mut known: Vec<Known> = Vec::new();
-        for row in self.store.tenants().await? {
-            let in_config = if configured.contains(&row.id) { InConfig::Named } else { InConfig::Absent };
-            known.push(Known { id: row.id.clone(), stored: Some(row), in_config });
-        }
+        let stored = self.store.tenants().await?.into_iter();
+        let mut known: Vec<Known> = stored.map(|row| Known { id: row.id.clone(), stored: Some(row) }).collect();
         for id in configured {
             if !known.iter().any(|tenant| tenant.id == *id) {
-                known.push(Known { id: id.clone(), stored: None, in_config: InConfig::Named });
+                known.push(Known { id: id.clone(), stored: None });
             }
         }
         known.sort_unstable_by(|a, b| a.id.cmp(&b.id));
