@@ -7,4 +7,5 @@ pub mod client;
 pub mod fakes;
 pub mod gateway;
 pub mod home;
+mod records;
 pub mod vendor;
