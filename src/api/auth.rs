@@ -14,7 +14,9 @@ pub async fn authenticate(keys: &ClientKeys, headers: &HeaderMap) -> Result<Clie
     };
     match keys.find(presented).await {
         Some(client) => Ok(client),
-        None => Err(refusal("this API key is not valid here; a key is issued with `backstop keys issue --tenant NAME`")),
+        None => {
+            Err(refusal("this API key is not valid here; a key is issued with `backstop keys issue --tenant NAME`"))
+        }
     }
 }
 

@@ -66,8 +66,7 @@ async fn call(api: Api, dialect: Dialect, request: Request<Body>) -> Response {
         (Err(refused), _) | (_, Err(refused)) => return refuse(refused),
     };
     let forwarded = forwarded(&parts.headers);
-    let inbound =
-        Inbound { id, dialect, client, feature, forwarded, timeout, received, received_unix_ms, body };
+    let inbound = Inbound { id, dialect, client, feature, forwarded, timeout, received, received_unix_ms, body };
     match relay::admit(&api.relay, snapshot, inbound) {
         Ok(admitted) => {
             let reply = relay::answer(&api.relay, admitted).await;

@@ -114,7 +114,9 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     let (status, word) = match api.readiness.stage() {
         Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        Stage::Serving if open_routes == 0 || api.relay.ledger.is_full() => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+        Stage::Serving if open_routes == 0 || api.relay.ledger.is_full() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unready")
+        }
         Stage::Serving if degraded.is_empty() => (StatusCode::OK, "ready"),
         Stage::Serving => (StatusCode::OK, "degraded"),
     };

@@ -44,7 +44,8 @@ async fn survive_panic(State(_): State<Api>, request: Request, next: Next) -> Re
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            let problem = Problem::new(ProblemKind::Internal, "the gateway failed at this call; its log has the reason");
+            let problem =
+                Problem::new(ProblemKind::Internal, "the gateway failed at this call; its log has the reason");
             respond::problem(dialect, &problem)
         }
     }
@@ -52,7 +53,10 @@ async fn survive_panic(State(_): State<Api>, request: Request, next: Next) -> Re
 
 async fn no_such_path(request: Request) -> Response {
     let path = request.uri().path();
-    let message = format!("there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/messages and GET /v1/models", request.method());
+    let message = format!(
+        "there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/messages and GET /v1/models",
+        request.method()
+    );
     respond::problem(dialect_of(path), &Problem::new(ProblemKind::NotFound, message))
 }
 

@@ -178,7 +178,12 @@ impl FaultKind {
             Self::BadRequest | Self::ContextLength | Self::ContentPolicy | Self::Unsupported | Self::ClientGone => {
                 Source::Caller
             }
-            Self::Uncertified | Self::BreaksInvariant | Self::NoSecret | Self::Busy | Self::Engine | Self::TotalTimeout => Source::Gateway,
+            Self::Uncertified
+            | Self::BreaksInvariant
+            | Self::NoSecret
+            | Self::Busy
+            | Self::Engine
+            | Self::TotalTimeout => Source::Gateway,
             _ => Source::Vendor,
         }
     }

@@ -66,7 +66,8 @@ fn count(outcome: &Outcome) {
 fn count_attempt(route: &str, attempt: &Attempt) {
     let target = attempt.target.to_string();
     let result = attempt.fault.map_or("ok", |fault| fault.as_str());
-    counter!(metric::ATTEMPTS, "route" => route.to_owned(), "target" => target.clone(), "result" => result).increment(1);
+    counter!(metric::ATTEMPTS, "route" => route.to_owned(), "target" => target.clone(), "result" => result)
+        .increment(1);
     if let Some(ttft_ms) = attempt.ttft_ms {
         histogram!(metric::FIRST_CONTENT_SECONDS, "target" => target.clone()).record(ttft_ms / 1e3);
     }

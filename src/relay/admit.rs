@@ -45,7 +45,10 @@ pub struct Admitted {
 #[derive(Debug)]
 pub enum Refusal {
     BadRequest(BadRequest),
-    UnknownModel { name: String, nearest: Option<String> },
+    UnknownModel {
+        name: String,
+        nearest: Option<String>,
+    },
     /// The ledger can take no more calls over.
     LedgerFull,
 }

@@ -37,7 +37,11 @@ const LOCAL_MARGIN: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub enum Begun {
     /// `body` is in the caller's dialect.
-    Whole { body: Bytes, usage: Usage, content_bytes: usize },
+    Whole {
+        body: Bytes,
+        usage: Usage,
+        content_bytes: usize,
+    },
     Stream(Box<BegunStream>),
 }
 
@@ -109,7 +113,12 @@ impl Http<'_> {
     }
 
     /// Sends the question with `how` and waits until `limit`.
-    async fn send<'a, T, F>(&'a self, how: impl FnOnce(HttpAsk<'a>) -> F, limit: Limit, call: &mut Call) -> Result<T, Fault>
+    async fn send<'a, T, F>(
+        &'a self,
+        how: impl FnOnce(HttpAsk<'a>) -> F,
+        limit: Limit,
+        call: &mut Call,
+    ) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
@@ -117,7 +126,8 @@ impl Http<'_> {
         let body = question.body_for(vendor, self.model)?;
         let secret = self.relay.vault.get(&vendor.secret);
         if secret.is_none() && vendor.needs_secret {
-            let why = format!("vendor `{}` has no secret; set it with `backstop vault set {}`", vendor.id, vendor.secret);
+            let why =
+                format!("vendor `{}` has no secret; set it with `backstop vault set {}`", vendor.id, vendor.secret);
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
         let headers = if vendor.dialect == question.dialect { &question.forwarded } else { no_headers() };
@@ -151,7 +161,8 @@ async fn local(
             fold.push(event);
         }
     }
-    let answer = fold.into_answer().ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
+    let answer =
+        fold.into_answer().ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
     let body = Bytes::from(dialect::write_answer(question.dialect, &answer, &call.reply()));
     Ok(Begun::Whole { body, usage: answer.usage, content_bytes: 0 })
 }
@@ -179,7 +190,10 @@ async fn hold(
         };
         bytes += frame.raw.len();
         if bytes > most {
-            return Err(Fault::new(FaultKind::TooLarge, format!("more than {most} bytes came before the answer could begin")));
+            return Err(Fault::new(
+                FaultKind::TooLarge,
+                format!("more than {most} bytes came before the answer could begin"),
+            ));
         }
         let now = look(&frame, call);
         content |= now.content;
@@ -219,7 +233,11 @@ impl Limit {
     /// `within` from now, or the call's own end when that comes first.
     fn new(within: Duration, kind: FaultKind, call: &Call) -> Self {
         let at = clock::now() + within;
-        if call.deadline() <= at { Self { at: call.deadline(), kind: FaultKind::TotalTimeout } } else { Self { at, kind } }
+        if call.deadline() <= at {
+            Self { at: call.deadline(), kind: FaultKind::TotalTimeout }
+        } else {
+            Self { at, kind }
+        }
     }
 }
 

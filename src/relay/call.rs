@@ -50,7 +50,13 @@ struct Current {
 }
 
 impl Call {
-    pub fn open(relay: &Arc<Relay>, inbound: &Inbound, route: &SnapshotRoute, budget: Duration, streamed: bool) -> Self {
+    pub fn open(
+        relay: &Arc<Relay>,
+        inbound: &Inbound,
+        route: &SnapshotRoute,
+        budget: Duration,
+        streamed: bool,
+    ) -> Self {
         gauge!(metric::IN_FLIGHT).increment(1);
         Self {
             relay: Arc::clone(relay),

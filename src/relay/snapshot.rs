@@ -58,10 +58,9 @@ impl Snapshot {
                 let reach = if target.id.is_local() {
                     Reach::Local
                 } else {
-                    let vendor = vendors.get(&target.id.vendor).ok_or_else(|| SnapshotError::UnknownVendor {
-                        route: id.clone(),
-                        target: target.id.clone(),
-                    })?;
+                    let vendor = vendors
+                        .get(&target.id.vendor)
+                        .ok_or_else(|| SnapshotError::UnknownVendor { route: id.clone(), target: target.id.clone() })?;
                     Reach::Http { vendor: Arc::clone(vendor), client: client.clone() }
                 };
                 let prices = settings.prices.get(&target.id).copied();

@@ -7,10 +7,7 @@ use backstop_models::chat::Event;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{
-    Body, Meta, Reply, SnapshotRoute,
-    call::Call,
-};
+use super::{Body, Meta, Reply, SnapshotRoute, call::Call};
 use crate::{
     clock,
     dialect::{self, Problem, ProblemKind, StreamWriter},
@@ -45,7 +42,10 @@ pub struct Encoder {
 #[derive(Debug)]
 enum Encoding {
     /// Both speak one dialect: the vendor's own bytes, except usage that only the gateway asked for.
-    Forward { swallow_usage: bool, ended: bool },
+    Forward {
+        swallow_usage: bool,
+        ended: bool,
+    },
     Translate(Box<StreamWriter>),
 }
 

@@ -20,7 +20,8 @@ pub struct Verdict {
 pub fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -> Verdict {
     if let Some(fault) = callers_own(faults) {
         let kind = ProblemKind::InvalidRequest;
-        let problem = Problem { kind, message: fault.detail.clone(), param: fault.param.clone(), code: fault.code.clone() };
+        let problem =
+            Problem { kind, message: fault.detail.clone(), param: fault.param.clone(), code: fault.code.clone() };
         return Verdict { problem, retry_after: None };
     }
     let retry_after = faults.iter().filter_map(Fault::retry_after).min().unwrap_or(DEFAULT_RETRY_AFTER);
@@ -45,7 +46,10 @@ pub fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -> Verdi
         told.join(", "),
         retry_after.as_secs_f64().ceil()
     );
-    Verdict { problem: Problem { code: Some("no_target_available".to_owned()), ..Problem::new(kind, message) }, retry_after: Some(retry_after) }
+    Verdict {
+        problem: Problem { code: Some("no_target_available".to_owned()), ..Problem::new(kind, message) },
+        retry_after: Some(retry_after),
+    }
 }
 
 /// The fault that makes this the caller's to mend: the last one, when it is of that kind; or a field that none of the
@@ -67,7 +71,8 @@ fn all_limited(faults: &[Fault]) -> bool {
         .iter()
         .filter(|fault| !matches!(fault.kind, FaultKind::Uncertified | FaultKind::BreaksInvariant))
         .peekable();
-    asked.peek().is_some() && asked.all(|fault| matches!(fault.kind, FaultKind::RateLimited | FaultKind::QuotaExhausted))
+    asked.peek().is_some()
+        && asked.all(|fault| matches!(fault.kind, FaultKind::RateLimited | FaultKind::QuotaExhausted))
 }
 
 #[cfg(test)]
@@ -82,7 +87,10 @@ mod tests {
     fn a_field_that_no_target_carries_is_the_callers_to_mend() {
         let unsupported = Fault::new(FaultKind::Unsupported, "no").with_param(Some("logit_bias".into()));
         let told = verdict(&[unsupported.clone(), Fault::new(FaultKind::Uncertified, "x")]);
-        assert_eq!((told.problem.kind, told.problem.param.as_deref()), (ProblemKind::InvalidRequest, Some("logit_bias")));
+        assert_eq!(
+            (told.problem.kind, told.problem.param.as_deref()),
+            (ProblemKind::InvalidRequest, Some("logit_bias"))
+        );
         assert_eq!(told.retry_after, None);
         let told = verdict(&[Fault::new(FaultKind::ServerError, "x"), unsupported]);
         assert_eq!(told.problem.kind, ProblemKind::Unavailable, "the first target could have carried it");
@@ -90,9 +98,8 @@ mod tests {
 
     #[test]
     fn limits_everywhere_are_a_429_with_the_shortest_wait() {
-        let limited = |seconds| {
-            Fault::new(FaultKind::RateLimited, "x").with_retry_after(Some(Duration::from_secs(seconds)))
-        };
+        let limited =
+            |seconds| Fault::new(FaultKind::RateLimited, "x").with_retry_after(Some(Duration::from_secs(seconds)));
         let told = verdict(&[limited(9), Fault::new(FaultKind::Uncertified, "x"), limited(3)]);
         assert_eq!((told.problem.kind, told.retry_after), (ProblemKind::RateLimited, Some(Duration::from_secs(3))));
     }

@@ -26,8 +26,13 @@ pub struct Step {
 pub enum Decision {
     Attempt,
     /// Warn enforcement: attempted, though strict would not.
-    AttemptDespite { reason: Arc<str> },
-    Skip { kind: FaultKind, reason: Arc<str> },
+    AttemptDespite {
+        reason: Arc<str>,
+    },
+    Skip {
+        kind: FaultKind,
+        reason: Arc<str>,
+    },
 }
 
 /// The plan for one call. A route's first target needs no certificate unless it is the local tier; all later ones do.

@@ -191,7 +191,10 @@ fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, He
         Dialect::AnthropicMessages => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
     };
     let mut value = value.map_err(|_| {
-        Fault::new(FaultKind::NoSecret, "the vendor's secret cannot stand in a header; set it again with `backstop vault set`")
+        Fault::new(
+            FaultKind::NoSecret,
+            "the vendor's secret cannot stand in a header; set it again with `backstop vault set`",
+        )
     })?;
     value.set_sensitive(true);
     Ok((name, value))
@@ -224,7 +227,10 @@ async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fa
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + first.len() + chunk.len() > limit => {
-                return Err(Fault::new(FaultKind::TooLarge, format!("the vendor's answer is larger than {limit} bytes")));
+                return Err(Fault::new(
+                    FaultKind::TooLarge,
+                    format!("the vendor's answer is larger than {limit} bytes"),
+                ));
             }
             // Most answers come in one piece: it is taken as it is.
             Ok(Some(chunk)) if first.is_empty() && body.is_empty() => first = chunk,

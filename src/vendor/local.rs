@@ -87,7 +87,9 @@ impl LocalFrames {
         let event = match next {
             Ok(Some(Ok(event))) => event,
             Ok(Some(Err(fault))) => return Err(engine_fault(fault)),
-            Ok(None) => return Err(Fault::new(FaultKind::Engine, "the local engine stopped in the middle of the answer")),
+            Ok(None) => {
+                return Err(Fault::new(FaultKind::Engine, "the local engine stopped in the middle of the answer"));
+            }
             Err(_) if self.begun => Event::Finish(Finish::Length),
             Err(_) => {
                 return Err(Fault::new(FaultKind::TotalTimeout, "the local model had no turn within the call's time"));
@@ -109,7 +111,8 @@ fn engine_fault(fault: EngineFault) -> Fault {
             Fault::new(FaultKind::Busy, "the local model's queue is full").with_retry_after(Some(retry_after))
         }
         EngineFault::Unsupported { field, why } => {
-            Fault::new(FaultKind::Unsupported, format!("the local model cannot do `{field}`: {why}")).with_param(Some(field))
+            Fault::new(FaultKind::Unsupported, format!("the local model cannot do `{field}`: {why}"))
+                .with_param(Some(field))
         }
         EngineFault::BadRequest { field, why } => {
             Fault::new(FaultKind::BadRequest, format!("`{field}`: {why}")).with_param(Some(field))

@@ -3,8 +3,28 @@
 //! Vendors are fakes on loopback. Nothing is reached beyond 127.0.0.1 but the local model's source, once per checkout.
 //! Every test has an installation of its own, so all of them run side by side.
 
+// What the tests are written with.
 pub mod client;
-pub mod fakes;
+pub mod config;
 pub mod gateway;
 pub mod home;
+pub mod prepared;
 pub mod vendor;
+
+// What they show.
+pub mod canary;
+pub mod certificate;
+pub mod check;
+pub mod disk;
+pub mod fakes;
+pub mod ladder;
+pub mod ledger;
+pub mod lifecycle;
+pub mod local;
+pub mod models;
+pub mod outage;
+pub mod passthrough;
+pub mod refusal;
+pub mod reload;
+pub mod sdk;
+pub mod translation;
