@@ -124,11 +124,6 @@ impl Ledger {
         self.journal.takes_calls()
     }
 
-    /// Whether [`Self::record`] would refuse: cheap enough to ask for every call.
-    pub fn is_full(&self) -> bool {
-        todo!()
-    }
-
     pub fn health(&self) -> Health {
         Health {
             journal_ok: !self.journal.is_failing(),

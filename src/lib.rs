@@ -22,7 +22,7 @@ pub mod vendor;
 
 pub mod relay;
 
-pub mod release;
+// pub mod release;
 
 pub mod api;
 

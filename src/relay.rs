@@ -31,8 +31,6 @@ use crate::{
 };
 use attempt::Begun;
 
-use question::Question;
-
 /// What every call needs; shared by all.
 #[derive(Debug)]
 pub struct Relay {

@@ -70,11 +70,7 @@ pub enum FetchError {
     #[error("the model `{id}` is not on this machine; run `backstop models pull {id}`")]
     NotPulled { id: ModelId },
     #[error("{fault}; run `backstop models pull {id}` to fetch it again")]
-    Damaged {
-        id: ModelId,
-        #[source]
-        fault: VerifyError,
-    },
+    Damaged { id: ModelId, fault: VerifyError },
     #[error("no source of `{id}` gave {file}:{}", lines(.failures))]
     NoSource { id: ModelId, file: String, failures: Vec<SourceFailure> },
     #[error(transparent)]

@@ -5,6 +5,12 @@
 
 pub mod catalog;
 pub mod chat;
+pub mod engine;
 pub mod fetch;
 pub mod files;
+mod grammar;
+pub mod load;
+mod sample;
+mod template;
+mod token;
 pub mod verify;

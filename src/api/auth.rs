@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The caller, or the problem that it is told. The presented key is never part of it.
-pub async fn authenticate(keys: &ClientKeys, headers: &HeaderMap) -> Result<Client, Problem> {
+pub(super) async fn authenticate(keys: &ClientKeys, headers: &HeaderMap) -> Result<Client, Problem> {
     let Some(presented) = presented(headers) else {
         return Err(refusal("no API key; send `Authorization: Bearer sk-bs-…` (or `x-api-key` on /v1/messages)"));
     };

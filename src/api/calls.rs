@@ -27,11 +27,11 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// What a caller is told to wait when the gateway itself is full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-pub async fn chat_completions(State(api): State<Api>, request: Request<Body>) -> Response {
+pub(super) async fn chat_completions(State(api): State<Api>, request: Request<Body>) -> Response {
     call(api, Dialect::OpenaiChat, request).await
 }
 
-pub async fn messages(State(api): State<Api>, request: Request<Body>) -> Response {
+pub(super) async fn messages(State(api): State<Api>, request: Request<Body>) -> Response {
     call(api, Dialect::AnthropicMessages, request).await
 }
 

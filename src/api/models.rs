@@ -17,7 +17,7 @@ use crate::{
 /// When a route came to be is not known; clients want a number all the same.
 const CREATED: i64 = 0;
 
-pub async fn list(State(api): State<Api>, headers: HeaderMap) -> Response {
+pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Response {
     let dialect = dialect(&headers);
     if let Err(problem) = auth::authenticate(&api.keys, &headers).await {
         return respond::problem(dialect, &problem);
@@ -34,7 +34,7 @@ pub async fn list(State(api): State<Api>, headers: HeaderMap) -> Response {
     .into_response()
 }
 
-pub async fn show(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let dialect = dialect(&headers);
     if let Err(problem) = auth::authenticate(&api.keys, &headers).await {
         return respond::problem(dialect, &problem);

@@ -11,6 +11,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use backstop_models::engine;
 use metrics::gauge;
 use serde_json::{Value, json};
 
@@ -61,13 +62,13 @@ impl Readiness {
     }
 }
 
-pub async fn livez() -> &'static str {
+pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
 /// 200 `ready` or `degraded` (calls are answered, but not all that is configured works), 503 `starting`, `draining` or
 /// `unready` (no route has a target that may be attempted, or calls cannot be recorded).
-pub async fn readyz(State(api): State<Api>) -> Response {
+pub(super) async fn readyz(State(api): State<Api>) -> Response {
     let mut degraded: Vec<Value> = Vec::new();
     let snapshot = api.snapshot.load();
     let standings = api.relay.standings.load();
@@ -94,9 +95,10 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     }
     for (model, state) in api.relay.local.models().iter() {
         let why = match state {
-            LocalState::Ready(engine) => match engine.health().problem() {
-                None => continue,
-                Some(why) => why,
+            LocalState::Ready(engine) => match engine.health().state {
+                engine::State::Ready => continue,
+                engine::State::Loading => "is being loaded again".to_owned(),
+                engine::State::Failed { why } => why,
             },
             LocalState::Loading => "is being loaded".to_owned(),
             LocalState::Failed { why } => why.to_string(),
@@ -114,7 +116,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
     let (status, word) = match api.readiness.stage() {
         Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        Stage::Serving if open_routes == 0 || api.relay.ledger.is_full() => {
+        Stage::Serving if open_routes == 0 || !api.relay.ledger.takes_calls() => {
             (StatusCode::SERVICE_UNAVAILABLE, "unready")
         }
         Stage::Serving if degraded.is_empty() => (StatusCode::OK, "ready"),
@@ -128,7 +130,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 }
 
 /// The Prometheus text format; names in `observe::metric`.
-pub async fn metrics(State(api): State<Api>) -> Response {
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let ledger = api.relay.ledger.health();
     gauge!(metric::LEDGER_BUFFERED).set(ledger.buffered as f64);
     gauge!(metric::LEDGER_LAG).set(ledger.lag_rows as f64);
@@ -136,7 +138,7 @@ pub async fn metrics(State(api): State<Api>) -> Response {
         let (ready, queued) = match state {
             LocalState::Ready(engine) => {
                 let health = engine.health();
-                (health.problem().is_none(), health.queued)
+                (health.state == engine::State::Ready, health.queued)
             }
             LocalState::Loading | LocalState::Failed { .. } => (false, 0),
         };

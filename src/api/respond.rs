@@ -27,7 +27,7 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SERVED_BY: HeaderName = HeaderName::from_static("x-backstop-served-by");
 
 /// A call's reply.
-pub fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
+pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
     let Reply { status, meta, body } = reply;
     let (media_type, body) = match body {
         Body::Whole(bytes) => ("application/json", HttpBody::from(bytes)),
@@ -48,12 +48,17 @@ pub fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
 }
 
 /// An error that is not a call's: nothing was admitted, nothing is in the ledger.
-pub fn problem(dialect: Dialect, problem: &Problem) -> AxumResponse {
+pub(super) fn problem(dialect: Dialect, problem: &Problem) -> AxumResponse {
     problem_of(dialect, problem, clock::call_id(), None)
 }
 
 /// As [`problem`], for a request that has its id already.
-pub fn problem_of(dialect: Dialect, problem: &Problem, id: CallId, retry_after: Option<Duration>) -> AxumResponse {
+pub(super) fn problem_of(
+    dialect: Dialect,
+    problem: &Problem,
+    id: CallId,
+    retry_after: Option<Duration>,
+) -> AxumResponse {
     let body = dialect::write_problem(dialect, problem, &id.to_string());
     let mut response = Response::new(HttpBody::from(body));
     let status = dialect::status(dialect, problem.kind);

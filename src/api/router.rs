@@ -34,7 +34,7 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Which dialect an error on `path` is written in.
-pub fn dialect_of(path: &str) -> Dialect {
+pub(super) fn dialect_of(path: &str) -> Dialect {
     if path.starts_with("/v1/messages") { Dialect::AnthropicMessages } else { Dialect::OpenaiChat }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! A snapshot (`Arc<Settings>`) is taken once per call, at admission; a reload replaces the snapshot, never a field.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId};
 
@@ -30,6 +35,28 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
+}
+
+impl Settings {
+    /// The vendor of `target`; `None` for the in-process tier.
+    pub fn vendor(&self, target: &TargetId) -> Option<&Vendor> {
+        self.vendors.get(&target.vendor)
+    }
+
+    /// Who runs `target`: what different-vendor rules and share caps count by.
+    pub fn operator<'a>(&'a self, target: &'a TargetId) -> &'a str {
+        self.vendor(target).map_or(target.vendor.as_str(), Vendor::operator)
+    }
+
+    /// Whether `target` runs on our own hardware: in this process, or on an engine of our own.
+    pub fn is_own_hardware(&self, target: &TargetId) -> bool {
+        target.is_local() || self.vendor(target).is_some_and(|vendor| vendor.self_hosted)
+    }
+
+    /// Every target of every route, each once.
+    pub fn targets(&self) -> BTreeSet<&TargetId> {
+        self.routes.values().flat_map(|route| &route.targets).map(|target| &target.id).collect()
+    }
 }
 
 /// What happens to a target that breaks an invariant (an uncertified fallback, say).

@@ -61,7 +61,7 @@ pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> R
         let nearest = nearest(&model, snapshot.route_names().map(|name| name.as_str()));
         return Err(Refusal::UnknownModel { name: model, nearest });
     };
-    if relay.ledger.is_full() {
+    if !relay.ledger.takes_calls() {
         return Err(Refusal::LedgerFull);
     }
     let total = route.route.deadlines.total;

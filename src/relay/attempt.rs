@@ -35,7 +35,7 @@ const LOCAL_MARGIN: Duration = Duration::from_millis(250);
 
 /// A target that was committed to.
 #[derive(Debug)]
-pub enum Begun {
+pub(super) enum Begun {
     /// `body` is in the caller's dialect.
     Whole {
         body: Bytes,
@@ -53,7 +53,7 @@ struct Limit {
 }
 
 /// Tries `target` once.
-pub async fn attempt(
+pub(super) async fn attempt(
     relay: &Relay,
     question: &Question,
     route: &SnapshotRoute,
@@ -131,7 +131,7 @@ impl Http<'_> {
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
         let headers = if vendor.dialect == question.dialect { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, secret: secret.as_ref(), headers, body };
+        let ask = HttpAsk { vendor, client: self.client, secret, headers, body };
         call.reached();
         wait(how(ask), limit, call).await?
     }

@@ -17,7 +17,7 @@ use crate::{
 const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 #[derive(Debug)]
-pub struct Question {
+pub(super) struct Question {
     pub dialect: Dialect,
     pub envelope: Envelope,
     pub body: Bytes,
@@ -26,17 +26,17 @@ pub struct Question {
 }
 
 impl Question {
-    pub fn new(dialect: Dialect, envelope: Envelope, body: Bytes, forwarded: HeaderMap) -> Self {
+    pub(super) fn new(dialect: Dialect, envelope: Envelope, body: Bytes, forwarded: HeaderMap) -> Self {
         Self { dialect, envelope, body, forwarded, chat: OnceLock::new() }
     }
 
     /// The question in chat types; the fault names the field that has no place in them.
-    pub fn chat(&self) -> Result<&Chat, Fault> {
+    pub(super) fn chat(&self) -> Result<&Chat, Fault> {
         self.chat.get_or_init(|| dialect::read_request(self.dialect, &self.body)).as_ref().map_err(unsupported)
     }
 
     /// The body for `vendor`: the caller's own bytes where both speak one dialect, a translation otherwise.
-    pub fn body_for(&self, vendor: &Vendor, model: &str) -> Result<Bytes, Fault> {
+    pub(super) fn body_for(&self, vendor: &Vendor, model: &str) -> Result<Bytes, Fault> {
         let outgoing = Outgoing {
             model,
             stream: self.envelope.stream,
@@ -44,16 +44,14 @@ impl Question {
             include_usage: self.envelope.stream && vendor.stream_usage,
             default_max_tokens: DEFAULT_MAX_TOKENS,
         };
-        let body = if vendor.dialect == self.dialect {
-            dialect::rewrite_request(self.dialect, &self.body, &outgoing)
-        } else {
-            dialect::write_request(vendor.dialect, self.chat()?, &outgoing)
-        };
-        body.map(Bytes::from).map_err(|error| unsupported(&error))
+        if vendor.dialect == self.dialect {
+            return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
+        }
+        dialect::write_request(vendor.dialect, self.chat()?, &outgoing).map(Bytes::from).map_err(|error| unsupported(&error))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.
-    pub fn swallow(&self, vendor: &Vendor) -> Swallow {
+    pub(super) fn swallow(&self, vendor: &Vendor) -> Swallow {
         if vendor.stream_usage && !self.envelope.include_usage { Swallow::Usage } else { Swallow::Nothing }
     }
 }

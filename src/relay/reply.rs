@@ -53,7 +53,7 @@ pub struct Meta {
 }
 
 /// The whole answer of a call that went well: settled first.
-pub fn whole(mut call: Call, body: Bytes) -> Reply {
+pub(super) fn whole(mut call: Call, body: Bytes) -> Reply {
     if let Err(error) = call.settle(Ending::Answered, 200) {
         tracing::error!(request_id = %call.id(), %error, "an answer was not recorded and is not given");
         let problem = Problem::new(ProblemKind::Unavailable, "the answer could not be recorded; try again later");
@@ -65,7 +65,7 @@ pub fn whole(mut call: Call, body: Bytes) -> Reply {
 }
 
 /// An honest error.
-pub fn failed(mut call: Call, ending: Ending, problem: &Problem, retry_after: Option<Duration>) -> Reply {
+pub(super) fn failed(mut call: Call, ending: Ending, problem: &Problem, retry_after: Option<Duration>) -> Reply {
     let status = dialect::status(call.dialect(), problem.kind);
     if let Err(error) = call.settle(ending, status) {
         tracing::error!(request_id = %call.id(), %error, "a failed call was not recorded");

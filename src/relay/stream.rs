@@ -17,7 +17,7 @@ use crate::{
 
 /// A stream whose first real content is here.
 #[derive(Debug)]
-pub struct BegunStream {
+pub(super) struct BegunStream {
     pub held: Vec<Frame>,
     pub frames: Frames,
     pub encoder: Encoder,
@@ -27,14 +27,14 @@ pub struct BegunStream {
 
 /// Whether usage that only the gateway asked for is kept from the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Swallow {
+pub(super) enum Swallow {
     Nothing,
     Usage,
 }
 
 /// Turns frames into the caller's bytes.
 #[derive(Debug)]
-pub struct Encoder {
+pub(super) struct Encoder {
     dialect: Dialect,
     how: Encoding,
 }
@@ -50,7 +50,7 @@ enum Encoding {
 }
 
 /// The reply that carries the rest of the stream. Dropping it hangs up on the target and settles the call as cancelled.
-pub fn reply(mut call: Call, begun: BegunStream, route: &SnapshotRoute) -> Reply {
+pub(super) fn reply(mut call: Call, begun: BegunStream, route: &SnapshotRoute) -> Reply {
     call.commit();
     let meta = Meta::of(&call);
     let live = Live {
@@ -156,12 +156,12 @@ impl Live {
 
 impl Encoder {
     /// `swallow_usage`: the caller did not ask for the usage that the vendor sends.
-    pub fn forward(dialect: Dialect, swallow_usage: Swallow) -> Self {
+    pub(super) fn forward(dialect: Dialect, swallow_usage: Swallow) -> Self {
         let swallow_usage = swallow_usage == Swallow::Usage;
         Self { dialect, how: Encoding::Forward { swallow_usage, ended: false } }
     }
 
-    pub fn translate(writer: StreamWriter, dialect: Dialect) -> Self {
+    pub(super) fn translate(writer: StreamWriter, dialect: Dialect) -> Self {
         Self { dialect, how: Encoding::Translate(Box::new(writer)) }
     }
 

@@ -11,13 +11,13 @@ use crate::{
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub struct Verdict {
+pub(super) struct Verdict {
     pub problem: Problem,
     pub retry_after: Option<Duration>,
 }
 
 /// `attempts` and `faults` are in the ladder's order; a last fault without an attempt is the call's own time running out.
-pub fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -> Verdict {
+pub(super) fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -> Verdict {
     if let Some(fault) = callers_own(faults) {
         let kind = ProblemKind::InvalidRequest;
         let problem =

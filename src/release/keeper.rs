@@ -102,8 +102,7 @@ impl Keeper {
         for route in settings.routes.values() {
             for step in plan(route, &standings, settings.enforcement).steps {
                 let open = if step.decision == Decision::Attempt { 0.0 } else { 1.0 };
-                gauge!(metric::UNCERTIFIED, "route" => route.id.to_string(), "target" => step.target.to_string())
-                    .set(open);
+                gauge!(metric::UNCERTIFIED, "route" => route.id.to_string(), "target" => step.target.to_string()).set(open);
             }
         }
         self.standings.store(Arc::new(standings));
@@ -114,9 +113,7 @@ impl Keeper {
         let standings = self.standings.load();
         settings.routes.values().any(|route| {
             plan(route, &standings, settings.enforcement).steps.iter().any(|step| {
-                step.target.is_local()
-                    && &*step.target.model == model
-                    && !matches!(step.decision, Decision::Skip { .. })
+                step.target.is_local() && &*step.target.model == model && !matches!(step.decision, Decision::Skip { .. })
             })
         })
     }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The largest answer, in bytes, that is read from a vendor.
-pub const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
+pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
 
@@ -39,7 +39,7 @@ pub struct Clients {
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
     pub client: &'a Client,
-    pub secret: Option<&'a SecretString>,
+    pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
     pub body: Bytes,
@@ -111,7 +111,7 @@ pub fn answer_fault(error: dialect::ReadError) -> Fault {
 }
 
 /// The fault of a transport error, before or inside the body.
-pub fn transport_fault(error: &reqwest::Error) -> Fault {
+pub(super) fn transport_fault(error: &reqwest::Error) -> Fault {
     let kind = transport_kind(error);
     let detail = match kind {
         FaultKind::Dns => "the vendor's name does not resolve",
@@ -173,7 +173,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
             request = request.header(name, value.clone());
         }
     }
-    if let Some(secret) = secret {
+    if let Some(secret) = &secret {
         let (name, value) = credential(vendor.dialect, secret)?;
         request = request.header(name, value);
     }

@@ -81,9 +81,10 @@ impl Progress for Terminal {
 
     fn finish(&self) {
         match self.current().take() {
-            Some(Shown::Bar(bar)) => bar.finish(),
-            Some(Shown::Lines { what, bytes, here, .. }) => eprintln!("{what}: {}", so_far(here, bytes)),
-            None => {}
+            Some(Shown::Bar(bar)) if bar.position() == 0 => bar.finish_and_clear(),
+            Some(Shown::Bar(bar)) => bar.abandon(),
+            Some(Shown::Lines { what, bytes, here: here @ 1.., .. }) => eprintln!("{what}: {}", so_far(here, bytes)),
+            Some(Shown::Lines { .. }) | None => {}
         }
     }
 }

