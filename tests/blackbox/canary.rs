@@ -54,7 +54,8 @@ async fn neither_the_secret_nor_what_was_said_is_found_anywhere() {
     let leaky = Vendor::start(|_, seen| {
         let sent = format!("{:?}", seen.headers);
         let message = format!("Incorrect API key provided: {SECRET}. You sent {sent}");
-        let error = json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": SECRET}});
+        let error =
+            json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": SECRET}});
         match seen.json()["model"].as_str() {
             Some("redirect") => Reply::json_with(302, ("location", &format!("/?key={SECRET}")), &error),
             Some("in-200") => Reply::json(200, &error),

@@ -33,10 +33,10 @@ fn every_fault_is_told_at_once_with_line_and_nearest_name() {
 
 #[test]
 fn what_breaks_an_invariant_is_found_though_the_file_can_be_used() {
-    let vendor = |config: Config| {
-        config.vendor("a", "openai", "http://127.0.0.1:9").vendor("b", "openai", "http://127.0.0.1:9")
-    };
-    let same = vendor(Config::strict()).more("").text().replace("b: { kind: openai,", "b: { kind: openai, operated_by: a,");
+    let vendor =
+        |config: Config| config.vendor("a", "openai", "http://127.0.0.1:9").vendor("b", "openai", "http://127.0.0.1:9");
+    let same =
+        vendor(Config::strict()).more("").text().replace("b: { kind: openai,", "b: { kind: openai, operated_by: a,");
     for (routes, words) in [
         ("  chat: { targets: [a/x, a/y] }", &["chat"][..]),
         ("  chat: { targets: [a/x, b/y] }", &["chat"]),

@@ -47,7 +47,9 @@ fn misbehave(model: &str) -> Reply {
     let role = openai_frames("x")[..1].to_vec();
     let with = |more: &str| [role.clone(), vec![more.to_owned()]].concat();
     match model {
-        "429" => Reply::json_with(429, ("retry-after", "1"), &json!({"error": {"message": "slow down", "type": "requests"}})),
+        "429" => {
+            Reply::json_with(429, ("retry-after", "1"), &json!({"error": {"message": "slow down", "type": "requests"}}))
+        }
         "302" => Reply::json_with(302, ("location", "/elsewhere"), &json!({})),
         "reset" => Reply::Reset,
         "silence" => Reply::Silence,
@@ -55,7 +57,9 @@ fn misbehave(model: &str) -> Reply {
         "empty" => Reply::Whole { status: 200, headers: vec![], body: vec![] },
         "no-choices" => Reply::json(200, &json!({"id": "x", "object": "chat.completion", "choices": []})),
         "error-in-200" => Reply::json(200, &json!({"error": {"message": "upstream failed", "type": "server_error"}})),
-        "role-then-error" => events(&with("data: {\"error\":{\"message\":\"x\",\"type\":\"server_error\"}}\n\n"), End::Whole),
+        "role-then-error" => {
+            events(&with("data: {\"error\":{\"message\":\"x\",\"type\":\"server_error\"}}\n\n"), End::Whole)
+        }
         "role-then-silence" => events(&role, End::Silence),
         "role-then-end" => events(&role, End::Whole),
         "role-then-cut" => events(&role, End::Cut),
@@ -223,7 +227,10 @@ async fn the_callers_own_time_limit_bounds_all_attempts() {
 
 #[tokio::test]
 async fn when_nobody_can_answer_the_caller_is_told_when_to_come_back() {
-    let busy = Vendor::start(|_, _| Reply::json_with(429, ("retry-after", "7"), &json!({"error": {"message": "no", "type": "x"}}))).await;
+    let busy = Vendor::start(|_, _| {
+        Reply::json_with(429, ("retry-after", "7"), &json!({"error": {"message": "no", "type": "x"}}))
+    })
+    .await;
     let down = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;
     let config = Config::warn()
         .vendor("busy", "openai", &busy.url())

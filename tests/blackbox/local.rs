@@ -36,7 +36,11 @@ async fn greedy_answers_repeat_and_a_seed_repeats_a_drawn_one() {
 
     let mut streamed = body.clone();
     streamed["stream"] = json!(true);
-    assert_eq!(client.chat(&streamed).await.expect(200).streamed_text(), first.chat_text(), "streamed or not, the same words");
+    assert_eq!(
+        client.chat(&streamed).await.expect(200).streamed_text(),
+        first.chat_text(),
+        "streamed or not, the same words"
+    );
 
     let mut drawn = body.clone();
     (drawn["temperature"], drawn["seed"]) = (json!(1.5), json!(7));
@@ -123,8 +127,8 @@ async fn tools_are_offered_to_the_local_model_and_their_results_understood() {
         200 => {
             let call = &answer.json()["choices"][0]["message"]["tool_calls"][0];
             assert_eq!(call["function"]["name"], "weather", "{answer:?}");
-            let arguments: Value =
-                serde_json::from_str(call["function"]["arguments"].as_str().expect("text")).expect("arguments are JSON");
+            let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().expect("text"))
+                .expect("arguments are JSON");
             assert!(arguments["city"].is_string(), "{arguments}");
         }
         // A model that cannot be made to call a tool says so, by the field's name.

@@ -16,7 +16,11 @@ async fn a_total_outage_is_answered_by_the_local_model() {
     let hole = Vendor::start(|_, _| Reply::Silence).await;
     let broken = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;
     let limited = Vendor::start(|_, _| {
-        Reply::json_with(429, ("retry-after", "60"), &json!({"type": "error", "error": {"type": "rate_limit_error", "message": "no"}}))
+        Reply::json_with(
+            429,
+            ("retry-after", "60"),
+            &json!({"type": "error", "error": {"type": "rate_limit_error", "message": "no"}}),
+        )
     })
     .await;
     let ladder = ["gone/a", "hole/b", "broken/c", "limited/d", TARGET];

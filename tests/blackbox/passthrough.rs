@@ -26,7 +26,11 @@ async fn an_openai_body_arrives_as_it_was_sent_but_for_the_model() {
     body["model"] = json!("fake-1");
     assert_eq!(seen.json(), body);
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/v1/chat/completions"));
-    assert_eq!(seen.header("authorization"), Some("Bearer sk-vendor-1"), "the vendor gets its secret, not the caller's key");
+    assert_eq!(
+        seen.header("authorization"),
+        Some("Bearer sk-vendor-1"),
+        "the vendor gets its secret, not the caller's key"
+    );
     assert_eq!(answer.chat_text(), "hello");
     assert_eq!(answer.json()["field_of_the_future"]["kept"], true);
     assert_eq!(answer.json()["system_fingerprint"], "fp_fake");
@@ -42,7 +46,8 @@ async fn numbers_keep_their_digits() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
     let gateway = home.serve();
-    let text = r#"{"model":"chat","messages":[{"role":"user","content":"hi"}],"big":12345678901234567890123,"small":1.10}"#;
+    let text =
+        r#"{"model":"chat","messages":[{"role":"user","content":"hi"}],"big":12345678901234567890123,"small":1.10}"#;
     let request = gateway.client().post("/v1/chat/completions", &Value::Null).body(text);
     send(request).await.expect(200);
     let arrived = String::from_utf8(vendor.only().body).expect("UTF-8");

@@ -52,8 +52,16 @@ async fn every_bad_request_gets_its_own_error_and_nobody_is_asked() {
     assert_eq!(client.chat(&question("chta", "hi")).await.openai_error()["code"], "model_not_found");
     anthropic_says(client.messages(&anthropic_question("chta", "hi")).await, 404, "not_found_error");
     openai_says(client.with_key("sk-bs-wrong").chat(&question("chat", "hi")).await, 401, "key");
-    anthropic_says(client.with_key("sk-bs-wrong").messages(&anthropic_question("chat", "hi")).await, 401, "authentication_error");
-    openai_says(send(client.bare(Method::POST, chat).header("content-type", "application/json").body("{}")).await, 401, "key");
+    anthropic_says(
+        client.with_key("sk-bs-wrong").messages(&anthropic_question("chat", "hi")).await,
+        401,
+        "authentication_error",
+    );
+    openai_says(
+        send(client.bare(Method::POST, chat).header("content-type", "application/json").body("{}")).await,
+        401,
+        "key",
+    );
     let text = client.bare(Method::POST, chat).bearer_auth(key).header("content-type", "text/plain").body("{}");
     openai_says(send(text).await, 415, "application/json");
     openai_says(send(client.bare(Method::POST, chat).bearer_auth(key).body("{}")).await, 415, "application/json");
@@ -83,7 +91,8 @@ async fn a_body_of_50_mb_is_refused_without_being_kept() {
         Err(error) => assert!(!error.is_timeout(), "{error}"),
     }
     // Without a length said beforehand.
-    let pieces = large.into_bytes().chunks(1 << 16).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>();
+    let pieces =
+        large.into_bytes().chunks(1 << 16).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>();
     let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
     match raw(&client, gateway.key(), "/v1/chat/completions", stream).send().await {
         Ok(response) => assert_eq!(response.status(), 413),

@@ -54,7 +54,9 @@ async fn run(mut command: Command, needs: &Path) {
     let gateway: Gateway = home.serve();
     command.env("BACKSTOP_URL", gateway.url()).env("BACKSTOP_KEY", gateway.key());
     // An SDK that read these would not be testing what a user sets.
-    for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "HTTP_PROXY", "http_proxy"] {
+    for name in
+        ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "HTTP_PROXY", "http_proxy"]
+    {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).kill_on_drop(true);

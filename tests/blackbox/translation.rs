@@ -51,7 +51,10 @@ async fn an_openai_question_reaches_anthropic_whole() {
     let text = asked["messages"].to_string();
     assert!(!text.contains("be brief"), "the system prompt is not a message there");
     let call = &asked["messages"][1]["content"][0];
-    assert_eq!((&call["type"], &call["name"], &call["input"]), (&json!("tool_use"), &json!("weather"), &json!({"city": "Graz"})));
+    assert_eq!(
+        (&call["type"], &call["name"], &call["input"]),
+        (&json!("tool_use"), &json!("weather"), &json!({"city": "Graz"}))
+    );
     let result = &asked["messages"][2]["content"][0];
     assert_eq!((&asked["messages"][2]["role"], &result["type"]), (&json!("user"), &json!("tool_result")));
     assert_eq!(result["tool_use_id"], call["id"]);
@@ -62,7 +65,10 @@ async fn an_openai_question_reaches_anthropic_whole() {
     assert_eq!((&body["object"], &body["choices"][0]["finish_reason"]), (&json!("chat.completion"), &json!("stop")));
     assert_eq!(answer.chat_text(), "sun");
     let usage = &body["usage"];
-    assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"], &usage["total_tokens"]), (&json!(11), &json!(7), &json!(18)));
+    assert_eq!(
+        (&usage["prompt_tokens"], &usage["completion_tokens"], &usage["total_tokens"]),
+        (&json!(11), &json!(7), &json!(18))
+    );
     assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 3);
 }
 
@@ -85,7 +91,10 @@ async fn an_anthropic_question_reaches_openai_whole() {
     let answer = gateway.client().messages(&body).await.expect(200).json();
 
     let asked = vendor.only().json();
-    assert_eq!((&asked["messages"][0]["role"], &asked["messages"][0]["content"]), (&json!("system"), &json!("be brief")));
+    assert_eq!(
+        (&asked["messages"][0]["role"], &asked["messages"][0]["content"]),
+        (&json!("system"), &json!("be brief"))
+    );
     assert_eq!((&asked["max_completion_tokens"], &asked["stop"]), (&json!(40), &json!(["END"])));
     assert_eq!(asked["tool_choice"], "required");
     assert_eq!(asked["tools"][0]["function"]["parameters"], weather());
@@ -93,10 +102,17 @@ async fn an_anthropic_question_reaches_openai_whole() {
     let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().expect("text")).expect("JSON");
     assert_eq!((&call["function"]["name"], &arguments), (&json!("weather"), &json!({"city": "Graz"})));
     let result = &asked["messages"][3];
-    assert_eq!((&result["role"], &result["tool_call_id"], &result["content"]), (&json!("tool"), &call["id"], &json!("rain")));
+    assert_eq!(
+        (&result["role"], &result["tool_call_id"], &result["content"]),
+        (&json!("tool"), &call["id"], &json!("rain"))
+    );
 
-    assert_eq!((&answer["type"], &answer["role"], &answer["stop_reason"]), (&json!("message"), &json!("assistant"), &json!("tool_use")));
-    let block = answer["content"].as_array().expect("blocks").iter().find(|block| block["type"] == "tool_use").expect("a call");
+    assert_eq!(
+        (&answer["type"], &answer["role"], &answer["stop_reason"]),
+        (&json!("message"), &json!("assistant"), &json!("tool_use"))
+    );
+    let block =
+        answer["content"].as_array().expect("blocks").iter().find(|block| block["type"] == "tool_use").expect("a call");
     assert_eq!((&block["name"], &block["input"]), (&json!("weather"), &json!({"city": "Linz"})));
     // Anthropic counts what was read from the cache apart.
     assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["cache_read_input_tokens"]), (&json!(8), &json!(3)));
@@ -131,12 +147,14 @@ async fn streamed_tool_calls_add_up_in_openais_dialect() {
     body["stream_options"] = json!({"include_usage": true});
     let answer = gateway.client().chat(&body).await.expect(200);
     let data = answer.data();
-    let calls: Vec<&Value> = data.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0)).collect();
+    let calls: Vec<&Value> =
+        data.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0)).collect();
     assert_eq!(calls[0]["function"]["name"], "weather");
     assert!(calls[0]["id"].is_string() && calls.iter().all(|call| call["index"] == 0));
     let arguments: String = calls.iter().filter_map(|call| call["function"]["arguments"].as_str()).collect();
     assert_eq!(serde_json::from_str::<Value>(&arguments).expect("the fragments add up"), json!({"city": "Linz"}));
-    let finishes: Vec<&Value> = data.iter().map(|chunk| &chunk["choices"][0]["finish_reason"]).filter(|f| f.is_string()).collect();
+    let finishes: Vec<&Value> =
+        data.iter().map(|chunk| &chunk["choices"][0]["finish_reason"]).filter(|f| f.is_string()).collect();
     assert_eq!(finishes, ["tool_calls"]);
     let usage = data.iter().find(|chunk| chunk["usage"].is_object()).expect("usage was asked for");
     assert_eq!((&usage["usage"]["prompt_tokens"], &usage["usage"]["completion_tokens"]), (&json!(11), &json!(7)));
@@ -160,7 +178,8 @@ async fn streams_of_text_and_tools_are_whole_in_anthropics_dialect() {
             let data: Value = serde_json::from_str(&event.data).expect("every event of this dialect is JSON");
             assert_eq!(data["type"].as_str(), event.name.as_deref());
         }
-        let names: Vec<&str> = events.iter().filter_map(|event| event.name.as_deref()).filter(|name| *name != "ping").collect();
+        let names: Vec<&str> =
+            events.iter().filter_map(|event| event.name.as_deref()).filter(|name| *name != "ping").collect();
         assert_eq!((names[0], names[1]), ("message_start", "content_block_start"));
         assert_eq!(names[names.len() - 3..], ["content_block_stop", "message_delta", "message_stop"]);
         let data = answer.data();
@@ -169,7 +188,10 @@ async fn streams_of_text_and_tools_are_whole_in_anthropics_dialect() {
             .filter(|event| event["delta"]["type"] == delta)
             .filter_map(|event| event["delta"]["text"].as_str().or(event["delta"]["partial_json"].as_str()))
             .collect();
-        assert!(pieces == "hello" || serde_json::from_str::<Value>(&pieces).ok() == Some(json!({"city": "Linz"})), "{pieces}");
+        assert!(
+            pieces == "hello" || serde_json::from_str::<Value>(&pieces).ok() == Some(json!({"city": "Linz"})),
+            "{pieces}"
+        );
         let ending = data.iter().find(|event| event["type"] == "message_delta").expect("an ending");
         assert_eq!((&ending["delta"]["stop_reason"], &ending["usage"]["output_tokens"]), (&json!(stop), &json!(7)));
     }

@@ -12,7 +12,7 @@ use super::{End, Piece, Reply, Seen};
 const LARGEST: usize = 64 << 20;
 
 /// One request, or `None` when the caller has closed the connection.
-pub async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Seen>> {
+pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Seen>> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
