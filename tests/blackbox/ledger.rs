@@ -20,7 +20,7 @@ impl Rows {
         Self(all.as_array().unwrap_or_else(|| panic!("a list of calls, not {all:#}")).clone())
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -97,7 +97,7 @@ async fn after_kill_9_under_load_every_answered_call_is_there_exactly_once() {
                 let client = client.clone();
                 async move {
                     let mut body = question("chat", "hi");
-                    body["stream"] = json!(number % 2 == 0);
+                    body["stream"] = json!(number.is_multiple_of(2));
                     let response = client.post("/v1/chat/completions", &body).send().await.ok()?;
                     let id = response.headers().get("x-request-id")?.to_str().ok()?.to_owned();
                     let (status, body) = (response.status().as_u16(), response.text().await.ok()?);

@@ -11,8 +11,10 @@ use tokio::sync::Notify;
 use super::{
     client::question,
     config::{Config, one_openai},
+    gateway::Gateway,
     home::Home,
     ledger::Rows,
+    prepared,
     vendor::{End, Piece, Reply, Say, Vendor, openai_frames},
 };
 
@@ -97,7 +99,7 @@ async fn two_gateways_on_one_state_directory_do_no_harm() {
     second.wait().expect("a killed process can be waited for");
     gateway.stop();
     home.serve().stop();
-    assert_eq!(Rows::of(&home).len(), 20);
+    assert_eq!(Rows::of(&home).count(), 20);
 }
 
 #[test]
@@ -107,4 +109,25 @@ fn wrong_usage_exits_with_2_and_a_missing_config_with_1() {
     let missing = home.run(&["serve", "--config", "/nowhere/backstop.yaml"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");
     assert!(missing.expect_failure().contains("/nowhere/backstop.yaml"));
+}
+
+#[tokio::test]
+async fn a_second_start_needs_no_network_and_no_second_certification() {
+    let _turn = prepared::turn().await;
+    let (home, key) = prepared::without_config();
+    let mut command = home.command(&["serve", "--listen", "127.0.0.1:0"]);
+    // Whatever would go out goes nowhere.
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        command.env(name, "http://127.0.0.1:9");
+    }
+    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("PATH", "/nowhere");
+    let begin = Instant::now();
+    let gateway = Gateway::start(command, Some(key));
+    let took = begin.elapsed();
+    eprintln!("second start: {:.2} s", took.as_secs_f64());
+    // Certifying takes longer than that on any machine that these tests run on at the same time.
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let answer = gateway.client().chat(&question("default", "Say hello.")).await.expect(200);
+    assert_eq!(answer.expect_header("x-backstop-served-by"), prepared::TARGET);
+    assert!(!gateway.log().contains("key: sk-bs-"), "the key is shown once");
 }

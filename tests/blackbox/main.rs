@@ -3,13 +3,10 @@
 //! Vendors are fakes on loopback. Nothing is reached beyond 127.0.0.1 but the local model's source, once per checkout.
 //! Every test has an installation of its own, so all of them run side by side.
 
-// What the tests are written with.
-pub mod client;
-pub mod config;
-pub mod gateway;
-pub mod home;
-pub mod prepared;
-pub mod vendor;
+#[path = "kit/all.rs"]
+pub mod kit;
+
+pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
 pub mod canary;

@@ -60,7 +60,7 @@ async fn a_total_outage_is_answered_by_the_local_model() {
     gateway.stop();
 
     let rows = Rows::of(&home);
-    assert_eq!(rows.len(), ids.len());
+    assert_eq!(rows.count(), ids.len());
     let kinds = ["connect_refused", "attempt_timeout|first_token_timeout", "server_error", "rate_limited"];
     for id in &ids {
         let row = rows.only(id);
