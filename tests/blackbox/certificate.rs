@@ -35,7 +35,7 @@ async fn is_not_attempted(home: &Home, why: &str) {
     assert!(said.contains(TARGET), "{why}: check fails on it: {said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_certified_model_is_attempted_and_check_is_content() {
     let _turn = prepared::turn().await;
     let (_broken, config) = ladder().await;
@@ -50,7 +50,7 @@ async fn a_certified_model_is_attempted_and_check_is_content() {
     gateway.client().get("/readyz").await.expect(200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_any_certificate_it_is_not_attempted() {
     let (_broken, config) = ladder().await;
     let home = prepared::home(&config);
@@ -58,7 +58,7 @@ async fn without_any_certificate_it_is_not_attempted() {
     is_not_attempted(&home, "no certificate").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn one_changed_byte_of_the_weights_ends_it() {
     let (_broken, config) = ladder().await;
     let home = prepared::home(&config);
@@ -72,7 +72,7 @@ async fn one_changed_byte_of_the_weights_ends_it() {
     assert!(said.contains(MODEL), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_changed_template_ends_it() {
     let (_broken, config) = ladder().await;
     let home = prepared::home(&config);
@@ -85,7 +85,7 @@ async fn a_changed_template_ends_it() {
     is_not_attempted(&home, "changed template").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_changed_suite_ends_it() {
     let (_broken, config) = ladder().await;
     let home = prepared::home(&config);
@@ -109,7 +109,7 @@ async fn a_changed_suite_ends_it() {
     is_not_attempted(&home, "changed suite").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn in_warn_mode_it_is_attempted_and_says_so() {
     let _turn = prepared::turn().await;
     let (_broken, config) = ladder().await;
@@ -124,7 +124,7 @@ async fn in_warn_mode_it_is_attempted_and_says_so() {
     assert!(gateway.client().get("/readyz").await.expect(200).body.contains(TARGET));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reload_that_adds_an_uncertified_fallback_is_refused() {
     let (_broken, config) = ladder().await;
     let home = Home::new(&Config::strict().text());
@@ -136,7 +136,7 @@ async fn a_reload_that_adds_an_uncertified_fallback_is_refused() {
     assert_eq!(answer.status, 404, "the last good config is in force, without the route: {answer:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_suite_can_fail() {
     let _turn = prepared::turn().await;
     let wrong = Vendor::openai(super::vendor::Say::Text("I would rather talk about the weather.")).await;

@@ -61,7 +61,7 @@ fn the_schema_is_a_json_schema_that_knows_the_top_level_keys() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_litellm_config_becomes_ours_and_its_keys_go_into_the_vault() {
     let home = Home::without_config();
     let litellm = home.path().join("litellm.yaml");

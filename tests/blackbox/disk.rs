@@ -87,7 +87,7 @@ fn a_full_disk_at_the_start_is_told() {
     assert!(said.contains(&mount.path().display().to_string()) || said.contains("space"), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_disk_that_fills_up_loses_no_answered_call() {
     let Some(mount) = Mount::small("24m") else { return };
     let vendor = Vendor::openai(Say::Text("hello")).await;

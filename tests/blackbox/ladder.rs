@@ -105,17 +105,17 @@ async fn advances(cases: &[(&str, &str)], streamed: Value) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_vendors_failure_advances_to_the_next_vendor() {
     advances(&WHOLE, json!(false)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn before_the_first_content_a_stream_advances_in_silence() {
     advances(&STREAMED, json!(true)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_closed_port_advances() {
     let good = Vendor::openai(Say::Text("rescued")).await;
     let config = Config::warn().vendor("gone", "openai", &closed_port().await).vendor("good", "groq", &good.url());
@@ -128,7 +128,7 @@ async fn a_closed_port_advances() {
     assert_eq!(Rows::of(&home).only(&id)["attempts"][0]["fault"], "connect_refused");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fault_of_the_callers_neither_advances_nor_repeats() {
     let message = json!({"error": {"message": "messages: too few", "type": "invalid_request_error", "param": "messages", "code": null}});
     let picky = Vendor::start(move |_, _| Reply::json(400, &message)).await;
@@ -143,7 +143,7 @@ async fn a_fault_of_the_callers_neither_advances_nor_repeats() {
     assert!(spare.seen().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_breaks_after_content_ends_in_an_error_of_the_callers_dialect() {
     let frames = openai_frames("ab");
     let broken = Vendor::start(move |_, seen| match seen.json()["model"].as_str() {
@@ -195,7 +195,7 @@ async fn a_stream_that_breaks_after_content_ends_in_an_error_of_the_callers_dial
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_broken_anthropic_stream_is_never_a_clean_end_either() {
     let frames = anthropic_frames("ab");
     let broken = Vendor::start(move |_, _| Reply::events(&frames[..5], End::Whole)).await;
@@ -211,7 +211,7 @@ async fn a_broken_anthropic_stream_is_never_a_clean_end_either() {
     assert!(!answer.body.contains("[DONE]") && answer.body.contains("\"error\""), "{}", answer.body);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_callers_own_time_limit_bounds_all_attempts() {
     let slow = Vendor::start(|_, _| Reply::Silence).await;
     let config = Config::warn().vendor("a", "openai", &slow.url()).vendor("b", "groq", &slow.url());
@@ -225,7 +225,7 @@ async fn the_callers_own_time_limit_bounds_all_attempts() {
     answer.openai_error();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn when_nobody_can_answer_the_caller_is_told_when_to_come_back() {
     let busy = Vendor::start(|_, _| {
         Reply::json_with(429, ("retry-after", "7"), &json!({"error": {"message": "no", "type": "x"}}))
@@ -252,7 +252,7 @@ async fn when_nobody_can_answer_the_caller_is_told_when_to_come_back() {
     assert!(matches!(out.anthropic_error()["type"].as_str(), Some("overloaded_error" | "api_error")));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_caller_that_hangs_up_ends_the_vendors_work_too() {
     let vendor = Vendor::start(|_, _| Reply::Stream {
         pieces: openai_frames("ab").into_iter().take(2).map(Piece::Text).collect(),

@@ -52,7 +52,7 @@ fn digits(id: &Value) -> String {
     text.trim_start_matches("req_").chars().filter(char::is_ascii_hexdigit).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_leaves_one_row_with_who_what_and_how_much() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let price = "models: { near/fake-1: { input_per_mtok: 1.0, output_per_mtok: 2.0 } }";
@@ -84,7 +84,7 @@ async fn a_call_leaves_one_row_with_who_what_and_how_much() {
     assert!(csv.lines().count() == 2 && csv.lines().all(|line| line.contains(',')), "{csv}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn after_kill_9_under_load_every_answered_call_is_there_exactly_once() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));

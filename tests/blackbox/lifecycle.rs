@@ -29,7 +29,7 @@ async fn halting(go: &Arc<Notify>) -> Vendor {
     .await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn sigterm_and_sigint_let_answers_in_flight_finish() {
     for signal in ["TERM", "INT"] {
         let go = Arc::new(Notify::new());
@@ -55,7 +55,7 @@ async fn sigterm_and_sigint_let_answers_in_flight_finish() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_drain_has_an_end() {
     let vendor = halting(&Arc::new(Notify::new())).await;
     let route = "deadlines: { connect: 1s, first_token: 60s, idle: 60s, attempt: 60s, total: 60s }";
@@ -83,7 +83,7 @@ fn a_port_in_use_is_told_and_nothing_else_happens() {
     assert!(said.contains(&address), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn two_gateways_on_one_state_directory_do_no_harm() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -111,7 +111,7 @@ fn wrong_usage_exits_with_2_and_a_missing_config_with_1() {
     assert!(missing.expect_failure().contains("/nowhere/backstop.yaml"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_second_start_needs_no_network_and_no_second_certification() {
     let _turn = prepared::turn().await;
     let (home, key) = prepared::without_config();

@@ -23,7 +23,7 @@ fn short(text: &str, tokens: u32) -> Value {
     body
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn greedy_answers_repeat_and_a_seed_repeats_a_drawn_one() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("");
@@ -50,7 +50,7 @@ async fn greedy_answers_repeat_and_a_seed_repeats_a_drawn_one() {
     assert_ne!(one, client.chat(&drawn).await.expect(200).chat_text());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn stop_sequences_end_an_answer_and_are_not_part_of_it() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("");
@@ -68,7 +68,7 @@ async fn stop_sequences_end_an_answer_and_are_not_part_of_it() {
     assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("Paris")));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_the_model_cannot_do_is_refused_by_its_name() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("");
@@ -83,7 +83,7 @@ async fn what_the_model_cannot_do_is_refused_by_its_name() {
     client.chat(&short("Say hello.", 2)).await.expect(200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn past_the_queues_end_callers_are_told_when_to_come_back_and_the_rest_is_answered() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("local: { queue: 2 }");
@@ -100,7 +100,7 @@ async fn past_the_queues_end_callers_are_told_when_to_come_back_and_the_rest_is_
     client.chat(&short("Say hello.", 2)).await.expect(200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_caller_that_hangs_up_frees_the_model() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("local: { queue: 1 }");
@@ -114,7 +114,7 @@ async fn a_caller_that_hangs_up_frees_the_model() {
     send(request.timeout(std::time::Duration::from_secs(30))).await.expect(200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn tools_are_offered_to_the_local_model_and_their_results_understood() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("");

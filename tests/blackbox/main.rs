@@ -1,7 +1,8 @@
 //! The built binary as its users meet it: over HTTP, on the command line and through its files.
 //!
 //! Vendors are fakes on loopback. Nothing is reached beyond 127.0.0.1 but the local model's source, once per checkout.
-//! Every test has an installation of its own, so all of them run side by side.
+//! Every test has an installation of its own, so all of them run side by side. Its fakes answer on a thread of their own,
+//! because the test itself may block: on a verb that runs, or on a gateway that ends.
 
 #[path = "kit/all.rs"]
 pub mod kit;

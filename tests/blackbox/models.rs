@@ -72,7 +72,7 @@ async fn pull(home: &Home, id: &str, endpoint: &str) -> super::home::Ran {
     ran.await.expect("the pull does not panic")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_model_is_pulled_from_a_hub_verified_and_removed() {
     let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let served = bytes.clone();
@@ -92,7 +92,7 @@ async fn a_model_is_pulled_from_a_hub_verified_and_removed() {
     assert!(!pulled(&home, "tiny"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_wrong_digest_is_told_and_nothing_is_kept() {
     let hub = Vendor::start(|_, seen| hub(seen, b"not what was promised")).await;
     let home = Home::new(&Config::warn().text());
@@ -104,7 +104,7 @@ async fn a_wrong_digest_is_told_and_nothing_is_kept() {
     assert!(said.contains(&sha256(b"what was promised")[..12]), "it says what was promised: {said}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn two_pulls_at_once_do_no_harm() {
     let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let served = bytes.clone();
@@ -128,7 +128,7 @@ fn header(tensors: u64, pairs: u64) -> Vec<u8> {
     bytes
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_bad_gguf_never_takes_the_gateway_down() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     // A key of 2^62 bytes; a string array of 2^60 strings; one tensor of absurd dimensions, of an unknown type.
@@ -184,7 +184,7 @@ async fn a_bad_gguf_never_takes_the_gateway_down() {
     assert!(!gateway.stop().contains("panicked"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn truncated_weights_are_told_apart_from_good_ones() {
     let home = super::prepared::home(&Config::warn().text());
     let weights = super::prepared::own_weights(&home);

@@ -10,7 +10,7 @@ use super::{
     vendor::{Reply, Vendor, closed_port},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_total_outage_is_answered_by_the_local_model() {
     let _turn = prepared::turn().await;
     let hole = Vendor::start(|_, _| Reply::Silence).await;
@@ -78,7 +78,7 @@ async fn a_total_outage_is_answered_by_the_local_model() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn in_strict_mode_an_uncertified_fallback_is_passed_over_and_the_local_model_answers() {
     let _turn = prepared::turn().await;
     let broken = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;

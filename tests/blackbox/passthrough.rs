@@ -9,7 +9,7 @@ use super::{
     vendor::{Reply, Say, Vendor, openai_frames},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_openai_body_arrives_as_it_was_sent_but_for_the_model() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -41,7 +41,7 @@ async fn an_openai_body_arrives_as_it_was_sent_but_for_the_model() {
     assert!(answer.expect_header("x-backstop-overhead-ms").parse::<f64>().is_ok_and(|ms| (0.0..1000.0).contains(&ms)));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn numbers_keep_their_digits() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -54,7 +54,7 @@ async fn numbers_keep_their_digits() {
     assert!(arrived.contains("12345678901234567890123") && arrived.contains("1.10"), "{arrived}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_openai_stream_arrives_frame_by_frame_with_what_we_do_not_know() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -75,7 +75,7 @@ async fn an_openai_stream_arrives_frame_by_frame_with_what_we_do_not_know() {
     assert_eq!((&usage[0]["usage"]["prompt_tokens"], &usage[0]["choices"]), (&json!(11), &json!([])));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_first_word_leaves_before_the_last_one_is_known() {
     let go = std::sync::Arc::new(tokio::sync::Notify::new());
     let told = std::sync::Arc::clone(&go);
@@ -93,7 +93,7 @@ async fn the_first_word_leaves_before_the_last_one_is_known() {
     assert_eq!(stream.rest().await.last().map(|event| event.data.clone()).as_deref(), Some("[DONE]"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_anthropic_body_and_its_version_headers_arrive_as_they_were_sent() {
     let vendor = Vendor::anthropic(Say::Text("hello")).await;
     let home = Home::new(&one_anthropic(&vendor.url()));
@@ -120,7 +120,7 @@ async fn an_anthropic_body_and_its_version_headers_arrive_as_they_were_sent() {
     assert_eq!(answer.expect_header("request-id"), answer.expect_header("x-request-id"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_anthropic_stream_keeps_its_events() {
     let vendor = Vendor::anthropic(Say::Text("hi!")).await;
     let home = Home::new(&one_anthropic(&vendor.url()));
@@ -139,7 +139,7 @@ async fn an_anthropic_stream_keeps_its_events() {
     assert_eq!(content, expected);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_vendor_connection_is_used_again() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));

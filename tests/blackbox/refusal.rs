@@ -28,7 +28,7 @@ fn raw(client: &Client, key: &str, path: &str, body: impl Into<reqwest::Body>) -
     client.bare(Method::POST, path).bearer_auth(key).header("content-type", "application/json").body(body)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_bad_request_gets_its_own_error_and_nobody_is_asked() {
     let vendor = Vendor::openai(Say::Text("never")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -76,7 +76,7 @@ async fn every_bad_request_gets_its_own_error_and_nobody_is_asked() {
     assert_eq!(Rows::of(&home).count(), 1, "only the good call is in the ledger");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_body_of_50_mb_is_refused_without_being_kept() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -104,7 +104,7 @@ async fn a_body_of_50_mb_is_refused_without_being_kept() {
     assert_eq!(vendor.seen_count(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_413_is_told_in_the_callers_dialect() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&format!("{}limits: {{ max_body: 1KiB }}\n", one_openai(&vendor.url())));
@@ -114,7 +114,7 @@ async fn a_413_is_told_in_the_callers_dialect() {
     anthropic_says(gateway.client().messages(&anthropic_question("chat", &long)).await, 413, "request_too_large");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn keys_work_where_each_sdk_puts_them_and_end_when_revoked() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));

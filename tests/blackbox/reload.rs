@@ -20,7 +20,7 @@ async fn until(gateway: &super::gateway::Gateway, route: &str, status: u16) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_good_file_is_taken_over_when_it_changes_and_on_sighup() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -35,7 +35,7 @@ async fn a_good_file_is_taken_over_when_it_changes_and_on_sighup() {
     until(&gateway, "third", 200).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_bad_file_leaves_the_last_good_one_in_force_and_says_so() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let good = one_openai(&vendor.url());
@@ -57,7 +57,7 @@ async fn a_bad_file_leaves_the_last_good_one_in_force_and_says_so() {
     assert!(!ready.body.contains("degraded") || !ready.body.contains("reload"), "{}", ready.body);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_began_before_a_reload_ends_as_it_began() {
     let go = std::sync::Arc::new(tokio::sync::Notify::new());
     let told = std::sync::Arc::clone(&go);
@@ -82,7 +82,7 @@ async fn a_stream_that_began_before_a_reload_ends_as_it_began() {
     assert_eq!(stream.rest().await.last().map(|event| event.data.clone()).as_deref(), Some("[DONE]"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_rotated_secret_is_used_without_a_restart() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let home = Home::new(&one_openai(&vendor.url()));

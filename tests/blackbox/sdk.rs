@@ -79,19 +79,19 @@ fn pytest(file: &str) -> (Command, std::path::PathBuf) {
     (command, python)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_python_openai_sdk() {
     let (command, python) = pytest("test_openai.py");
     run(command, &python).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_python_anthropic_sdk() {
     let (command, python) = pytest("test_anthropic.py");
     run(command, &python).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_node_openai_sdk() {
     let directory = root().join("tests/sdk/node");
     let mut command = Command::new("node");

@@ -31,7 +31,7 @@ fn rich_openai_question() -> Value {
     })
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_openai_question_reaches_anthropic_whole() {
     let vendor = Vendor::anthropic(Say::Text("sun")).await;
     let home = Home::new(&one_anthropic(&vendor.url()));
@@ -72,7 +72,7 @@ async fn an_openai_question_reaches_anthropic_whole() {
     assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 3);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_anthropic_question_reaches_openai_whole() {
     let vendor = Vendor::openai(Say::Tool("weather", json!({"city": "Linz"}))).await;
     let home = Home::new(&one_openai(&vendor.url()));
@@ -119,7 +119,7 @@ async fn an_anthropic_question_reaches_openai_whole() {
     assert_eq!(answer["usage"]["output_tokens"], 7);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_tool_call_comes_back_to_its_vendor_under_its_own_id() {
     let vendor = Vendor::anthropic(Say::Tool("weather", json!({"city": "Linz"}))).await;
     let home = Home::new(&one_anthropic(&vendor.url()));
@@ -137,7 +137,7 @@ async fn a_tool_call_comes_back_to_its_vendor_under_its_own_id() {
     assert_eq!(text.matches("toolu_fake1").count(), 2, "the call and its result carry the vendor's own id: {text}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn streamed_tool_calls_add_up_in_openais_dialect() {
     let vendor = Vendor::anthropic(Say::Tool("weather", json!({"city": "Linz"}))).await;
     let home = Home::new(&one_anthropic(&vendor.url()));
@@ -161,7 +161,7 @@ async fn streamed_tool_calls_add_up_in_openais_dialect() {
     assert_eq!(answer.events().last().map(|event| event.data.clone()).as_deref(), Some("[DONE]"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn streams_of_text_and_tools_are_whole_in_anthropics_dialect() {
     for (say, delta, stop) in [
         (Say::Text("hello"), "text_delta", "end_turn"),
@@ -197,7 +197,7 @@ async fn streams_of_text_and_tools_are_whole_in_anthropics_dialect() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_cannot_be_carried_is_refused_by_its_name_and_nobody_is_asked() {
     let (openai, anthropic) = (Vendor::openai(Say::Text("x")).await, Vendor::anthropic(Say::Text("x")).await);
     let config = super::config::Config::warn()
