@@ -1,6 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
 pub mod models;
+pub mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -31,6 +32,8 @@ pub struct Context {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Run the gateway
+    Serve(serve::ServeArgs),
     Models(models::ModelsArgs),
 }
 
@@ -49,6 +52,7 @@ impl Context {
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
+        Verb::Serve(args) => serve::run(&cli.context, args).await,
         Verb::Models(args) => models::run(&cli.context, args).await,
     }
 }
