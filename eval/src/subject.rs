@@ -6,6 +6,10 @@ use std::{error::Error, future::Future, pin::Pin};
 
 use backstop_models::chat::{Answer, Chat};
 
+mod local;
+
+pub use local::LocalSubject;
+
 /// A future that can be boxed behind [`Subject`].
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -33,7 +33,7 @@ pub struct Silent;
 
 /// A bar on standard error where that is a terminal, and nothing elsewhere.
 #[derive(Debug)]
-pub struct Bar {
+pub struct Terminal {
     bar: ProgressBar,
 }
 
@@ -45,7 +45,7 @@ impl RunProgress for Silent {
     fn finished(&self, _: &Report) {}
 }
 
-impl Bar {
+impl Terminal {
     pub fn new() -> Self {
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
             .expect("the template is constant and valid");
@@ -53,13 +53,13 @@ impl Bar {
     }
 }
 
-impl Default for Bar {
+impl Default for Terminal {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl RunProgress for Bar {
+impl RunProgress for Terminal {
     fn started(&self, suite: &Suite) {
         self.bar.set_length(suite.items.len() as u64);
         self.bar.set_prefix(suite.name().to_owned());
