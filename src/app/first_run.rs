@@ -84,7 +84,7 @@ pub async fn prepare_default_model(
         if verdict != Verdict::Pass {
             break;
         }
-        gate.certificates().issue(&report, binding, OffsetDateTime::now_utc())?;
+        gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?;
         app.keeper.round(&settings).await;
     }
     Ok(verdict)

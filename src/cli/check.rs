@@ -1,6 +1,6 @@
 //! `backstop check`: says everything there is to say about the config, and fails on what strict mode would leave out.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 
@@ -25,13 +25,7 @@ pub async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     let file = context.config_file().context("there is no backstop.yaml here; name a config with --config FILE")?;
-    let (settings, findings) = match config::load_file(&file) {
-        Ok(loaded) => {
-            let findings = with_state(&loaded.settings, loaded.findings);
-            (Some(loaded.settings), findings)
-        }
-        Err(findings) => (None, findings),
-    };
+    let (settings, findings) = findings(&file);
     let passes = findings.iter().all(|finding| finding.severity == Severity::Note);
     if args.json {
         let report = serde_json::json!({ "ok": passes, "findings": findings });
@@ -45,9 +39,12 @@ pub async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<ExitCode>
     Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Adds what only the state directory knows: certificates and secrets.
-fn with_state(_settings: &Settings, findings: Vec<Finding>) -> Vec<Finding> {
-    findings
+/// Everything that is to be said about the config in `file`, and its settings where they can be used.
+fn findings(file: &Path) -> (Option<Settings>, Vec<Finding>) {
+    match config::load_file(file) {
+        Ok(loaded) => (Some(loaded.settings), loaded.findings),
+        Err(findings) => (None, findings),
+    }
 }
 
 /// One line: what the config has, or how many findings stand in its way.
