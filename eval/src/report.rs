@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     statistics::lower_bound,
-    suite::{Suite, SuiteId},
+    suite::{Gate, Suite, SuiteId},
 };
 
 /// A whole run. `PASS` only when every gate passed, with enough items and few enough errors.
@@ -111,39 +111,14 @@ impl Inconsistent {
 impl Report {
     /// The verdict that `items` earn by the suite's gates; everything of the report but times and names.
     pub fn judge(suite: &Suite, items: &[ItemResult]) -> (Verdict, Vec<String>, Vec<GateResult>) {
-        let gates: Vec<GateResult> =
-            suite.gates.iter().map(|gate| GateResult::count(&gate.id, gate.threshold, gate.min_items, items)).collect();
+        let gates: Vec<GateResult> = suite.gates.iter().map(|gate| GateResult::count(gate, items)).collect();
         let errors = errors_in(items);
         let (verdict, why) = conclude(&gates, errors, suite.errors_allowed);
         (verdict, why, gates)
     }
 
-    /// Whether every count, bound and verdict follows from the items.
-    pub fn recheck(&self) -> Result<(), Inconsistent> {
-        let fail = |what: String| Err(Inconsistent(what));
-        if let Some(item) =
-            self.items.iter().find(|item| item.error.is_some() && item.scores.values().any(|score| score.passed))
-        {
-            return fail(format!("item {} has an error and passes", item.id));
-        }
-        let gates: Vec<GateResult> = self
-            .gates
-            .iter()
-            .map(|gate| GateResult::count(&gate.id, gate.threshold, gate.min_items, &self.items))
-            .collect();
-        if gates != self.gates || errors_in(&self.items) != self.errors {
-            return fail("its counts are not those of its items".into());
-        }
-        let (verdict, _) = conclude(&gates, self.errors, self.errors_allowed);
-        if verdict != self.verdict {
-            return fail(format!("its verdict is {}, its items say {verdict}", self.verdict));
-        }
-        Ok(())
-    }
-
-    /// Whether it is a report of exactly this suite: its items and gates, all of them, and its own thresholds. For reports
-    /// that come from a file.
-    pub fn recheck_against(&self, suite: &Suite) -> Result<(), Inconsistent> {
+    /// Whether it is a report of exactly this suite, and every count, bound and verdict follows from its items.
+    pub fn recheck(&self, suite: &Suite) -> Result<(), Inconsistent> {
         let fail = |what: String| Err(Inconsistent(what));
         if self.suite != *suite.id() {
             return fail(format!("it is of suite {} {}, not {}", self.suite.name, self.suite.digest, suite.digest()));
@@ -156,27 +131,42 @@ impl Report {
             if judged != item.checks.len() || judged != result.scores.len() {
                 return fail(format!("item {} is not judged by its gates", item.id));
             }
+            if result.error.is_some() && result.scores.values().any(|score| score.passed) {
+                return fail(format!("item {} has an error and passes", item.id));
+            }
         }
-        let (_, _, gates) = Self::judge(suite, &self.items);
-        if gates != self.gates || self.errors_allowed != suite.errors_allowed {
-            return fail("its gates are not the suite's".into());
+        let (verdict, _, gates) = Self::judge(suite, &self.items);
+        if gates != self.gates || errors_in(&self.items) != self.errors || self.errors_allowed != suite.errors_allowed {
+            return fail("its counts are not those of its items".into());
         }
-        self.recheck()
+        if verdict != self.verdict {
+            return fail(format!("its verdict is {}, its items say {verdict}", self.verdict));
+        }
+        Ok(())
     }
 }
 
 impl GateResult {
-    fn count(id: &str, threshold: f64, min_items: usize, items: &[ItemResult]) -> Self {
-        let scores: Vec<&Score> = items.iter().filter_map(|item| item.scores.get(id)).collect();
+    fn count(gate: &Gate, items: &[ItemResult]) -> Self {
+        let scores: Vec<&Score> = items.iter().filter_map(|item| item.scores.get(&gate.id)).collect();
         let (k, n) = (scores.iter().filter(|score| score.passed).count(), scores.len());
         let bound = lower_bound(k, n);
-        let verdict = match bound >= threshold {
-            _ if n < min_items => Verdict::Inconclusive,
+        let verdict = match bound >= gate.threshold {
+            _ if n < gate.min_items => Verdict::Inconclusive,
             true => Verdict::Pass,
             false => Verdict::Fail,
         };
         let estimate = if n == 0 { 0.0 } else { k as f64 / n as f64 };
-        Self { id: id.to_owned(), k, n, estimate, bound, threshold, min_items, verdict }
+        Self {
+            id: gate.id.clone(),
+            k,
+            n,
+            estimate,
+            bound,
+            threshold: gate.threshold,
+            min_items: gate.min_items,
+            verdict,
+        }
     }
 
     /// `carry: 25 of 26 pass, at least 83.0 % with 95 % confidence (80.0 % needed): PASS`

@@ -20,7 +20,7 @@ use crate::{
 
 mod progress;
 
-pub use progress::{Progress, RunProgress, Silent, Terminal};
+pub use progress::{Bar, Progress, RunProgress, Silent};
 
 /// Runs the whole suite. It cannot fail: what goes wrong is in the report.
 pub async fn run(suite: &Suite, subject: &dyn Subject, progress: &dyn RunProgress) -> Report {

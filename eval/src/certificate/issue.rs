@@ -23,14 +23,20 @@ pub enum IssueError {
 }
 
 impl CertificateStore {
-    /// Certifies that `binding` passed, as `report` shows, and stores report and certificate. The report's verdict is not
+    /// Certifies that `binding` passed `suite`, as `report` shows, and stores report and certificate. The report's verdict is not
     /// believed: it is made again from its items.
-    pub fn issue(&self, report: &Report, binding: Binding, now: OffsetDateTime) -> Result<Certificate, IssueError> {
-        report.recheck()?;
+    pub fn issue(
+        &self,
+        suite: &Suite,
+        report: &Report,
+        binding: &Binding,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, IssueError> {
+        report.recheck(suite)?;
         if report.verdict != Verdict::Pass {
             return Err(IssueError::NotPassed {
                 target: report.target.clone(),
-                suite: report.suite.name.clone(),
+                suite: suite.name().to_owned(),
                 verdict: report.verdict,
                 why: report.why.join("; "),
             });
@@ -41,7 +47,7 @@ impl CertificateStore {
             same("engine", ran_on, engine)?;
         }
         let report_sha256 = self.keep_report(report)?;
-        let statement = Statement::new(report, report_sha256, &binding, now);
+        let statement = Statement::new(report, report_sha256, binding, now);
         let signer = self.signer()?;
         let envelope = Envelope::seal(&serde_json::to_vec(&statement)?, &signer);
         let json = serde_json::to_vec_pretty(&envelope)?;

@@ -83,7 +83,7 @@ impl Bench {
     fn certified() -> (Self, CertificateStore) {
         let bench = Self::new();
         let store = bench.store();
-        store.issue(&bench.report(0), bench.binding(), NOW).expect("it passed");
+        store.issue(&bench.suite, &bench.report(0), &bench.binding(), NOW).expect("it passed");
         store.check(&bench.binding(), NOW).expect("it holds");
         (bench, store)
     }
@@ -132,11 +132,11 @@ fn it_verifies_offline_with_the_public_key_alone() {
 #[test]
 fn only_a_pass_is_certified() {
     let bench = Bench::new();
-    let refused = bench.store().issue(&bench.report(12), bench.binding(), NOW);
+    let refused = bench.store().issue(&bench.suite, &bench.report(12), &bench.binding(), NOW);
     assert!(matches!(refused, Err(IssueError::NotPassed { verdict: Verdict::Fail, .. })), "{refused:?}");
     let mut claimed = bench.report(12);
     claimed.verdict = Verdict::Pass;
-    let refused = bench.store().issue(&claimed, bench.binding(), NOW);
+    let refused = bench.store().issue(&bench.suite, &claimed, &bench.binding(), NOW);
     assert!(matches!(refused, Err(IssueError::Inconsistent(_))), "{refused:?}");
     assert!(bench.refused(&bench.binding(), NOW).contains("there is no certificate"));
 }
@@ -146,14 +146,14 @@ fn a_report_certifies_only_what_it_is_about() {
     let bench = Bench::new();
     let mut other = bench.binding();
     other.target = "local/other".into();
-    let refused = bench.store().issue(&bench.report(0), other.clone(), NOW).expect_err("another target");
+    let refused = bench.store().issue(&bench.suite, &bench.report(0), &other, NOW).expect_err("another target");
     assert_eq!(
         refused.to_string(),
         "the report's target is local/small, but local/other is to be certified; run the suite again"
     );
     let mut engine = bench.report(0);
     engine.engine = Some("candle 0.10".into());
-    let refused = bench.store().issue(&engine, bench.binding(), NOW).expect_err("another engine");
+    let refused = bench.store().issue(&bench.suite, &engine, &bench.binding(), NOW).expect_err("another engine");
     assert!(refused.to_string().contains("candle 0.10"));
 }
 
@@ -264,7 +264,7 @@ fn a_key_that_others_can_read_is_not_used() {
     let (bench, store) = Bench::certified();
     let path = bench.dir.path().join("signing.key");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
-    let refused = store.issue(&bench.report(0), bench.binding(), NOW).expect_err("the key is exposed");
+    let refused = store.issue(&bench.suite, &bench.report(0), &bench.binding(), NOW).expect_err("the key is exposed");
     assert!(refused.to_string().contains("can be read by others (mode 644)"), "{refused}");
 }
 
@@ -312,7 +312,7 @@ fn a_vendors_model_is_bound_by_name_and_place_and_for_a_month() {
     let mut report = bench.report(0);
     (report.target, report.engine) = ("eu/gpt".into(), None);
     let binding = bound("https://one.example/v1/", Some("eu"), "gpt-1");
-    store.issue(&report, binding.clone(), NOW).expect("it passed");
+    store.issue(&bench.suite, &report, &binding, NOW).expect("it passed");
     assert!(store.check(&bound("https://one.example/v1", Some("eu"), "gpt-1"), NOW + Duration::days(29)).is_ok());
     assert!(bench.refused(&binding, NOW + VENDOR_VALIDITY).contains("expired"));
     for (other, what) in [

@@ -33,7 +33,7 @@ pub struct Silent;
 
 /// A bar on standard error where that is a terminal, and nothing elsewhere.
 #[derive(Debug)]
-pub struct Terminal {
+pub struct Bar {
     bar: ProgressBar,
 }
 
@@ -45,7 +45,7 @@ impl RunProgress for Silent {
     fn finished(&self, _: &Report) {}
 }
 
-impl Terminal {
+impl Bar {
     pub fn new() -> Self {
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
             .expect("the template is constant and valid");
@@ -53,13 +53,13 @@ impl Terminal {
     }
 }
 
-impl Default for Terminal {
+impl Default for Bar {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl RunProgress for Terminal {
+impl RunProgress for Bar {
     fn started(&self, suite: &Suite) {
         self.bar.set_length(suite.items.len() as u64);
         self.bar.set_prefix(suite.name().to_owned());

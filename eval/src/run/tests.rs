@@ -88,7 +88,7 @@ fn honest(chat: &Chat) -> Result<Answer, SubjectError> {
 async fn examined(subject: &Puppet) -> Report {
     let suite = suite();
     let report = run(&suite, subject, &Silent).await;
-    report.recheck_against(&suite).expect("a run's report follows from its items");
+    report.recheck(&suite).expect("a run's report follows from its items");
     report
 }
 
@@ -237,6 +237,6 @@ async fn a_doctored_report_contradicts_itself() {
     for doctor in doctored {
         let mut report = report.clone();
         doctor(&mut report);
-        assert!(report.recheck_against(&suite).is_err());
+        assert!(report.recheck(&suite).is_err());
     }
 }
