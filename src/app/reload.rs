@@ -7,10 +7,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::App;
 use crate::{
-    config::{
-        Enforcement, Finding, Loaded, Settings, Severity,
-        watch::{self, Reloaded, Watch, WatchError},
-    },
+    config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
     observe::metric,
     relay::Snapshot,
@@ -94,7 +91,7 @@ fn watch_config(app: &App, origin: PathBuf, breaches: Vec<Finding>) -> Result<Wa
             Reloaded::Unchanged => readiness.reload(None),
         }
     };
-    watch::watch(origin, Arc::clone(&app.settings), Box::new(judge), Box::new(told))
+    config::watch(origin, Arc::clone(&app.settings), Box::new(judge), Box::new(told))
 }
 
 fn breach_key(finding: &Finding) -> String {

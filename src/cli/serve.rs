@@ -95,14 +95,17 @@ async fn prepare(app: &App, embedded: bool) -> anyhow::Result<()> {
         app.keeper.round(&settings).await;
         return Ok(());
     }
-    let Some(target) = settings.routes.values().flat_map(|route| &route.targets).find(|target| target.id.is_local()) else {
+    let Some(target) = settings.routes.values().flat_map(|route| &route.targets).find(|target| target.id.is_local())
+    else {
         return Ok(());
     };
     let model = target.id.model.to_string();
     let fetching: Arc<dyn fetch::Progress> = Arc::new(fetch::Terminal::default());
     let verdict = prepare_default_model(app, &model, fetching, &run::Bar::new()).await?;
     if verdict != Verdict::Pass {
-        bail!("the local model `{model}` did not pass its suite ({verdict}); it does not serve. `backstop eval run` shows why");
+        bail!(
+            "the local model `{model}` did not pass its suite ({verdict}); it does not serve. `backstop eval run` shows why"
+        );
     }
     Ok(())
 }

@@ -190,11 +190,8 @@ fn log(file: &Path, reloaded: &Reloaded) {
             }
         }
         Reloaded::Refused { findings } => {
-            let reasons: Vec<String> = findings
-                .iter()
-                .filter(|finding| finding.severity != Severity::Note)
-                .map(ToString::to_string)
-                .collect();
+            let reasons: Vec<String> =
+                findings.iter().filter(|finding| finding.severity != Severity::Note).map(ToString::to_string).collect();
             tracing::error!(%file, reasons = reasons.join(" | "), "config refused; the last good one stays in force");
         }
     }

@@ -69,8 +69,10 @@ impl Draft {
             let targets: Vec<String> = route.targets.iter().map(|target| scalar(target)).collect();
             let _ = writeln!(out, "    targets: [{}]", targets.join(", "));
             let span = |key, span: Option<Duration>| span.map(|span| format!("{key}: {}ms", span.as_millis()));
-            let deadlines: Vec<String> =
-                [span("first_token", route.first_token), span("attempt", route.attempt)].into_iter().flatten().collect();
+            let deadlines: Vec<String> = [span("first_token", route.first_token), span("attempt", route.attempt)]
+                .into_iter()
+                .flatten()
+                .collect();
             if !deadlines.is_empty() {
                 let _ = writeln!(out, "    deadlines: {{ {} }}", deadlines.join(", "));
             }

@@ -104,7 +104,9 @@ impl Importer<'_> {
     /// The vendor with this kind, place and secret: the one that is known, or a new one with a name of its own.
     fn vendor(&mut self, kind: &'static str, base_url: Option<String>, credential: Option<SecretSource>) -> Vendor {
         let same = |known: &Known| {
-            known.kind == kind && known.base_url == base_url && same_secret(known.credential.as_ref(), credential.as_ref())
+            known.kind == kind
+                && known.base_url == base_url
+                && same_secret(known.credential.as_ref(), credential.as_ref())
         };
         let place = self.vendors.iter().position(same).unwrap_or_else(|| {
             let taken = |name: &String| self.vendors.iter().any(|known| known.name == *name);
@@ -131,7 +133,9 @@ fn provider_of<'m>(params: &Node, model: &'m str) -> Result<(&'static Provider, 
         (None, Some((prefix, rest))) => (prefix, rest),
         (None, None) => {
             let guess = Provider::guess(model).map(|provider| (provider, model));
-            return guess.ok_or_else(|| format!("the provider of `{}` is not clear; write it before a slash", words::cut(model)));
+            return guess.ok_or_else(|| {
+                format!("the provider of `{}` is not clear; write it before a slash", words::cut(model))
+            });
         }
     };
     let known = Provider::find(name).map(|provider| (provider, rest));
@@ -164,7 +168,9 @@ fn credential_of(params: &Node, provider: &Provider, base_url: Option<&str>) -> 
         Some(key) if NONE.contains(&key.to_lowercase().as_str()) => None,
         Some(key) => Some(match (key.strip_prefix("os.environ/"), key.split_once('/')) {
             (Some(variable), _) => SecretSource::Environment(variable.to_owned()),
-            (None, Some((scheme @ ("oidc" | "hashicorp_vault" | "aws_kms"), _))) => SecretSource::Elsewhere(scheme.to_owned()),
+            (None, Some((scheme @ ("oidc" | "hashicorp_vault" | "aws_kms"), _))) => {
+                SecretSource::Elsewhere(scheme.to_owned())
+            }
             _ => SecretSource::Written(SecretString::from(key)),
         }),
         None if provider.variable.is_empty() || base_url.is_some() => None,

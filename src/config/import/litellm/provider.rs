@@ -20,7 +20,9 @@ impl Provider {
     /// The provider that LiteLLM takes a bare model name to be of.
     pub(super) fn guess(model: &str) -> Option<&'static Self> {
         let name = match model {
-            _ if ["gpt-", "chatgpt-", "o1", "o3", "o4", "ft:gpt-"].iter().any(|start| model.starts_with(start)) => "openai",
+            _ if ["gpt-", "chatgpt-", "o1", "o3", "o4", "ft:gpt-"].iter().any(|start| model.starts_with(start)) => {
+                "openai"
+            }
             _ if model.starts_with("claude-") => "anthropic",
             _ => return None,
         };
@@ -49,11 +51,6 @@ const ALL: [Provider; 18] = [
     row("litellm_proxy", "openai_compatible", "", ""),
 ];
 
-const fn row(
-    name: &'static str,
-    kind: &'static str,
-    version_path: &'static str,
-    variable: &'static str,
-) -> Provider {
+const fn row(name: &'static str, kind: &'static str, version_path: &'static str, variable: &'static str) -> Provider {
     Provider { name, kind, version_path, variable }
 }
