@@ -98,7 +98,9 @@ pub enum State {
     Loading,
     Ready,
     /// For good: every call is [`EngineFault::Stopped`].
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 impl Engine {
@@ -110,7 +112,10 @@ impl Engine {
         let model = Model::open(&files, options.context_tokens)?;
         let ours = candle_core::utils::get_num_threads();
         if let Some(threads) = options.threads.filter(|threads| *threads != ours) {
-            tracing::warn!(asked = threads, "the number of threads is not in force; set CANDLE_NUM_THREADS for the process");
+            tracing::warn!(
+                asked = threads,
+                "the number of threads is not in force; set CANDLE_NUM_THREADS for the process"
+            );
         }
         let path = files.weights.clone();
         Self::spawn(model, options.queue, Box::new(move || load::load_weights(&files))).map_err(|fault| match fault {
@@ -244,7 +249,8 @@ impl Model {
         let source = load::chat_template(files, &header)?;
         let template = ChatTemplate::parse(source, vocabulary.bos_text(), vocabulary.eos_text(), controls)
             .map_err(|source| LoadError::new(&files.weights, LoadFault::Template(source)))?;
-        let context = load::context_tokens(files, &header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
+        let context =
+            load::context_tokens(files, &header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(Self {
             id: files.id.clone(),
             identity,

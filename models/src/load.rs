@@ -103,9 +103,8 @@ pub(crate) fn load_weights(files: &ModelFiles) -> Result<Box<dyn Forward>, LoadE
     let device = Device::cuda_if_available(0).map_err(|source| at(LoadFault::Weights(source)))?;
     let file = File::open(&files.weights).map_err(|source| at(LoadFault::Io(source)))?;
     // The header was checked, but candle's own code has panicked on files before; a bad file must never do more than fail.
-    let loaded = catch_unwind(AssertUnwindSafe(|| {
-        ModelWeights::from_gguf(header.content, &mut BufReader::new(file), &device)
-    }));
+    let loaded =
+        catch_unwind(AssertUnwindSafe(|| ModelWeights::from_gguf(header.content, &mut BufReader::new(file), &device)));
     match loaded {
         Ok(Ok(pristine)) => Ok(Box::new(Candle { sequence: pristine.clone(), pristine, device })),
         Ok(Err(source)) => Err(at(LoadFault::Weights(source))),
@@ -133,4 +132,6 @@ impl Forward for Candle {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+pub(crate) mod tiny;

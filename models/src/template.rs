@@ -66,7 +66,8 @@ impl ChatTemplate {
         });
         environment.add_template_owned(NAME, source.to_owned())?;
         let reads_tools = environment.get_template(NAME)?.undeclared_variables(false).contains("tools");
-        let tools = if reads_tools && source.contains("<tool_call>") { ToolSupport::Native } else { ToolSupport::Described };
+        let tools =
+            if reads_tools && source.contains("<tool_call>") { ToolSupport::Native } else { ToolSupport::Described };
         Ok(Self { environment, tools, bos: bos.to_owned(), eos: eos.to_owned(), controls })
     }
 

@@ -15,6 +15,8 @@ mod gguf;
 mod json;
 mod stream;
 
+#[cfg(test)]
+pub(crate) use gguf::byte_of_char;
 pub(crate) use stream::Utf8Stream;
 
 /// A model's tokens.
@@ -96,7 +98,9 @@ impl Vocabulary {
         let added = tokenizer.get_added_tokens_decoder();
         let mut controls: HashMap<u8, Vec<Control>> = HashMap::new();
         for (id, piece) in (0u32..).zip(&pieces).filter(|(_, piece)| piece.kind == PieceKind::Control) {
-            let (Some(first), Ok(text)) = (piece.bytes.first(), String::from_utf8(piece.bytes.clone())) else { continue };
+            let (Some(first), Ok(text)) = (piece.bytes.first(), String::from_utf8(piece.bytes.clone())) else {
+                continue;
+            };
             let strips_after = added.get(&id).is_some_and(|token| token.rstrip);
             controls.entry(*first).or_default().push(Control { text, id, strips_after });
         }

@@ -22,7 +22,9 @@ pub enum StateDirError {
     NoHome,
     #[error("cannot make the state directory {path}: {source}; name another with --state-dir, or mend its permissions")]
     Create { path: PathBuf, source: io::Error },
-    #[error("cannot write in the state directory {path}: {source}; name another with --state-dir, or mend its permissions")]
+    #[error(
+        "cannot write in the state directory {path}: {source}; name another with --state-dir, or mend its permissions"
+    )]
     NotWritable { path: PathBuf, source: io::Error },
 }
 

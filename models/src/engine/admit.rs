@@ -110,7 +110,9 @@ fn allowed_tools(chat: &Chat, model: &Model) -> Result<Vec<Tool>, EngineFault> {
     let tools = match &chat.tool_choice {
         ToolChoice::None => return Ok(Vec::new()),
         ToolChoice::Auto => chat.tools.clone(),
-        ToolChoice::Required if chat.tools.is_empty() => return Err(bad("tool_choice", "there are no tools to choose")),
+        ToolChoice::Required if chat.tools.is_empty() => {
+            return Err(bad("tool_choice", "there are no tools to choose"));
+        }
         ToolChoice::Required => chat.tools.clone(),
         ToolChoice::Named(name) => match chat.tools.iter().find(|tool| tool.name == *name) {
             Some(tool) => vec![tool.clone()],

@@ -42,7 +42,10 @@ pub(super) struct Entropy {
 
 /// How an answer ended.
 pub(super) enum Outcome {
-    Finished { finish: Finish, output_tokens: usize },
+    Finished {
+        finish: Finish,
+        output_tokens: usize,
+    },
     /// The caller went away.
     Abandoned,
 }
@@ -152,7 +155,8 @@ pub(super) fn generate(
         cached_input_tokens: Some(0),
         ..Usage::default()
     };
-    let told = events.try_send(Ok(Event::Usage(usage))).and_then(|()| events.try_send(Ok(Event::Finish(finish.clone()))));
+    let told =
+        events.try_send(Ok(Event::Usage(usage))).and_then(|()| events.try_send(Ok(Event::Finish(finish.clone()))));
     Ok(if told.is_ok() { Outcome::Finished { finish, output_tokens } } else { Outcome::Abandoned })
 }
 
@@ -175,9 +179,10 @@ fn render_fault(error: RenderError) -> EngineFault {
 
 fn grammar_fault(error: &GrammarError, field: &str) -> EngineFault {
     match error {
-        GrammarError::Schema(why) => {
-            EngineFault::BadRequest { field: field.to_owned(), why: format!("answers cannot be held to its schema: {why}") }
-        }
+        GrammarError::Schema(why) => EngineFault::BadRequest {
+            field: field.to_owned(),
+            why: format!("answers cannot be held to its schema: {why}"),
+        },
         GrammarError::Broken(_) => failed(error),
     }
 }

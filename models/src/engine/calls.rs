@@ -17,7 +17,9 @@ const CLOSE: &str = "</tool_call>";
 pub(super) enum Piece {
     Text(String),
     /// A call begins.
-    Call { name: String },
+    Call {
+        name: String,
+    },
     /// More of the arguments of the call that began last.
     Arguments(String),
 }
@@ -203,8 +205,12 @@ mod tests {
         let text = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Köln\"}}\n</tool_call>\n\
                     <tool_call>{\"name\":\"time\"}</tool_call>\n";
         for size in 1..text.len() {
-            let expected = [vec![Piece::Text("Let me see.\n".into())], call("weather", "{\"city\":\"Köln\"}").to_vec(),
-                call("time", "{}").to_vec()].concat();
+            let expected = [
+                vec![Piece::Text("Let me see.\n".into())],
+                call("weather", "{\"city\":\"Köln\"}").to_vec(),
+                call("time", "{}").to_vec(),
+            ]
+            .concat();
             assert_eq!(split(text, size), expected, "cut into {size}");
         }
     }

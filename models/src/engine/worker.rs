@@ -120,10 +120,9 @@ fn serve_one(
     let now = OffsetDateTime::now_utc();
     // A panic here is the request's and has not touched the weights: nothing is loaded again, or one caller could keep
     // the engine loading.
-    let prepared =
-        catch_unwind(AssertUnwindSafe(|| answer::prepare(&job.call, &shared.model, grammars, now, entropy)))
-            .unwrap_or_else(|_| Err(EngineFault::Failed { why: "it crashed on the request".to_owned() }))
-            .map_err(Trouble::Fault)?;
+    let prepared = catch_unwind(AssertUnwindSafe(|| answer::prepare(&job.call, &shared.model, grammars, now, entropy)))
+        .unwrap_or_else(|_| Err(EngineFault::Failed { why: "it crashed on the request".to_owned() }))
+        .map_err(Trouble::Fault)?;
     catch_unwind(AssertUnwindSafe(|| answer::generate(prepared, forward, shared, &job.events)))
         .map_err(|_| Trouble::Panic)?
         .map_err(Trouble::Fault)

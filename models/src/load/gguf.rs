@@ -223,7 +223,9 @@ impl<R: Read> Reader<R> {
             10 => Value::U64(self.u64(key)?),
             11 => Value::I64(i64::from_le_bytes(self.bytes(key)?)),
             12 => Value::F64(f64::from_le_bytes(self.bytes(key)?)),
-            _ => return Err(LoadFault::BadMetadata { key: key.to_owned(), why: format!("its type {kind} is unknown") }),
+            _ => {
+                return Err(LoadFault::BadMetadata { key: key.to_owned(), why: format!("its type {kind} is unknown") });
+            }
         })
     }
 

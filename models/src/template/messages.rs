@@ -60,7 +60,9 @@ pub(super) fn tool(tool: &Tool, guard: &Guard) -> Value {
 pub(super) fn mentions(chat: &Chat, tools: &[Tool], c: char) -> bool {
     let in_part = |part: &Part| match part {
         Part::Text(text) | Part::Refusal(text) => text.contains(c),
-        Part::ToolCall(call) => [&call.id, &call.name, &call.arguments].iter().any(|text| text.contains(c) || escapes(text)),
+        Part::ToolCall(call) => {
+            [&call.id, &call.name, &call.arguments].iter().any(|text| text.contains(c) || escapes(text))
+        }
         Part::ToolResult(result) => {
             result.call_id.contains(c)
                 || result.content.iter().any(|part| matches!(part, Part::Text(text) if text.contains(c)))
@@ -161,17 +163,15 @@ fn instruct(tools: &[Tool], turns: &mut Vec<Turn>) {
             first.content.push_str("\n\n");
             first.content.push_str(&text);
         }
-        _ => turns.insert(
-            0,
-            Turn { role: "system", content: text, calls: Vec::new(), call_id: None, name: None },
-        ),
+        _ => turns.insert(0, Turn { role: "system", content: text, calls: Vec::new(), call_id: None, name: None }),
     }
 }
 
 /// Several system messages, or results and a question in two user turns, become one: templates insist on alternation.
 fn merge_neighbours(turns: &mut Vec<Turn>) {
     turns.dedup_by(|later, earlier| {
-        let mergeable = later.role == earlier.role && matches!(later.role, "system" | "user") && later.name == earlier.name;
+        let mergeable =
+            later.role == earlier.role && matches!(later.role, "system" | "user") && later.name == earlier.name;
         if mergeable {
             earlier.content.push('\n');
             earlier.content.push_str(&later.content);

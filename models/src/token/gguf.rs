@@ -20,7 +20,8 @@ use super::{Parts, Piece, PieceKind, SpaceAtStart};
 use crate::load::Header;
 
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// `llama_token_type` of llama.cpp.
 const UNKNOWN: u64 = 2;
@@ -122,7 +123,7 @@ fn texts<'a>(header: &'a Header, key: &str) -> Result<Vec<&'a str>, String> {
 }
 
 /// GPT-2's alphabet: a printable character for each byte. <https://github.com/openai/gpt-2/blob/master/src/encoder.py>
-fn byte_of_char() -> HashMap<char, u8> {
+pub(crate) fn byte_of_char() -> HashMap<char, u8> {
     let mut next = 0x100u32;
     (0..=u8::MAX)
         .filter_map(|byte| {
