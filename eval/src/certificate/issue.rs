@@ -2,7 +2,10 @@
 
 use time::OffsetDateTime;
 
-use crate::report::{Inconsistent, Report, Verdict};
+use crate::{
+    report::{Inconsistent, Report, Verdict},
+    suite::Suite,
+};
 
 use super::{Binding, BoundSubject, Certificate, CertificateStore, Envelope, SignerError, Statement, StoreError};
 
