@@ -95,9 +95,9 @@ async fn rows(installation: Installation) -> anyhow::Result<Vec<Row>> {
         let listed = gate.certificates().list()?.into_iter();
         anyhow::Ok(
             listed
-                .map(|(path, certificate)| {
-                    let file = path.display().to_string();
-                    match certificate {
+                .map(|listed| {
+                    let file = listed.path.display().to_string();
+                    match listed.certificate {
                         Ok(certificate) => {
                             let fault = holds(&installation, &gate, &settings, &certificate).err();
                             row(file, &certificate, fault)
