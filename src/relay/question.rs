@@ -47,7 +47,9 @@ impl Question {
         if vendor.dialect == self.dialect {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.dialect, self.chat()?, &outgoing).map(Bytes::from).map_err(|error| unsupported(&error))
+        dialect::write_request(vendor.dialect, self.chat()?, &outgoing)
+            .map(Bytes::from)
+            .map_err(|error| unsupported(&error))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

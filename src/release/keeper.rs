@@ -3,7 +3,7 @@
 //! A target whose certificate lapses leaves its routes at the next round; a local model that gains one is loaded and
 //! joins. A model is loaded once, and loaded again only when its bytes are other ones.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use backstop_models::{
@@ -43,10 +43,17 @@ impl Keeper {
         })
     }
 
-    /// Examines and acts on it: standings first, so that nothing serves on a lapsed word while models load.
-    pub async fn round(&self, settings: &Arc<Settings>) {
+    /// Examines and tells the router.
+    pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, ModelFiles> {
         let Examination { standings, local } = self.examine(settings).await;
         self.publish(settings, standings);
+        local
+    }
+
+    /// As [`Self::look`], then loads and unloads local models to match: standings first, so that nothing serves on a
+    /// lapsed word while models load.
+    pub async fn round(&self, settings: &Arc<Settings>) {
+        let local = self.look(settings).await;
         for (model, files) in local {
             if self.wanted(settings, &model) && !self.serves(&files) {
                 self.load(settings, files).await;
@@ -102,7 +109,8 @@ impl Keeper {
         for route in settings.routes.values() {
             for step in plan(route, &standings, settings.enforcement).steps {
                 let open = if step.decision == Decision::Attempt { 0.0 } else { 1.0 };
-                gauge!(metric::UNCERTIFIED, "route" => route.id.to_string(), "target" => step.target.to_string()).set(open);
+                gauge!(metric::UNCERTIFIED, "route" => route.id.to_string(), "target" => step.target.to_string())
+                    .set(open);
             }
         }
         self.standings.store(Arc::new(standings));
@@ -113,7 +121,9 @@ impl Keeper {
         let standings = self.standings.load();
         settings.routes.values().any(|route| {
             plan(route, &standings, settings.enforcement).steps.iter().any(|step| {
-                step.target.is_local() && &*step.target.model == model && !matches!(step.decision, Decision::Skip { .. })
+                step.target.is_local()
+                    && &*step.target.model == model
+                    && !matches!(step.decision, Decision::Skip { .. })
             })
         })
     }

@@ -34,12 +34,12 @@ impl Subject for VendorSubject {
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
         Box::pin(async move {
             let asked = tokio::time::timeout(ANSWER_DEADLINE, self.exchange(&chat)).await;
-            asked
-                .unwrap_or_else(|_| Err(Fault::new(FaultKind::AttemptTimeout, "no answer within a minute")))
-                .map_err(|fault| match fault.kind {
+            asked.unwrap_or_else(|_| Err(Fault::new(FaultKind::AttemptTimeout, "no answer within a minute"))).map_err(
+                |fault| match fault.kind {
                     FaultKind::Unsupported | FaultKind::BadRequest => SubjectError::Refused(Box::new(fault)),
                     _ => SubjectError::Failed(Box::new(fault)),
-                })
+                },
+            )
         })
     }
 }

@@ -15,8 +15,6 @@ use crate::{
 const PREFIX: &str = "sk-bs-";
 /// 32 random bytes in base64url.
 const KEY_LENGTH: usize = PREFIX.len() + 43;
-/// What of a key is its id: 48 of 256 bits.
-const ID_LENGTH: usize = PREFIX.len() + 8;
 
 /// Changes tenants and keys in the database; a running server follows within a second.
 #[derive(Debug, Clone)]
@@ -38,14 +36,6 @@ pub struct Known {
     pub id: TenantId,
     /// `None`: only the config file names it.
     pub stored: Option<TenantRow>,
-    pub in_config: InConfig,
-}
-
-/// Whether the config file names a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InConfig {
-    Named,
-    Absent,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,20 +55,20 @@ pub enum KeyAdminError {
 }
 
 impl KeyAdmin {
+    /// How many of a key's characters are its id: 48 of 256 bits.
+    pub const ID_LENGTH: usize = PREFIX.len() + 8;
+
     pub fn new(store: Store) -> Self {
         Self { store }
     }
 
     /// Every tenant, by name: those stored and those the config file names.
     pub async fn tenants(&self, configured: &[TenantId]) -> Result<Vec<Known>, KeyAdminError> {
-        let mut known: Vec<Known> = Vec::new();
-        for row in self.store.tenants().await? {
-            let in_config = if configured.contains(&row.id) { InConfig::Named } else { InConfig::Absent };
-            known.push(Known { id: row.id.clone(), stored: Some(row), in_config });
-        }
+        let stored = self.store.tenants().await?.into_iter();
+        let mut known: Vec<Known> = stored.map(|row| Known { id: row.id.clone(), stored: Some(row) }).collect();
         for id in configured {
             if !known.iter().any(|tenant| tenant.id == *id) {
-                known.push(Known { id: id.clone(), stored: None, in_config: InConfig::Named });
+                known.push(Known { id: id.clone(), stored: None });
             }
         }
         known.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -165,7 +155,7 @@ fn new_key(tenant: &TenantId, name: Option<String>) -> (Issued, KeyRow) {
     key.push_str(PREFIX);
     BASE64URL.encode_string(*bytes, &mut key);
     let key = SecretString::from(key);
-    let key_id = KeyId::new(&key.expose_secret()[..ID_LENGTH]);
+    let key_id = KeyId::new(&key.expose_secret()[..KeyAdmin::ID_LENGTH]);
     let row = KeyRow {
         hash: hash(&key),
         key_id: key_id.clone(),
