@@ -1,7 +1,7 @@
 //! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
 
 mod first_run;
-mod reload;
+pub mod reload;
 mod serving;
 
 pub use first_run::{FirstRunError, prepare_default_model};
@@ -33,11 +33,11 @@ pub struct App {
     pub state: StateDir,
     pub settings: Arc<ArcSwap<Settings>>,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     pub keys: ClientKeys,
     pub relay: Arc<Relay>,
     pub gate: Arc<Gate>,
-    pub keeper: Keeper,
+    pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
@@ -65,7 +65,7 @@ pub enum AppError {
 impl App {
     /// Opens the state directory's parts and wires them. No model is loaded and nothing listens yet.
     pub async fn open(state: StateDir, settings: Settings, metrics: PrometheusHandle) -> Result<Self, AppError> {
-        let clients = Clients::default();
+        let clients = Arc::new(Clients::default());
         let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?;
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
@@ -84,7 +84,7 @@ impl App {
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients)?;
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, publisher, vault));
-        let keeper = Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone());
+        let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
         Ok(Self {
             state,
             settings: Arc::new(ArcSwap::new(settings)),

@@ -4,7 +4,9 @@
 //! ([`resolve`]) → invariants and notes. Each step reports all it finds; a fault in one place never hides another.
 
 mod defaults;
+mod difference;
 mod finding;
+pub mod import;
 mod invariants;
 mod notes;
 mod path;
@@ -18,6 +20,7 @@ mod shape;
 mod state_dir;
 mod tree;
 mod vendor_kind;
+mod watch;
 mod words;
 
 #[cfg(test)]
@@ -35,6 +38,7 @@ pub use settings::{
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use vendor_kind::VendorKind;
+pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
 
 /// A config that can be used, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq)]

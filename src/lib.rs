@@ -22,8 +22,10 @@ pub mod vendor;
 
 pub mod relay;
 
-// pub mod release;
+pub mod release;
 
 pub mod api;
+
+pub mod app;
 
 pub mod cli;

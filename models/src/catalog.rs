@@ -44,7 +44,7 @@ pub enum CatalogError {
     Twice { id: ModelId, first: PathBuf, second: PathBuf },
     #[error("`{first}` and `{second}` both say `default = true`; keep one")]
     TwoDefaults { first: ModelId, second: ModelId },
-    #[error("no model of the catalog is named `{id}`{}; see `backstop models list`", hint(.meant))]
+    #[error("no model of the catalog is named `{id}`{}; `backstop models list` shows all", hint(.meant))]
     Unknown { id: String, meant: Option<String> },
 }
 
@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<String, CatalogError> {
 }
 
 fn hint(meant: &Option<String>) -> String {
-    meant.as_ref().map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default()
+    meant.as_ref().map(|meant| format!("; perhaps `{meant}` is meant")).unwrap_or_default()
 }
 
 #[cfg(test)]

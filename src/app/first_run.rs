@@ -53,7 +53,11 @@ pub async fn prepare_default_model(
     let store = Arc::clone(&gate);
     tokio::task::spawn_blocking(move || {
         // What is here and good is used as it is; the pull itself knows what is missing.
-        if store.models().open(&manifest).is_ok() { Ok(()) } else { store.models().pull(&manifest, &*fetching).map(drop) }
+        if store.models().open(&manifest).is_ok() {
+            Ok(())
+        } else {
+            store.models().pull(&manifest, &*fetching).map(drop)
+        }
     })
     .await??;
     app.keeper.round(&settings).await;
@@ -84,7 +88,7 @@ pub async fn prepare_default_model(
         if verdict != Verdict::Pass {
             break;
         }
-        gate.certificates().issue(&report, binding, OffsetDateTime::now_utc())?;
+        gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?;
         app.keeper.round(&settings).await;
     }
     Ok(verdict)

@@ -64,7 +64,9 @@ impl Serving {
         let App { relay, published, keeper, keys, snapshot, .. } = app;
         drop((keeper, keys, snapshot));
         if !relay.ledger.close(LEDGER_CLOSE).await {
-            tracing::warn!("the journal holds calls that the database has not taken yet; the next start carries them over");
+            tracing::warn!(
+                "the journal holds calls that the database has not taken yet; the next start carries them over"
+            );
         }
         drop(relay);
         if tokio::time::timeout(PUBLISH_CLOSE, published).await.is_err() {

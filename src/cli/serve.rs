@@ -18,7 +18,7 @@ use super::Context;
 use crate::{
     api::Stage,
     app::{App, Serving, prepare_default_model, reload},
-    config::{self, Settings, StateDir},
+    config::{self, Finding, Settings, StateDir},
     observe::{logs, metric},
 };
 
@@ -35,14 +35,11 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     let _ = rustls::crypto::ring::default_provider().install_default();
     let state = context.state()?;
     let origin = context.config_file();
-    let mut settings = settings(context, &state)?;
-    if let Some(listen) = args.listen {
-        settings.listen = listen;
-    }
+    let (settings, breaches) = settings(context, &state)?;
     logs::install(&settings.telemetry)?;
     let metrics = metric::install().context("metrics cannot be set up")?;
     let mut stop = Stop::new()?;
-    let (listen, drain) = (settings.listen, settings.drain);
+    let (listen, drain) = (args.listen.unwrap_or(settings.listen), settings.drain);
     let app = App::open(state, settings, metrics).await?;
     let serving = Serving::start(&app, listen).await.with_context(|| {
         format!("cannot listen on {listen}; is another gateway running there? choose another address with --listen or `listen:`")
@@ -62,7 +59,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     app.readiness.enter(Stage::Serving);
     let key = app.keys.first_tenant().await?;
     announce(serving.address, key.as_ref().map(|issued| issued.key.expose_secret()), &app)?;
-    let keeping = reload::keep(&app, origin)?;
+    let keeping = reload::keep(&app, origin, breaches)?;
     stop.asked().await;
     tracing::info!(?drain, "stopping: in-flight answers may finish");
     eprintln!("stopping: in-flight answers may take up to {drain:?}; a second signal stops at once");
@@ -74,26 +71,20 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// The config file's settings, or the built-in ones where there is none.
-fn settings(context: &Context, state: &StateDir) -> anyhow::Result<Settings> {
+/// The config file's settings with its breaches, or the built-in ones where there is no file.
+fn settings(context: &Context, state: &StateDir) -> anyhow::Result<(Settings, Vec<Finding>)> {
     let Some(path) = context.config_file() else {
         let catalog = Catalog::load(&state.catalog())?;
-        return Ok(Settings::embedded_default(catalog.default_model().id.as_str()));
+        return Ok((Settings::embedded_default(catalog.default_model().id.as_str()), Vec::new()));
     };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the config {}", path.display()))?;
-    match config::load(&text, &path) {
-        Ok(loaded) => {
-            for finding in &loaded.findings {
-                eprintln!("{finding}");
-            }
-            Ok(loaded.settings)
-        }
-        Err(findings) => {
-            for finding in &findings {
-                eprintln!("{finding}");
-            }
-            bail!("the config {} cannot be used; `backstop check` says the same", path.display())
-        }
+    let loaded = config::load_file(&path);
+    let findings = loaded.as_ref().map_or_else(|findings| findings, |loaded| &loaded.findings);
+    for finding in findings {
+        eprintln!("{finding}");
+    }
+    match loaded {
+        Ok(loaded) => Ok((loaded.settings, loaded.findings)),
+        Err(_) => bail!("the config {} cannot be used; mend it, then see `backstop check`", path.display()),
     }
 }
 
@@ -104,14 +95,17 @@ async fn prepare(app: &App, embedded: bool) -> anyhow::Result<()> {
         app.keeper.round(&settings).await;
         return Ok(());
     }
-    let Some(target) = settings.routes.values().flat_map(|route| &route.targets).find(|target| target.id.is_local()) else {
+    let Some(target) = settings.routes.values().flat_map(|route| &route.targets).find(|target| target.id.is_local())
+    else {
         return Ok(());
     };
     let model = target.id.model.to_string();
     let fetching: Arc<dyn fetch::Progress> = Arc::new(fetch::Terminal::default());
-    let verdict = prepare_default_model(app, &model, fetching, &run::Terminal::default()).await?;
+    let verdict = prepare_default_model(app, &model, fetching, &run::Bar::new()).await?;
     if verdict != Verdict::Pass {
-        bail!("the local model `{model}` did not pass its suite ({verdict}); it does not serve. `backstop eval run` shows why");
+        bail!(
+            "the local model `{model}` did not pass its suite ({verdict}); it does not serve. `backstop eval run` shows why"
+        );
     }
     Ok(())
 }
@@ -129,7 +123,7 @@ fn announce(address: SocketAddr, key: Option<&str>, app: &App) -> io::Result<()>
         writeln!(
             out,
             "curl http://{address}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \
-             -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is the capital of France?\"}}]}}'"
+             -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is the capital of Japan?\"}}]}}'"
         )?;
     }
     out.flush()

@@ -10,7 +10,7 @@ mod vendors;
 
 use super::{
     Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices, raw, secret_scan, shape,
-    tree,
+    tree, words,
 };
 
 /// Reads a whole file. The settings are to be used only when `findings` has no error.
@@ -80,12 +80,26 @@ impl Resolver<'_, '_> {
         self.findings.add(Severity::Error, Some(place), path, (message.as_ref(), help.as_ref()));
     }
 
+    /// A name that the vault takes; a vendor's name is one too.
+    fn secret_name(&mut self, path: &Path, name: &str) {
+        if !is_secret_name(name) {
+            let help = "use letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit";
+            self.error(path, format!("`{}` cannot name a secret", words::cut(name)), help);
+        }
+    }
+
     /// A name that people and scripts will type: not empty, not long, no blanks.
     fn name(&mut self, path: &Path, name: &str) {
         if name.is_empty() || name.len() > 128 || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
             self.error(path, "a name has 1 to 128 characters and no blanks", "");
         }
     }
+}
+
+/// The name of a secret, as the vault takes it.
+fn is_secret_name(name: &str) -> bool {
+    let starts = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    starts && name.len() <= 64 && name.chars().all(|char| char.is_ascii_alphanumeric() || "._-".contains(char))
 }
 
 fn keys(node: Option<&tree::Node>) -> Vec<String> {

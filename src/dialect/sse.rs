@@ -143,3 +143,6 @@ fn parse<'a>(raw: &'a [u8], text: &'a [u8]) -> Event<'a> {
     let keep_alive = data.is_none();
     Event { event, data: data.unwrap_or_default(), raw, keep_alive }
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,9 +189,7 @@ fn scrub(message: &str) -> String {
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for word in message.split_whitespace() {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let secret =
-            ["sk-", "sk_", "org-", "proj_", "key-", "gsk_", "xai-"].iter().any(|start| bare.starts_with(start));
-        let word = if secret || word.contains("://") || is_host(bare) { "[…]" } else { word };
+        let word = if names_an_account(word) || word.contains("://") || is_host(bare) { "[…]" } else { word };
         if clean.len() + word.len() >= MAX_MESSAGE {
             clean.push_str(" […]");
             break;
@@ -202,6 +200,13 @@ fn scrub(message: &str) -> String {
         clean.push_str(word);
     }
     clean
+}
+
+/// Whether something in the word begins as keys and accounts do.
+fn names_an_account(word: &str) -> bool {
+    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_"].iter().any(|start| {
+        word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric()))
+    })
 }
 
 /// An address with a port, or a name under a domain that hosts APIs. A field's path (`messages.0.content`) is neither.

@@ -44,12 +44,12 @@ impl Question {
             include_usage: self.envelope.stream && vendor.stream_usage,
             default_max_tokens: DEFAULT_MAX_TOKENS,
         };
-        let body = if vendor.dialect == self.dialect {
-            dialect::rewrite_request(self.dialect, &self.body, &outgoing)
-        } else {
-            dialect::write_request(vendor.dialect, self.chat()?, &outgoing)
-        };
-        body.map(Bytes::from).map_err(|error| unsupported(&error))
+        if vendor.dialect == self.dialect {
+            return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
+        }
+        dialect::write_request(vendor.dialect, self.chat()?, &outgoing)
+            .map(Bytes::from)
+            .map_err(|error| unsupported(&error))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

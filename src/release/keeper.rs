@@ -3,7 +3,7 @@
 //! A target whose certificate lapses leaves its routes at the next round; a local model that gains one is loaded and
 //! joins. A model is loaded once, and loaded again only when its bytes are other ones.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use backstop_models::{
@@ -43,10 +43,17 @@ impl Keeper {
         })
     }
 
-    /// Examines and acts on it: standings first, so that nothing serves on a lapsed word while models load.
-    pub async fn round(&self, settings: &Arc<Settings>) {
+    /// Examines and tells the router.
+    pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, ModelFiles> {
         let Examination { standings, local } = self.examine(settings).await;
         self.publish(settings, standings);
+        local
+    }
+
+    /// As [`Self::look`], then loads and unloads local models to match: standings first, so that nothing serves on a
+    /// lapsed word while models load.
+    pub async fn round(&self, settings: &Arc<Settings>) {
+        let local = self.look(settings).await;
         for (model, files) in local {
             if self.wanted(settings, &model) && !self.serves(&files) {
                 self.load(settings, files).await;

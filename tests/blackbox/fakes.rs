@@ -10,7 +10,7 @@ use super::{
     vendor::{End, Piece, Reply, Say, Vendor, closed_port, openai_frames},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fake_answers_whole_and_in_a_stream_and_keeps_what_it_was_asked() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     let client = Client::new(&vendor.url(), "k");
@@ -24,7 +24,7 @@ async fn a_fake_answers_whole_and_in_a_stream_and_keeps_what_it_was_asked() {
     assert_eq!(seen[0].json(), question("m", "hi"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fake_can_fall_silent_reset_and_cut_a_stream() {
     let vendor = Vendor::start(|number, _| match number {
         0 => Reply::Silence,
@@ -41,7 +41,7 @@ async fn a_fake_can_fall_silent_reset_and_cut_a_stream() {
     assert!(cut.bytes().await.is_err(), "a cut stream is no whole body");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fake_waits_until_it_is_told() {
     let go = Arc::new(Notify::new());
     let told = Arc::clone(&go);
@@ -57,14 +57,14 @@ async fn a_fake_waits_until_it_is_told() {
     assert_eq!(stream.rest().await.last().map(|event| event.data.clone()).as_deref(), Some("[DONE]"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_listens_at_a_closed_port() {
     let client = Client::new(&closed_port().await, "k");
     let refused = client.bare(reqwest::Method::GET, "/").send().await.expect_err("nobody is there");
     assert!(refused.is_connect());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fake_takes_large_bodies() {
     let vendor = Vendor::start(|_, seen| Reply::json(200, &json!({"got": seen.body.len()}))).await;
     let client = Client::new(&vendor.url(), "k");

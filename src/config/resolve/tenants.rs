@@ -60,6 +60,15 @@ impl Resolver<'_, '_> {
     }
 
     fn alert(&mut self, path: &Path, raw: &raw::Alert) -> Option<AlertSink> {
+        for (key, name) in [
+            ("url_secret", &raw.url_secret),
+            ("routing_key_secret", &raw.routing_key_secret),
+            ("signing_secret", &raw.signing_secret),
+        ] {
+            if let Some(name) = name {
+                self.secret_name(&path.key(key), name);
+            }
+        }
         let kind = raw.kind?;
         let url = raw.url.as_ref().map(|url| self.url(&path.key("url"), url));
         let (name, wanted): (_, &[&str]) = match kind {

@@ -21,14 +21,8 @@ impl Resolver<'_, '_> {
         let mut vendors = BTreeMap::new();
         for (name, raw) in file.vendors.iter().flatten() {
             let path = Path::root().key("vendors").key(name.as_str());
-            self.name(&path, name);
-            if name.contains('/') {
-                self.error(
-                    &path,
-                    "a vendor's name has no slash",
-                    "a target is `vendor/model`, split at the first slash",
-                );
-            }
+            // The vendor's secret has its name.
+            self.secret_name(&path, name);
             if name == VendorId::LOCAL {
                 self.error(&path, "`local` is the model inside this process", "give the vendor another name");
             }
@@ -79,10 +73,13 @@ impl Resolver<'_, '_> {
     fn vendor(&mut self, path: &Path, name: &str, raw: &raw::Vendor, listen: SocketAddr) -> Option<Vendor> {
         let kind = raw.kind.as_ref().and_then(|kind| self.kind(&path.key("kind"), &kind.0));
         let written = raw.base_url.as_ref().map(|text| self.base_url(&path.key("base_url"), text, listen));
-        for (key, text) in [("region", &raw.region), ("operated_by", &raw.operated_by), ("secret", &raw.secret)] {
+        for (key, text) in [("region", &raw.region), ("operated_by", &raw.operated_by)] {
             if let Some(text) = text {
                 self.name(&path.key(key), text);
             }
+        }
+        if let Some(secret) = &raw.secret {
+            self.secret_name(&path.key("secret"), secret);
         }
         let kind = kind?;
         let base_url = match (written, kind.base_url) {

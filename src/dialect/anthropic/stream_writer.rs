@@ -132,12 +132,16 @@ enum Block<'a> {
 struct Empty {}
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum DeltaOut<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 impl Frame<'_> {
@@ -216,7 +220,7 @@ impl Writer {
             Delta::Arguments { index, fragment } => {
                 let Some(call) = self.calls.iter_mut().rfind(|call| call.call == *index) else { return };
                 call.balance.push(fragment);
-                let delta = DeltaOut::InputJsonDelta { partial_json: fragment };
+                let delta = DeltaOut::InputJson { partial_json: fragment };
                 Frame::ContentBlockDelta { index: call.block, delta }.write(out);
             }
         }
@@ -236,7 +240,7 @@ impl Writer {
                 index
             }
         };
-        Frame::ContentBlockDelta { index, delta: DeltaOut::TextDelta { text } }.write(out);
+        Frame::ContentBlockDelta { index, delta: DeltaOut::Text { text } }.write(out);
     }
 
     fn write_reasoning(&mut self, signature: &str, out: &mut Vec<u8>) {
@@ -244,9 +248,9 @@ impl Writer {
         self.close_text(out);
         self.close_whole_calls(out);
         let index = self.open_block(Block::Thinking { thinking: "", signature: "" }, out);
-        let delta = DeltaOut::ThinkingDelta { thinking: &thinking };
+        let delta = DeltaOut::Thinking { thinking: &thinking };
         Frame::ContentBlockDelta { index, delta }.write(out);
-        Frame::ContentBlockDelta { index, delta: DeltaOut::SignatureDelta { signature } }.write(out);
+        Frame::ContentBlockDelta { index, delta: DeltaOut::Signature { signature } }.write(out);
         Frame::ContentBlockStop { index }.write(out);
     }
 

@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Home {
     directory: TempDir,
     state: PathBuf,
+    configured: bool,
 }
 
 /// A verb that ran to its end.
@@ -32,18 +33,27 @@ pub struct Ran {
 impl Home {
     /// An installation with `config` as its file and an empty state directory.
     pub fn new(config: &str) -> Self {
-        let directory = tempfile::Builder::new().prefix("backstop-test-").tempdir().expect("a temporary directory");
-        let state = directory.path().join("state");
-        let home = Self { directory, state };
+        let home = Self { configured: true, ..Self::without_config() };
         home.configure(config);
         home
+    }
+
+    /// What a newcomer has: nothing.
+    pub fn without_config() -> Self {
+        let directory = tempfile::Builder::new().prefix("backstop-test-").tempdir().expect("a temporary directory");
+        let state = directory.path().join("state");
+        Self { directory, state, configured: false }
     }
 
     /// The same, with its state somewhere else, say on a full disk.
     pub fn with_state(config: &str, state: &Path) -> Self {
         let mut home = Self::new(config);
-        home.state = state.to_owned();
+        home.keep_state_in(state);
         home
+    }
+
+    pub fn keep_state_in(&mut self, state: &Path) {
+        self.state = state.to_owned();
     }
 
     /// Replaces the config file, as an editor does: by a rename.
@@ -68,7 +78,10 @@ impl Home {
     /// The binary with this installation's options; no config file of anyone else is found.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
-        command.args(args).arg("--config").arg(self.config()).arg("--state-dir").arg(&self.state);
+        command.args(args).arg("--state-dir").arg(&self.state);
+        if self.configured {
+            command.arg("--config").arg(self.config());
+        }
         command.current_dir(self.path()).env("HOME", self.path()).env_remove("RUST_LOG");
         command
     }

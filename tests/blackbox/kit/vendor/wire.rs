@@ -1,6 +1,6 @@
 //! HTTP/1.1 as bytes: reads one request, writes one reply, or breaks off as told.
 
-use std::{future::pending, io};
+use std::io;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,7 +12,7 @@ use super::{End, Piece, Reply, Seen};
 const LARGEST: usize = 64 << 20;
 
 /// One request, or `None` when the caller has closed the connection.
-pub async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Seen>> {
+pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Seen>> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
@@ -68,16 +68,23 @@ pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<boo
             match end {
                 End::Whole => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
                 End::Cut => Ok(false),
-                End::Silence => pending().await,
+                End::Silence => until_hung_up(stream).await,
             }
         }
-        Reply::Silence => pending().await,
+        Reply::Silence => until_hung_up(stream).await,
         Reply::Reset => {
             // Closing with unsent data thrown away is what makes the kernel send RST.
             stream.set_zero_linger()?;
             Ok(false)
         }
     }
+}
+
+/// Says nothing until the other side closes.
+async fn until_hung_up(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(false)
 }
 
 async fn send_piece(stream: &mut TcpStream, piece: Piece) -> io::Result<()> {

@@ -9,25 +9,36 @@ mod wire;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
-pub use wire::read_request;
+use wire::read_request;
 
 /// A running fake.
 pub struct Vendor {
     address: SocketAddr,
+    log: Log,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Log {
     seen: Arc<Mutex<Vec<Seen>>>,
     arrived: Arc<Notify>,
-    task: JoinHandle<()>,
+    connections: Arc<AtomicUsize>,
+    /// Connections that are open now.
+    open: Arc<watch::Sender<usize>>,
 }
 
 /// A request as it arrived.
@@ -90,10 +101,14 @@ impl Vendor {
     pub async fn start(script: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let (seen, arrived) = (Arc::default(), Arc::new(Notify::new()));
-        let script: Arc<Script> = Arc::new(script);
-        let task = tokio::spawn(accept(listener, Arc::clone(&seen), Arc::clone(&arrived), script));
-        Self { address, seen, arrived, task }
+        let log = Log {
+            seen: Arc::default(),
+            arrived: Arc::new(Notify::new()),
+            connections: Arc::default(),
+            open: Arc::new(watch::Sender::new(0)),
+        };
+        let task = tokio::spawn(accept(listener, log.clone(), Arc::new(script)));
+        Self { address, log, task }
     }
 
     /// Speaks OpenAI's dialect, streaming when asked to, and always says `say`.
@@ -112,7 +127,24 @@ impl Vendor {
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no test panics while it holds this").clone()
+        self.log.seen.lock().expect("no test panics while it holds this").clone()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.log.connections.load(Ordering::Relaxed)
+    }
+
+    pub fn seen_count(&self) -> usize {
+        self.log.seen.lock().expect("no test panics while it holds this").len()
+    }
+
+    /// Returns once every connection that was made to it is closed by the other side.
+    pub async fn all_hung_up(&self) {
+        let mut open = self.log.open.subscribe();
+        let none = open.wait_for(|open| *open == 0);
+        let ended = tokio::time::timeout(Duration::from_secs(20), none).await;
+        assert!(ended.is_ok(), "a connection to the vendor is still open after 20 s");
     }
 
     /// The only request it got.
@@ -126,15 +158,15 @@ impl Vendor {
     pub async fn asked(&self, count: usize) {
         let all = async {
             loop {
-                let arrived = self.arrived.notified();
-                if self.seen().len() >= count {
+                let arrived = self.log.arrived.notified();
+                if self.seen_count() >= count {
                     return;
                 }
                 arrived.await;
             }
         };
         let asked = tokio::time::timeout(Duration::from_secs(20), all).await;
-        asked.unwrap_or_else(|_| panic!("{} of {count} requests arrived in 20 s", self.seen().len()));
+        asked.unwrap_or_else(|_| panic!("{} of {count} requests arrived in 20 s", self.seen_count()));
     }
 }
 
@@ -214,27 +246,30 @@ pub async fn closed_port() -> String {
 
 type Script = dyn Fn(usize, &Seen) -> Reply + Send + Sync;
 
-async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Seen>>>, arrived: Arc<Notify>, script: Arc<Script>) {
+async fn accept(listener: TcpListener, log: Log, script: Arc<Script>) {
     // Connections end with this task: the set aborts them when it is dropped.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (seen, arrived, script) = (Arc::clone(&seen), Arc::clone(&arrived), Arc::clone(&script));
+        log.connections.fetch_add(1, Ordering::Relaxed);
+        let (log, script) = (log.clone(), Arc::clone(&script));
         connections.spawn(async move {
+            log.open.send_modify(|open| *open += 1);
             // A caller that hangs up in the middle is part of many tests.
-            let _ = converse(stream, &seen, &arrived, &*script).await;
+            let _ = converse(stream, &log, &*script).await;
+            log.open.send_modify(|open| *open -= 1);
         });
     }
 }
 
-async fn converse(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, arrived: &Notify, script: &Script) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, log: &Log, script: &Script) -> io::Result<()> {
     while let Some(request) = read_request(&mut stream).await? {
         let reply = {
-            let mut all = seen.lock().expect("no test panics while it holds this");
+            let mut all = log.seen.lock().expect("no test panics while it holds this");
             let reply = script(all.len(), &request);
             all.push(request);
             reply
         };
-        arrived.notify_waiters();
+        log.arrived.notify_waiters();
         if !wire::send(&mut stream, reply).await? {
             return Ok(());
         }
