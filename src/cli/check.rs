@@ -79,7 +79,8 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
         }
     }
     let vault = installation.vault().await?;
-    for vendor in settings.vendors.values().filter(|vendor| vendor.needs_secret && vault.get(&vendor.secret).is_none()) {
+    for vendor in settings.vendors.values().filter(|vendor| vendor.needs_secret && vault.get(&vendor.secret).is_none())
+    {
         let message = format!("the vault has no secret `{}`: calls to this vendor will fail", vendor.secret);
         let mut finding = Finding::of_file(Severity::Note, &*name, message)
             .with_help(format!("run `backstop vault set {}` with the secret on standard input", vendor.secret));

@@ -64,7 +64,10 @@ mod tests {
         let rows = table.lines().filter(|line| line.starts_with("| OpenAI") || line.starts_with("| Anthropic")).count();
         assert_eq!(rows, LEFT_BEHIND.len());
         for LeftBehind { field, why, .. } in LEFT_BEHIND {
-            assert!(table.lines().any(|line| line.contains(field) && line.contains(why)), "`{field}` is not in the table");
+            assert!(
+                table.lines().any(|line| line.contains(field) && line.contains(why)),
+                "`{field}` is not in the table"
+            );
         }
     }
 }
