@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod check;
+pub mod eval;
 pub mod import;
 mod installation;
 pub mod keys;
@@ -49,6 +50,7 @@ pub enum Verb {
     Tenants(tenants::TenantsArgs),
     Keys(keys::KeysArgs),
     Models(models::ModelsArgs),
+    Eval(eval::EvalArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
 }
@@ -76,6 +78,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Tenants(args) => tenants::run(context, args).await,
         Verb::Keys(args) => keys::run(context, args).await,
         Verb::Models(args) => models::run(context, args).await,
+        Verb::Eval(args) => eval::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
     }

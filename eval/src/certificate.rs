@@ -42,7 +42,7 @@ pub use envelope::{Envelope, EnvelopeError, PAYLOAD_TYPE};
 pub use issue::IssueError;
 pub use signer::{PublicKey, Signer, SignerError};
 pub use statement::{LOCAL_VALIDITY, PREDICATE_TYPE, Predicate, RunsOn, Statement, VENDOR_VALIDITY};
-pub use store::{CertificateStore, RawReport, StoreError};
+pub use store::{CertificateStore, Listed, RawReport, StoreError};
 pub use verify::{Certificate, Invalid, Reason};
 
 #[cfg(test)]

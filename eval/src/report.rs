@@ -1,7 +1,7 @@
 //! What a run found: every answer, every check, every gate, and the verdict that follows from them.
 //!
 //! Plain data that survives as JSON. [`Report::judge`] is the only place where a verdict is made, and it can be made again from the
-//! items at any time: [`Report::recheck`] finds a report whose counts or verdicts do not follow from its own answers. An error
+//! items at any time: [`Report::recheck`] finds a report whose counts or verdicts do not follow from its own items. An error
 //! counts against every gate of its item, so hiding a wrong answer behind an error gains nothing.
 
 use std::collections::BTreeMap;
@@ -117,7 +117,7 @@ impl Report {
         (verdict, why, gates)
     }
 
-    /// Whether every count, bound and verdict follows from the items, and every item of the suite is there, once.
+    /// Whether it is a report of exactly this suite, and every count, bound and verdict follows from its items.
     pub fn recheck(&self, suite: &Suite) -> Result<(), Inconsistent> {
         let fail = |what: String| Err(Inconsistent(what));
         if self.suite != *suite.id() {
@@ -127,11 +127,9 @@ impl Report {
             return fail("its items are not the suite's".into());
         }
         for (item, result) in suite.items.iter().zip(&self.items) {
-            if !result.scores.keys().all(|gate| item.checks.iter().any(|(id, _)| id == gate)) {
-                return fail(format!("item {} has a gate that is not the suite's", item.id));
-            }
-            if result.scores.len() != item.checks.len() {
-                return fail(format!("item {} lacks a gate", item.id));
+            let judged = item.checks.iter().filter(|(gate, _)| result.scores.contains_key(gate)).count();
+            if judged != item.checks.len() || judged != result.scores.len() {
+                return fail(format!("item {} is not judged by its gates", item.id));
             }
             if result.error.is_some() && result.scores.values().any(|score| score.passed) {
                 return fail(format!("item {} has an error and passes", item.id));

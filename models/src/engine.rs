@@ -83,6 +83,9 @@ pub enum EngineFault {
     },
     #[error("`{field}` is invalid: {why}")]
     BadRequest { field: String, why: String },
+    /// The call's time was over before its answer could begin.
+    #[error("the local model had no turn within the call's time")]
+    OutOfTime,
     /// Our fault, and this call's only.
     #[error("the local model failed: {why}")]
     Failed { why: String },
@@ -141,6 +144,16 @@ impl Engine {
     /// # Errors
     /// See [`EngineFault`].
     pub fn ask(&self, chat: Chat) -> Result<Generation, EngineFault> {
+        self.queue(chat, None)
+    }
+
+    /// As [`Self::ask`], for a caller who waits no longer than `until`: an answer that is not whole by then ends as one
+    /// that reached its length, and one that has not begun is [`EngineFault::OutOfTime`].
+    pub fn ask_until(&self, chat: Chat, until: Instant) -> Result<Generation, EngineFault> {
+        self.queue(chat, Some(until))
+    }
+
+    fn queue(&self, chat: Chat, until: Option<Instant>) -> Result<Generation, EngineFault> {
         let shared = &self.shared;
         let call = admit::admit(chat, &shared.model)?;
         let span = tracing::info_span!(
@@ -151,7 +164,7 @@ impl Engine {
             finish = tracing::field::Empty,
         );
         let (sender, events) = mpsc::channel(voice::most_events(call.max_tokens));
-        let job = worker::Job { call, events: sender, span };
+        let job = worker::Job { call, until, events: sender, span };
         match shared.queue.push(job, |waiting| waiting.events.is_closed()) {
             Ok(()) => Ok(Generation { events, ended: false }),
             Err(Refused::Full) => Err(EngineFault::Busy { retry_after: shared.pace().retry_after(Instant::now()) }),

@@ -132,4 +132,6 @@ impl Forward for Candle {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+pub(crate) mod tiny;

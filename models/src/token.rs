@@ -15,6 +15,8 @@ mod gguf;
 mod json;
 mod stream;
 
+#[cfg(test)]
+pub(crate) use gguf::byte_of_char;
 pub(crate) use stream::Utf8Stream;
 
 /// A model's tokens.

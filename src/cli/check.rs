@@ -4,8 +4,13 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 
-use super::Context;
-use crate::config::{self, Finding, Settings, Severity};
+use super::{Context, installation::Installation};
+use crate::{
+    config::{self, Enforcement, Finding, Settings, Severity},
+    domain::FaultKind,
+    release::Gate,
+    route::{Decision, plan},
+};
 
 /// Check the config and say every fault at once.
 #[derive(Debug, clap::Args)]
@@ -25,7 +30,10 @@ pub async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     let file = context.config_file().context("there is no backstop.yaml here; name a config with --config FILE")?;
-    let (settings, findings) = findings(&file);
+    let (settings, mut findings) = findings(&file);
+    if let Some(settings) = &settings {
+        findings.extend(beyond_the_file(context, settings, &file).await?);
+    }
     let passes = findings.iter().all(|finding| finding.severity == Severity::Note);
     if args.json {
         let report = serde_json::json!({ "ok": passes, "findings": findings });
@@ -45,6 +53,41 @@ fn findings(file: &Path) -> (Option<Settings>, Vec<Finding>) {
         Ok(loaded) => (Some(loaded.settings), loaded.findings),
         Err(findings) => (None, findings),
     }
+}
+
+/// What the state directory adds: targets without a certificate, vendors without a secret.
+async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) -> anyhow::Result<Vec<Finding>> {
+    let installation = Installation::find(context)?;
+    let gate = Gate::open(&installation.state)?;
+    let (examined, standings) = {
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || {
+            let standings = gate.examine(&settings).standings;
+            (settings, standings)
+        })
+        .await?
+    };
+    let name = file.to_string_lossy();
+    let mut findings = Vec::new();
+    for route in examined.routes.values() {
+        for step in plan(route, &standings, Enforcement::Strict).steps {
+            if let Decision::Skip { kind: FaultKind::Uncertified, reason } = step.decision {
+                let mut finding = Finding::of_file(Severity::Breach, &*name, reason);
+                finding.path = format!("routes.{}.targets[{}]", route.id, step.index);
+                findings.push(finding);
+            }
+        }
+    }
+    let vault = installation.vault().await?;
+    for vendor in settings.vendors.values().filter(|vendor| vendor.needs_secret && vault.get(&vendor.secret).is_none())
+    {
+        let message = format!("the vault has no secret `{}`: calls to this vendor will fail", vendor.secret);
+        let mut finding = Finding::of_file(Severity::Note, &*name, message)
+            .with_help(format!("run `backstop vault set {}` with the secret on standard input", vendor.secret));
+        finding.path = format!("vendors.{}", vendor.id);
+        findings.push(finding);
+    }
+    Ok(findings)
 }
 
 /// One line: what the config has, or how many findings stand in its way.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The time that a connection to HashiCorp Vault may take to stand.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
 /// One installation, as the command line names it.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ impl Installation {
             }
         };
         Ok(Self { state: context.state()?, settings })
+    }
+
+    /// The config's settings; without a config, those with no vendors and no routes.
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.clone().unwrap_or_default()
     }
 
     pub(super) async fn store(&self) -> anyhow::Result<Store> {

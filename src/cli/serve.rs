@@ -123,7 +123,7 @@ fn announce(address: SocketAddr, key: Option<&str>, app: &App) -> io::Result<()>
         writeln!(
             out,
             "curl http://{address}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \
-             -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is the capital of France?\"}}]}}'"
+             -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is the capital of Japan?\"}}]}}'"
         )?;
     }
     out.flush()

@@ -10,7 +10,7 @@ use super::{raw, vendor_kind::VendorKind};
 pub fn schema() -> Value {
     let mut schema = shape().clone();
     let kinds: Vec<&str> = VendorKind::names().collect();
-    schema["$defs"]["Kind"]["enum"] = json!(kinds);
+    schema["$defs"]["Vendor"]["properties"]["kind"]["enum"] = json!(kinds);
     schema
 }
 

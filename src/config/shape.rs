@@ -37,6 +37,8 @@ impl<'w> Walk<'w, '_> {
             return self.choice(node, &choices, path);
         }
         match (expected(schema), &mut node.value) {
+            // A list keeps the places of its items: what stood here is read as an entry that says nothing.
+            ("object", Value::Withheld) => node.value = Value::Map(Vec::new()),
             (_, Value::Withheld) => {}
             ("object", Value::Map(entries)) => {
                 let missing = self.object(entries, schema, path);
@@ -57,7 +59,7 @@ impl<'w> Walk<'w, '_> {
             }
             (wanted, found) => {
                 let message = format!("expected {}, found {}", described(wanted, schema), shown(found));
-                let hint = hint(wanted, found);
+                let hint = if schema["examples"].is_array() { "" } else { hint(wanted, found) };
                 self.refuse(node, path, (&message, hint));
                 if wanted == "object" {
                     node.value = Value::Map(Vec::new());

@@ -80,10 +80,16 @@ pub(super) fn parse(text: &str) -> Result<Node, ParseError> {
     };
     match serde_saphyr::from_str_with_options::<Node>(text, options) {
         Ok(node) => Ok(node),
-        Err(error) => Err(ParseError {
-            place: error.location().and_then(Place::of),
-            message: super::words::cut_at(&error.without_snippet().to_string(), 300),
-        }),
+        Err(error) => {
+            let message = match error.without_snippet() {
+                serde_saphyr::Error::MultipleDocuments { .. } => "it has more than one document".to_owned(),
+                other => other.to_string(),
+            };
+            // The place is told before the message.
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let place = error.location().and_then(Place::of);
+            Err(ParseError { place, message: super::words::cut_at(message, 300) })
+        }
     }
 }
 
@@ -108,12 +114,25 @@ impl Node {
         place
     }
 
+    /// Whether there is something at `path`, faulty or not.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        let mut node = Some(self);
+        for step in path.steps() {
+            node = match (step, node.map(|node| &node.value)) {
+                (Step::Index(index), Some(Value::List(items))) => items.get(*index),
+                (Step::Key(key), Some(Value::Map(_))) => node.and_then(|node| node.get(key)),
+                _ => None,
+            };
+        }
+        node.is_some()
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// As plain JSON; what was withheld is null.
+    /// As plain JSON, without the entries that were withheld; an item of a list that was is null.
     pub(super) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {
@@ -125,7 +144,7 @@ impl Node {
             Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
             Value::Map(entries) => {
                 let mut map = serde_json::Map::new();
-                for entry in entries {
+                for entry in entries.iter().filter(|entry| entry.value.value != Value::Withheld) {
                     // The first of a repeated key counts; the others are reported.
                     map.entry(entry.key.clone()).or_insert_with(|| entry.value.to_json());
                 }

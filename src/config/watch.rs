@@ -222,3 +222,103 @@ fn directory_of(file: &Path) -> PathBuf {
         _ => PathBuf::from("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::load;
+
+    const ONE: &str = "routes: { a: { targets: [local/m] } }\n";
+    const TWO: &str = "routes: { b: { targets: [local/m] } }\nlisten: 127.0.0.1:9\n";
+
+    struct Watched {
+        live: Arc<ArcSwap<Settings>>,
+        rounds: mpsc::UnboundedReceiver<Reloaded>,
+        _watch: Watch,
+    }
+
+    impl Watched {
+        fn start(file: &Path) -> Self {
+            let first = load(ONE, file).expect("loads").settings;
+            let live = Arc::new(ArcSwap::from_pointee(first));
+            let (told, rounds) = mpsc::unbounded_channel();
+            let judge: Judge = Box::new(|loaded| {
+                let refused = loaded.settings.routes.contains_key("refused");
+                let why = || vec![Finding::of_file(Severity::Error, "test", "the judge says no")];
+                if refused { Err(why()) } else { Ok(loaded.settings) }
+            });
+            let told: Told = Box::new(move |reloaded| {
+                // The test may be over already.
+                let _ = told.send(reloaded.clone());
+            });
+            let watch = watch(file.to_owned(), Arc::clone(&live), judge, told).expect("watches");
+            Self { live, rounds, _watch: watch }
+        }
+
+        async fn next(&mut self) -> Reloaded {
+            let round = tokio::time::timeout(Duration::from_secs(20), self.rounds.recv()).await;
+            round.expect("a reload within the bound").expect("the watch runs")
+        }
+
+        fn routes(&self) -> Vec<String> {
+            self.live.load().routes.keys().map(ToString::to_string).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renamed_in_file_is_applied_and_what_needs_a_restart_is_said() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("backstop.yaml");
+        fs::write(&file, ONE).expect("writes");
+        let mut watched = Watched::start(&file);
+        fs::write(dir.path().join("new"), TWO).expect("writes");
+        fs::rename(dir.path().join("new"), &file).expect("renames");
+        let Reloaded::Applied { settings, changes, needs_restart } = watched.next().await else { panic!("applied") };
+        assert_eq!(changes, ["routes: -a +b"]);
+        assert_eq!(needs_restart, ["listen"]);
+        assert_eq!(settings.listen.port(), 8080);
+        assert_eq!(watched.routes(), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_file_leaves_the_last_good_one_in_force() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("backstop.yaml");
+        fs::write(&file, ONE).expect("writes");
+        let mut watched = Watched::start(&file);
+        for bad in ["routes: [", "routes: { refused: { targets: [local/m] } }"] {
+            fs::write(&file, bad).expect("writes");
+            let Reloaded::Refused { findings } = watched.next().await else { panic!("refused") };
+            assert!(!findings.is_empty());
+            assert_eq!(watched.routes(), ["a"]);
+        }
+        fs::remove_file(&file).expect("removes");
+        assert!(matches!(watched.next().await, Reloaded::Refused { .. }));
+        fs::write(&file, TWO).expect("writes");
+        assert!(matches!(watched.next().await, Reloaded::Applied { .. }));
+        assert_eq!(watched.routes(), ["b"]);
+    }
+
+    /// Kubernetes mounts `backstop.yaml -> ..data/backstop.yaml` and swaps the link `..data`.
+    #[tokio::test]
+    async fn a_swapped_data_link_is_seen() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        for (version, text) in [("..1", ONE), ("..2", TWO)] {
+            fs::create_dir(at(version)).expect("makes");
+            fs::write(at(version).join("backstop.yaml"), text).expect("writes");
+        }
+        symlink("..1", at("..data")).expect("links");
+        symlink("..data/backstop.yaml", at("backstop.yaml")).expect("links");
+        let mut watched = Watched::start(&at("backstop.yaml"));
+        symlink("..2", at("..data_tmp")).expect("links");
+        fs::rename(at("..data_tmp"), at("..data")).expect("swaps");
+        assert!(matches!(watched.next().await, Reloaded::Applied { .. }));
+        assert_eq!(watched.routes(), ["b"]);
+    }
+}

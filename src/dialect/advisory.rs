@@ -52,3 +52,22 @@ const fn openai(field: &'static str, why: &'static str) -> LeftBehind {
 const fn anthropic(field: &'static str, why: &'static str) -> LeftBehind {
     LeftBehind { dialect: Dialect::AnthropicMessages, field, why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let page = include_str!("../../docs/dialects.md");
+        let (_, table) = page.split_once("## What may be left behind").expect("the page has the section");
+        let rows = table.lines().filter(|line| line.starts_with("| OpenAI") || line.starts_with("| Anthropic")).count();
+        assert_eq!(rows, LEFT_BEHIND.len());
+        for LeftBehind { field, why, .. } in LEFT_BEHIND {
+            assert!(
+                table.lines().any(|line| line.contains(field) && line.contains(why)),
+                "`{field}` is not in the table"
+            );
+        }
+    }
+}

@@ -25,11 +25,8 @@ pub(super) fn write(outcome: &Outcome, line: &mut Vec<u8>) -> Result<(), serde_j
     } else {
         serde_json::to_writer(&mut *line, &with_finite_times(outcome.clone()))?;
     }
-    let checksum = crc32fast::hash(&line[start..]);
-    for (place, digit) in line[1..9].iter_mut().enumerate() {
-        let nibble = (checksum >> (28 - 4 * place)) & 0xf;
-        *digit = b"0123456789abcdef"[nibble as usize];
-    }
+    let checksum = digits(crc32fast::hash(&line[start..]));
+    line[1..9].copy_from_slice(&checksum);
     line.push(b'\n');
     Ok(())
 }
@@ -49,10 +46,14 @@ pub(super) fn read(bytes: &[u8]) -> Contents {
 
 /// The JSON of a line that is as it was written.
 fn checked(line: &[u8]) -> Option<&[u8]> {
-    let (checksum, json) = line.split_at_checked(9)?;
-    let checksum = std::str::from_utf8(checksum).ok()?.strip_suffix(' ')?;
-    let checksum = u32::from_str_radix(checksum, 16).ok()?;
-    (crc32fast::hash(json) == checksum).then_some(json)
+    let (checksum, json) = line.split_first_chunk::<8>()?;
+    let json = json.strip_prefix(b" ")?;
+    (digits(crc32fast::hash(json)) == *checksum).then_some(json)
+}
+
+/// As eight lower-case hex digits.
+fn digits(checksum: u32) -> [u8; 8] {
+    std::array::from_fn(|place| b"0123456789abcdef"[(checksum >> (28 - 4 * place)) as usize & 0xf])
 }
 
 fn is_finite(outcome: &Outcome) -> bool {

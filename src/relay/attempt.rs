@@ -31,7 +31,9 @@ const HELD_LIMIT: usize = 1024 * 1024;
 /// The most that is held back when the whole answer is, in bytes.
 const BUFFER_LIMIT: usize = 16 * 1024 * 1024;
 /// How long before the call's end a local answer is ended, so that it leaves in time.
-const LOCAL_MARGIN: Duration = Duration::from_millis(250);
+const LOCAL_MARGIN: Duration = Duration::from_millis(500);
+/// How long past the call's end a local answer's last events may take; it ends by itself before that.
+pub(super) const LOCAL_GRACE: Duration = Duration::from_secs(3);
 
 /// A target that was committed to.
 #[derive(Debug)]
@@ -148,7 +150,7 @@ async fn local(
     let until = call.deadline().checked_sub(LOCAL_MARGIN).unwrap_or_else(clock::now);
     let frames = relay.local.ask(&target.id.model, chat, until)?;
     call.reached();
-    let limit = Limit { at: call.deadline(), kind: FaultKind::TotalTimeout };
+    let limit = Limit { at: call.deadline() + LOCAL_GRACE, kind: FaultKind::TotalTimeout };
     let mut frames = Frames::Local(Box::new(frames));
     if question.envelope.stream {
         let encoder = translator(question, call);

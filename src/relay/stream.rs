@@ -7,7 +7,7 @@ use backstop_models::chat::Event;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{Body, Meta, Reply, SnapshotRoute, call::Call};
+use super::{Body, Meta, Reply, SnapshotRoute, attempt::LOCAL_GRACE, call::Call};
 use crate::{
     clock,
     dialect::{self, Problem, ProblemKind, StreamWriter},
@@ -108,7 +108,7 @@ impl Live {
     async fn wait(&mut self) -> Result<Option<Frame>, Fault> {
         let since = clock::now();
         let (at, kind) = match &self.frames {
-            Frames::Local(_) => (self.call.deadline(), FaultKind::TotalTimeout),
+            Frames::Local(_) => (self.call.deadline() + LOCAL_GRACE, FaultKind::TotalTimeout),
             Frames::Http(_) if self.call.remaining() <= self.idle => (self.call.deadline(), FaultKind::TotalTimeout),
             Frames::Http(_) => (since + self.idle, FaultKind::IdleTimeout),
         };

@@ -64,7 +64,7 @@ async fn a_final_row_takes_an_open_ones_place_and_is_never_replaced() {
     let last = sample::failed_over();
     let open = Outcome { ending: Ending::Open, attempts: last.attempts[..1].to_vec(), ..last.clone() };
     let late = Outcome { ending: Ending::Failed, ..last.clone() };
-    put(&store, &[open.clone()]).await;
+    put(&store, std::slice::from_ref(&open)).await;
     assert_eq!(find(&store, open.call).await, open);
     put(&store, &[open.clone(), last.clone(), open.clone(), late.clone()]).await;
     put(&store, &[late]).await;
@@ -78,7 +78,7 @@ async fn open_calls_of_a_dead_process_are_interrupted_and_no_others() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = store(dir.path()).await;
     let (mine, theirs) = (sample::ended(Ending::Open), sample::ended(Ending::Open));
-    put(&store, &[mine.clone()]).await;
+    put(&store, std::slice::from_ref(&mine)).await;
     store.put_calls(vec![Journaled { outcome: theirs.clone(), journal: "2-2-bb".into() }]).await.expect("stores");
     assert_eq!(store.interrupt_open("2-2-bb").await.expect("runs"), 1);
     assert_eq!(find(&store, mine.call).await.ending, Ending::Open);

@@ -3,17 +3,24 @@
 //! What the tier accepts it finishes: the only clock that runs against it is the call's whole budget, and when that ends
 //! the answer ends too, as one that reached its length.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use backstop_models::{
-    chat::{Chat, Event, Finish},
+    chat::{Chat, Event},
     engine::{Engine, EngineFault, Generation},
 };
 use bytes::Bytes;
 
 use super::frame::Frame;
 use crate::domain::{Fault, FaultKind};
+
+/// How long past its time an answer's last events may take: one token, on a slow machine.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// All local models, by id. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +40,8 @@ pub enum LocalState {
 #[derive(Debug)]
 pub struct LocalFrames {
     generation: Generation,
+    /// When even a hanging engine is given up.
     until: Instant,
-    begun: bool,
     finished: bool,
 }
 
@@ -73,8 +80,8 @@ impl LocalTier {
             }
             None => return Err(Fault::new(FaultKind::Engine, "the local model is not loaded")),
         };
-        let generation = engine.ask(chat).map_err(engine_fault)?;
-        Ok(LocalFrames { generation, until, begun: false, finished: false })
+        let generation = engine.ask_until(chat, until).map_err(engine_fault)?;
+        Ok(LocalFrames { generation, until: until + GRACE, finished: false })
     }
 }
 
@@ -90,16 +97,12 @@ impl LocalFrames {
             Ok(None) => {
                 return Err(Fault::new(FaultKind::Engine, "the local engine stopped in the middle of the answer"));
             }
-            Err(_) if self.begun => Event::Finish(Finish::Length),
-            Err(_) => {
-                return Err(Fault::new(FaultKind::TotalTimeout, "the local model had no turn within the call's time"));
-            }
+            Err(_) => return Err(Fault::new(FaultKind::Engine, "the local engine does not answer")),
         };
         Ok(Some(self.frame(event)))
     }
 
     fn frame(&mut self, event: Event) -> Frame {
-        self.begun |= matches!(&event, Event::Delta(delta) if delta.is_content());
         self.finished = matches!(event, Event::Finish(_));
         Frame { raw: Bytes::new(), events: vec![event], last: self.finished }
     }
@@ -122,6 +125,9 @@ fn engine_fault(fault: EngineFault) -> Fault {
             let mut fault = Fault::new(FaultKind::ContextLength, detail).with_param(Some("messages".to_owned()));
             fault.code = Some("context_length_exceeded".to_owned());
             fault
+        }
+        EngineFault::OutOfTime => {
+            Fault::new(FaultKind::TotalTimeout, "the local model had no turn within the call's time")
         }
         EngineFault::Failed { why } => Fault::new(FaultKind::Engine, format!("the local engine failed: {why}")),
         EngineFault::Stopped => Fault::new(FaultKind::Engine, "the local engine has stopped"),

@@ -36,6 +36,14 @@ pub enum StoreError {
     Json(#[from] serde_json::Error),
 }
 
+/// One certificate file.
+#[derive(Debug)]
+pub struct Listed {
+    pub path: PathBuf,
+    /// Verified by the key here, or why it cannot be believed.
+    pub certificate: Result<Certificate, Reason>,
+}
+
 /// Whether the report that a certificate stands on is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawReport {
@@ -64,7 +72,7 @@ impl CertificateStore {
 
     /// Every certificate file, sorted by name, with what it certifies or why it cannot be believed. Whether it holds for what
     /// is on disk now is [`CertificateStore::check`]'s to say.
-    pub fn list(&self) -> Result<Vec<(PathBuf, Result<Certificate, Reason>)>, StoreError> {
+    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let certs = self.dir.join("certs");
         let failed = |source| StoreError::Io { path: certs.clone(), source };
         let mut paths = Vec::new();
@@ -75,7 +83,7 @@ impl CertificateStore {
             }
         }
         paths.sort();
-        Ok(paths.into_iter().map(|path| (path.clone(), self.read(&path))).collect())
+        Ok(paths.into_iter().map(|path| Listed { certificate: self.read(&path), path }).collect())
     }
 
     /// Stores a report, passed or not; gives the digest it is named by.

@@ -140,7 +140,8 @@ impl Certificate {
         }
     }
 
-    fn is_in_time(&self, now: OffsetDateTime) -> Result<(), Reason> {
+    /// Whether `now` lies in its validity.
+    pub fn is_in_time(&self, now: OffsetDateTime) -> Result<(), Reason> {
         let Predicate { issued_at, expires_at, .. } = *self.predicate();
         if now + CLOCK_SKEW < issued_at {
             return Err(Reason::NotYetValid(shown(issued_at)));

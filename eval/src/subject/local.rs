@@ -52,7 +52,7 @@ fn refused_or_failed(fault: EngineFault) -> SubjectError {
         EngineFault::Unsupported { .. } | EngineFault::BadRequest { .. } | EngineFault::ContextLength { .. } => {
             SubjectError::Refused(Box::new(fault))
         }
-        EngineFault::Busy { .. } | EngineFault::Failed { .. } | EngineFault::Stopped => {
+        EngineFault::Busy { .. } | EngineFault::OutOfTime | EngineFault::Failed { .. } | EngineFault::Stopped => {
             SubjectError::Failed(Box::new(fault))
         }
     }

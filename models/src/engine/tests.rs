@@ -1,1 +1,391 @@
+use std::collections::VecDeque;
 
+use serde_json::json;
+
+use super::*;
+use crate::chat::{
+    Answer, Delta, Fold, Image, Message, Part, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice, Usage,
+};
+use crate::load::tiny::{Tiny, Written};
+
+mod catalog_model;
+
+/// What the scripted model does instead of computing.
+#[derive(Clone)]
+enum Step {
+    Say(u32),
+    Panic,
+    NotANumber,
+}
+
+/// A model whose answers are written down. Each token waits for the gate, where there is one.
+struct Script {
+    answers: Arc<Mutex<VecDeque<Vec<Step>>>>,
+    gate: Option<Arc<Mutex<std_mpsc::Receiver<()>>>>,
+    rows: usize,
+    answer: Vec<Step>,
+    at: usize,
+}
+
+impl Forward for Script {
+    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Vec<f32>, candle_core::Error> {
+        if position == 0 {
+            self.answer = self.answers.lock().expect("no test panics in it").pop_front().expect("an answer is left");
+            self.at = 0;
+        } else if matches!((tokens, self.answer.get(self.at)), (&[fed], Some(Step::Say(said))) if fed == *said) {
+            self.at += 1;
+        }
+        if let Some(gate) = &self.gate {
+            // An error means that the test lets everything through.
+            let _ = gate.lock().expect("no test panics in it").recv();
+        }
+        let mut logits = vec![0.0; self.rows];
+        match self.answer.get(self.at) {
+            Some(Step::Say(token)) => logits[*token as usize] = 50.0,
+            Some(Step::Panic) => panic!("as the test wants"),
+            Some(Step::NotANumber) => logits[0] = f32::NAN,
+            None => logits[2] = 50.0,
+        }
+        Ok(logits)
+    }
+}
+
+struct Scripted {
+    engine: Engine,
+    answers: Arc<Mutex<VecDeque<Vec<Step>>>>,
+    loads: Arc<Mutex<usize>>,
+    /// Lets one step through; dropping it lets all.
+    gate: Option<std_mpsc::Sender<()>>,
+    model: Arc<Model>,
+}
+
+impl Scripted {
+    fn new(queue: usize) -> Self {
+        Self::start(queue, None)
+    }
+
+    fn gated(queue: usize) -> Self {
+        let (open, gate) = std_mpsc::channel();
+        let mut scripted = Self::start(queue, Some(Arc::new(Mutex::new(gate))));
+        scripted.gate = Some(open);
+        scripted
+    }
+
+    fn start(queue: usize, gate: Option<Arc<Mutex<std_mpsc::Receiver<()>>>>) -> Self {
+        let written = Tiny::new().write();
+        let model = Model::open(&written.files, None).expect("it is sound");
+        let rows = model.vocabulary.len();
+        let answers: Arc<Mutex<VecDeque<Vec<Step>>>> = Arc::default();
+        let loads: Arc<Mutex<usize>> = Arc::default();
+        let (theirs, counter) = (Arc::clone(&answers), Arc::clone(&loads));
+        let loader = move || {
+            *counter.lock().expect("no test panics in it") += 1;
+            let (answers, gate) = (Arc::clone(&theirs), gate.clone());
+            Ok(Box::new(Script { answers, gate, rows, answer: Vec::new(), at: 0 }) as Box<dyn Forward>)
+        };
+        let Ok(engine) = Engine::spawn(model, queue, Box::new(loader)) else { panic!("it starts") };
+        let model = Arc::clone(&engine.shared.model);
+        Self { engine, answers, loads, gate: None, model }
+    }
+
+    fn will(&self, steps: Vec<Step>) {
+        self.answers.lock().expect("no test panics in it").push_back(steps);
+    }
+
+    fn will_say(&self, text: &str) {
+        let tokens = self.model.vocabulary.encode(text).expect("it is text");
+        self.will(tokens.into_iter().map(Step::Say).collect());
+    }
+
+    fn loads(&self) -> usize {
+        *self.loads.lock().expect("no test panics in it")
+    }
+
+    async fn answer(&self, chat: Chat) -> Result<Answer, EngineFault> {
+        whole(self.engine.ask(chat)?).await
+    }
+}
+
+async fn whole(mut generation: Generation) -> Result<Answer, EngineFault> {
+    let mut fold = Fold::default();
+    while let Some(event) = generation.next().await {
+        fold.push(event?);
+    }
+    Ok(fold.into_answer().expect("an answer has a finish"))
+}
+
+fn hello() -> Chat {
+    Chat { messages: vec![Message::text(Role::User, "hello")], ..Chat::default() }
+}
+
+fn tool(name: &str) -> Tool {
+    let parameters = json!({ "type": "object", "properties": { "n": { "type": "integer", "minimum": 0, "maximum": 9 } },
+        "required": ["n"], "additionalProperties": false });
+    Tool { name: name.into(), description: None, parameters, strict: None }
+}
+
+fn text(answer: &Answer) -> String {
+    Message { role: Role::Assistant, content: answer.content.clone(), name: None }.joined_text()
+}
+
+#[tokio::test]
+async fn an_answer_streams_whole_characters_and_ends_with_usage_and_finish() {
+    let scripted = Scripted::new(1);
+    scripted.will_say("hello wörld 🦀");
+    let mut generation = scripted.engine.ask(hello()).expect("there is room");
+    let mut events = Vec::new();
+    while let Some(event) = generation.next().await {
+        events.push(event.expect("it is answered"));
+    }
+    assert!(matches!(&events[0], Event::Start { id: Some(_), model: Some(model) } if model == "tiny"));
+    let heard: String = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Delta(Delta::Text(text)) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(heard, "hello wörld 🦀");
+    let [.., Event::Usage(usage), Event::Finish(Finish::Stop)] = events.as_slice() else { panic!("{events:?}") };
+    let tokens = scripted.model.vocabulary.encode("hello wörld 🦀").expect("it is text").len() as u64 + 1;
+    assert_eq!(usage.output_tokens, Some(tokens));
+    assert!(usage.input_tokens > Some(5));
+    assert!(scripted.engine.health().last_token_at.is_some());
+}
+
+#[tokio::test]
+async fn no_part_of_a_stop_text_is_said() {
+    let scripted = Scripted::new(1);
+    scripted.will_say("one, two, three");
+    let chat = Chat { stop: vec![", th".into(), "never".into()], ..hello() };
+    let answer = scripted.answer(chat).await.expect("it is answered");
+    assert_eq!((text(&answer).as_str(), answer.finish), ("one, two", Finish::StopSequence(Some(", th".into()))));
+}
+
+#[tokio::test]
+async fn answers_and_prompts_are_bounded() {
+    let scripted = Scripted::new(1);
+    scripted.will_say("hello world");
+    let answer = scripted.answer(Chat { max_tokens: Some(2), ..hello() }).await.expect("it is answered");
+    assert_eq!((answer.finish, answer.usage.output_tokens), (Finish::Length, Some(2)));
+    let limit = scripted.engine.context_tokens();
+    let long =
+        |length: usize| Chat { messages: vec![Message::text(Role::User, "x".repeat(length))], ..Chat::default() };
+    for length in [limit, 1_000_000] {
+        let fault = scripted.answer(long(length)).await.expect_err("it does not fit");
+        assert!(
+            matches!(fault, EngineFault::ContextLength { prompt_tokens, limit: l } if prompt_tokens >= limit && l == limit),
+            "{fault}"
+        );
+    }
+    scripted.will(vec![Step::Say(10); 600]);
+    let answer = scripted.answer(long(limit - 100)).await.expect("it is answered");
+    let Usage { input_tokens: Some(input), output_tokens: Some(output), .. } = answer.usage else { panic!("usage") };
+    assert_eq!((answer.finish, input + output), (Finish::Length, limit as u64));
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back_and_the_gone_make_room() {
+    let scripted = Scripted::gated(1);
+    for answer in ["one", "two", "three"] {
+        scripted.will_say(answer);
+    }
+    let mut first = scripted.engine.ask(hello()).expect("there is room");
+    assert!(matches!(first.next().await, Some(Ok(Event::Start { .. }))), "it is being served");
+    let second = scripted.engine.ask(hello()).expect("there is room");
+    assert_eq!(scripted.engine.health().queued, 1);
+    match scripted.engine.ask(hello()).map(|_| ()) {
+        Err(EngineFault::Busy { retry_after }) => assert!(retry_after >= Duration::from_secs(1)),
+        other => panic!("{other:?}"),
+    }
+    drop(second);
+    let third = scripted.engine.ask(hello()).expect("the second has gone");
+    drop(scripted.gate);
+    assert_eq!(text(&whole(first).await.expect("it is answered")), "one");
+    assert_eq!(text(&whole(third).await.expect("it is answered")), "two");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_is_noticed_within_a_token() {
+    let scripted = Scripted::gated(2);
+    scripted.will(vec![Step::Say(10); 400]);
+    scripted.will_say("next");
+    let gate = scripted.gate.as_ref().expect("it is gated");
+    let mut first = scripted.engine.ask(hello()).expect("there is room");
+    assert!(matches!(first.next().await, Some(Ok(Event::Start { .. }))));
+    gate.send(()).expect("the model waits");
+    assert!(matches!(first.next().await, Some(Ok(Event::Delta(_)))));
+    drop(first);
+    let second = scripted.engine.ask(hello()).expect("there is room");
+    // The step that was under way and one more at most; then each token of the second and its end.
+    for _ in 0.."next".len() + 3 {
+        gate.send(()).expect("the model waits");
+    }
+    assert_eq!(text(&whole(second).await.expect("it is answered")), "next");
+}
+
+#[tokio::test]
+async fn a_panic_is_its_callers_and_the_engine_goes_on() {
+    let scripted = Scripted::new(4);
+    scripted.will(vec![Step::Say(10), Step::Panic]);
+    scripted.will_say("fine");
+    let (broken, next) =
+        (scripted.engine.ask(hello()).expect("there is room"), scripted.engine.ask(hello()).expect("there is room"));
+    assert!(matches!(whole(broken).await, Err(EngineFault::Failed { .. })));
+    assert_eq!(text(&whole(next).await.expect("it is answered")), "fine");
+    assert_eq!((scripted.loads(), scripted.engine.health().state), (2, State::Ready));
+}
+
+#[tokio::test]
+async fn an_engine_that_keeps_crashing_gives_up_and_says_so() {
+    let scripted = Scripted::new(9);
+    for _ in 0..6 {
+        scripted.will(vec![Step::Panic]);
+    }
+    for _ in 0..6 {
+        assert!(matches!(scripted.answer(hello()).await, Err(EngineFault::Failed { .. } | EngineFault::Stopped)));
+    }
+    let last = loop {
+        match scripted.answer(hello()).await {
+            Err(EngineFault::Stopped) => break scripted.engine.health().state,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(last, State::Failed { .. }));
+}
+
+#[tokio::test]
+async fn logits_that_are_no_numbers_fail_the_call_only() {
+    let scripted = Scripted::new(1);
+    scripted.will(vec![Step::Say(10), Step::NotANumber]);
+    assert!(matches!(scripted.answer(hello()).await, Err(EngineFault::Failed { .. })));
+    scripted.will_say("fine");
+    assert_eq!(text(&scripted.answer(hello()).await.expect("it is answered")), "fine");
+    assert_eq!(scripted.loads(), 1);
+}
+
+#[tokio::test]
+async fn tool_calls_are_read_out_of_the_text() {
+    let scripted = Scripted::new(1);
+    let said = "Look:\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 3}}\n</tool_call>\n<tool_call>{\"name\": \"g\"}</tool_call>";
+    let chat = Chat { tools: vec![tool("f"), tool("g")], ..hello() };
+    scripted.will_say(said);
+    let answer = scripted.answer(chat.clone()).await.expect("it is answered");
+    let [Part::Text(text), Part::ToolCall(f), Part::ToolCall(g)] = answer.content.as_slice() else {
+        panic!("{:?}", answer.content)
+    };
+    assert_eq!((text.as_str(), f.name.as_str(), f.arguments.as_str()), ("Look:\n", "f", "{\"n\":3}"));
+    assert_eq!((g.name.as_str(), g.arguments.as_str(), answer.finish), ("g", "{}", Finish::ToolCalls));
+    assert!(f.id.starts_with("call_") && f.id != g.id);
+    scripted.will_say(said);
+    let one = scripted.answer(Chat { parallel_tool_calls: Some(false), ..chat.clone() }).await.expect("it is answered");
+    assert_eq!((one.content.len(), one.finish), (2, Finish::ToolCalls));
+    scripted.will_say(said);
+    let none = scripted.answer(Chat { tool_choice: ToolChoice::None, ..chat }).await.expect("it is answered");
+    assert_eq!((none.content, none.finish), (vec![Part::Text(said.into())], Finish::Stop));
+}
+
+#[tokio::test]
+async fn a_model_that_must_call_a_tool_does() {
+    let scripted = Scripted::new(1);
+    for choice in [ToolChoice::Required, ToolChoice::Named("g".into())] {
+        let chat = Chat { tools: vec![tool("f"), tool("g")], tool_choice: choice, stop: vec!["n".into()], ..hello() };
+        // It would rather chat.
+        scripted.will_say("I would rather not");
+        let answer = scripted.answer(chat).await.expect("it is answered");
+        let [Part::ToolCall(ToolCall { name, arguments, .. })] = answer.content.as_slice() else {
+            panic!("{:?}", answer.content)
+        };
+        assert!(name == "f" || name == "g");
+        let arguments: serde_json::Value = serde_json::from_str(arguments).expect("it is JSON");
+        assert!((0..=9).contains(&arguments["n"].as_i64().expect("an integer")));
+        assert_eq!(answer.finish, Finish::ToolCalls);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_must_answer_in_json_does() {
+    let scripted = Scripted::new(1);
+    let schema = json!({ "type": "object", "properties": { "a": { "enum": ["x", "y"] } }, "required": ["a"], "additionalProperties": false });
+    let format = ResponseFormat::JsonSchema { name: "s".into(), schema, strict: Some(true) };
+    scripted.will_say("Sure! Here you are");
+    let answer = scripted.answer(Chat { response_format: format, ..hello() }).await.expect("it is answered");
+    assert!(matches!(text(&answer).as_str(), "{\"a\": \"x\"}" | "{\"a\": \"y\"}"), "{answer:?}");
+    assert_eq!(answer.finish, Finish::Stop);
+    let bad = ResponseFormat::JsonSchema { name: "s".into(), schema: json!({ "type": "nonsense" }), strict: None };
+    let fault = scripted.answer(Chat { response_format: bad, ..hello() }).await;
+    assert!(matches!(fault, Err(EngineFault::BadRequest { field, .. }) if field == "response_format"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_by_name() {
+    let scripted = Scripted::new(1);
+    let image = Part::Image(Image::Url { url: "http://x/y.png".into(), detail: None });
+    let unsupported = [
+        (Chat { n: Some(2), ..hello() }, "n"),
+        (Chat { sampling: Sampling { logprobs: Some(0), ..Sampling::default() }, ..hello() }, "logprobs"),
+        (
+            Chat { messages: vec![Message { role: Role::User, content: vec![image], name: None }], ..Chat::default() },
+            "messages[0].content[0]",
+        ),
+        (Chat { response_format: ResponseFormat::JsonObject, tools: vec![tool("f")], ..hello() }, "response_format"),
+    ];
+    for (chat, named) in unsupported {
+        let fault = scripted.engine.ask(chat).map(|_| ()).expect_err("it cannot be done");
+        assert!(matches!(&fault, EngineFault::Unsupported { field, .. } if field == named), "{fault}");
+    }
+    let bad = [
+        (Chat::default(), "messages"),
+        (Chat { n: Some(0), ..hello() }, "n"),
+        (Chat { max_tokens: Some(0), ..hello() }, "max_tokens"),
+        (Chat { stop: vec![String::new()], ..hello() }, "stop"),
+        (Chat { tool_choice: ToolChoice::Required, ..hello() }, "tool_choice"),
+        (Chat { tool_choice: ToolChoice::Named("h".into()), tools: vec![tool("f")], ..hello() }, "tool_choice"),
+        (Chat { sampling: Sampling { temperature: Some(3.0), ..Sampling::default() }, ..hello() }, "temperature"),
+    ];
+    for (chat, named) in bad {
+        let fault = scripted.engine.ask(chat).map(|_| ()).expect_err("it makes no sense");
+        assert!(matches!(&fault, EngineFault::BadRequest { field, .. } if field == named), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_queued_is_answered_when_the_last_handle_goes() {
+    let scripted = Scripted::new(2);
+    scripted.will_say("one");
+    scripted.will_say("two");
+    let (first, second) =
+        (scripted.engine.ask(hello()).expect("there is room"), scripted.engine.ask(hello()).expect("there is room"));
+    drop(scripted.engine);
+    assert_eq!(text(&whole(first).await.expect("it is answered")), "one");
+    assert_eq!(text(&whole(second).await.expect("it is answered")), "two");
+}
+
+fn tiny_engine(written: &Written) -> Engine {
+    Engine::start(written.files.clone(), EngineOptions { queue: 4, threads: None, context_tokens: None })
+        .expect("it starts")
+}
+
+#[tokio::test]
+async fn the_same_seed_gives_the_same_answer() {
+    let written = Tiny::new().write();
+    let engine = tiny_engine(&written);
+    let ask = async |seed| {
+        let sampling = Sampling { seed: Some(seed), temperature: Some(1.0), ..Sampling::default() };
+        let chat = Chat { sampling, max_tokens: Some(24), ..hello() };
+        text(&whole(engine.ask(chat).expect("there is room")).await.expect("it is answered"))
+    };
+    let first = ask(1).await;
+    assert_eq!(ask(1).await, first);
+    assert_ne!(ask(2).await, first);
+    assert_eq!(engine.model_id(), "tiny");
+    assert_eq!(engine.identity(), &crate::load::identify(&written.files).expect("it is sound"));
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_does_not_start() {
+    let written = Tiny::new().without("blk.0.attn_q.weight").write();
+    let options = EngineOptions { queue: 1, threads: None, context_tokens: None };
+    let error = Engine::start(written.files, options).map(|_| ()).expect_err("it is incomplete");
+    assert!(error.to_string().contains("blk.0.attn_q.weight"), "{error}");
+}

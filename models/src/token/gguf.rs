@@ -123,7 +123,7 @@ fn texts<'a>(header: &'a Header, key: &str) -> Result<Vec<&'a str>, String> {
 }
 
 /// GPT-2's alphabet: a printable character for each byte. <https://github.com/openai/gpt-2/blob/master/src/encoder.py>
-fn byte_of_char() -> HashMap<char, u8> {
+pub(crate) fn byte_of_char() -> HashMap<char, u8> {
     let mut next = 0x100u32;
     (0..=u8::MAX)
         .filter_map(|byte| {

@@ -45,7 +45,9 @@ pub fn read(text: &str, origin: &FilePath) -> Result<Imported, Vec<Finding>> {
     let yaml = format!("{}{}", header(&file), importer.draft.to_yaml());
     // Each piece was tried by itself; a fault of the whole would be ours, and is not handed on as a config.
     load(&yaml, FilePath::new("the imported config"))?;
-    let secrets = importer.vendors.into_iter().filter_map(deployment::Known::into_secret).collect();
+    let carried = |known: &deployment::Known| importer.draft.vendors.iter().any(|vendor| vendor.name == known.name);
+    let known = importer.vendors.into_iter().filter(carried);
+    let secrets = known.filter_map(deployment::Known::into_secret).collect();
     Ok(Imported { yaml, notes: importer.notes.into_sorted(), secrets })
 }
 

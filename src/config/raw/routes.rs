@@ -7,7 +7,7 @@ use super::{DurationText, TargetText};
 
 /// An ordered ladder of targets: the first answers, the others take over when it cannot.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Route {
     /// What matters more when the local tier is short, and whether the route must end there [default: standard].
     pub(in crate::config) criticality: Option<Criticality>,

@@ -7,7 +7,7 @@ use super::{SizeText, SocketText, UrlText};
 
 /// The operators' listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Admin {
     #[schemars(required)]
     pub(in crate::config) listen: Option<SocketText>,
@@ -15,7 +15,7 @@ pub(in crate::config) struct Admin {
 
 /// Where what must last is kept.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Storage {
     /// `sqlite:///absolute/path` [default: `backstop.db` in the state directory].
     #[schemars(required, example = "sqlite:///var/lib/backstop/backstop.db")]
@@ -24,7 +24,7 @@ pub(in crate::config) struct Storage {
 
 /// State that several replicas share.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Shared {
     /// `redis://host:6379`: Valkey or Redis.
     #[schemars(required, example = "redis://valkey.internal:6379")]
@@ -62,7 +62,7 @@ pub(in crate::config) struct Vault {
 
 /// A key of HashiCorp Vault's transit engine.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Transit {
     /// E.g. `https://vault.internal:8200`.
     #[schemars(required)]

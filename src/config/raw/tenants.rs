@@ -31,6 +31,7 @@ pub(in crate::config) struct ShareCap {
     pub(in crate::config) min_volume: Option<u64>,
 }
 
+/// What a share is counted in.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum ShareUnit {
@@ -41,7 +42,7 @@ pub(in crate::config) enum ShareUnit {
 
 /// Where alerts go. Secrets are named here and live in the vault.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Alert {
     #[schemars(required)]
     pub(in crate::config) kind: Option<AlertKind>,

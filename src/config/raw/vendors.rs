@@ -9,7 +9,7 @@ use super::UrlText;
 
 /// One vendor. Its secret is in the vault, under the vendor's own name unless `secret` names another.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Vendor {
     /// Which API it speaks, and with which defaults.
     #[schemars(required)]
@@ -46,6 +46,7 @@ pub(in crate::config) struct Model {
     pub(in crate::config) context_tokens: Option<u32>,
 }
 
+/// A field of OpenAI chat requests.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum MaxTokensField {

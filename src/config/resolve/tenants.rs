@@ -77,14 +77,8 @@ impl Resolver<'_, '_> {
             raw::AlertKind::Alertmanager => ("alertmanager", &["url"]),
             raw::AlertKind::Webhook => ("webhook", &["url", "signing_secret"]),
         };
-        let given = [
-            ("url_secret", raw.url_secret.is_some()),
-            ("routing_key_secret", raw.routing_key_secret.is_some()),
-            ("url", raw.url.is_some()),
-            ("signing_secret", raw.signing_secret.is_some()),
-        ];
-        for (key, is_given) in given {
-            match (is_given, wanted.contains(&key)) {
+        for key in ["url_secret", "routing_key_secret", "url", "signing_secret"] {
+            match (self.tree.has(&path.key(key)), wanted.contains(&key)) {
                 (true, false) => self.error(&path.key(key), format!("kind `{name}` does not take `{key}`"), ""),
                 (false, true) => self.error(path, format!("kind `{name}` needs `{key}`"), ""),
                 _ => {}

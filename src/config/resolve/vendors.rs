@@ -85,6 +85,8 @@ impl Resolver<'_, '_> {
         let base_url = match (written, kind.base_url) {
             (Some(url), _) => url?,
             (None, Some(url)) => url.to_owned(),
+            // What was written and is faulty has been reported.
+            (None, None) if self.tree.has(&path.key("base_url")) => return None,
             (None, None) => {
                 self.error(path, format!("`base_url` is missing: kind `{}` has none of its own", kind.name), "");
                 return None;
@@ -159,6 +161,7 @@ impl Resolver<'_, '_> {
                 })
             }
             (None, None) if cached.is_none() && write.is_none() => None,
+            _ if ["input_per_mtok", "output_per_mtok"].iter().all(|key| self.tree.has(&path.key(*key))) => None,
             _ => {
                 self.error(path, "a price needs both `input_per_mtok` and `output_per_mtok`", "");
                 None

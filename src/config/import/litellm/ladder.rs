@@ -115,6 +115,9 @@ impl Importer<'_> {
         let path = Path::root().key("router_settings").key("model_group_alias");
         for entry in aliases.entries() {
             let here = path.key(entry.key.as_str());
+            if entry.value.get("hidden").is_some() {
+                self.note(&entry.value, &here, "`hidden` is not carried: `/v1/models` lists every route");
+            }
             let group = entry.value.as_text().or_else(|| entry.value.text("model"));
             let taken = self.draft.routes.iter().any(|route| route.name == entry.key);
             let found = self.draft.routes.iter().find(|route| Some(route.name.as_str()) == group);
