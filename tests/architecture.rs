@@ -41,6 +41,11 @@ fn files_hold_one_idea() {
 }
 
 #[test]
+fn functions_do_one_thing() {
+    assert_kept(rules::long_functions);
+}
+
+#[test]
 fn files_say_what_they_are() {
     assert_kept(rules::missing_headers);
 }

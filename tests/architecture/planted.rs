@@ -59,6 +59,17 @@ fn a_long_file_is_caught() {
 }
 
 #[test]
+fn a_long_function_is_caught() {
+    let function = |lines: usize| {
+        format!("impl X {{\n    fn f(x: [u8; 2]) -> fn() {{\n{}    }}\n}}\n", "        g();\n".repeat(lines - 2))
+    };
+    assert!(caught(rules::long_functions, "src/domain.rs", &function(80)).is_empty());
+    assert_eq!(caught(rules::long_functions, "src/domain.rs", &function(81)), [2]);
+    let two = format!("trait T {{ fn f(); }}\n{}{}", function(50), function(50));
+    assert!(caught(rules::long_functions, "src/domain.rs", &two).is_empty());
+}
+
+#[test]
 fn a_silent_file_is_caught() {
     assert_eq!(caught(rules::missing_headers, "src/domain.rs", "use std::fmt;\n//! late"), [1]);
     assert!(caught(rules::missing_headers, "src/domain.rs", "//! Plain data.").is_empty());

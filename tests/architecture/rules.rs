@@ -17,6 +17,9 @@ const PACKAGES: [(&str, &str); 3] = [("models/", "backstop_models"), ("eval/", "
 
 const CEILING: usize = 400;
 
+/// Lines a function may have, from its `fn` to its closing brace.
+const FUNCTION_CEILING: usize = 80;
+
 /// Files that may pass the ceiling, and why.
 const LONG: [(&str, &str); 0] = [];
 
@@ -92,6 +95,26 @@ pub fn long_files(tree: &Tree) -> Vec<Violation> {
             out.push(violation(file, lines, format!("{lines} lines, more than {CEILING}: it holds two ideas")));
         } else if lines <= CEILING && listed(&file.path) {
             out.push(violation(file, 1, "listed as long, and is not: take it off the list".into()));
+        }
+    }
+    out
+}
+
+pub fn long_functions(tree: &Tree) -> Vec<Violation> {
+    let mut out = Vec::new();
+    for file in tree.rust() {
+        let tokens = tokens(&file.text);
+        for at in 0..tokens.len().saturating_sub(1) {
+            let name = &tokens[at + 1].text;
+            // `fn(…)` is a type, not a function.
+            if tokens[at].text != "fn" || name == "(" {
+                continue;
+            }
+            let lines = body_end(&tokens[at..]).map_or(0, |end| end + 1 - tokens[at].line);
+            if lines > FUNCTION_CEILING {
+                let what = format!("`{name}` has {lines} lines, more than {FUNCTION_CEILING}");
+                out.push(violation(file, tokens[at].line, what));
+            }
         }
     }
     out
@@ -238,6 +261,28 @@ fn heads(tokens: &[Token], at: usize) -> Vec<(String, usize)> {
         }
     }
     out
+}
+
+/// The line of the brace that closes the body of the function that `tokens` start with; `None`: it has no body.
+fn body_end(tokens: &[Token]) -> Option<usize> {
+    // Braces inside parentheses or brackets (a const generic, say) are not the body.
+    let (mut nested, mut depth) = (0_i32, 0);
+    for token in tokens {
+        match token.text.as_str() {
+            "(" | "[" => nested += 1,
+            ")" | "]" => nested -= 1,
+            ";" if nested == 0 && depth == 0 => return None,
+            "{" => depth += 1,
+            "}" => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(token.line);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn token_windows(tree: &Tree, judge: impl Fn(&[Token]) -> Option<&'static str>) -> Vec<Violation> {

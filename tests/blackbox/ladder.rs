@@ -16,7 +16,7 @@ use super::{
 const WHOLE: [(&str, &str); 14] = [
     ("500", "server_error"),
     ("503", "server_error|overloaded"),
-    ("529", "overloaded"),
+    ("529", "overloaded|server_error"),
     ("429", "rate_limited"),
     ("401", "vendor_auth"),
     ("403", "vendor_auth"),
