@@ -10,14 +10,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Context;
+use super::{Context, installation::Installation};
 use crate::{
-    config::{
-        self, Settings,
-        import::{self, Imported, SecretSource},
-    },
+    config::import::{self, Imported, SecretSource},
     vault::{SecretName, Vault},
 };
 
@@ -56,38 +53,50 @@ pub async fn run(context: &Context, args: ImportArgs) -> anyhow::Result<ExitCode
             bail!("{} cannot be imported", file.display());
         }
     };
+    // The vault is opened first: a config whose keys are nowhere is of no use.
+    let written = imported.secrets.iter().any(|secret| matches!(secret.source, SecretSource::Written(_)));
+    let vault = if written { Some(Installation::find(context)?.vault().await?) } else { None };
     write(&imported.yaml, output.as_deref(), if force { Existing::Replace } else { Existing::Keep })?;
     for note in &imported.notes {
         eprintln!("note   {note}");
     }
-    let written = imported.secrets.iter().any(|secret| matches!(secret.source, SecretSource::Written(_)));
-    let vault = if written { Some(open_vault(context).await?) } else { None };
-    secrets(&imported, &mut |name, value| {
-        let vault = vault.as_ref().context("the vault was not opened")?;
-        vault.set(&SecretName::parse(name)?, value)?;
-        Ok(())
-    })?;
+    secrets(&imported, &mut |name, value| seal(vault.as_ref(), name, value))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The vault of this state directory, which a config that is only being made cannot place elsewhere.
-async fn open_vault(context: &Context) -> anyhow::Result<Vault> {
-    let settings = match context.config_file().map(|file| config::load_file(&file)) {
-        Some(Ok(loaded)) => loaded.settings,
-        _ => Settings::default(),
-    };
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-    Ok(Vault::open(&context.state()?.vault(), &settings.vault, &http).await?)
+/// What became of a key that stood in the other file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sealed {
+    Now,
+    /// The vault has another secret under this name, and keeps it.
+    Not,
+}
+
+fn seal(vault: Option<&Vault>, name: &str, value: &SecretString) -> anyhow::Result<Sealed> {
+    let vault = vault.context("the vault is not open")?;
+    if vault.get(name).is_some_and(|known| known.expose_secret() != value.expose_secret()) {
+        return Ok(Sealed::Not);
+    }
+    vault.set(&SecretName::parse(name)?, value)?;
+    Ok(Sealed::Now)
 }
 
 /// Keeps what stood in the file in clear, and lists how to set the others.
-fn secrets(imported: &Imported, keep: &mut dyn FnMut(&str, &SecretString) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn secrets(
+    imported: &Imported,
+    keep: &mut dyn FnMut(&str, &SecretString) -> anyhow::Result<Sealed>,
+) -> anyhow::Result<()> {
     for secret in &imported.secrets {
         let name = &secret.name;
         match &secret.source {
             SecretSource::Written(value) => {
-                keep(name, value).with_context(|| format!("the key of `{name}` could not be put into the vault"))?;
-                eprintln!("vault  the key of `{name}` is in the vault now; take it out of the other file");
+                let sealed = keep(name, value).with_context(|| format!("the key of `{name}` is not in the vault"))?;
+                match sealed {
+                    Sealed::Now => eprintln!("vault  the key of `{name}` is sealed; take it out of the other file"),
+                    Sealed::Not => eprintln!(
+                        "vault  to do: another secret `{name}` is there already and was kept; `backstop vault rotate {name}` replaces it"
+                    ),
+                }
             }
             SecretSource::Environment(variable) => {
                 eprintln!("vault  to do: printf %s \"${variable}\" | backstop vault set {name}");

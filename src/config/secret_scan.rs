@@ -49,7 +49,13 @@ pub(super) fn refuse(node: &mut tree::Node, path: &Path, findings: &mut Findings
         }
         tree::Value::Map(entries) => {
             for entry in entries {
-                refuse(&mut entry.value, &path.key(entry.key.as_str()), findings);
+                let here = path.key(entry.key.as_str());
+                if let Some(what) = find(&entry.key) {
+                    entry.value.value = tree::Value::Withheld;
+                    let message = format!("this name looks like {what}");
+                    findings.add(super::Severity::Error, Some(entry.key_place), &here, (&message, HELP));
+                }
+                refuse(&mut entry.value, &here, findings);
             }
         }
         _ => {}

@@ -55,7 +55,7 @@ pub(super) struct ParseError {
 /// Reads `text` as one YAML document.
 pub(super) fn parse(text: &str) -> Result<Node, ParseError> {
     if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes; a config has at most {MAX_BYTES}", text.len());
+        let message = format!("it is larger than {MAX_BYTES} bytes, the most that a config may have");
         return Err(ParseError { place: None, message });
     }
     let options = serde_saphyr::options! {

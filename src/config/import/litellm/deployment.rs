@@ -13,7 +13,7 @@ use crate::config::{
     load,
     path::Path,
     secret_scan,
-    tree::Node,
+    tree::{Node, Value},
     vendor_kind::VendorKind,
     words,
 };
@@ -53,6 +53,11 @@ impl Importer<'_> {
         let params = item.get("litellm_params").ok_or("it has no `litellm_params`")?;
         let model = params.text("model").ok_or("it has no `litellm_params.model`")?;
         let info = item.get("model_info");
+        for entry in params.entries().iter().filter(|entry| PARAMS.contains(&entry.key.as_str())) {
+            if !matches!(entry.value.value, Value::Text(_) | Value::Null) {
+                return Err(format!("its `{}` is not a text", entry.key));
+            }
+        }
         if let Some(mode) = info.and_then(|info| info.text("mode")).or(params.text("mode"))
             && !["chat", "completion", "responses"].contains(&mode)
         {
