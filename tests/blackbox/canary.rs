@@ -33,7 +33,9 @@ fn holds(haystack: &[u8], canary: &str) -> bool {
 
 fn absent(what: &str, haystack: &[u8], canaries: &[&str]) {
     for canary in canaries {
-        assert!(!holds(haystack, canary), "`{canary}` is in {what}: {}", String::from_utf8_lossy(haystack));
+        let text = String::from_utf8_lossy(haystack);
+        let line = text.lines().find(|line| holds(line.as_bytes(), canary)).unwrap_or("a binary part");
+        assert!(!holds(haystack, canary), "`{canary}` is in {what}: {line}");
     }
 }
 
@@ -89,8 +91,10 @@ async fn neither_the_secret_nor_what_was_said_is_found_anywhere() {
         assert_ne!(answer.status, 200, "{case}: {answer:?}");
         headers.push_str(&format!("{answer:?}"));
         answers.push_str(&answer.body);
+        answers.push('\n');
         let answer = gateway.client().messages(&anthropic_question(case, PROMPT)).await;
         answers.push_str(&answer.body);
+        answers.push('\n');
     }
     let mut streamed = question("fine", PROMPT);
     streamed["stream"] = json!(true);

@@ -65,6 +65,8 @@ fn misbehave(model: &str) -> Reply {
         "role-then-cut" => events(&role, End::Cut),
         "finish-without-content" => events(&openai_frames(""), End::Whole),
         "broken-frame" => events(&with("data: {\"choices\": [\n\n"), End::Whole),
+        // As OpenAI writes them: the type alone does not tell whose fault it is.
+        "401" | "403" | "404" => Reply::openai_error(model.parse().expect("a status"), "invalid_request_error"),
         status => Reply::openai_error(status.parse().expect("every other name is a status"), "server_error"),
     }
 }

@@ -18,6 +18,9 @@ const START: Duration = Duration::from_secs(120);
 /// What `serve` may need to pull, load and certify on a busy machine.
 pub const FIRST_START: Duration = Duration::from_secs(400);
 
+/// How many lines of the log a failed test shows.
+const TOLD: usize = 40;
+
 const STOP: Duration = Duration::from_secs(20);
 
 pub struct Gateway {
@@ -152,7 +155,10 @@ impl Drop for Gateway {
             let _ = self.child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- the gateway said\n{}---", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = lines.len().saturating_sub(TOLD);
+            eprintln!("--- the gateway said, {end} lines before these\n{}\n---", lines[end..].join("\n"));
         }
     }
 }

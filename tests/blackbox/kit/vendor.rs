@@ -250,6 +250,8 @@ async fn accept(listener: TcpListener, log: Log, script: Arc<Script>) {
     // Connections end with this task: the set aborts them when it is dropped.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        // What a fake says is on its way at once, whatever it says next.
+        let _ = stream.set_nodelay(true);
         log.connections.fetch_add(1, Ordering::Relaxed);
         let (log, script) = (log.clone(), Arc::clone(&script));
         connections.spawn(async move {

@@ -55,8 +55,7 @@ pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<boo
                 out.push_str(&format!("{name}: {value}\r\n"));
             }
             out.push_str("\r\n");
-            stream.write_all(out.as_bytes()).await?;
-            stream.write_all(&body).await?;
+            stream.write_all(&[out.as_bytes(), &body].concat()).await?;
             Ok(true)
         }
         Reply::Stream { pieces, end } => {
