@@ -1,5 +1,18 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod calls;
+pub mod check;
+pub mod eval;
+pub mod import;
+mod installation;
+pub mod keys;
+pub mod models;
+mod print;
+pub mod serve;
+pub mod tenants;
+pub mod usage;
+pub mod vault;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
@@ -28,7 +41,19 @@ pub struct Context {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Verb {}
+pub enum Verb {
+    /// Run the gateway
+    Serve(serve::ServeArgs),
+    Check(check::CheckArgs),
+    Import(import::ImportArgs),
+    Vault(vault::VaultArgs),
+    Tenants(tenants::TenantsArgs),
+    Keys(keys::KeysArgs),
+    Models(models::ModelsArgs),
+    Eval(eval::EvalArgs),
+    Calls(calls::CallsArgs),
+    Usage(usage::UsageArgs),
+}
 
 impl Context {
     /// The state directory, made when missing.
@@ -44,5 +69,17 @@ impl Context {
 
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match cli.verb {}
+    let context = &cli.context;
+    match cli.verb {
+        Verb::Serve(args) => serve::run(context, args).await,
+        Verb::Check(args) => check::run(context, args).await,
+        Verb::Import(args) => import::run(context, args).await,
+        Verb::Vault(args) => vault::run(context, args).await,
+        Verb::Tenants(args) => tenants::run(context, args).await,
+        Verb::Keys(args) => keys::run(context, args).await,
+        Verb::Models(args) => models::run(context, args).await,
+        Verb::Eval(args) => eval::run(context, args).await,
+        Verb::Calls(args) => calls::run(context, args).await,
+        Verb::Usage(args) => usage::run(context, args).await,
+    }
 }

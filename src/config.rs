@@ -1,10 +1,81 @@
 //! One YAML file, read into checked [`Settings`]: everything behind this room can trust what it is given.
+//!
+//! text → tree with places ([`tree`]) → shape against the schema ([`shape`]) → raw structs ([`raw`]) → settings
+//! ([`resolve`]) → invariants and notes. Each step reports all it finds; a fault in one place never hides another.
 
+mod defaults;
+mod difference;
+mod finding;
+pub mod import;
+mod invariants;
+mod notes;
+mod path;
+mod prices;
+mod raw;
+mod resolve;
+mod schema;
+mod secret_scan;
 mod settings;
+mod shape;
 mod state_dir;
+mod tree;
+mod vendor_kind;
+mod watch;
+mod words;
 
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
+pub use finding::{Finding, Severity};
+pub use prices::built_in as built_in_prices;
+pub use schema::schema;
 pub use settings::{
     AlertSink, Criticality, Deadlines, Enforcement, LocalTier, LogFormat, MidStream, OnCallerFault, Prices, Route,
     Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
+pub use vendor_kind::VendorKind;
+pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
+
+/// A config that can be used, and what is to be said about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Breaches and notes, in the order of the file.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads a config. `origin` is only the name that findings give to the file.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the file, when any of that is a [`Severity::Error`].
+pub fn load(text: &str, origin: &Path) -> Result<Loaded, Vec<Finding>> {
+    let file = origin.to_string_lossy();
+    let mut findings = finding::Findings::new(&file);
+    let settings = resolve::read(text, &mut findings);
+    let failed = findings.has_error();
+    let findings = findings.into_sorted();
+    if failed { Err(findings) } else { Ok(Loaded { settings, findings }) }
+}
+
+/// Reads the config in `file`, which must be UTF-8 and at most 1 MiB.
+///
+/// # Errors
+/// As [`load`]; that the file cannot be read is an error of the same form.
+pub fn load_file(file: &Path) -> Result<Loaded, Vec<Finding>> {
+    let fault = |message: String| vec![Finding::of_file(Severity::Error, file.to_string_lossy(), message)];
+    let text = read_bounded(file).map_err(|error| fault(format!("the config cannot be read: {error}")))?;
+    load(&text, file)
+}
+
+fn read_bounded(file: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let most = tree::MAX_BYTES as u64;
+    let mut text = String::new();
+    // One byte more than allowed is enough for `load` to refuse the whole.
+    std::fs::File::open(file)?.take(most + 1).read_to_string(&mut text)?;
+    Ok(text)
+}

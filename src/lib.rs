@@ -6,4 +6,26 @@ pub mod clock;
 
 pub mod config;
 
+pub mod observe;
+
+pub mod store;
+
+pub mod dialect;
+
+pub mod vault;
+
+pub mod ledger;
+
+pub mod route;
+
+pub mod vendor;
+
+pub mod relay;
+
+pub mod release;
+
+pub mod api;
+
+pub mod app;
+
 pub mod cli;

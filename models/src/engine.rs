@@ -6,6 +6,7 @@
 //! the weights are loaded anew, and the next call is served; when that happens too often the engine gives up and says so.
 //! Nothing that was said is ever logged.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
@@ -50,7 +51,14 @@ pub struct Engine {
     _closer: Arc<Closer>,
 }
 
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("model", &self.model_id()).finish_non_exhaustive()
+    }
+}
+
 /// An answer on its way. Dropping it cancels it.
+#[derive(Debug)]
 pub struct Generation {
     events: mpsc::Receiver<Result<Event, EngineFault>>,
     ended: bool,
@@ -75,6 +83,9 @@ pub enum EngineFault {
     },
     #[error("`{field}` is invalid: {why}")]
     BadRequest { field: String, why: String },
+    /// The call's time was over before its answer could begin.
+    #[error("the local model had no turn within the call's time")]
+    OutOfTime,
     /// Our fault, and this call's only.
     #[error("the local model failed: {why}")]
     Failed { why: String },
@@ -133,6 +144,16 @@ impl Engine {
     /// # Errors
     /// See [`EngineFault`].
     pub fn ask(&self, chat: Chat) -> Result<Generation, EngineFault> {
+        self.queue(chat, None)
+    }
+
+    /// As [`Self::ask`], for a caller who waits no longer than `until`: an answer that is not whole by then ends as one
+    /// that reached its length, and one that has not begun is [`EngineFault::OutOfTime`].
+    pub fn ask_until(&self, chat: Chat, until: Instant) -> Result<Generation, EngineFault> {
+        self.queue(chat, Some(until))
+    }
+
+    fn queue(&self, chat: Chat, until: Option<Instant>) -> Result<Generation, EngineFault> {
         let shared = &self.shared;
         let call = admit::admit(chat, &shared.model)?;
         let span = tracing::info_span!(
@@ -143,7 +164,7 @@ impl Engine {
             finish = tracing::field::Empty,
         );
         let (sender, events) = mpsc::channel(voice::most_events(call.max_tokens));
-        let job = worker::Job { call, events: sender, span };
+        let job = worker::Job { call, until, events: sender, span };
         match shared.queue.push(job, |waiting| waiting.events.is_closed()) {
             Ok(()) => Ok(Generation { events, ended: false }),
             Err(Refused::Full) => Err(EngineFault::Busy { retry_after: shared.pace().retry_after(Instant::now()) }),

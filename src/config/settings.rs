@@ -2,9 +2,14 @@
 //!
 //! A snapshot (`Arc<Settings>`) is taken once per call, at admission; a reload replaces the snapshot, never a field.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
-use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, VendorId};
+use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -30,6 +35,28 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
+}
+
+impl Settings {
+    /// The vendor of `target`; `None` for the in-process tier.
+    pub fn vendor(&self, target: &TargetId) -> Option<&Vendor> {
+        self.vendors.get(&target.vendor)
+    }
+
+    /// Who runs `target`: what different-vendor rules and share caps count by.
+    pub fn operator<'a>(&'a self, target: &'a TargetId) -> &'a str {
+        self.vendor(target).map_or(target.vendor.as_str(), Vendor::operator)
+    }
+
+    /// Whether `target` runs on our own hardware: in this process, or on an engine of our own.
+    pub fn is_own_hardware(&self, target: &TargetId) -> bool {
+        target.is_local() || self.vendor(target).is_some_and(|vendor| vendor.self_hosted)
+    }
+
+    /// Every target of every route, each once.
+    pub fn targets(&self) -> BTreeSet<&TargetId> {
+        self.routes.values().flat_map(|route| &route.targets).map(|target| &target.id).collect()
+    }
 }
 
 /// What happens to a target that breaks an invariant (an uncertified fallback, say).
@@ -82,6 +109,17 @@ pub struct Prices {
     pub cache_write_per_mtok: Money,
 }
 
+impl Prices {
+    /// What `usage` costs: each kind of token at its own rate, rounded once per kind.
+    pub fn cost(&self, usage: &TokenUsage) -> Money {
+        let plain_input = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
+        self.input_per_mtok.for_tokens(plain_input)
+            + self.cached_input_per_mtok.for_tokens(usage.cached_input)
+            + self.cache_write_per_mtok.for_tokens(usage.cache_write)
+            + self.output_per_mtok.for_tokens(usage.output)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub id: RouteId,
@@ -101,6 +139,9 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub id: TargetId,
+    /// Why strict enforcement leaves this target out of the route, whatever its certificate says: it stands where an
+    /// invariant wants another vendor.
+    pub breach: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

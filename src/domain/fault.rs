@@ -17,6 +17,10 @@ pub struct Fault {
     pub status: Option<u16>,
     /// For people: lower case, no full stop.
     pub detail: String,
+    /// The field of the question that is at fault, where one is.
+    pub param: Option<String>,
+    /// The vendor's or the dialect's own code, e.g. `context_length_exceeded`.
+    pub code: Option<String>,
 }
 
 /// Whose fault it is.
@@ -84,6 +88,8 @@ pub enum FaultKind {
     // our own side
     /// No valid certificate: not attempted.
     Uncertified,
+    /// Strict enforcement leaves the target out of the route: not attempted.
+    BreaksInvariant,
     /// The vendor has no secret in the vault, or it cannot be unsealed.
     NoSecret,
     /// The local engine's queue is full.
@@ -95,7 +101,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -122,9 +128,11 @@ impl FaultKind {
         Self::ContentPolicy,
         Self::Unsupported,
         Self::Uncertified,
+        Self::BreaksInvariant,
         Self::NoSecret,
         Self::Busy,
         Self::Engine,
+        Self::ClientGone,
     ];
 
     /// The label, as the ledger and the metrics write it.
@@ -156,6 +164,7 @@ impl FaultKind {
             Self::ContentPolicy => "content_policy",
             Self::Unsupported => "unsupported",
             Self::Uncertified => "uncertified",
+            Self::BreaksInvariant => "breaks_invariant",
             Self::NoSecret => "no_secret",
             Self::Busy => "busy",
             Self::Engine => "engine",
@@ -169,7 +178,12 @@ impl FaultKind {
             Self::BadRequest | Self::ContextLength | Self::ContentPolicy | Self::Unsupported | Self::ClientGone => {
                 Source::Caller
             }
-            Self::Uncertified | Self::NoSecret | Self::Busy | Self::Engine | Self::TotalTimeout => Source::Gateway,
+            Self::Uncertified
+            | Self::BreaksInvariant
+            | Self::NoSecret
+            | Self::Busy
+            | Self::Engine
+            | Self::TotalTimeout => Source::Gateway,
             _ => Source::Vendor,
         }
     }
@@ -192,11 +206,16 @@ impl Fault {
             | FaultKind::TotalTimeout => Retry::Never,
             _ => Retry::Next,
         };
-        Self { source: kind.source(), kind, retry, status: None, detail: detail.into() }
+        Self { source: kind.source(), kind, retry, status: None, detail: detail.into(), param: None, code: None }
     }
 
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    pub fn with_param(mut self, param: Option<String>) -> Self {
+        self.param = param;
         self
     }
 

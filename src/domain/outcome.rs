@@ -106,6 +106,13 @@ impl Ending {
     }
 }
 
+impl Attempt {
+    /// The target was passed over: nothing was sent to it.
+    pub fn was_skipped(&self) -> bool {
+        self.duration_ms.is_none()
+    }
+}
+
 impl UsageSource {
     pub fn as_str(self) -> &'static str {
         match self {

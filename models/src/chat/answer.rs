@@ -9,7 +9,10 @@ use super::{Part, Reasoning, ToolCall};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// What the model calls itself and this answer; carries no content.
-    Start { id: Option<String>, model: Option<String> },
+    Start {
+        id: Option<String>,
+        model: Option<String>,
+    },
     Delta(Delta),
     /// Replaces what an earlier one said; fields a vendor did not send keep their earlier value.
     Usage(Usage),
@@ -25,9 +28,16 @@ pub enum Delta {
     /// Closes the reasoning before it.
     ReasoningSignature(String),
     /// Opens the tool call `index` (0, 1, …, in order of appearance).
-    ToolCall { index: u32, id: String, name: String },
+    ToolCall {
+        index: u32,
+        id: String,
+        name: String,
+    },
     /// More of the argument text of the tool call `index`.
-    Arguments { index: u32, fragment: String },
+    Arguments {
+        index: u32,
+        fragment: String,
+    },
 }
 
 /// Why an answer ended.
@@ -129,7 +139,9 @@ impl Fold {
             (Delta::Text(text), _) => self.content.push(Part::Text(text)),
             (Delta::Refusal(more), Some(Part::Refusal(text))) => text.push_str(&more),
             (Delta::Refusal(text), _) => self.content.push(Part::Refusal(text)),
-            (Delta::Reasoning(more), Some(Part::Reasoning(Reasoning { text, signature: None }))) => text.push_str(&more),
+            (Delta::Reasoning(more), Some(Part::Reasoning(Reasoning { text, signature: None }))) => {
+                text.push_str(&more)
+            }
             (Delta::Reasoning(text), _) => self.content.push(Part::Reasoning(Reasoning { text, signature: None })),
             (Delta::ReasoningSignature(more), Some(Part::Reasoning(reasoning))) => {
                 reasoning.signature.get_or_insert_default().push_str(&more);

@@ -91,13 +91,14 @@ pub(super) fn prepare(
     })
 }
 
-/// Computes the answer and streams it to `events`.
+/// Computes the answer and streams it to `events`, until it is whole or the caller's time is over.
 pub(super) fn generate(
     prepared: Prepared,
     forward: &mut dyn Forward,
     shared: &Shared,
-    events: &Events,
+    (events, until): (&Events, Option<Instant>),
 ) -> Result<Outcome, EngineFault> {
+    let late = || until.is_some_and(|until| Instant::now() >= until);
     let Prepared { prompt, mut constraint, mut voice, mut sampler, max_tokens, id } = prepared;
     let model = &shared.model;
     tracing::Span::current().record("prompt_tokens", prompt.len());
@@ -109,6 +110,9 @@ pub(super) fn generate(
     for (index, chunk) in prompt.chunks(PREFILL_CHUNK).enumerate() {
         if events.is_closed() {
             return Ok(Outcome::Abandoned);
+        }
+        if late() {
+            return Err(EngineFault::OutOfTime);
         }
         logits = forward.forward(chunk, index * PREFILL_CHUNK).map_err(|error| failed(&error))?;
     }
@@ -137,7 +141,7 @@ pub(super) fn generate(
                 ending = constraint.is_complete().then_some(Ending::Done);
             }
         }
-        if let Some(ending) = ending.or((output_tokens == max_tokens).then_some(Ending::CutOff)) {
+        if let Some(ending) = ending.or((output_tokens == max_tokens || late()).then_some(Ending::CutOff)) {
             let (deltas, finish) = voice.finish(ending);
             if send(events, deltas).is_err() {
                 return Ok(Outcome::Abandoned);

@@ -24,6 +24,8 @@ const WINDOW: Duration = Duration::from_secs(600);
 /// A call in the line, and where its answer goes.
 pub(super) struct Job {
     pub call: Call,
+    /// When the caller stops waiting.
+    pub until: Option<Instant>,
     pub events: mpsc::Sender<Result<Event, EngineFault>>,
     pub span: tracing::Span,
 }
@@ -123,7 +125,7 @@ fn serve_one(
     let prepared = catch_unwind(AssertUnwindSafe(|| answer::prepare(&job.call, &shared.model, grammars, now, entropy)))
         .unwrap_or_else(|_| Err(EngineFault::Failed { why: "it crashed on the request".to_owned() }))
         .map_err(Trouble::Fault)?;
-    catch_unwind(AssertUnwindSafe(|| answer::generate(prepared, forward, shared, &job.events)))
+    catch_unwind(AssertUnwindSafe(|| answer::generate(prepared, forward, shared, (&job.events, job.until))))
         .map_err(|_| Trouble::Panic)?
         .map_err(Trouble::Fault)
 }

@@ -1,0 +1,49 @@
+//! The proof that a model passed: what it says, who signed it, and whether it still holds.
+//!
+//! A certificate is a DSSE envelope (<https://github.com/secure-systems-lab/dsse>, protocol v1.0.2) around an in-toto
+//! Statement v1 (<https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>), signed with Ed25519. Any DSSE tool that has the public key
+//! can verify it without us:
+//!
+//! ```json
+//! { "payloadType": "application/vnd.in-toto+json", "payload": "<base64 of the statement>",
+//!   "signatures": [ { "keyid": "sha256:<of the raw public key>", "sig": "<base64>" } ] }
+//! ```
+//!
+//! The statement's `subject` lists what was judged, by SHA-256: for a local model `weights`, `tokenizer` and `template`; for a
+//! vendor's model, which has no bytes to hash, one `vendor-target` over kind, base URL, region and model. Its `predicateType` is
+//! [`PREDICATE_TYPE`], whose `predicate` has these fields:
+//!
+//! | field | what |
+//! |---|---|
+//! | `target` | `vendor/model` |
+//! | `runs_on` | `{"local": {"engine"}}`, or `{"vendor": {"kind", "base_url_sha256", "region", "model"}}` |
+//! | `suite` | `name`, `version`, `digest` of the suite's exact bytes |
+//! | `harness` | the version of this package that judged |
+//! | `verdict` | always `PASS` |
+//! | `errors`, `errors_allowed` | asks without an answer |
+//! | `gates` | per gate `id`, `k`, `n`, `estimate`, `bound`, `threshold`, `min_items`, `verdict` |
+//! | `report_sha256` | of the raw report's file |
+//! | `issued_at`, `expires_at` | RFC 3339, UTC |
+//!
+//! Nothing but a `PASS` is ever signed, and nothing is believed that is not signed: [`CertificateStore::check`] compares every
+//! field with what is on disk now. Whoever holds the signing key can issue what they like; who may is a matter of the
+//! key file's permissions (0600).
+
+mod binding;
+mod envelope;
+mod issue;
+mod signer;
+mod statement;
+mod store;
+mod verify;
+
+pub use binding::{Binding, BoundSubject};
+pub use envelope::{Envelope, EnvelopeError, PAYLOAD_TYPE};
+pub use issue::IssueError;
+pub use signer::{PublicKey, Signer, SignerError};
+pub use statement::{LOCAL_VALIDITY, PREDICATE_TYPE, Predicate, RunsOn, Statement, VENDOR_VALIDITY};
+pub use store::{CertificateStore, Listed, RawReport, StoreError};
+pub use verify::{Certificate, Invalid, Reason};
+
+#[cfg(test)]
+mod tests;

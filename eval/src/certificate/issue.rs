@@ -1,0 +1,69 @@
+//! From a report to a certificate: the only way to one, and only for a pass of exactly what is bound.
+
+use time::OffsetDateTime;
+
+use crate::{
+    report::{Inconsistent, Report, Verdict},
+    suite::Suite,
+};
+
+use super::{Binding, BoundSubject, Certificate, CertificateStore, Envelope, SignerError, Statement, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("{target} did not pass {suite}: {verdict} ({why}); only a pass is certified")]
+    NotPassed { target: String, suite: String, verdict: Verdict, why: String },
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
+    #[error("the report's {what} is {report}, but {bound} is to be certified; run the suite again")]
+    OtherThanRun { what: &'static str, report: String, bound: String },
+    #[error("cannot sign: {0}")]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot write the statement as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CertificateStore {
+    /// Certifies that `binding` passed `suite`, as `report` shows, and stores report and certificate. The report's verdict is not
+    /// believed: it is made again from its items.
+    pub fn issue(
+        &self,
+        suite: &Suite,
+        report: &Report,
+        binding: &Binding,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, IssueError> {
+        report.recheck(suite)?;
+        if report.verdict != Verdict::Pass {
+            return Err(IssueError::NotPassed {
+                target: report.target.clone(),
+                suite: suite.name().to_owned(),
+                verdict: report.verdict,
+                why: report.why.join("; "),
+            });
+        }
+        same("target", &report.target, &binding.target)?;
+        same("suite", &report.suite.digest, &binding.suite.digest)?;
+        if let (BoundSubject::Local { engine, .. }, Some(ran_on)) = (&binding.subject, &report.engine) {
+            same("engine", ran_on, engine)?;
+        }
+        let report_sha256 = self.keep_report(report)?;
+        let statement = Statement::new(report, report_sha256, binding, now);
+        let signer = self.signer()?;
+        let envelope = Envelope::seal(&serde_json::to_vec(&statement)?, &signer);
+        let json = serde_json::to_vec_pretty(&envelope)?;
+        self.keep_certificate(&binding.target, &binding.suite.name, &json)?;
+        // Read back as anyone would read it, so that nothing is handed out that would not verify.
+        Certificate::read(&json, &signer.public_key())
+            .map_err(|reason| IssueError::Inconsistent(Inconsistent::because(reason.to_string())))
+    }
+}
+
+fn same(what: &'static str, report: &str, bound: &str) -> Result<(), IssueError> {
+    if report == bound {
+        return Ok(());
+    }
+    Err(IssueError::OtherThanRun { what, report: report.to_owned(), bound: bound.to_owned() })
+}

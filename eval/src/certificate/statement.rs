@@ -1,0 +1,117 @@
+//! The in-toto Statement that is signed: plain data, strict to read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    report::{GateResult, Report, Verdict},
+    suite::SuiteId,
+};
+
+use super::Binding;
+
+/// The `_type` of every in-toto Statement v1.
+pub(super) const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+
+/// What our predicates are called; the fields are documented in [`super`].
+pub const PREDICATE_TYPE: &str = "urn:backstop:stage2-certificate:v1";
+
+/// How long a local model's certificate holds: its bytes are pinned, so it is only to be looked at again now and then.
+pub const LOCAL_VALIDITY: Duration = Duration::days(365);
+
+/// How long a vendor's holds: what is behind a name may change any day.
+pub const VENDOR_VALIDITY: Duration = Duration::days(30);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    #[serde(rename = "_type")]
+    pub statement_type: String,
+    pub subject: Vec<ResourceDescriptor>,
+    #[serde(rename = "predicateType")]
+    pub predicate_type: String,
+    pub predicate: Predicate,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceDescriptor {
+    pub name: String,
+    /// Algorithm → hex; always `sha256` here.
+    pub digest: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predicate {
+    pub target: String,
+    pub runs_on: RunsOn,
+    pub suite: SuiteId,
+    pub harness: String,
+    pub verdict: Verdict,
+    pub errors: usize,
+    pub errors_allowed: usize,
+    pub gates: Vec<GateResult>,
+    pub report_sha256: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub issued_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RunsOn {
+    Local { engine: String },
+    Vendor { kind: String, base_url_sha256: String, region: Option<String>, model: String },
+}
+
+impl RunsOn {
+    fn validity(&self) -> Duration {
+        match self {
+            Self::Local { .. } => LOCAL_VALIDITY,
+            Self::Vendor { .. } => VENDOR_VALIDITY,
+        }
+    }
+}
+
+impl Statement {
+    pub(super) fn new(report: &Report, report_sha256: String, binding: &Binding, now: OffsetDateTime) -> Self {
+        let runs_on = binding.subject.runs_on();
+        let digests = binding.subject.digests().into_iter();
+        Self {
+            statement_type: STATEMENT_TYPE.to_owned(),
+            subject: digests
+                .map(|(name, sha256)| ResourceDescriptor {
+                    name: name.to_owned(),
+                    digest: BTreeMap::from([("sha256".to_owned(), sha256)]),
+                })
+                .collect(),
+            predicate_type: PREDICATE_TYPE.to_owned(),
+            predicate: Predicate {
+                target: binding.target.clone(),
+                expires_at: now + runs_on.validity(),
+                runs_on,
+                suite: binding.suite.clone(),
+                harness: report.harness.clone(),
+                verdict: report.verdict,
+                errors: report.errors,
+                errors_allowed: report.errors_allowed,
+                gates: report.gates.clone(),
+                report_sha256,
+                issued_at: now,
+            },
+        }
+    }
+
+    /// The digest under this name, when there is exactly one such subject.
+    pub fn digest_of(&self, name: &str) -> Option<&str> {
+        let mut named = self.subject.iter().filter(|subject| subject.name == name);
+        let (only, None) = (named.next()?, named.next()) else {
+            return None;
+        };
+        only.digest.get("sha256").map(String::as_str)
+    }
+}

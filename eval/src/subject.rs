@@ -1,0 +1,38 @@
+//! Who is examined: anything that can be asked a [`Chat`].
+//!
+//! A subject answers as it would answer a caller, and says nothing about its own quality. Bounds on waiting are the run's.
+
+use std::{error::Error, future::Future, pin::Pin};
+
+use backstop_models::chat::{Answer, Chat};
+
+mod local;
+
+pub use local::LocalSubject;
+
+/// A future that can be boxed behind [`Subject`].
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A model, near or far.
+pub trait Subject: Send + Sync {
+    /// The target: `vendor/model`.
+    fn name(&self) -> String;
+
+    /// What runs the model, where the subject can tell: name and version of the engine.
+    fn engine(&self) -> Option<String> {
+        None
+    }
+
+    fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>>;
+}
+
+/// Why a question got no answer. It counts as an error of the run, and never as a pass.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    #[error("the subject refused the question: {0}; it cannot be certified by this suite")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the subject failed: {0}; mend it and run again")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the answer broke off without a finish; run again")]
+    Truncated,
+}

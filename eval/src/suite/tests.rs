@@ -1,0 +1,121 @@
+//! The built-in suites can be read; what is wrong in a suite is said with file, line and nearest name.
+
+use super::*;
+
+const HEADER: &str = "\
+name: tiny
+version: 1.2.3
+purpose: to be read
+sampling: { temperature: 0, seed: 1 }
+max_tokens: 4
+deadline_seconds: 5
+errors_allowed: 0
+gates:
+  - id: form
+    about: there is text
+    threshold: 0.1
+    min_items: 1
+    every_item: [not_empty]
+  - id: sense
+    about: it is right
+    threshold: 0.04
+    min_items: 1
+";
+const ITEMS: &str = r#"{"id":"one","messages":[{"role":"user","content":"1 + 1?"}],"checks":{"sense":[{"contains_any":["2"]}]}}
+{"id":"two","messages":[{"role":"user","content":"2 + 2?"}],"max_tokens":9,"stop":["."],"asks":2,"slices":["sums"]}
+"#;
+
+fn read(header: &str, items: &str) -> Result<Suite, SuiteError> {
+    Suite::read("tiny", ("tiny.yaml", header), ("tiny.jsonl", items))
+}
+
+fn fault(header: &str, items: &str) -> String {
+    read(header, items).expect_err("it must be refused").to_string()
+}
+
+#[test]
+fn every_built_in_suite_is_read() {
+    let nowhere = Path::new("/nonexistent/suites");
+    let names = Suite::names(nowhere).expect("a missing directory is no error");
+    assert_eq!(names.len(), EMBEDDED.len());
+    for name in names {
+        let suite = Suite::find(&name, nowhere).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((suite.name(), suite.digest().len()), (name.as_str(), 64));
+    }
+}
+
+#[test]
+fn a_suite_is_what_its_files_say() {
+    let suite = read(HEADER, ITEMS).expect("it is right");
+    assert_eq!((suite.items_of("form"), suite.items_of("sense"), suite.asks()), (2, 1, 3));
+    let chat = suite.items[1].chat(&suite.sampling);
+    assert_eq!((chat.max_tokens, chat.stop.as_slice()), (Some(9), ["."].map(String::from).as_slice()));
+    assert_eq!((chat.sampling.temperature, chat.sampling.seed), (Some(0.0), Some(1)));
+    assert_eq!(suite.items[0].max_tokens, 4);
+}
+
+#[test]
+fn every_byte_is_in_the_digest() {
+    let digest = read(HEADER, ITEMS).expect("it is right").digest().to_owned();
+    let commented = format!("# a comment\n{HEADER}");
+    let spaced = ITEMS.replace("\"2\"", "\"2\" ");
+    for (header, items) in [(commented.as_str(), ITEMS), (HEADER, spaced.as_str())] {
+        assert_ne!(read(header, items).expect("it is right").digest(), digest);
+    }
+}
+
+#[test]
+fn the_users_own_suite_comes_first() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let renamed = HEADER.replace("name: tiny", "name: stage2-continuity");
+    fs::write(dir.path().join("stage2-continuity.yaml"), renamed).expect("written");
+    fs::write(dir.path().join("stage2-continuity.jsonl"), ITEMS).expect("written");
+    let own = Suite::find("stage2-continuity", dir.path()).expect("it is right");
+    let built_in = Suite::find("stage2-continuity", &dir.path().join("none")).expect("it is right");
+    assert_eq!(own.items.len(), 2);
+    assert_ne!(own.digest(), built_in.digest());
+}
+
+#[test]
+fn an_unknown_suite_is_named_with_its_nearest() {
+    let error = Suite::find("stage2-continuty", Path::new("/nonexistent")).expect_err("there is none");
+    assert!(error.to_string().contains("did you mean `stage2-continuity`?"), "{error}");
+    let outside = Suite::find("../../etc/passwd", Path::new("/nonexistent")).expect_err("it is no name");
+    assert!(matches!(outside, SuiteError::Unknown { .. }));
+}
+
+#[test]
+fn a_fault_in_the_header_has_its_line() {
+    for (from, to, expected) in [
+        ("purpose:", "porpose:", "tiny.yaml:3: `porpose` is not known here, did you mean `purpose`?"),
+        ("not_empty", "not_emty", "tiny.yaml:13: `not_emty` is not known here, did you mean `not_empty`?"),
+        ("0.1\n", "1.5\n", "tiny.yaml:11: a threshold lies between 0 and 1"),
+        ("id: sense", "id: form", "tiny.yaml:14: the gate `form` must have a name of its own"),
+        ("1.2.3", "1.2", "tiny.yaml:2: the version"),
+        ("name: tiny", "name: huge", "tiny.yaml:1: the name is `huge`"),
+        ("min_items: 1\n    every", "min_items: 3\n    every", "the gate `form` has 2 items, but its min_items is 3"),
+        ("threshold: 0.1\n", "threshold: 0.9\n", "cannot be passed: 2 right answers out of 2 only show 0.224"),
+    ] {
+        let found = fault(&HEADER.replacen(from, to, 1), ITEMS);
+        assert!(found.contains(expected), "{found}\n(expected {expected})");
+    }
+}
+
+#[test]
+fn a_fault_in_an_item_has_its_line() {
+    for (from, to, expected) in [
+        ("\"slices\"", "\"slice\"", "tiny.jsonl:2: unknown field `slice`"),
+        ("\"slices\"", "\"slice\"", "did you mean `slices`?"),
+        ("contains_any", "contains_some", "tiny.jsonl:1: unknown variant `contains_some`"),
+        ("\"sense\"", "\"sence\"", "tiny.jsonl:1: there is no gate `sence`, did you mean `sense`?"),
+        ("\"id\":\"two\"", "\"id\":\"one\"", "tiny.jsonl:2: the id `one` stands on an earlier line already"),
+        ("\"role\":\"user\"", "\"role\":\"assistant\"", "tiny.jsonl:1: the last message must be the user's"),
+        ("\"asks\":2", "\"asks\":0", "tiny.jsonl:2: asks must be"),
+        ("{\"contains_any\":[\"2\"]}", "\"repeats_agree\"", "tiny.jsonl:1: repeats_agree needs `asks`"),
+        ("{\"contains_any\":[\"2\"]}", "{\"regex\":\"(\"}", "tiny.jsonl:1: regex parse error"),
+        ("\"stop\":[\".\"]", "\"stop\":[\"\"]", "tiny.jsonl:2: stop has"),
+    ] {
+        let found = fault(HEADER, &ITEMS.replacen(from, to, 1));
+        assert!(found.contains(expected), "{found}\n(expected {expected})");
+    }
+}

@@ -1,0 +1,114 @@
+//! Replies and problems as HTTP responses, with the headers that CONTRACT names.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body as HttpBody,
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
+    response::Response as AxumResponse,
+};
+use futures_util::StreamExt as _;
+
+use crate::{
+    clock,
+    dialect::{self, Problem},
+    domain::{CallId, Dialect},
+    relay::{Body, Meta, Reply},
+};
+
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-backstop-attempts");
+const CAUTION: HeaderName = HeaderName::from_static("x-backstop-caution");
+const COST: HeaderName = HeaderName::from_static("x-backstop-cost-usd");
+const FALLBACK: HeaderName = HeaderName::from_static("x-backstop-fallback");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-backstop-overhead-ms");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_MESSAGES: HeaderName = HeaderName::from_static("request-id");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const SERVED_BY: HeaderName = HeaderName::from_static("x-backstop-served-by");
+
+/// A call's reply.
+pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
+    let Reply { status, meta, body } = reply;
+    let (media_type, body) = match body {
+        Body::Whole(bytes) => ("application/json", HttpBody::from(bytes)),
+        Body::Stream(stream) => {
+            ("text/event-stream; charset=utf-8", HttpBody::from_stream(stream.map(Ok::<_, std::convert::Infallible>)))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if media_type.starts_with("text/event-stream") {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    write_meta(headers, dialect, &meta);
+    response
+}
+
+/// An error that is not a call's: nothing was admitted, nothing is in the ledger.
+pub(super) fn problem(dialect: Dialect, problem: &Problem) -> AxumResponse {
+    problem_of(dialect, problem, clock::call_id(), None)
+}
+
+/// As [`problem`], for a request that has its id already.
+pub(super) fn problem_of(
+    dialect: Dialect,
+    problem: &Problem,
+    id: CallId,
+    retry_after: Option<Duration>,
+) -> AxumResponse {
+    let body = dialect::write_problem(dialect, problem, &id.to_string());
+    let mut response = Response::new(HttpBody::from(body));
+    let status = dialect::status(dialect, problem.kind);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    write_id(headers, dialect, id);
+    write_retry_after(headers, retry_after);
+    response
+}
+
+fn write_meta(headers: &mut HeaderMap, dialect: Dialect, meta: &Meta) {
+    write_id(headers, dialect, meta.id);
+    if let (Some(target), Some(index)) = (&meta.served_by, meta.fallback) {
+        insert(headers, SERVED_BY, &target.to_string());
+        headers.insert(FALLBACK, HeaderValue::from(index));
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(meta.attempts));
+    insert(headers, OVERHEAD, &format!("{:.3}", meta.overhead_ms));
+    if let Some(cost) = meta.cost {
+        insert(headers, COST, &cost.to_string());
+    }
+    for caution in &meta.cautions {
+        if let Ok(value) = HeaderValue::from_str(caution) {
+            headers.append(CAUTION, value);
+        }
+    }
+    write_retry_after(headers, meta.retry_after);
+}
+
+fn write_id(headers: &mut HeaderMap, dialect: Dialect, id: CallId) {
+    let id = id.to_string();
+    insert(headers, REQUEST_ID, &id);
+    if dialect == Dialect::AnthropicMessages {
+        insert(headers, REQUEST_ID_MESSAGES, &id);
+    }
+}
+
+fn write_retry_after(headers: &mut HeaderMap, retry_after: Option<Duration>) {
+    let Some(wait) = retry_after else { return };
+    insert(headers, header::RETRY_AFTER, &format!("{}", wait.as_secs_f64().ceil().max(1.0)));
+    insert(headers, RETRY_AFTER_MS, &wait.as_millis().max(1).to_string());
+}
+
+/// Values are ours, in ASCII; one that is not stays out rather than failing the answer.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,119 @@
+//! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
+
+mod first_run;
+pub mod reload;
+mod serving;
+
+pub use first_run::{FirstRunError, prepare_default_model};
+pub use serving::Serving;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+use crate::{
+    api::{Api, CALLS_AT_ONCE, Readiness},
+    config::{Settings, StateDir},
+    ledger::{Ledger, LedgerError},
+    observe::{
+        otlp::Traces,
+        publish::{self, Publisher},
+    },
+    relay::{Relay, Snapshot, SnapshotError},
+    release::{Gate, GateError, Keeper},
+    store::{Store, StoreError},
+    vault::{ClientKeys, Vault, VaultError, VaultWatch},
+    vendor::{Clients, LocalTier},
+};
+
+/// Everything that a running gateway is made of.
+pub struct App {
+    pub state: StateDir,
+    pub settings: Arc<ArcSwap<Settings>>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub clients: Arc<Clients>,
+    pub keys: ClientKeys,
+    pub relay: Arc<Relay>,
+    pub gate: Arc<Gate>,
+    pub keeper: Arc<Keeper>,
+    pub readiness: Arc<Readiness>,
+    metrics: PrometheusHandle,
+    published: JoinHandle<()>,
+    _vault_watch: VaultWatch,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("telemetry.otlp_endpoint `{endpoint}` cannot be used")]
+    Traces { endpoint: String, source: opentelemetry_otlp::ExporterBuildError },
+    #[error("the outbound HTTP client cannot be made; check this machine's certificate store")]
+    Client(#[from] reqwest::Error),
+}
+
+impl App {
+    /// Opens the state directory's parts and wires them. No model is loaded and nothing listens yet.
+    pub async fn open(state: StateDir, settings: Settings, metrics: PrometheusHandle) -> Result<Self, AppError> {
+        let clients = Arc::new(Clients::default());
+        let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?;
+        let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
+        let store = Store::open_sqlite(&database).await?;
+        let ledger = Ledger::open(&state, store.clone()).await?;
+        let vault = Vault::open(&state.vault(), &settings.vault, &http).await?;
+        let keys = ClientKeys::open(store).await?;
+        let traces = match &settings.telemetry.otlp_endpoint {
+            Some(endpoint) => Some(
+                Traces::start(endpoint, http)
+                    .map_err(|source| AppError::Traces { endpoint: endpoint.clone(), source })?,
+            ),
+            None => None,
+        };
+        let (publisher, published) = publish::start(traces);
+        let settings = Arc::new(settings);
+        let snapshot = Snapshot::compile(Arc::clone(&settings), &clients)?;
+        let gate = Arc::new(Gate::open(&state)?);
+        let relay = Arc::new(relay(ledger, publisher, vault));
+        let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
+        Ok(Self {
+            state,
+            settings: Arc::new(ArcSwap::new(settings)),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            clients,
+            keys,
+            _vault_watch: relay.vault.watch(),
+            relay,
+            gate,
+            keeper,
+            readiness: Arc::default(),
+            metrics,
+            published,
+        })
+    }
+
+    /// What the HTTP surface shares.
+    pub fn api(&self) -> Api {
+        Api {
+            relay: Arc::clone(&self.relay),
+            snapshot: Arc::clone(&self.snapshot),
+            keys: self.keys.clone(),
+            readiness: Arc::clone(&self.readiness),
+            metrics: self.metrics.clone(),
+            permits: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+        }
+    }
+}
+
+fn relay(ledger: Ledger, publisher: Publisher, vault: Vault) -> Relay {
+    Relay { ledger, publisher, vault, local: LocalTier::default(), standings: Arc::default() }
+}

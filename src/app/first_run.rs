@@ -1,0 +1,95 @@
+//! The first start without a config: the default model is pulled, verified, loaded and certified, with visible progress.
+//!
+//! Every step is skipped when it is done already, so that a later start needs no network.
+
+use std::sync::Arc;
+
+use backstop_eval::{
+    certificate::IssueError,
+    report::Verdict,
+    run::{self, RunProgress},
+    subject::LocalSubject,
+    suite::{Suite, SuiteError},
+};
+use backstop_models::{
+    catalog::{Catalog, CatalogError},
+    fetch::{FetchError, Progress},
+};
+use time::OffsetDateTime;
+
+use super::App;
+use crate::{domain::TargetId, vendor::LocalState};
+
+#[derive(Debug, thiserror::Error)]
+pub enum FirstRunError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Suite(#[from] SuiteError),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    #[error("{0}")]
+    Binding(String),
+    #[error("the local model `{model}` cannot be loaded: {why}")]
+    Load { model: String, why: String },
+    #[error("a step of the preparation panicked; the log has the reason")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Brings the model `model` into the tier, certified for `suite`. A verdict other than PASS is not an error: the gateway
+/// then serves without the model, and says so.
+pub async fn prepare_default_model(
+    app: &App,
+    model: &str,
+    fetching: Arc<dyn Progress>,
+    running: &dyn RunProgress,
+) -> Result<Verdict, FirstRunError> {
+    let settings = app.settings.load_full();
+    let gate = Arc::clone(&app.gate);
+    let catalog = Catalog::load(&app.state.catalog())?;
+    let manifest = catalog.get(model)?.clone();
+    let store = Arc::clone(&gate);
+    tokio::task::spawn_blocking(move || {
+        // What is here and good is used as it is; the pull itself knows what is missing.
+        if store.models().open(&manifest).is_ok() {
+            Ok(())
+        } else {
+            store.models().pull(&manifest, &*fetching).map(drop)
+        }
+    })
+    .await??;
+    app.keeper.round(&settings).await;
+    let target = TargetId::parse(&format!("local/{model}")).ok_or_else(|| FirstRunError::Binding(model.to_owned()))?;
+    let suites: Vec<&str> = settings.routes.values().map(|route| route.suite.as_str()).collect();
+    let mut verdict = Verdict::Pass;
+    for suite in suites {
+        if app.relay.standings.load().objection(&target, suite).is_none() {
+            continue;
+        }
+        let suite = Suite::find(suite, &app.state.suites())?;
+        let (files, _) = gate.local(model).map_err(FirstRunError::Binding)?;
+        if !matches!(app.relay.local.models().get(model), Some(LocalState::Ready(_))) {
+            app.keeper.load(&settings, files).await;
+        }
+        let engine = match app.relay.local.models().get(model) {
+            Some(LocalState::Ready(engine)) => engine.clone(),
+            Some(LocalState::Failed { why }) => {
+                return Err(FirstRunError::Load { model: model.to_owned(), why: why.to_string() });
+            }
+            Some(LocalState::Loading) | None => {
+                return Err(FirstRunError::Load { model: model.to_owned(), why: "it is not in the tier".to_owned() });
+            }
+        };
+        let report = run::run(&suite, &LocalSubject::new(engine), running).await;
+        let binding = gate.binding(&settings, &target, &suite).map_err(FirstRunError::Binding)?;
+        verdict = report.verdict;
+        if verdict != Verdict::Pass {
+            break;
+        }
+        gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?;
+        app.keeper.round(&settings).await;
+    }
+    Ok(verdict)
+}

@@ -1,0 +1,136 @@
+//! What goes on while the gateway serves: the config file is watched, and every target's certificate is looked at again.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use metrics::counter;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use super::App;
+use crate::{
+    config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
+    domain::{RouteId, TargetId},
+    observe::metric,
+    relay::Snapshot,
+    release::Gate,
+    route::{Decision, plan},
+};
+
+/// How often every certificate and the bytes it binds are looked at again.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// Goes on until dropped.
+#[derive(Debug)]
+pub struct Keeping {
+    rounds: JoinHandle<()>,
+    _watch: Option<Watch>,
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.rounds.abort();
+    }
+}
+
+/// What the gateway started with.
+#[derive(Debug)]
+pub struct Began {
+    /// What was said of the config then: its breaches are known and refuse no reload.
+    pub findings: Vec<Finding>,
+    /// What a config without routes serves.
+    pub default_model: String,
+}
+
+/// Watches `origin`, where there is one, and keeps the standings and the local tier true.
+pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping, WatchError> {
+    let watch = origin.map(|origin| watch_config(app, origin, began)).transpose()?;
+    let (keeper, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.settings));
+    let rounds = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(ROUND);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            keeper.round(&settings.load_full()).await;
+        }
+    });
+    Ok(Keeping { rounds, _watch: watch })
+}
+
+fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
+    let Began { findings, default_model } = began;
+    let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
+    let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
+    let judge = move |loaded: Loaded| {
+        let Loaded { settings, findings } = loaded;
+        let settings = settings.or_embedded_routes(&default_model);
+        if settings.enforcement == Enforcement::Strict {
+            let mut objections: Vec<Finding> = findings
+                .iter()
+                .filter(|finding| finding.severity == Severity::Breach && !known.contains(&breach_key(finding)))
+                .cloned()
+                .collect();
+            objections.extend(newly_left_out(&gate, &live.load(), &settings));
+            if !objections.is_empty() {
+                return Err(objections);
+            }
+        }
+        // Compiling has no effect but to show that it works.
+        if let Err(error) = Snapshot::compile(Arc::new(settings.clone()), &clients) {
+            return Err(vec![Finding::of_file(Severity::Error, "config", error.to_string())]);
+        }
+        known = findings.iter().filter(|finding| finding.severity == Severity::Breach).map(breach_key).collect();
+        Ok(settings)
+    };
+    let (keeper, readiness, runtime) = (Arc::clone(&app.keeper), Arc::clone(&app.readiness), Handle::current());
+    let (snapshot, clients) = (Arc::clone(&app.snapshot), Arc::clone(&app.clients));
+    let told = move |reloaded: &Reloaded| {
+        counter!(metric::RELOADS, "result" => reloaded.as_str()).increment(1);
+        match reloaded {
+            Reloaded::Applied { settings, .. } => {
+                // Standings first: a route's new target has its certificate on record before the first call plans with it.
+                runtime.block_on(keeper.look(settings));
+                match Snapshot::compile(Arc::clone(settings), &clients) {
+                    Ok(compiled) => snapshot.store(Arc::new(compiled)),
+                    Err(error) => tracing::error!(%error, "the new config was judged good but cannot be compiled"),
+                }
+                readiness.reload(None);
+            }
+            Reloaded::Refused { findings } => {
+                let reasons: Vec<String> = findings.iter().map(ToString::to_string).collect();
+                readiness.reload(Some(reasons.join("; ")));
+            }
+            Reloaded::Unchanged => readiness.reload(None),
+        }
+    };
+    config::watch(origin, Arc::clone(&app.settings), Box::new(judge), Box::new(told))
+}
+
+fn breach_key(finding: &Finding) -> String {
+    format!("{}: {}", finding.path, finding.message)
+}
+
+/// The targets that strict enforcement would leave out of `new` and that are not left out of `old` already.
+fn newly_left_out(gate: &Gate, old: &Settings, new: &Settings) -> Vec<Finding> {
+    let before: BTreeSet<(RouteId, TargetId)> =
+        left_out(gate, old).into_iter().map(|(route, target, _)| (route, target)).collect();
+    left_out(gate, new)
+        .into_iter()
+        .filter(|(route, target, _)| !before.contains(&(route.clone(), target.clone())))
+        .map(|(route, target, reason)| {
+            let message = format!("route `{route}` gains `{target}`, which may not serve: {reason}");
+            Finding::of_file(Severity::Breach, "config", message)
+        })
+        .collect()
+}
+
+fn left_out(gate: &Gate, settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str>)> {
+    let standings = gate.examine(settings).standings;
+    let mut out = Vec::new();
+    for route in settings.routes.values() {
+        for step in plan(route, &standings, Enforcement::Strict).steps {
+            if let Decision::Skip { reason, .. } = step.decision {
+                out.push((route.id.clone(), step.target, reason));
+            }
+        }
+    }
+    out
+}

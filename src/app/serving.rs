@@ -1,0 +1,76 @@
+//! Listening, and stopping well: what was accepted finishes, up to a bound.
+
+use std::{
+    future::IntoFuture as _,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum::serve::ListenerExt as _;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use super::App;
+use crate::api::{self, Stage};
+
+/// How long the ledger may take to carry its last rows into the database.
+const LEDGER_CLOSE: Duration = Duration::from_secs(5);
+/// How long the last metrics and traces may take.
+const PUBLISH_CLOSE: Duration = Duration::from_secs(6);
+
+/// A public surface that listens.
+#[derive(Debug)]
+pub struct Serving {
+    pub address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Serving {
+    /// Binds `address` and begins to answer: `/readyz` says `starting` until the app says otherwise.
+    pub async fn start(app: &App, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let listener = listener.tap_io(|stream| {
+            // Without it, the last frame of a stream waits for an acknowledgement; failing it costs only that.
+            let _ = stream.set_nodelay(true);
+        });
+        let (stop, mut stopped) = watch::channel(false);
+        let server = axum::serve(listener, api::router(app.api())).with_graceful_shutdown(async move {
+            // A dropped sender means that the process ends anyway.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
+        Ok(Self { address, stop, server: tokio::spawn(server.into_future()) })
+    }
+
+    /// Accepts nothing new, lets in-flight answers finish within `bound`, then closes the books.
+    pub async fn drain(self, app: App, bound: Duration) {
+        app.readiness.enter(Stage::Draining);
+        let until = Instant::now() + bound;
+        // The server may have ended by itself; then there is nothing to stop.
+        let _ = self.stop.send(true);
+        let mut server = self.server;
+        match tokio::time::timeout_at(until.into(), &mut server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the listener failed"),
+            Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
+            Err(_) => {
+                tracing::warn!(?bound, "some answers did not finish within the drain bound and are cut");
+                server.abort();
+                // Cut calls settle when their tasks are dropped; that has happened once the abort is through.
+                let _ = server.await;
+            }
+        }
+        let App { relay, published, keeper, keys, snapshot, .. } = app;
+        drop((keeper, keys, snapshot));
+        if !relay.ledger.close(LEDGER_CLOSE).await {
+            tracing::warn!(
+                "the journal holds calls that the database has not taken yet; the next start carries them over"
+            );
+        }
+        drop(relay);
+        if tokio::time::timeout(PUBLISH_CLOSE, published).await.is_err() {
+            tracing::warn!("the last metrics and traces were not delivered");
+        }
+    }
+}

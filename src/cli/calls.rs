@@ -1,0 +1,235 @@
+//! `backstop calls`: single calls out of the ledger, each with the timeline of its attempts.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::{
+    Context,
+    installation::Installation,
+    print::{self, Align},
+};
+use crate::{
+    domain::{Attempt, CallId, Ending, Money, Outcome, RouteId, TenantId},
+    ledger,
+    store::CallFilter,
+};
+
+/// Calls: list, show.
+#[derive(Debug, Args)]
+pub struct CallsArgs {
+    #[command(subcommand)]
+    verb: CallsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum CallsVerb {
+    /// The latest calls
+    List(ListArgs),
+    /// One call and the timeline of its attempts
+    Show {
+        /// Its id, as the answer's `x-request-id` had it
+        id: String,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[arg(long)]
+    tenant: Option<String>,
+    #[arg(long)]
+    route: Option<String>,
+    #[arg(long)]
+    ending: Option<EndingArg>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EndingArg {
+    Open,
+    Answered,
+    Failed,
+    Interrupted,
+    Cancelled,
+}
+
+/// A call for programs.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    id: String,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    /// The target that served.
+    served: Option<String>,
+    cost_micros: Money,
+    cost_usd: String,
+}
+
+pub async fn run(context: &Context, args: CallsArgs) -> anyhow::Result<ExitCode> {
+    let installation = Installation::find(context)?;
+    let store = installation.store().await?;
+    ledger::catch_up(&installation.state, &store).await?;
+    match args.verb {
+        CallsVerb::List(list) => {
+            let filter = CallFilter {
+                tenant: list.tenant.map(TenantId::new),
+                route: list.route.map(RouteId::new),
+                ending: list.ending.map(Ending::from),
+                limit: list.limit,
+            };
+            let calls = store.list_calls(filter).await?;
+            if list.json {
+                print::json(&calls.iter().map(printed).collect::<Vec<_>>())?;
+            } else {
+                print::text(&table(&calls))?;
+            }
+        }
+        CallsVerb::Show { id, json } => {
+            let call =
+                CallId::parse(&id).with_context(|| format!("`{id}` is no call's id; one is req_ and 32 digits"))?;
+            let call = store.find_call(call).await?.with_context(|| format!("there is no call {id} in the ledger"))?;
+            if json { print::json(&printed(&call))? } else { print::text(&timeline(&call))? }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn printed(outcome: &Outcome) -> Printed<'_> {
+    let cost = outcome.cost();
+    Printed {
+        id: outcome.call.to_string(),
+        outcome,
+        served: outcome.served().map(|attempt| attempt.target.to_string()),
+        cost_micros: cost,
+        cost_usd: cost.to_string(),
+    }
+}
+
+fn table(calls: &[Outcome]) -> String {
+    let columns = [
+        ("started", Align::Left),
+        ("id", Align::Left),
+        ("tenant", Align::Left),
+        ("route", Align::Left),
+        ("served by", Align::Left),
+        ("ending", Align::Left),
+        ("attempts", Align::Right),
+        ("ms", Align::Right),
+        ("USD", Align::Right),
+    ];
+    let cells = |call: &Outcome| {
+        vec![
+            print::moment(call.started_unix_ms),
+            call.call.to_string(),
+            call.tenant.to_string(),
+            call.route.to_string(),
+            call.served().map_or_else(|| "-".to_owned(), |attempt| attempt.target.to_string()),
+            call.ending.as_str().to_owned(),
+            call.attempts.len().to_string(),
+            format!("{:.0}", call.total_ms),
+            call.cost().to_string(),
+        ]
+    };
+    print::table(&columns, &calls.iter().map(cells).collect::<Vec<_>>())
+}
+
+fn timeline(call: &Outcome) -> String {
+    let feature = call.feature.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let head = format!(
+        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n\n",
+        call.call,
+        print::moment(call.started_unix_ms),
+        call.tenant,
+        call.key,
+        call.route,
+        call.dialect.as_str(),
+        if call.streamed { ", streamed" } else { "" },
+        call.ending.as_str(),
+        call.status,
+        call.total_ms,
+        milliseconds(call.ttft_ms),
+        call.overhead_ms,
+        call.cost(),
+    );
+    let columns = [
+        ("at ms", Align::Right),
+        ("target", Align::Left),
+        ("took", Align::Right),
+        ("first content", Align::Right),
+        ("tokens in", Align::Right),
+        ("out", Align::Right),
+        ("USD", Align::Right),
+        ("what happened", Align::Left),
+    ];
+    let lines: Vec<Vec<String>> = call
+        .attempts
+        .iter()
+        .enumerate()
+        .map(|(place, attempt)| {
+            vec![
+                format!("{:.1}", attempt.started_ms),
+                attempt.target.to_string(),
+                milliseconds(attempt.duration_ms),
+                milliseconds(attempt.ttft_ms),
+                attempt.usage.input.to_string(),
+                attempt.usage.output.to_string(),
+                attempt.cost.map_or_else(|| "-".to_owned(), |cost| cost.to_string()),
+                what_happened(attempt, if call.served_by == Some(place) { "served" } else { "answered" }),
+            ]
+        })
+        .collect();
+    head + &print::table(&columns, &lines)
+}
+
+/// `well` when there was no fault.
+fn what_happened(attempt: &Attempt, well: &str) -> String {
+    let Some(fault) = attempt.fault else { return well.to_owned() };
+    let skipped = if attempt.duration_ms.is_none() { "skipped: " } else { "" };
+    let status = attempt.status.map_or_else(String::new, |status| format!(" ({status})"));
+    let detail = attempt.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
+    format!("{skipped}{fault}{status}{}", detail.replace(['\n', '\r'], " "))
+}
+
+fn milliseconds(time: Option<f64>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1} ms"))
+}
+
+impl From<EndingArg> for Ending {
+    fn from(ending: EndingArg) -> Self {
+        match ending {
+            EndingArg::Open => Self::Open,
+            EndingArg::Answered => Self::Answered,
+            EndingArg::Failed => Self::Failed,
+            EndingArg::Interrupted => Self::Interrupted,
+            EndingArg::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sample;
+
+    #[test]
+    fn a_timeline_tells_of_every_attempt_on_one_line_each() {
+        let call = sample::failed_over();
+        let printed = timeline(&call);
+        let lines: Vec<&str> = printed.lines().collect();
+        assert!(lines[0] == call.call.to_string() && printed.contains("feature summaries"), "{printed}");
+        assert_eq!(lines.len(), 4 + 1 + 3, "{printed}");
+        assert!(lines[5].contains("skipped: no_secret"), "{printed}");
+        assert!(lines[6].contains("openai/gpt-4o-mini") && lines[6].contains("truncated (200)"), "{printed}");
+        assert!(lines[7].ends_with("served"), "{printed}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `backstop check`: says everything there is to say about the config, and fails on what strict mode would leave out.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+
+use super::{Context, installation::Installation};
+use crate::{
+    config::{self, Enforcement, Finding, Settings, Severity},
+    domain::FaultKind,
+    release::Gate,
+    route::{Decision, plan},
+};
+
+/// Check the config and say every fault at once.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Print the JSON Schema of the config instead, for editors
+    #[arg(long)]
+    pub schema: bool,
+    /// Print findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Exit code 0 when nothing is an error or a breach, else 1.
+pub async fn run(context: &Context, args: CheckArgs) -> anyhow::Result<ExitCode> {
+    if args.schema {
+        println!("{}", serde_json::to_string_pretty(&config::schema())?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = context.config_file().context("there is no backstop.yaml here; name a config with --config FILE")?;
+    let (settings, mut findings) = findings(&file);
+    if let Some(settings) = &settings {
+        findings.extend(beyond_the_file(context, settings, &file).await?);
+    }
+    let passes = findings.iter().all(|finding| finding.severity == Severity::Note);
+    if args.json {
+        let report = serde_json::json!({ "ok": passes, "findings": findings });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        for finding in &findings {
+            println!("{:6} {finding}", finding.severity.as_str());
+        }
+        println!("{}", summary(settings.as_ref(), &findings));
+    }
+    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Everything that is to be said about the config in `file`, and its settings where they can be used.
+fn findings(file: &Path) -> (Option<Settings>, Vec<Finding>) {
+    match config::load_file(file) {
+        Ok(loaded) => (Some(loaded.settings), loaded.findings),
+        Err(findings) => (None, findings),
+    }
+}
+
+/// What the state directory adds: targets without a certificate, vendors without a secret.
+async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) -> anyhow::Result<Vec<Finding>> {
+    let installation = Installation::find(context)?;
+    let gate = Gate::open(&installation.state)?;
+    let (examined, standings) = {
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || {
+            let standings = gate.examine(&settings).standings;
+            (settings, standings)
+        })
+        .await?
+    };
+    let name = file.to_string_lossy();
+    let mut findings = Vec::new();
+    for route in examined.routes.values() {
+        for step in plan(route, &standings, Enforcement::Strict).steps {
+            if let Decision::Skip { kind: FaultKind::Uncertified, reason } = step.decision {
+                let mut finding = Finding::of_file(Severity::Breach, &*name, reason);
+                finding.path = format!("routes.{}.targets[{}]", route.id, step.index);
+                findings.push(finding);
+            }
+        }
+    }
+    let vault = installation.vault().await?;
+    for vendor in settings.vendors.values().filter(|vendor| vendor.needs_secret && vault.get(&vendor.secret).is_none())
+    {
+        let message = format!("the vault has no secret `{}`: calls to this vendor will fail", vendor.secret);
+        let mut finding = Finding::of_file(Severity::Note, &*name, message)
+            .with_help(format!("run `backstop vault set {}` with the secret on standard input", vendor.secret));
+        finding.path = format!("vendors.{}", vendor.id);
+        findings.push(finding);
+    }
+    Ok(findings)
+}
+
+/// One line: what the config has, or how many findings stand in its way.
+fn summary(settings: Option<&Settings>, findings: &[Finding]) -> String {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let said = [
+        amount(count(Severity::Error), "error"),
+        amount(count(Severity::Breach), "breach"),
+        amount(count(Severity::Note), "note"),
+    ];
+    let (errors, breaches) = (count(Severity::Error), count(Severity::Breach));
+    match settings {
+        Some(settings) if errors + breaches == 0 => format!(
+            "ok: {}, {}, {}, {}",
+            amount(settings.routes.len(), "route"),
+            amount(settings.vendors.len(), "vendor"),
+            amount(settings.targets().len(), "target"),
+            said[2],
+        ),
+        Some(_) => format!("not ok: {}; strict mode leaves out what is in breach", said.join(", ")),
+        None => format!("not ok: {}; the config cannot be used", said.join(", ")),
+    }
+}
+
+fn amount(count: usize, noun: &str) -> String {
+    let ending = match (count, noun) {
+        (1, _) => "",
+        (_, "breach") => "es",
+        _ => "s",
+    };
+    format!("{count} {noun}{ending}")
+}

@@ -1,0 +1,159 @@
+//! `backstop eval certs` and `verify`: what was certified, and whether it holds.
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use backstop_eval::{
+    certificate::{Certificate, CertificateStore, PublicKey, RawReport},
+    report::GateResult,
+    suite::Suite,
+};
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::super::{
+    installation::Installation,
+    print::{self, Align},
+};
+use crate::{config::Settings, domain::TargetId, release::Gate};
+
+/// One certificate, as `eval certs --json` prints it.
+#[derive(Debug, Serialize)]
+struct Row {
+    file: String,
+    /// Empty where the file cannot be believed.
+    target: String,
+    suite: String,
+    version: String,
+    issued_at: String,
+    expires_at: String,
+    gates: Vec<GateResult>,
+    /// `null`: it holds for what is here now.
+    fault: Option<String>,
+}
+
+pub(super) async fn list_json(installation: Installation) -> anyhow::Result<ExitCode> {
+    print::json(&rows(installation).await?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn list(installation: Installation) -> anyhow::Result<ExitCode> {
+    let columns = [("target", Align::Left), ("suite", Align::Left), ("until", Align::Left), ("state", Align::Left)];
+    let cells = |row: &Row| {
+        let target = if row.target.is_empty() { &row.file } else { &row.target };
+        let state = row.fault.clone().unwrap_or_else(|| "valid".to_owned());
+        vec![target.clone(), format!("{} {}", row.suite, row.version), row.expires_at.clone(), state]
+    };
+    let rows = rows(installation).await?;
+    print::text(&print::table(&columns, &rows.iter().map(cells).collect::<Vec<_>>()))?;
+    if rows.is_empty() {
+        print::note("nothing is certified; `backstop eval run --suite S --target T --certify` certifies a pass");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code 1 where signature, numbers or time do not hold. Whether the model on disk is still the same is not asked: the file may be
+/// from another machine.
+pub(super) fn verify(installation: &Installation, file: &Path, key: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let store = CertificateStore::open(&installation.state.eval())?;
+    let key = match key {
+        Some(path) => PublicKey::read(path)?,
+        None => match store.public_key()? {
+            Some(key) => key,
+            None => bail!("this installation has no signing key; name the signer's public key with --key FILE"),
+        },
+    };
+    let json = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let certificate = Certificate::read(&json, &key).with_context(|| format!("{} does not verify", file.display()))?;
+    certificate.is_a_pass()?;
+    certificate.is_in_time(OffsetDateTime::now_utc())?;
+    let certified = certificate.predicate();
+    let mut said = format!("verified: signed by {}\n", key.id());
+    said.push_str(&format!("target: {}\n", certified.target));
+    for subject in &certificate.statement().subject {
+        for (algorithm, digest) in &subject.digest {
+            said.push_str(&format!("{}: {algorithm} {digest}\n", subject.name));
+        }
+    }
+    said.push_str(&format!("suite: {} {} {}\n", certified.suite.name, certified.suite.version, certified.suite.digest));
+    certified.gates.iter().for_each(|gate| said.push_str(&format!("{}\n", gate.describe())));
+    said.push_str(&format!("issued: {}\nuntil: {}\n", shown(certified.issued_at), shown(certified.expires_at)));
+    said.push_str(match store.raw_report(&certificate) {
+        RawReport::Intact => "report: here and unchanged\n",
+        RawReport::Changed => "report: CHANGED since it was certified\n",
+        RawReport::Missing => "report: not on this machine\n",
+    });
+    print::text(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hashing a model takes seconds, so off the runtime's threads.
+async fn rows(installation: Installation) -> anyhow::Result<Vec<Row>> {
+    let looked = tokio::task::spawn_blocking(move || {
+        let gate = Gate::open(&installation.state)?;
+        let settings = installation.settings();
+        let listed = gate.certificates().list()?.into_iter();
+        anyhow::Ok(
+            listed
+                .map(|listed| {
+                    let file = listed.path.display().to_string();
+                    match listed.certificate {
+                        Ok(certificate) => {
+                            let fault = holds(&installation, &gate, &settings, &certificate).err();
+                            row(file, &certificate, fault)
+                        }
+                        Err(reason) => unbelievable(file, reason.to_string()),
+                    }
+                })
+                .collect(),
+        )
+    });
+    looked.await.context("the task ended early")?
+}
+
+/// Whether the certificate holds for what is on disk and in the config now.
+fn holds(
+    installation: &Installation,
+    gate: &Gate,
+    settings: &Settings,
+    certificate: &Certificate,
+) -> Result<(), String> {
+    let certified = certificate.predicate();
+    let target = TargetId::try_from(certified.target.clone())?;
+    let suite = Suite::find(&certified.suite.name, &installation.state.suites()).map_err(|error| error.to_string())?;
+    let binding = gate.binding(settings, &target, &suite)?;
+    certificate.holds_for(&binding, OffsetDateTime::now_utc()).map_err(|reason| reason.to_string())
+}
+
+fn row(file: String, certificate: &Certificate, fault: Option<String>) -> Row {
+    let certified = certificate.predicate();
+    Row {
+        file,
+        target: certified.target.clone(),
+        suite: certified.suite.name.clone(),
+        version: certified.suite.version.clone(),
+        issued_at: shown(certified.issued_at),
+        expires_at: shown(certified.expires_at),
+        gates: certified.gates.clone(),
+        fault,
+    }
+}
+
+fn unbelievable(file: String, fault: String) -> Row {
+    let nothing = String::new;
+    Row {
+        file,
+        target: nothing(),
+        suite: nothing(),
+        version: nothing(),
+        issued_at: nothing(),
+        expires_at: nothing(),
+        gates: Vec::new(),
+        fault: Some(fault),
+    }
+}
+
+fn shown(time: OffsetDateTime) -> String {
+    let to_seconds = time.replace_nanosecond(0).unwrap_or(time);
+    to_seconds.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}

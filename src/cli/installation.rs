@@ -1,0 +1,71 @@
+//! What the verbs beside `serve` work on: the config, if there is one, and the state directory's database and vault.
+//!
+//! A server may be running on the same state; nothing here gets in its way.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use super::Context;
+use crate::{
+    config::{self, Settings, Severity, StateDir, VaultSource},
+    domain::TenantId,
+    store::Store,
+    vault::Vault,
+    vendor::Clients,
+};
+
+/// The time that a connection to HashiCorp Vault may take to stand.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
+
+/// One installation, as the command line names it.
+#[derive(Debug)]
+pub(super) struct Installation {
+    pub(super) state: StateDir,
+    /// `None`: there is no config file.
+    settings: Option<Settings>,
+}
+
+impl Installation {
+    pub(super) fn find(context: &Context) -> anyhow::Result<Self> {
+        let settings = match context.config_file().map(|file| config::load_file(&file)) {
+            None => None,
+            Some(Ok(loaded)) => Some(loaded.settings),
+            Some(Err(findings)) => {
+                let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+                let errors: Vec<String> = errors.map(ToString::to_string).collect();
+                bail!("the config cannot be used:\n{}", errors.join("\n"));
+            }
+        };
+        Ok(Self { state: context.state()?, settings })
+    }
+
+    /// The config's settings; without a config, those with no vendors and no routes.
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.clone().unwrap_or_default()
+    }
+
+    pub(super) async fn store(&self) -> anyhow::Result<Store> {
+        let configured = self.settings.as_ref().and_then(|settings| settings.sqlite_path.clone());
+        Ok(Store::open_sqlite(&configured.unwrap_or_else(|| self.state.database())).await?)
+    }
+
+    pub(super) async fn vault(&self) -> anyhow::Result<Vault> {
+        // The default provider can be installed once; if it stands already, it is the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let source = self.settings.as_ref().map_or(VaultSource::default(), |settings| settings.vault.clone());
+        let http = Clients::default().with_connect_deadline(CONNECT)?;
+        Ok(Vault::open(&self.state.vault(), &source, &http).await?)
+    }
+
+    /// Tenants that the config names.
+    pub(super) fn tenants(&self) -> Vec<TenantId> {
+        self.settings.iter().flat_map(|settings| settings.tenants.keys().cloned()).collect()
+    }
+
+    /// The names that secrets are looked for under, besides those that the vault has.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let vendors = self.settings.iter().flat_map(|settings| settings.vendors.values());
+        vendors.map(|vendor| vendor.secret.clone()).collect()
+    }
+}

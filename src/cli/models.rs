@@ -1,0 +1,175 @@
+//! `backstop models`: which local models there are, and bringing their files here.
+//!
+//! Only the catalog's models are touched, and only inside the state directory.
+
+use std::{io::Write as _, process::ExitCode};
+
+use anyhow::Context as _;
+use backstop_models::{
+    catalog::{Catalog, Manifest},
+    fetch::{FetchError, Listed, ModelStore, Presence, Removed, Terminal},
+};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::Context;
+
+/// Local models: list, pull, verify, remove.
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    #[command(subcommand)]
+    verb: ModelsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsVerb {
+    /// Every model of the catalog, and whether it is on this machine
+    List {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a model's files and verify them
+    Pull {
+        /// Its id [default: the catalog's default model]
+        id: Option<String>,
+    },
+    /// Read every byte of a model and compare it with its manifest
+    Verify {
+        /// Its id [default: all that were pulled]
+        id: Option<String>,
+    },
+    /// Remove a model's files
+    Rm { id: String },
+}
+
+/// One model, as `models list --json` prints it.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    name: &'a str,
+    license: &'a str,
+    default: bool,
+    context_tokens: u32,
+    bytes: u64,
+    sha256: String,
+    pulled: bool,
+    /// `null`: nothing to verify.
+    digest_ok: Option<bool>,
+    /// What is wrong with the files that are here.
+    fault: Option<String>,
+}
+
+/// Runs the verb. Exit code 1 where something is not as it should be.
+pub async fn run(context: &Context, args: ModelsArgs) -> anyhow::Result<ExitCode> {
+    let state = context.state()?;
+    let catalog = Catalog::load(&state.catalog())?;
+    let store = ModelStore::new(state.models());
+    // Downloads and digests block for seconds or more.
+    tokio::task::spawn_blocking(move || match args.verb {
+        ModelsVerb::List { json: true } => list_json(&store, &catalog),
+        ModelsVerb::List { json: false } => list(&store, &catalog),
+        ModelsVerb::Pull { id } => pull(&store, &catalog, id.as_deref()),
+        ModelsVerb::Verify { id: Some(id) } => verify(&store, &[catalog.get(&id)?]),
+        ModelsVerb::Verify { id: None } => verify_pulled(&store, &catalog),
+        ModelsVerb::Rm { id } => remove(&store, &catalog, &id),
+    })
+    .await
+    .context("the task ended early")?
+}
+
+fn list(store: &ModelStore, catalog: &Catalog) -> anyhow::Result<ExitCode> {
+    let rows: Vec<_> = store.list(catalog).iter().map(cells).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (id, size, license) = (width(0), width(1), width(2));
+    let mut out = std::io::stdout().lock();
+    for row in &rows {
+        writeln!(out, "{:id$}  {:>size$}  {:license$}  {}", row[0], row[1], row[2], row[3])?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_json(store: &ModelStore, catalog: &Catalog) -> anyhow::Result<ExitCode> {
+    let listed = store.list(catalog);
+    let rows: Vec<_> = listed.iter().map(Row::from).collect();
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&rows)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pull(store: &ModelStore, catalog: &Catalog, id: Option<&str>) -> anyhow::Result<ExitCode> {
+    let manifest = id.map_or(Ok(catalog.default_model()), |id| catalog.get(id))?;
+    let files = store.pull(manifest, &Terminal::default())?;
+    let path = files.weights.display();
+    writeln!(std::io::stdout().lock(), "{}: here and verified, {path}", manifest.id)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify_pulled(store: &ModelStore, catalog: &Catalog) -> anyhow::Result<ExitCode> {
+    let here: Vec<_> = catalog.iter().filter(|manifest| store.has(manifest)).collect();
+    if here.is_empty() {
+        writeln!(std::io::stdout().lock(), "no model is on this machine; run `backstop models pull`")?;
+    }
+    verify(store, &here)
+}
+
+fn verify(store: &ModelStore, manifests: &[&Manifest]) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for manifest in manifests {
+        match store.verify(manifest) {
+            Ok(()) => writeln!(std::io::stdout().lock(), "{}: verified, {}", manifest.id, manifest.weights.sha256)?,
+            Err(error @ (FetchError::NotPulled { .. } | FetchError::Damaged { .. })) => {
+                eprintln!("error: {}: {error}", manifest.id);
+                code = ExitCode::FAILURE;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(code)
+}
+
+fn remove(store: &ModelStore, catalog: &Catalog, id: &str) -> anyhow::Result<ExitCode> {
+    let manifest = catalog.get(id)?;
+    let said = match store.remove(&manifest.id)? {
+        Removed::Removed => "removed",
+        Removed::WasNotHere => "was not on this machine",
+    };
+    writeln!(std::io::stdout().lock(), "{id}: {said}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cells(listed: &Listed<'_>) -> [String; 4] {
+    let manifest = listed.manifest;
+    let mut state = match &listed.presence {
+        Presence::NotPulled => "not pulled".to_owned(),
+        Presence::Verified => "here, verified".to_owned(),
+        Presence::Damaged(fault) => format!("DAMAGED: {fault}"),
+    };
+    if listed.default {
+        state.push_str(" (default)");
+    }
+    let size = indicatif::DecimalBytes(manifest.bytes()).to_string();
+    [manifest.id.to_string(), size, manifest.license.to_string(), state]
+}
+
+impl<'a> From<&'a Listed<'a>> for Row<'a> {
+    fn from(listed: &'a Listed<'a>) -> Self {
+        let manifest = listed.manifest;
+        let (digest_ok, fault) = match &listed.presence {
+            Presence::NotPulled => (None, None),
+            Presence::Verified => (Some(true), None),
+            Presence::Damaged(fault) => (Some(false), Some(fault.to_string())),
+        };
+        Self {
+            id: manifest.id.as_str(),
+            name: &manifest.name,
+            license: manifest.license.as_str(),
+            default: listed.default,
+            context_tokens: manifest.context_tokens.get(),
+            bytes: manifest.bytes(),
+            sha256: manifest.weights.sha256.to_string(),
+            pulled: digest_ok.is_some(),
+            digest_ok,
+            fault,
+        }
+    }
+}

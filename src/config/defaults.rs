@@ -1,0 +1,107 @@
+//! What holds when the config says nothing.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use super::{
+    Criticality, Deadlines, Enforcement, LocalTier, LogFormat, MidStream, OnCallerFault, Route, Settings, ShareCap,
+    ShareUnit, Target, Telemetry, VaultSource, prices,
+};
+use crate::domain::{RouteId, TargetId, VendorId};
+
+/// The suite that a fallback must have passed unless its route names another.
+pub const DEFAULT_SUITE: &str = "stage2-continuity";
+
+/// The route that a gateway without a config has, besides one under the model's own name.
+pub const DEFAULT_ROUTE: &str = "default";
+
+impl Settings {
+    /// The settings when there is no config file: the model `default_model_id`, served in-process as `default` and under
+    /// its own name.
+    pub fn embedded_default(default_model_id: &str) -> Self {
+        Self::default().or_embedded_routes(default_model_id)
+    }
+
+    /// The embedded default's routes, where the config has none of its own.
+    pub fn or_embedded_routes(mut self, default_model_id: &str) -> Self {
+        if self.routes.is_empty() {
+            for name in [DEFAULT_ROUTE, default_model_id] {
+                let route = Route::local(RouteId::new(name), default_model_id);
+                self.routes.insert(route.id.clone(), route);
+            }
+            prices::fill_in(&mut self);
+        }
+        self
+    }
+}
+
+impl Route {
+    /// A critical route with one target: `local/<model>`.
+    fn local(id: RouteId, model: &str) -> Self {
+        let target = TargetId { vendor: VendorId::new(VendorId::LOCAL), model: model.into() };
+        Self {
+            id,
+            criticality: Criticality::Critical,
+            targets: vec![Target { id: target, breach: None }],
+            suite: DEFAULT_SUITE.to_owned(),
+            deadlines: Deadlines::default(),
+            mid_stream: MidStream::Error,
+            on_context_length: OnCallerFault::Refuse,
+            on_content_policy: OnCallerFault::Refuse,
+            log_content: false,
+        }
+    }
+}
+
+/// No vendors and no routes.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
+            enforcement: Enforcement::Strict,
+            sqlite_path: None,
+            vendors: BTreeMap::new(),
+            prices: BTreeMap::new(),
+            context_tokens: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            share_cap: ShareCap::default(),
+            alerts: Vec::new(),
+            telemetry: Telemetry::default(),
+            vault: VaultSource::KeyFile,
+            local: LocalTier::default(),
+            max_body_bytes: 32 << 20,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            first_token: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
+            attempt: Duration::from_secs(30),
+            total: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for ShareCap {
+    fn default() -> Self {
+        Self { max: 0.70, window: Duration::from_secs(30 * 24 * 3600), unit: ShareUnit::Tokens, min_volume: 100_000 }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, log_format: LogFormat::Auto, log_filter: "info".to_owned() }
+    }
+}
+
+impl Default for LocalTier {
+    fn default() -> Self {
+        Self { queue: 16, threads: None, context_tokens: None }
+    }
+}

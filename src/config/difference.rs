@@ -1,0 +1,60 @@
+//! What changed between two settings, in words short enough for a log line.
+
+use std::{collections::BTreeMap, fmt::Display};
+
+use super::Settings;
+
+/// One entry per section that differs: `routes: +new -gone ~changed`.
+pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
+    let mut changes = Vec::new();
+    changes.extend(of_map("vendors", &old.vendors, &new.vendors));
+    changes.extend(of_map("routes", &old.routes, &new.routes));
+    changes.extend(of_map("tenants", &old.tenants, &new.tenants));
+    changes.extend(of_map("prices", &old.prices, &new.prices));
+    changes.extend(of_map("context_tokens", &old.context_tokens, &new.context_tokens));
+    let sections = [
+        ("enforcement", old.enforcement != new.enforcement),
+        ("share_cap", old.share_cap != new.share_cap),
+        ("alerts", old.alerts != new.alerts),
+        ("limits.max_body", old.max_body_bytes != new.max_body_bytes),
+        ("drain", old.drain != new.drain),
+    ];
+    changes.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));
+    changes
+}
+
+/// Takes back what a running gateway cannot change, and names it.
+pub(super) fn keep_what_needs_a_restart(old: &Settings, new: &mut Settings) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    keep("listen", &old.listen, &mut new.listen, &mut kept);
+    keep("admin.listen", &old.admin_listen, &mut new.admin_listen, &mut kept);
+    keep("storage", &old.sqlite_path, &mut new.sqlite_path, &mut kept);
+    keep("telemetry", &old.telemetry, &mut new.telemetry, &mut kept);
+    keep("vault", &old.vault, &mut new.vault, &mut kept);
+    keep("local", &old.local, &mut new.local, &mut kept);
+    kept
+}
+
+fn keep<T: Clone + PartialEq>(name: &'static str, old: &T, new: &mut T, kept: &mut Vec<&'static str>) {
+    if old != new {
+        new.clone_from(old);
+        kept.push(name);
+    }
+}
+
+fn of_map<K: Ord + Display, V: PartialEq>(name: &str, old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Option<String> {
+    const MOST: usize = 20;
+    let gone = old.keys().filter(|key| !new.contains_key(key)).map(|key| format!("-{key}"));
+    let other = new.iter().filter_map(|(key, value)| match old.get(key) {
+        None => Some(format!("+{key}")),
+        Some(before) if before != value => Some(format!("~{key}")),
+        Some(_) => None,
+    });
+    let mut words: Vec<String> = gone.chain(other).collect();
+    if words.len() > MOST {
+        let more = words.len() - MOST;
+        words.truncate(MOST);
+        words.push(format!("and {more} more"));
+    }
+    (!words.is_empty()).then(|| format!("{name}: {}", words.join(" ")))
+}

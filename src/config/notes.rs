@@ -1,0 +1,75 @@
+//! What this version accepts and does not enforce, and what is worth knowing: said by `check`, and by `serve` at its start.
+//!
+//! The one list of it: when a part becomes real, its note goes from here.
+
+use std::collections::BTreeSet;
+
+use super::{MidStream, Settings, path::Path, raw};
+
+/// Says every note, with its place in the file.
+pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Path, (&str, &str))) {
+    let root = Path::root();
+    if settings.routes.is_empty() {
+        say(root.clone(), ("there are no routes: only the built-in local model is served, as `default`", ""));
+    }
+    if file.admin.is_some() {
+        say(root.key("admin"), ("this version has no operators' listener", "the command line does the same"));
+    }
+    if file.shared.is_some() {
+        say(root.key("shared"), ("this version shares no state between replicas", "run one replica"));
+    }
+    if file.share_cap.is_some() {
+        say(root.key("share_cap"), ("this version does not enforce the share cap", ""));
+    }
+    if !settings.alerts.is_empty() {
+        say(root.key("alerts"), ("this version sends no alerts", "watch `/metrics` and the log"));
+    }
+    for (id, tenant) in &settings.tenants {
+        if tenant.limits != super::TenantLimits::default() {
+            let path = root.key("tenants").key(id.as_str());
+            say(path, ("this version does not enforce budgets and rates", ""));
+        }
+    }
+    share_cap_can_be_kept(settings, say);
+    for route in settings.routes.values() {
+        let path = root.key("routes").key(route.id.as_str());
+        if route.mid_stream == MidStream::Restart {
+            say(
+                path.key("mid_stream"),
+                (
+                    "this version ends a broken stream with an in-band error",
+                    "`buffer` holds answers back until they are whole",
+                ),
+            );
+        }
+        if route.log_content {
+            say(path.key("log_content"), ("prompts and answers of this route are logged", ""));
+        }
+    }
+    plain_http(settings, say);
+}
+
+fn share_cap_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
+    let mut operators = BTreeSet::new();
+    for target in settings.routes.values().flat_map(|route| &route.targets) {
+        if settings.is_own_hardware(&target.id) {
+            return;
+        }
+        operators.insert(settings.operator(&target.id));
+    }
+    if let Some(only) = operators.first().filter(|_| operators.len() == 1) {
+        let message = format!("all volume goes to `{only}`: no share cap under 1 can be kept");
+        say(Path::root().key("routes"), (&message, "add targets of another vendor"));
+    }
+}
+
+fn plain_http(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
+    for vendor in settings.vendors.values() {
+        let host = vendor.base_url.strip_prefix("http://");
+        let here = |host: &str| ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name));
+        if !vendor.self_hosted && host.is_some_and(|host| !here(host)) {
+            let path = Path::root().key("vendors").key(vendor.id.as_str()).key("base_url");
+            say(path, ("prompts and the vendor's secret travel unencrypted", "use https"));
+        }
+    }
+}

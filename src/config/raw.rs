@@ -1,0 +1,72 @@
+//! The config file as it is written: one struct per section, with nothing checked but its shape.
+//!
+//! These structs are the one definition of that shape: the published JSON Schema is derived from them, the file is walked
+//! against that schema so that every fault has its line, and only then do they read it. Their docs are the schema's.
+//!
+//! Every field is optional here, also where the schema requires it: a faulty value is left out once it has been reported,
+//! and its neighbours are still looked at.
+
+mod routes;
+mod sections;
+mod tenants;
+mod texts;
+mod vendors;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(super) use routes::{CallerFault, Criticality, Deadlines, MidStream, Route};
+pub(super) use sections::{Admin, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use tenants::{Alert, AlertKind, ShareCap, ShareUnit, Tenant};
+pub(super) use texts::{DurationText, SizeText, SocketText, TargetText, UrlText};
+pub(super) use vendors::{MaxTokensField, Model, Vendor};
+
+/// The config of a Backstop gateway (`backstop.yaml`).
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Backstop config")]
+pub(super) struct File {
+    /// Where callers connect [default: 127.0.0.1:8080]. A change needs a restart.
+    pub(super) listen: Option<SocketText>,
+    /// What happens to a target that breaks an invariant (an uncertified fallback, say) [default: strict].
+    pub(super) enforcement: Option<Enforcement>,
+    /// The operators' listener.
+    pub(super) admin: Option<Admin>,
+    /// Where what must last is kept.
+    pub(super) storage: Option<Storage>,
+    /// State that several replicas share.
+    pub(super) shared: Option<Shared>,
+    /// Who can answer, by a name of your own. `local` is built in and needs no entry.
+    pub(super) vendors: Option<BTreeMap<String, Vendor>>,
+    /// What is known of a model, as `vendor/model`: only where the defaults do not serve.
+    pub(super) models: Option<BTreeMap<String, Model>>,
+    /// What applications ask for, by the name they send as `model`.
+    pub(super) routes: Option<BTreeMap<String, Route>>,
+    /// Who pays, and up to where.
+    pub(super) tenants: Option<BTreeMap<String, Tenant>>,
+    /// How much of the volume one vendor may have.
+    pub(super) share_cap: Option<ShareCap>,
+    /// Where alerts go.
+    pub(super) alerts: Option<Vec<Alert>>,
+    /// Logs and traces.
+    pub(super) telemetry: Option<Telemetry>,
+    /// Where the key that seals vendor secrets is.
+    pub(super) vault: Option<Vault>,
+    /// The model inside this process.
+    pub(super) local: Option<Local>,
+    /// Bounds on what callers may send.
+    pub(super) limits: Option<Limits>,
+    /// How long in-flight answers may go on after a stop was asked for [default: 30s].
+    pub(super) drain: Option<DurationText>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Enforcement {
+    /// It is never attempted.
+    Strict,
+    /// It is attempted, and `/readyz`, the log and the answer's headers say so. For development.
+    Warn,
+}

@@ -1,0 +1,98 @@
+//! The small sections as they are written: listener, storage, telemetry, vault, local tier, limits.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{SizeText, SocketText, UrlText};
+
+/// The operators' listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Admin {
+    #[schemars(required)]
+    pub(in crate::config) listen: Option<SocketText>,
+}
+
+/// Where what must last is kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Storage {
+    /// `sqlite:///absolute/path` [default: `backstop.db` in the state directory].
+    #[schemars(required, example = "sqlite:///var/lib/backstop/backstop.db")]
+    pub(in crate::config) url: Option<String>,
+}
+
+/// State that several replicas share.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Shared {
+    /// `redis://host:6379`: Valkey or Redis.
+    #[schemars(required, example = "redis://valkey.internal:6379")]
+    pub(in crate::config) url: Option<String>,
+}
+
+/// Logs and traces.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Telemetry {
+    /// Where traces go, as OTLP over HTTP, e.g. `http://127.0.0.1:4318` [default: nowhere].
+    pub(in crate::config) otlp_endpoint: Option<UrlText>,
+    /// [default: auto]
+    pub(in crate::config) log_format: Option<LogFormat>,
+    /// What is logged, e.g. `info,backstop=debug` [default: info].
+    pub(in crate::config) log_filter: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    Json,
+    Pretty,
+}
+
+/// Where the key that seals vendor secrets is [default: a 0600 file in the state directory].
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Vault {
+    /// HashiCorp Vault's transit engine wraps it.
+    pub(in crate::config) transit: Option<Transit>,
+}
+
+/// A key of HashiCorp Vault's transit engine.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Transit {
+    /// E.g. `https://vault.internal:8200`.
+    #[schemars(required)]
+    pub(in crate::config) address: Option<UrlText>,
+    /// Where the engine is mounted [default: transit].
+    pub(in crate::config) mount: Option<String>,
+    /// The key's name.
+    #[schemars(required)]
+    pub(in crate::config) key: Option<String>,
+    /// A file that holds the token; read at each use, so that a renewed token needs no restart.
+    #[schemars(required)]
+    pub(in crate::config) token_file: Option<String>,
+}
+
+/// The model inside this process.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Local {
+    /// Calls that may wait for the engine, besides the one that it answers [default: 16].
+    pub(in crate::config) queue: Option<u32>,
+    /// Threads that decode [default: one per core].
+    pub(in crate::config) threads: Option<u32>,
+    /// The longest prompt plus answer, in tokens [default: the model's own].
+    pub(in crate::config) context_tokens: Option<u32>,
+}
+
+/// Bounds on what callers may send.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Limits {
+    /// The largest request body [default: 32MiB].
+    pub(in crate::config) max_body: Option<SizeText>,
+}

@@ -1,0 +1,70 @@
+//! `tenants:`, `share_cap:` and `alerts:` as they are written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{DurationText, UrlText};
+
+/// Who pays. What is left out is not limited.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Tenant {
+    /// The most it may spend in a calendar month, in US dollars.
+    pub(in crate::config) budget_usd_per_month: Option<f64>,
+    /// Requests per minute.
+    pub(in crate::config) rpm: Option<u64>,
+    /// Tokens per minute.
+    pub(in crate::config) tpm: Option<u64>,
+}
+
+/// How much of the volume one vendor may have over a sliding window.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ShareCap {
+    /// More than 0, at most 1 [default: 0.70].
+    pub(in crate::config) max: Option<f64>,
+    /// [default: 30d]
+    pub(in crate::config) window: Option<DurationText>,
+    /// [default: tokens]
+    pub(in crate::config) unit: Option<ShareUnit>,
+    /// Below this volume in the window the cap does not bite [default: 100000].
+    pub(in crate::config) min_volume: Option<u64>,
+}
+
+/// What a share is counted in.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum ShareUnit {
+    Tokens,
+    Requests,
+    Cost,
+}
+
+/// Where alerts go. Secrets are named here and live in the vault.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Alert {
+    #[schemars(required)]
+    pub(in crate::config) kind: Option<AlertKind>,
+    /// Slack: the name, in the vault, of the webhook's URL.
+    pub(in crate::config) url_secret: Option<String>,
+    /// PagerDuty: the name, in the vault, of the routing key.
+    pub(in crate::config) routing_key_secret: Option<String>,
+    /// Alertmanager and webhook: where to post to.
+    pub(in crate::config) url: Option<UrlText>,
+    /// Webhook: the name, in the vault, of the key that signs each post.
+    pub(in crate::config) signing_secret: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum AlertKind {
+    /// Takes `url_secret`.
+    Slack,
+    /// Takes `routing_key_secret`.
+    Pagerduty,
+    /// Takes `url`.
+    Alertmanager,
+    /// Takes `url` and `signing_secret`.
+    Webhook,
+}

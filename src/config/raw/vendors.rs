@@ -1,0 +1,70 @@
+//! `vendors:` and `models:` as they are written.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::UrlText;
+
+/// One vendor. Its secret is in the vault, under the vendor's own name unless `secret` names another.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Vendor {
+    /// Which API it speaks, and with which defaults.
+    #[schemars(required)]
+    pub(in crate::config) kind: Option<KindText>,
+    /// Where its API is, version included [default: the kind's own].
+    pub(in crate::config) base_url: Option<UrlText>,
+    /// The region it runs in; part of what a certificate is bound to.
+    pub(in crate::config) region: Option<String>,
+    /// Who runs the models, when that is not this vendor: what different-vendor rules and share caps count by.
+    pub(in crate::config) operated_by: Option<String>,
+    /// Whether it is your own hardware: not a vendor to the share cap, and an end for critical routes.
+    pub(in crate::config) self_hosted: Option<bool>,
+    /// The name of its secret in the vault [default: the vendor's name].
+    pub(in crate::config) secret: Option<String>,
+    /// The request field that limits the answer's tokens [default: the kind's own].
+    pub(in crate::config) max_tokens_field: Option<MaxTokensField>,
+    /// Whether a stream may be asked for usage with `stream_options.include_usage` [default: the kind's own].
+    pub(in crate::config) stream_usage: Option<bool>,
+}
+
+/// What is known of one model. Prices are in US dollars per million tokens.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Model {
+    /// Needs `output_per_mtok` too.
+    pub(in crate::config) input_per_mtok: Option<f64>,
+    /// Needs `input_per_mtok` too.
+    pub(in crate::config) output_per_mtok: Option<f64>,
+    /// Input that the vendor had cached [default: `input_per_mtok`].
+    pub(in crate::config) cached_input_per_mtok: Option<f64>,
+    /// Input that the vendor put into its cache [default: `input_per_mtok`].
+    pub(in crate::config) cache_write_per_mtok: Option<f64>,
+    /// The longest prompt plus answer, in tokens.
+    pub(in crate::config) context_tokens: Option<u32>,
+}
+
+/// A field of OpenAI chat requests.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum MaxTokensField {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+/// The name of a vendor kind; `vendor_kind` has the table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(in crate::config) struct KindText(pub(in crate::config) String);
+
+impl JsonSchema for KindText {
+    fn schema_name() -> Cow<'static, str> {
+        "Kind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "Which API a vendor speaks." })
+    }
+}

@@ -1,0 +1,111 @@
+//! The small sections: storage, telemetry, vault, local tier, limits.
+
+use std::path::PathBuf;
+
+use super::Resolver;
+use crate::config::{LogFormat, Settings, VaultSource, path::Path, raw, words};
+
+impl Resolver<'_, '_> {
+    pub(super) fn sections(&mut self, file: &raw::File, settings: &mut Settings) {
+        let at = |section: &str, key: &str| Path::root().key(section).key(key);
+        if let Some(text) = file.admin.as_ref().and_then(|admin| admin.listen.as_ref()) {
+            settings.admin_listen = self.socket(&at("admin", "listen"), text);
+            if settings.admin_listen == Some(settings.listen) && settings.listen.port() != 0 {
+                self.error(&at("admin", "listen"), "this is the callers' listener", "give the operators another port");
+            }
+        }
+        if let Some(url) = file.storage.as_ref().and_then(|storage| storage.url.as_ref()) {
+            settings.sqlite_path = self.sqlite_path(&at("storage", "url"), url);
+        }
+        if let Some(url) = file.shared.as_ref().and_then(|shared| shared.url.as_ref())
+            && !["redis://", "rediss://", "valkey://", "valkeys://"].iter().any(|scheme| url.starts_with(scheme))
+        {
+            self.error(&at("shared", "url"), format!("`{}` is not a redis:// URL", words::cut(url)), "");
+        }
+        if let Some(raw) = &file.telemetry {
+            self.telemetry(raw, settings);
+        }
+        if let Some(transit) = file.vault.as_ref().and_then(|vault| vault.transit.as_ref()) {
+            settings.vault = self.transit(transit).unwrap_or_default();
+        }
+        if let Some(local) = &file.local {
+            self.local(local, settings);
+        }
+        if let Some(text) = file.limits.as_ref().and_then(|limits| limits.max_body.as_ref())
+            && let Some(bytes) = self.size(&at("limits", "max_body"), text)
+        {
+            settings.max_body_bytes = bytes;
+        }
+        if let Some(drain) = file.drain.as_ref().and_then(|text| self.duration(&Path::root().key("drain"), text)) {
+            settings.drain = drain;
+        }
+    }
+
+    fn sqlite_path(&mut self, path: &Path, url: &str) -> Option<PathBuf> {
+        let help = "e.g. `sqlite:///var/lib/backstop/backstop.db`";
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            self.error(path, "this version stores in SQLite only", help);
+            return None;
+        }
+        let file = url.strip_prefix("sqlite://").filter(|file| !file.is_empty() && !file.contains(['?', '\0']));
+        if file.is_none() {
+            self.error(path, format!("`{}` is not a sqlite:// URL", words::cut(url)), help);
+        }
+        file.map(PathBuf::from)
+    }
+
+    fn telemetry(&mut self, raw: &raw::Telemetry, settings: &mut Settings) {
+        let path = Path::root().key("telemetry");
+        if let Some(text) = &raw.otlp_endpoint {
+            settings.telemetry.otlp_endpoint = self.url(&path.key("otlp_endpoint"), text);
+        }
+        settings.telemetry.log_format = match raw.log_format {
+            Some(raw::LogFormat::Json) => LogFormat::Json,
+            Some(raw::LogFormat::Pretty) => LogFormat::Pretty,
+            Some(raw::LogFormat::Auto) | None => LogFormat::Auto,
+        };
+        if let Some(filter) = &raw.log_filter {
+            if let Err(error) = tracing_subscriber::EnvFilter::try_new(filter) {
+                let message = format!("`{}` is not a log filter: {error}", words::cut(filter));
+                self.error(&path.key("log_filter"), message, "e.g. `info,backstop=debug`");
+            }
+            settings.telemetry.log_filter.clone_from(filter);
+        }
+    }
+
+    fn transit(&mut self, raw: &raw::Transit) -> Option<VaultSource> {
+        let path = Path::root().key("vault").key("transit");
+        let address = raw.address.as_ref().and_then(|text| self.url(&path.key("address"), text));
+        let mount = raw.mount.clone().unwrap_or_else(|| "transit".to_owned());
+        self.name(&path.key("mount"), &mount);
+        if let Some(key) = &raw.key {
+            self.name(&path.key("key"), key);
+        }
+        let token_file = raw.token_file.as_ref().filter(|file| !file.is_empty());
+        if raw.token_file.is_some() && token_file.is_none() {
+            self.error(&path.key("token_file"), "there is no file named", "name the file that holds the token");
+        }
+        Some(VaultSource::Transit {
+            address: address?,
+            mount: mount.trim_matches('/').to_owned(),
+            key: raw.key.clone()?,
+            token_file: PathBuf::from(token_file?),
+        })
+    }
+
+    fn local(&mut self, raw: &raw::Local, settings: &mut Settings) {
+        let path = Path::root().key("local");
+        for (key, number, most) in [
+            ("queue", raw.queue, 10_000),
+            ("threads", raw.threads, 1024),
+            ("context_tokens", raw.context_tokens, 1 << 24),
+        ] {
+            if number.is_some_and(|number| number == 0 || number > most) {
+                self.error(&path.key(key), format!("this is from 1 to {most}"), "");
+            }
+        }
+        settings.local.queue = raw.queue.map_or(settings.local.queue, |queue| queue as usize);
+        settings.local.threads = raw.threads.map(|threads| threads as usize);
+        settings.local.context_tokens = raw.context_tokens;
+    }
+}

@@ -1,0 +1,244 @@
+//! Whole configs through the loader: what people write, and what they are told.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::{Finding, Loaded, Settings, Severity, VendorKind, load, schema};
+use crate::domain::{Money, TargetId};
+
+const CONTRACT: &str = include_str!("tests/contract.yaml");
+
+fn read(text: &str) -> Result<Loaded, Vec<Finding>> {
+    load(text, Path::new("backstop.yaml"))
+}
+
+fn told(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("{} {finding}\n", finding.severity.as_str())).collect()
+}
+
+/// What is said of two vendors, a route over `targets`, and whatever `more` holds.
+fn route(targets: &str, more: &str) -> String {
+    let text = format!(
+        "vendors:\n  openai: {{ kind: openai }}\n  anthropic: {{ kind: anthropic }}\n  \
+         eu: {{ kind: openai_compatible, base_url: \"https://eu.example/v1\", operated_by: openai }}\n  \
+         own: {{ kind: vllm }}\nroutes:\n  r: {{ targets: [{targets}], {more} }}\n"
+    );
+    match read(&text) {
+        Ok(loaded) => told(&loaded.findings),
+        Err(findings) => told(&findings),
+    }
+}
+
+#[test]
+fn the_contracts_example_loads_and_says_what_is_not_enforced() {
+    let loaded = read(CONTRACT).expect("loads");
+    insta::assert_snapshot!("contract_findings", told(&loaded.findings));
+    insta::assert_debug_snapshot!("contract_settings", loaded.settings);
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line_and_no_secret() {
+    let text = include_str!("tests/faults.yaml");
+    let told = told(&read(text).expect_err("faults"));
+    for secret in ["abcdefghij", "hunter2"] {
+        assert!(text.contains(secret) && !told.contains(secret), "{secret} is shown");
+    }
+    insta::assert_snapshot!("faults", told);
+}
+
+#[test]
+fn what_is_not_yaml_is_one_clear_error() {
+    let mut all = String::new();
+    for text in [
+        "routes: [",
+        "routes:\n\tx: 1",
+        "a: b: c",
+        "listen: \"127",
+        "- a\n- b",
+        "just words",
+        "--- a\n--- b",
+        "\0",
+        "a: *b",
+    ] {
+        all.push_str(&format!("{text:?}\n  {}", told(&read(text).expect_err("not a config"))));
+    }
+    insta::assert_snapshot!("not_yaml", all);
+}
+
+#[test]
+fn an_empty_config_is_the_default() {
+    for text in ["", "# nothing yet\n", "vendors:\nroutes:\ntenants:\n", "---\n", "\u{feff}"] {
+        let loaded = read(text).unwrap_or_else(|findings| panic!("{text:?}: {}", told(&findings)));
+        assert_eq!(loaded.settings, Settings::default(), "{text:?}");
+    }
+}
+
+#[test]
+fn invariants_are_breaches_and_not_errors() {
+    assert_eq!(route("openai/a, anthropic/b", ""), "");
+    assert_eq!(route("local/m", "criticality: critical"), "");
+    assert_eq!(route("openai/a, own/m", "criticality: critical"), "");
+    let mut all = String::new();
+    for (targets, more) in [
+        ("openai/a", ""),
+        ("openai/a, openai/b, local/m", ""),
+        ("openai/a, eu/b, local/m", ""),
+        ("openai/a, anthropic/b", "criticality: critical"),
+    ] {
+        all.push_str(&format!("[{targets}] {more}\n{}", route(targets, more)));
+    }
+    insta::assert_snapshot!("breaches", all);
+}
+
+#[test]
+fn a_target_that_strict_leaves_out_says_why() {
+    let text = "vendors: { a: { kind: openai } }\nroutes: { r: { targets: [a/x, a/y, local/m] } }";
+    let settings = read(text).expect("loads").settings;
+    let targets = &settings.routes.values().next().expect("a route").targets;
+    let breaches: Vec<bool> = targets.iter().map(|target| target.breach.is_some()).collect();
+    assert_eq!(breaches, [false, true, false]);
+}
+
+#[test]
+fn deadlines_that_are_not_given_fit_those_that_are() {
+    let of = |deadlines: &str| {
+        let text = format!("routes: {{ r: {{ targets: [local/m], deadlines: {deadlines} }} }}");
+        let settings = read(&text).unwrap_or_else(|findings| panic!("{}", told(&findings))).settings;
+        let d = settings.routes.values().next().expect("a route").deadlines;
+        [d.connect, d.first_token, d.idle, d.attempt, d.total].map(|span| span.as_millis())
+    };
+    assert_eq!(of("{}"), [1000, 5000, 10_000, 30_000, 60_000]);
+    assert_eq!(of("{ total: 2s }"), [1000, 2000, 2000, 2000, 2000]);
+    assert_eq!(of("{ total: 500ms }"), [500, 500, 500, 500, 500]);
+    assert_eq!(of("{ attempt: 10m }"), [1000, 5000, 10_000, 600_000, 600_000]);
+    assert_eq!(of("{ connect: 8s }"), [8000, 8000, 10_000, 30_000, 60_000]);
+}
+
+#[test]
+fn prices_come_from_the_config_then_from_the_kind_and_own_hardware_is_free() {
+    let text = "vendors: { eu: { kind: openai, base_url: \"https://eu.example/v1\" }, own: { kind: ollama } }\n\
+                models: { eu/gpt-4o: { input_per_mtok: 1, output_per_mtok: 2 } }\n\
+                routes: { r: { targets: [eu/gpt-4o, eu/gpt-4o-mini, own/x, local/m, eu/unknown] } }";
+    let settings = read(text).expect("loads").settings;
+    let input = |target: &str| {
+        settings.prices.get(&TargetId::parse(target).expect("a target")).map(|prices| prices.input_per_mtok)
+    };
+    assert_eq!(input("eu/gpt-4o"), Money::from_usd(1.0));
+    assert_eq!(input("eu/gpt-4o-mini"), Money::from_usd(0.15));
+    assert_eq!(input("own/x"), Some(Money::ZERO));
+    assert_eq!(input("local/m"), Some(Money::ZERO));
+    assert_eq!(input("eu/unknown"), None);
+}
+
+#[test]
+fn a_vendors_own_endpoint_needs_a_secret_and_ones_own_does_not() {
+    let needs = |vendor: &str| {
+        let text = format!("vendors: {{ v: {vendor} }}");
+        read(&text).expect("loads").settings.vendors.values().next().expect("a vendor").needs_secret
+    };
+    assert!(needs("{ kind: openai }"));
+    assert!(!needs("{ kind: openai, base_url: \"http://127.0.0.1:9999/v1\" }"));
+    assert!(needs("{ kind: openai, base_url: \"http://127.0.0.1:9999/v1\", secret: mine }"));
+    assert!(!needs("{ kind: vllm }"));
+}
+
+#[test]
+fn the_embedded_default_serves_the_model_under_both_names() {
+    let settings = Settings::embedded_default("smollm2-135m-instruct");
+    let names: Vec<&str> = settings.routes.keys().map(|id| id.as_str()).collect();
+    assert_eq!(names, ["default", "smollm2-135m-instruct"]);
+    for route in settings.routes.values() {
+        assert_eq!(route.targets[0].id.to_string(), "local/smollm2-135m-instruct");
+    }
+}
+
+#[test]
+fn anchors_and_merges_work_and_keep_their_places() {
+    let text = "\
+vendors: { openai: { kind: openai } }
+routes:
+  a: &usual
+    targets: [openai/x, local/m]
+    deadlines: { total: 9s }
+  b:
+    <<: *usual
+    mid_stream: rewind
+";
+    let findings = read(text).expect_err("one fault");
+    assert_eq!(findings.len(), 1, "{}", told(&findings));
+    assert_eq!(findings[0].line, Some(8));
+    let loaded = read(&text.replace("rewind", "error")).expect("loads");
+    let totals: Vec<_> = loaded.settings.routes.values().map(|route| route.deadlines.total.as_secs()).collect();
+    assert_eq!(totals, [9, 9]);
+}
+
+#[test]
+fn hostile_files_end_in_an_error_soon() {
+    let laughs: String = std::iter::once("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned())
+        .chain((1..12).map(|n| {
+            let before = vec![format!("*a{}", n - 1); 9].join(", ");
+            format!("a{n}: &a{n} [{before}]\n")
+        }))
+        .collect();
+    let maps: String = (0..3000).map(|n| format!("{}k:\n", " ".repeat(n))).collect();
+    for text in
+        [laughs, "[".repeat(100_000), "{a: ".repeat(100_000), maps, "x".repeat(100_000_000), "? ".repeat(100_000)]
+    {
+        let findings = read(&text).expect_err("hostile");
+        assert!(told(&findings).len() < 2000, "{}", told(&findings));
+    }
+    // Many faults are cut, not listed without end.
+    let many: String = (0..20_000).map(|n| format!("k{n}: 1\n")).collect();
+    assert!(read(&many).expect_err("unknown keys").len() <= 500);
+}
+
+#[test]
+fn the_schema_is_strict_and_names_every_kind() {
+    let schema = schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["additionalProperties"], false);
+    for (name, definition) in schema["$defs"].as_object().expect("definitions") {
+        assert!(definition["description"].is_string() || definition["oneOf"].is_array(), "{name} is not described");
+        if definition["type"] == "object" {
+            assert_eq!(definition["additionalProperties"], false, "{name}");
+        }
+    }
+    let kinds: Vec<&str> = VendorKind::names().collect();
+    assert_eq!(schema["$defs"]["Vendor"]["properties"]["kind"]["enum"], serde_json::json!(kinds));
+    for (definition, required) in [("Vendor", "kind"), ("Route", "targets"), ("Alert", "kind"), ("Storage", "url")] {
+        assert_eq!(schema["$defs"][definition]["required"], serde_json::json!([required]), "{definition}");
+    }
+}
+
+/// The contract's example with one thing replaced by something arbitrary.
+fn mutated() -> impl Strategy<Value = String> {
+    let lines = CONTRACT.lines().count();
+    (0..lines, "\\PC{0,40}", any::<bool>()).prop_map(|(at, words, keep_key)| {
+        let mutate = |(place, line): (usize, &str)| match (place == at, line.split_once(':')) {
+            (true, Some((key, _))) if keep_key => format!("{key}: {words}\n"),
+            (true, _) => format!("{words}\n"),
+            (false, _) => format!("{line}\n"),
+        };
+        CONTRACT.lines().enumerate().map(mutate).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_the_loader(text in "\\PC{0,200}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn whatever_is_refused_has_a_reason_and_whatever_loads_has_none(text in mutated()) {
+        match read(&text) {
+            Ok(loaded) => prop_assert!(loaded.findings.iter().all(|finding| finding.severity != Severity::Error)),
+            Err(findings) => {
+                prop_assert!(findings.iter().any(|finding| finding.severity == Severity::Error));
+                // The walk against the schema finds every fault of shape, so reading the structs never does.
+                prop_assert!(!told(&findings).contains("the file cannot be read"), "{}", told(&findings));
+            }
+        }
+    }
+}

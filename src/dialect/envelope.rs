@@ -1,0 +1,236 @@
+//! What the relay must know of a body before it goes anywhere, found in one parse that borrows.
+//!
+//! Nothing is rebuilt: the body stays the caller's bytes, and [`Envelope::rewrite`] replaces two places in them. Depth is
+//! bounded (128 levels), so is the number of top-level fields; a field that stands twice is refused, since two readers of
+//! such a body need not agree on which one counts.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use serde::{
+    Deserializer as _,
+    de::{DeserializeSeed as _, Error as _, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    BadRequest, Dialect, Outgoing,
+    look::{Level, Look, Seen, Shape},
+    object::{Field, Object, Text},
+};
+
+/// The most top-level fields a body may have.
+const MAX_FIELDS: usize = 128;
+
+/// What the relay must know of a body; the body itself is kept as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Not empty.
+    pub model: String,
+    pub stream: bool,
+    /// The caller wants usage at the end of a stream. Always so in Anthropic's dialect.
+    pub include_usage: bool,
+    /// At least 1. OpenAI: `max_completion_tokens`, else `max_tokens`.
+    pub max_tokens: Option<u32>,
+    pub has_tools: bool,
+    /// In messages or tool results.
+    pub has_images: bool,
+    /// The answer must be JSON, by a schema or at all.
+    pub wants_json_schema: bool,
+    /// The caller's id of its end user: OpenAI `user`, Anthropic `metadata.user_id`.
+    pub metadata_user: Option<String>,
+    /// Where the value of `model` stands in the body.
+    model_at: Range<usize>,
+    /// What makes an OpenAI stream end with usage: this range, replaced by this text.
+    ask_usage: Option<(Range<usize>, &'static str)>,
+}
+
+/// Reads a body's envelope and checks what must hold for every body: a JSON object, `model` a non-empty string, `messages`
+/// a non-empty array, `stream` a boolean, token limits positive. What else is in it is for the vendor to judge, or for
+/// [`super::read_request`].
+pub fn open(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
+    let text = std::str::from_utf8(body).map_err(|_| BadRequest::body("the body is not valid UTF-8".into()))?;
+    if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+        return Err(BadRequest::body("the body must be a JSON object".into()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let scan = deserializer
+        .deserialize_map(Scanner)
+        .and_then(|scan| deserializer.end().map(|()| scan))
+        .map_err(|error| BadRequest::syntax(&error))?;
+    if let Some(name) = &scan.repeated {
+        let name = name.clone();
+        return Err(BadRequest::invalid(name, "stands twice; send it once"));
+    }
+    scan.envelope(dialect, text)
+}
+
+impl Envelope {
+    /// The body for a target of the same dialect: `model` is replaced, and an OpenAI stream asks for usage when
+    /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too.
+    ///
+    /// `body` must be the one this envelope was read from.
+    pub fn rewrite(&self, body: &[u8], to: &Outgoing<'_>) -> Vec<u8> {
+        let model = serde_json::to_vec(to.model).expect("a string is always JSON");
+        let mut edits = vec![(self.model_at.clone(), model.as_slice())];
+        if let (true, Some((at, text))) = (to.include_usage, &self.ask_usage) {
+            edits.push((at.clone(), text.as_bytes()));
+            edits.sort_by_key(|(at, _)| at.start);
+        }
+        let mut out = Vec::with_capacity(body.len() + model.len() + 48);
+        let mut copied = 0;
+        for (at, text) in edits {
+            out.extend_from_slice(&body[copied..at.start]);
+            out.extend_from_slice(text);
+            copied = at.end;
+        }
+        out.extend_from_slice(&body[copied..]);
+        out
+    }
+}
+
+/// The top-level fields whose values the envelope needs.
+const WANTED: [&str; 9] = [
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "user",
+    "metadata",
+    "response_format",
+    "output_config",
+];
+
+/// The body, seen once.
+struct Scan<'a> {
+    /// The fields of [`WANTED`] that it has.
+    wanted: Object<'a>,
+    messages: Option<Seen>,
+    tools: Option<Seen>,
+    repeated: Option<String>,
+}
+
+impl Scan<'_> {
+    fn envelope(mut self, dialect: Dialect, text: &str) -> Result<Envelope, BadRequest> {
+        let model = self.wanted.require("model")?;
+        let model_at = model.range_in(text);
+        let model = model.string()?;
+        if model.is_empty() {
+            return Err(BadRequest::invalid("model".into(), "must not be empty"));
+        }
+        let has_images = match self.messages {
+            None | Some(Seen { shape: Shape::Null, .. }) => return Err(BadRequest::missing("messages".into())),
+            Some(Seen { shape: Shape::List, items: 0, .. }) => {
+                return Err(BadRequest::invalid("messages".into(), "must have at least one message"));
+            }
+            Some(Seen { shape: Shape::List, images, .. }) => images,
+            Some(_) => return Err(BadRequest::invalid("messages".into(), "must be an array")),
+        };
+        let has_tools = match self.tools {
+            None | Some(Seen { shape: Shape::Null, .. }) => false,
+            Some(Seen { shape: Shape::List, items, .. }) => items > 0,
+            Some(_) => return Err(BadRequest::invalid("tools".into(), "must be an array")),
+        };
+        let stream = self.wanted.boolean("stream")?.unwrap_or(false);
+        let max_tokens = self.wanted.take("max_tokens").map(Field::positive).transpose()?;
+        let mut envelope = Envelope {
+            model,
+            stream,
+            include_usage: true,
+            max_tokens,
+            has_tools,
+            has_images,
+            wants_json_schema: false,
+            metadata_user: None,
+            model_at,
+            ask_usage: None,
+        };
+        match dialect {
+            Dialect::OpenaiChat => self.finish_openai(text, &mut envelope)?,
+            Dialect::AnthropicMessages => self.finish_anthropic(&mut envelope)?,
+        }
+        Ok(envelope)
+    }
+
+    fn finish_openai(&mut self, text: &str, envelope: &mut Envelope) -> Result<(), BadRequest> {
+        let completion = self.wanted.take("max_completion_tokens").map(Field::positive).transpose()?;
+        envelope.max_tokens = completion.or(envelope.max_tokens);
+        envelope.metadata_user = self.wanted.string("user")?;
+        if let Some(format) = self.wanted.take("response_format") {
+            envelope.wants_json_schema = format.object()?.tag()? != "text";
+        }
+        envelope.include_usage = false;
+        let end = envelope.model_at.end;
+        let mut ask = Some((end..end, ",\"stream_options\":{\"include_usage\":true}"));
+        if let Some(options) = self.wanted.entry("stream_options") {
+            ask = ask_usage(options, text)?;
+            envelope.include_usage = ask.is_none();
+        }
+        envelope.ask_usage = ask.filter(|_| envelope.stream);
+        Ok(())
+    }
+
+    fn finish_anthropic(&mut self, envelope: &mut Envelope) -> Result<(), BadRequest> {
+        if envelope.max_tokens.is_none() {
+            return Err(BadRequest::missing("max_tokens".into()));
+        }
+        if let Some(metadata) = self.wanted.take("metadata") {
+            envelope.metadata_user = metadata.object()?.string("user_id")?;
+        }
+        if let Some(config) = self.wanted.take("output_config") {
+            envelope.wants_json_schema = config.object()?.take("format").is_some();
+        }
+        Ok(())
+    }
+}
+
+/// What turns these `stream_options` into ones that ask for usage; `None` when they do.
+fn ask_usage(options: Field<'_>, text: &str) -> Result<Option<(Range<usize>, &'static str)>, BadRequest> {
+    let at = options.range_in(text);
+    if options.json() == "null" {
+        return Ok(Some((at, "{\"include_usage\":true}")));
+    }
+    let options = options.object()?;
+    let Some(include) = options.entry("include_usage") else {
+        let inside = at.start + 1..at.start + 1;
+        let text = if options.is_empty() { "\"include_usage\":true" } else { "\"include_usage\":true," };
+        return Ok(Some((inside, text)));
+    };
+    let at = include.range_in(text);
+    if include.json() != "null" && include.boolean()? { Ok(None) } else { Ok(Some((at, "true"))) }
+}
+
+struct Scanner;
+
+impl<'de> Visitor<'de> for Scanner {
+    type Value = Scan<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut scan = Scan { wanted: Object::empty(), messages: None, tools: None, repeated: None };
+        let mut names: Vec<Cow<'de, str>> = Vec::with_capacity(16);
+        while let Some(Text(name)) = map.next_key()? {
+            if scan.repeated.is_none() && names.contains(&name) {
+                scan.repeated = Some(name.clone().into_owned());
+            }
+            match name.as_ref() {
+                "messages" => scan.messages = Some(map.next_value_seed(Look(Level::Messages))?),
+                "tools" => scan.tools = Some(map.next_value_seed(Look(Level::Any))?),
+                wanted if WANTED.contains(&wanted) => {
+                    let raw: &'de RawValue = map.next_value()?;
+                    Look(Level::Any).deserialize(raw).map_err(M::Error::custom)?;
+                    scan.wanted.push(name.clone(), raw);
+                }
+                _ => _ = map.next_value_seed(Look(Level::Any))?,
+            }
+            if names.len() == MAX_FIELDS {
+                return Err(M::Error::custom(format_args!("more than {MAX_FIELDS} fields")));
+            }
+            names.push(name);
+        }
+        Ok(scan)
+    }
+}

@@ -1,0 +1,117 @@
+//! OpenAI's chat completions. Field by field after the types of the official Python SDK (2026-08).
+
+mod answer;
+mod content;
+mod messages;
+mod request;
+mod stream_reader;
+mod stream_writer;
+mod wire;
+
+pub(super) use self::{
+    answer::{read_answer, write_answer},
+    request::read_request,
+    stream_reader::Reader,
+    stream_writer::Writer,
+    wire::write_request,
+};
+
+use backstop_models::chat::{Finish, Usage};
+use serde::{Deserialize, Serialize};
+
+use super::ReadError;
+use crate::domain::FaultKind;
+
+/// `usage`, with the forms that compatible vendors give it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct UsageIn {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    /// DeepSeek's name for `prompt_tokens_details.cached_tokens`.
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct UsageOut {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<PromptDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+impl UsageIn {
+    fn read(self) -> Usage {
+        let prompt = self.prompt_tokens_details.unwrap_or_default();
+        Usage {
+            input_tokens: self.prompt_tokens,
+            output_tokens: self.completion_tokens,
+            cached_input_tokens: prompt.cached_tokens.or(self.prompt_cache_hit_tokens),
+            cache_write_tokens: prompt.cache_write_tokens,
+            reasoning_tokens: self.completion_tokens_details.and_then(|details| details.reasoning_tokens),
+        }
+    }
+}
+
+impl UsageOut {
+    /// `None` when nothing is known: zeros would be a lie.
+    fn of(usage: &Usage) -> Option<Self> {
+        if usage.input_tokens.is_none() && usage.output_tokens.is_none() {
+            return None;
+        }
+        let (prompt, completion) = (usage.input_tokens.unwrap_or(0), usage.output_tokens.unwrap_or(0));
+        let cached = usage.cached_input_tokens.or(usage.cache_write_tokens.map(|_| 0));
+        Some(Self {
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            total_tokens: prompt.saturating_add(completion),
+            prompt_tokens_details: cached.map(|cached| PromptDetails {
+                cached_tokens: Some(cached),
+                cache_write_tokens: usage.cache_write_tokens,
+            }),
+            completion_tokens_details: usage
+                .reasoning_tokens
+                .map(|tokens| CompletionDetails { reasoning_tokens: Some(tokens) }),
+        })
+    }
+}
+
+/// A `finish_reason`; some vendors report a failure with it.
+fn read_finish(reason: &str) -> Result<Finish, ReadError> {
+    Ok(match reason {
+        "length" | "model_length" => Finish::Length,
+        "tool_calls" | "function_call" => Finish::ToolCalls,
+        "content_filter" => Finish::ContentFilter,
+        "error" | "abort" => return Err(ReadError::ErrorObject { kind: FaultKind::ErrorInBody, message: None }),
+        "insufficient_system_resource" => {
+            return Err(ReadError::ErrorObject { kind: FaultKind::Overloaded, message: None });
+        }
+        // `stop`, and what compatible vendors call it (`eos`, `end_turn`).
+        _ => Finish::Stop,
+    })
+}
+
+fn finish_reason(finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Stop | Finish::StopSequence(_) => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
+    }
+}

@@ -1,0 +1,72 @@
+//! Every metric: its name, its labels, what it means; and the recorder that renders them for `/metrics`.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Finished calls. Labels: `route`, `dialect`, `ending`.
+pub const CALLS: &str = "backstop_calls_total";
+/// Attempts at targets, skipped ones too. Labels: `route`, `target`, `result` (`ok` or a fault kind).
+pub const ATTEMPTS: &str = "backstop_attempts_total";
+/// Calls served by a target that is not the route's first. Labels: `route`, `target`.
+pub const FALLBACKS: &str = "backstop_fallbacks_total";
+/// Calls refused before admission. Label: `reason`.
+pub const REFUSED: &str = "backstop_refused_total";
+/// Admission to last byte, in seconds. Label: `route`.
+pub const CALL_SECONDS: &str = "backstop_call_duration_seconds";
+/// Start of an attempt to its first content, in seconds. Label: `target`.
+pub const FIRST_CONTENT_SECONDS: &str = "backstop_first_content_seconds";
+/// What the gateway itself added to a call, in seconds.
+pub const OVERHEAD_SECONDS: &str = "backstop_overhead_seconds";
+/// Tokens of all attempts. Labels: `target`, `type` (`input`, `output`, `cached_input`, `cache_write`, `reasoning`).
+pub const TOKENS: &str = "backstop_tokens_total";
+/// Cost of all attempts in millionths of a US dollar. Label: `target`.
+pub const COST_MICROS: &str = "backstop_cost_usd_micros_total";
+/// Calls that are being answered now.
+pub const IN_FLIGHT: &str = "backstop_calls_in_flight";
+/// Config reloads. Label: `result` (`applied`, `refused`, `unchanged`).
+pub const RELOADS: &str = "backstop_config_reloads_total";
+/// Targets that strict enforcement leaves out (or warn lets through) now. Label: `route`, `target`.
+pub const UNCERTIFIED: &str = "backstop_target_uncertified";
+/// Ledger rows that wait in memory because the journal cannot be written.
+pub const LEDGER_BUFFERED: &str = "backstop_ledger_buffered_rows";
+/// Ledger rows in the journal that the database does not have yet.
+pub const LEDGER_LAG: &str = "backstop_ledger_lag_rows";
+/// Calls that wait for the local engine. Label: `model`.
+pub const LOCAL_QUEUED: &str = "backstop_local_queued";
+/// 1 while the local engine can answer. Label: `model`.
+pub const LOCAL_READY: &str = "backstop_local_ready";
+/// Outcomes that metrics and traces did not get because their queue was full.
+pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
+
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0];
+const OVERHEAD: [f64; 10] = [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1];
+
+/// Installs the process-wide recorder. Once per process.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(OVERHEAD_SECONDS.into()), &OVERHEAD)?
+        .set_buckets(&SECONDS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!(CALLS, "Finished calls by route, dialect and ending");
+    describe_counter!(ATTEMPTS, "Attempts at targets by route, target and result");
+    describe_counter!(FALLBACKS, "Calls served by a target that is not the route's first");
+    describe_counter!(REFUSED, "Calls refused before admission, by reason");
+    describe_histogram!(CALL_SECONDS, Unit::Seconds, "Admission to last byte");
+    describe_histogram!(FIRST_CONTENT_SECONDS, Unit::Seconds, "Start of an attempt to its first content");
+    describe_histogram!(OVERHEAD_SECONDS, Unit::Seconds, "What the gateway itself added to a call");
+    describe_counter!(TOKENS, "Tokens of all attempts by target and type");
+    describe_counter!(COST_MICROS, "Cost of all attempts in millionths of a US dollar");
+    describe_gauge!(IN_FLIGHT, "Calls that are being answered now");
+    describe_counter!(RELOADS, "Config reloads by result");
+    describe_gauge!(UNCERTIFIED, "1 for each target of a route that has no valid certificate");
+    describe_gauge!(LEDGER_BUFFERED, "Ledger rows that wait in memory because the journal cannot be written");
+    describe_gauge!(LEDGER_LAG, "Ledger rows in the journal that the database does not have yet");
+    describe_gauge!(LOCAL_QUEUED, "Calls that wait for the local engine");
+    describe_gauge!(LOCAL_READY, "1 while the local engine can answer");
+    describe_counter!(UNPUBLISHED, "Outcomes that metrics and traces did not get because their queue was full");
+}

@@ -1,0 +1,97 @@
+//! `bytes → Admitted`: the body is read as far as routing needs, its route is found, its clock and its outcome begin.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+
+use super::{Relay, Snapshot, SnapshotRoute, call::Call, question::Question};
+use crate::{
+    clock,
+    dialect::{self, BadRequest, Envelope},
+    domain::{CallId, Dialect, FeatureId},
+    vault::Client,
+};
+
+/// One authenticated request, as it came.
+#[derive(Debug)]
+pub struct Inbound {
+    pub id: CallId,
+    pub dialect: Dialect,
+    pub client: Client,
+    pub feature: Option<FeatureId>,
+    /// Only those that go along to a vendor of the same dialect.
+    pub forwarded: HeaderMap,
+    /// The caller's own bound on the whole call.
+    pub timeout: Option<Duration>,
+    pub received: Instant,
+    pub received_unix_ms: i64,
+    pub body: Bytes,
+}
+
+/// A call that will be answered, by a target or by an error, and will leave an outcome.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(super) question: Question,
+    pub(super) route: Arc<SnapshotRoute>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) call: Call,
+}
+
+/// Why a request did not become a call. Nothing was recorded.
+#[derive(Debug)]
+pub enum Refusal {
+    BadRequest(BadRequest),
+    UnknownModel {
+        name: String,
+        nearest: Option<String>,
+    },
+    /// The ledger can take no more calls over.
+    LedgerFull,
+}
+
+/// Admits one request under `snapshot`.
+pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> Result<Admitted, Refusal> {
+    let envelope = dialect::open(inbound.dialect, &inbound.body).map_err(Refusal::BadRequest)?;
+    let Some(route) = snapshot.route(&envelope.model).cloned() else {
+        let Envelope { model, .. } = envelope;
+        let nearest = nearest(&model, snapshot.route_names().map(|name| name.as_str()));
+        return Err(Refusal::UnknownModel { name: model, nearest });
+    };
+    if !relay.ledger.takes_calls() {
+        return Err(Refusal::LedgerFull);
+    }
+    let total = route.route.deadlines.total;
+    let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
+    let call = Call::open(relay, &inbound, &route, budget, envelope.stream);
+    let question = Question::new(inbound.dialect, envelope, inbound.body, inbound.forwarded);
+    Ok(Admitted { question, route, snapshot, call })
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+impl Inbound {
+    /// A request that came in now.
+    pub fn new(dialect: Dialect, client: Client, body: Bytes) -> Self {
+        Self {
+            id: clock::call_id(),
+            dialect,
+            client,
+            feature: None,
+            forwarded: HeaderMap::new(),
+            timeout: None,
+            received: clock::now(),
+            received_unix_ms: clock::unix_ms(),
+            body,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Which models may serve: asks the gate for certificates, tells the router, and keeps the local tier loaded to match.
+
+mod gate;
+mod keeper;
+mod subject;
+
+pub use gate::{Examination, Gate, GateError};
+pub use keeper::Keeper;
+pub use subject::VendorSubject;

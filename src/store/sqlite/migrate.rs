@@ -1,0 +1,64 @@
+//! Brings a file's schema up to ours, in one transaction; never touches one that is newer, or another application's.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use sqlx::SqlitePool;
+
+use super::{BUSY_TIMEOUT, is_busy, opening};
+use crate::{clock, store::StoreError};
+
+/// In order; a file's `user_version` is how many of them it has had.
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/sqlite/0001_calls.sql"), include_str!("../migrations/sqlite/0002_clients.sql")];
+
+/// `backs` as the file's application id: https://sqlite.org/pragma.html#pragma_application_id
+const APPLICATION_ID: i64 = 0x6261_636b;
+
+pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let give_up = clock::now() + BUSY_TIMEOUT;
+    loop {
+        match migrate_once(pool, path).await {
+            Err(StoreError::Unavailable { source }) if is_busy(&source) && Instant::now() < give_up => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn migrate_once(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let failed = |source| opening(path, source);
+    let ours = MIGRATIONS.len() as i64;
+    if version(pool, path).await? == ours {
+        return Ok(());
+    }
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    // Read again under the lock: another process may have been faster.
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
+    let done = usize::try_from(found).unwrap_or(0);
+    for sql in MIGRATIONS.into_iter().skip(done) {
+        sqlx::raw_sql(sql).execute(&mut *transaction).await.map_err(failed)?;
+    }
+    let marks = format!("PRAGMA user_version = {ours}; PRAGMA application_id = {APPLICATION_ID}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *transaction).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// The schema that the file has, if it may be ours.
+async fn version(pool: &SqlitePool, path: &Path) -> Result<i64, StoreError> {
+    let failed = |source| opening(path, source);
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await.map_err(failed)?;
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(failed)?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(pool).await.map_err(failed)?;
+    if application != APPLICATION_ID && (application, found, tables) != (0, 0, 0) {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    let ours = MIGRATIONS.len() as i64;
+    if found > ours {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found, ours });
+    }
+    Ok(found)
+}

@@ -1,0 +1,89 @@
+//! Domain values as columns and back. What SQLite cannot hold or add up is bounded here.
+
+use serde::{Deserialize, de::IntoDeserializer as _};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    domain::{
+        Attempt, CallId, Ending, FeatureId, KeyId, Money, Outcome, RouteId, TargetId, TenantId, TokenUsage, VendorId,
+    },
+    store::StoreError,
+};
+
+/// The most that one attempt is booked with, so that no vendor's absurd number can overflow a sum.
+const MOST: i64 = 1 << 40;
+
+/// A count as a column, at most [`MOST`].
+pub(super) fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(MOST).min(MOST)
+}
+
+/// An amount as a column, at most about a million dollars either way.
+pub(super) fn micros(money: Money) -> i64 {
+    money.micros.clamp(-MOST, MOST)
+}
+
+pub(super) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// A word of one of the domain's enums.
+pub(super) fn word<T: for<'de> Deserialize<'de>>(what: &'static str, value: &str) -> Result<T, StoreError> {
+    let deserializer: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = value.into_deserializer();
+    T::deserialize(deserializer).map_err(|_| StoreError::Unknown { what, value: value.to_owned() })
+}
+
+/// The position of the attempt that the call is counted under: the one that served, else the last that was made, else
+/// the last.
+pub(super) fn counted_under(outcome: &Outcome) -> Option<usize> {
+    let last = outcome.attempts.len().checked_sub(1)?;
+    let made = outcome.attempts.iter().rposition(|attempt| attempt.duration_ms.is_some() || attempt.fault.is_none());
+    Some(outcome.served_by.filter(|index| *index <= last).or(made).unwrap_or(last))
+}
+
+pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
+    let id: String = row.try_get("id")?;
+    let text = |name| row.try_get::<String, _>(name);
+    Ok(Outcome {
+        call: CallId::parse(&id).ok_or(StoreError::Unknown { what: "call id", value: id })?,
+        started_unix_ms: row.try_get("started_unix_ms")?,
+        tenant: TenantId::new(text("tenant")?),
+        key: KeyId::new(text("key_id")?),
+        feature: row.try_get::<Option<String>, _>("feature")?.map(FeatureId::new),
+        route: RouteId::new(text("route")?),
+        dialect: word("dialect", &text("dialect")?)?,
+        streamed: row.try_get("streamed")?,
+        attempts: Vec::new(),
+        served_by: row.try_get::<Option<i64>, _>("served_by")?.and_then(|index| usize::try_from(index).ok()),
+        ending: word::<Ending>("ending", &text("ending")?)?,
+        status: row.try_get("status")?,
+        ttft_ms: row.try_get("ttft_ms")?,
+        total_ms: row.try_get("total_ms")?,
+        overhead_ms: row.try_get("overhead_ms")?,
+    })
+}
+
+pub(super) fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
+    let text = |name| row.try_get::<String, _>(name);
+    let tokens = |name| row.try_get::<i64, _>(name).map(unsigned);
+    let fault: Option<String> = row.try_get("fault")?;
+    Ok(Attempt {
+        target_index: usize::try_from(row.try_get::<i64, _>("target_index")?).unwrap_or(0),
+        target: TargetId { vendor: VendorId::new(text("vendor")?), model: text("model")?.into() },
+        started_ms: row.try_get("started_ms")?,
+        ttft_ms: row.try_get("ttft_ms")?,
+        duration_ms: row.try_get("duration_ms")?,
+        fault: fault.map(|kind| word("fault", &kind)).transpose()?,
+        status: row.try_get("status")?,
+        detail: row.try_get::<Option<String>, _>("detail")?.map(Into::into),
+        usage: TokenUsage {
+            input: tokens("input_tokens")?,
+            output: tokens("output_tokens")?,
+            cached_input: tokens("cached_tokens")?,
+            cache_write: tokens("cache_write_tokens")?,
+            reasoning: tokens("reasoning_tokens")?,
+        },
+        usage_source: word("usage source", &text("usage_source")?)?,
+        cost: row.try_get::<Option<i64>, _>("cost_micros")?.map(Money::from_micros),
+    })
+}

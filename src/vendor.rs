@@ -1,0 +1,12 @@
+//! How a target is asked, near or far: bytes out, frames back, every failure a typed fault.
+//!
+//! A vendor is data (`config::Vendor`); what is here serves them all. What a vendor sends is untrusted: bodies and frames
+//! are bounded, redirects are not followed, and neither its host nor its raw error text reaches a caller.
+
+mod frame;
+mod http;
+mod local;
+
+pub use frame::{Frame, Frames};
+pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};
+pub use local::{LocalState, LocalTier};

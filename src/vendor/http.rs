@@ -1,0 +1,284 @@
+//! Asking a vendor over HTTP: one pooled client, the vendor's auth, and faults from whatever goes wrong.
+
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::frame::HttpFrames;
+use crate::{
+    config::Vendor,
+    dialect,
+    domain::{Dialect, Fault, FaultKind},
+};
+
+/// The largest answer, in bytes, that is read from a vendor.
+pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
+/// The most that is read of an error's body, in bytes.
+const ERROR_LIMIT: usize = 256 * 1024;
+
+/// The outbound client. A connect deadline belongs to the connector, so there is one pool for each distinct deadline that
+/// the routes name: usually one.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_connect: Mutex<HashMap<Duration, Client>>,
+}
+
+/// One request to one vendor.
+#[derive(Debug)]
+pub struct HttpAsk<'a> {
+    pub vendor: &'a Vendor,
+    pub client: &'a Client,
+    pub secret: Option<SecretString>,
+    /// What of the caller's headers goes along: only those of [`FORWARDED`].
+    pub headers: &'a HeaderMap,
+    pub body: Bytes,
+}
+
+/// Headers of the caller that mean something to a vendor of the same dialect.
+pub const FORWARDED: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];
+
+impl Clients {
+    /// The client whose connections must stand within `connect`.
+    ///
+    /// # Errors
+    /// When the TLS set-up of this machine is unusable.
+    pub fn with_connect_deadline(&self, connect: Duration) -> Result<Client, reqwest::Error> {
+        let mut clients = self.by_connect.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&connect) {
+            return Ok(client.clone());
+        }
+        let client = Client::builder()
+            .user_agent(concat!("backstop/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(connect)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(512)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .build()?;
+        clients.insert(connect, client.clone());
+        Ok(client)
+    }
+}
+
+/// Asks for a whole answer: its status-200 body.
+///
+/// The caller bounds the time.
+pub async fn ask_whole(ask: HttpAsk<'_>) -> Result<Bytes, Fault> {
+    let mut response = send(ask).await?;
+    read_bounded(&mut response, ANSWER_LIMIT).await
+}
+
+/// Asks for a stream: returns when the status line says 200.
+///
+/// The caller bounds the time.
+pub async fn ask_stream(ask: HttpAsk<'_>) -> Result<HttpFrames, Fault> {
+    let dialect = ask.vendor.dialect;
+    let mut response = send(ask).await?;
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if media_type.starts_with("application/json") {
+        // A vendor that answers a stream with one JSON body either refuses inside a 200 or ignored `stream`.
+        let body = read_bounded(&mut response, ERROR_LIMIT).await?;
+        return Err(match dialect::read_answer(dialect, &body) {
+            Ok(_) => Fault::new(FaultKind::Malformed, "the vendor sent a whole answer where a stream was asked for"),
+            Err(error) => answer_fault(error),
+        });
+    }
+    Ok(HttpFrames::new(dialect, response))
+}
+
+/// The fault of a body that could not be read as an answer.
+pub fn answer_fault(error: dialect::ReadError) -> Fault {
+    use dialect::ReadError;
+    match error {
+        ReadError::ErrorObject { kind, .. } => Fault::new(kind, "the vendor sent an error object inside a 200"),
+        ReadError::Malformed { why } => Fault::new(FaultKind::Malformed, why),
+        ReadError::Empty => Fault::new(FaultKind::EmptyAnswer, "the vendor sent a 200 without an answer in it"),
+        ReadError::NoFinish => Fault::new(FaultKind::Truncated, "the answer has no finish reason"),
+    }
+}
+
+/// The fault of a transport error, before or inside the body.
+pub(super) fn transport_fault(error: &reqwest::Error) -> Fault {
+    let kind = transport_kind(error);
+    let detail = match kind {
+        FaultKind::Dns => "the vendor's name does not resolve",
+        FaultKind::ConnectRefused => "the vendor refused the connection",
+        FaultKind::ConnectTimeout => "no connection within the connect deadline",
+        FaultKind::Tls => "the vendor's TLS handshake failed",
+        FaultKind::Malformed => "what the vendor sent is not HTTP",
+        _ => "the connection broke",
+    };
+    Fault::new(kind, detail)
+}
+
+fn transport_kind(error: &reqwest::Error) -> FaultKind {
+    if error.is_connect() && error.is_timeout() {
+        return FaultKind::ConnectTimeout;
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return FaultKind::Tls;
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return FaultKind::Tls;
+            }
+            match io.kind() {
+                io::ErrorKind::ConnectionRefused => return FaultKind::ConnectRefused,
+                io::ErrorKind::TimedOut if error.source().is_none() => return FaultKind::ConnectTimeout,
+                _ => {}
+            }
+        }
+        // The resolver's error type is private to the connector; its text is all there is.
+        if error.to_string().starts_with("dns error") {
+            return FaultKind::Dns;
+        }
+        if error.to_string().starts_with("invalid HTTP") {
+            return FaultKind::Malformed;
+        }
+        cause = error.source();
+    }
+    if error.is_connect() { FaultKind::ConnectRefused } else { FaultKind::Reset }
+}
+
+async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
+    let HttpAsk { vendor, client, secret, headers, body } = ask;
+    let path = match vendor.dialect {
+        Dialect::OpenaiChat => "chat/completions",
+        Dialect::AnthropicMessages => "messages",
+    };
+    let mut request = client
+        .post(format!("{}/{path}", vendor.base_url))
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .body(body);
+    if vendor.dialect == Dialect::AnthropicMessages && !headers.contains_key("anthropic-version") {
+        request = request.header("anthropic-version", "2023-06-01");
+    }
+    for name in FORWARDED {
+        for value in headers.get_all(name) {
+            request = request.header(name, value.clone());
+        }
+    }
+    if let Some(secret) = &secret {
+        let (name, value) = credential(vendor.dialect, secret)?;
+        request = request.header(name, value);
+    }
+    let mut response = request.send().await.map_err(|error| transport_fault(&error))?;
+    if response.status() == StatusCode::OK {
+        return Ok(response);
+    }
+    Err(status_fault(vendor.dialect, &mut response).await)
+}
+
+fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, HeaderValue), Fault> {
+    let secret = secret.expose_secret();
+    let (name, value) = match dialect {
+        Dialect::OpenaiChat => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {secret}"))),
+        Dialect::AnthropicMessages => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
+    };
+    let mut value = value.map_err(|_| {
+        Fault::new(
+            FaultKind::NoSecret,
+            "the vendor's secret cannot stand in a header; set it again with `backstop vault set`",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+async fn status_fault(dialect: Dialect, response: &mut Response) -> Fault {
+    let status = response.status();
+    if status.is_redirection() {
+        return Fault::new(FaultKind::Redirected, "the vendor redirected; redirects are not followed")
+            .with_status(status.as_u16());
+    }
+    let retry_after = retry_after(response.headers(), SystemTime::now());
+    // An error whose body is cut short or too long is still the error that its status says.
+    let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
+    let error = dialect::read_error(dialect, status.as_u16(), &body);
+    let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
+        .with_status(status.as_u16())
+        .with_retry_after(retry_after);
+    fault.param = error.param;
+    fault.code = error.code;
+    fault
+}
+
+async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fault> {
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(Fault::new(FaultKind::TooLarge, format!("the vendor's answer is larger than {limit} bytes")));
+    }
+    let mut first = Bytes::new();
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + first.len() + chunk.len() > limit => {
+                return Err(Fault::new(
+                    FaultKind::TooLarge,
+                    format!("the vendor's answer is larger than {limit} bytes"),
+                ));
+            }
+            // Most answers come in one piece: it is taken as it is.
+            Ok(Some(chunk)) if first.is_empty() && body.is_empty() => first = chunk,
+            Ok(Some(chunk)) => {
+                body.extend_from_slice(&std::mem::take(&mut first));
+                body.extend_from_slice(&chunk);
+            }
+            Ok(None) if body.is_empty() => return Ok(first),
+            Ok(None) => return Ok(body.freeze()),
+            Err(error) => return Err(transport_fault(&error)),
+        }
+    }
+}
+
+/// `retry-after-ms`, or `retry-after` in seconds or as an HTTP date, at most an hour.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(3600);
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()).filter(|ms| *ms >= 0.0) {
+        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(MOST).min(MOST));
+    }
+    let value = text(RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(MOST).min(MOST));
+    }
+    let date = time::OffsetDateTime::parse(value, &time::format_description::well_known::Rfc2822).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO).min(MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_ms_and_as_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        assert_eq!(retry_after(&headers("retry-after", "7"), now), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&headers("retry-after-ms", "1500"), now), Some(Duration::from_millis(1500)));
+        assert_eq!(
+            retry_after(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), now),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(retry_after(&headers("retry-after", "-1"), now), None);
+        assert_eq!(retry_after(&headers("retry-after", "1e300"), now), Some(Duration::from_secs(3600)));
+        assert_eq!(retry_after(&headers("retry-after", "soon"), now), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! The in-process tier as a target: engines by model, and their generations as frames.
+//!
+//! What the tier accepts it finishes: the only clock that runs against it is the call's whole budget, and when that ends
+//! the answer ends too, as one that reached its length.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use backstop_models::{
+    chat::{Chat, Event},
+    engine::{Engine, EngineFault, Generation},
+};
+use bytes::Bytes;
+
+use super::frame::Frame;
+use crate::domain::{Fault, FaultKind};
+
+/// How long past its time an answer's last events may take: one token, on a slow machine.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// All local models, by id. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct LocalTier {
+    models: Arc<ArcSwap<HashMap<String, LocalState>>>,
+}
+
+/// How one local model is.
+#[derive(Debug, Clone)]
+pub enum LocalState {
+    Loading,
+    Ready(Engine),
+    Failed { why: Arc<str> },
+}
+
+/// Frames out of a generation.
+#[derive(Debug)]
+pub struct LocalFrames {
+    generation: Generation,
+    /// When even a hanging engine is given up.
+    until: Instant,
+    finished: bool,
+}
+
+impl LocalTier {
+    pub fn set(&self, model: &str, state: LocalState) {
+        self.models.rcu(|models| {
+            let mut models = HashMap::clone(models);
+            models.insert(model.to_owned(), state.clone());
+            models
+        });
+    }
+
+    pub fn remove(&self, model: &str) {
+        self.models.rcu(|models| {
+            let mut models = HashMap::clone(models);
+            models.remove(model);
+            models
+        });
+    }
+
+    /// A snapshot of all models.
+    pub fn models(&self) -> Arc<HashMap<String, LocalState>> {
+        self.models.load_full()
+    }
+
+    /// Puts `chat` into the model's queue. The answer ends by `until`.
+    pub fn ask(&self, model: &str, chat: Chat, until: Instant) -> Result<LocalFrames, Fault> {
+        let models = self.models.load();
+        let engine = match models.get(model) {
+            Some(LocalState::Ready(engine)) => engine,
+            Some(LocalState::Loading) => {
+                return Err(Fault::new(FaultKind::Engine, "the local model is still being loaded; try again soon"));
+            }
+            Some(LocalState::Failed { why }) => {
+                return Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}")));
+            }
+            None => return Err(Fault::new(FaultKind::Engine, "the local model is not loaded")),
+        };
+        let generation = engine.ask_until(chat, until).map_err(engine_fault)?;
+        Ok(LocalFrames { generation, until: until + GRACE, finished: false })
+    }
+}
+
+impl LocalFrames {
+    pub async fn next(&mut self) -> Result<Option<Frame>, Fault> {
+        if self.finished {
+            return Ok(None);
+        }
+        let next = tokio::time::timeout_at(self.until.into(), self.generation.next()).await;
+        let event = match next {
+            Ok(Some(Ok(event))) => event,
+            Ok(Some(Err(fault))) => return Err(engine_fault(fault)),
+            Ok(None) => {
+                return Err(Fault::new(FaultKind::Engine, "the local engine stopped in the middle of the answer"));
+            }
+            Err(_) => return Err(Fault::new(FaultKind::Engine, "the local engine does not answer")),
+        };
+        Ok(Some(self.frame(event)))
+    }
+
+    fn frame(&mut self, event: Event) -> Frame {
+        self.finished = matches!(event, Event::Finish(_));
+        Frame { raw: Bytes::new(), events: vec![event], last: self.finished }
+    }
+}
+
+fn engine_fault(fault: EngineFault) -> Fault {
+    match fault {
+        EngineFault::Busy { retry_after } => {
+            Fault::new(FaultKind::Busy, "the local model's queue is full").with_retry_after(Some(retry_after))
+        }
+        EngineFault::Unsupported { field, why } => {
+            Fault::new(FaultKind::Unsupported, format!("the local model cannot do `{field}`: {why}"))
+                .with_param(Some(field))
+        }
+        EngineFault::BadRequest { field, why } => {
+            Fault::new(FaultKind::BadRequest, format!("`{field}`: {why}")).with_param(Some(field))
+        }
+        EngineFault::ContextLength { prompt_tokens, limit } => {
+            let detail = format!("the prompt has {prompt_tokens} tokens, the local model takes {limit}");
+            let mut fault = Fault::new(FaultKind::ContextLength, detail).with_param(Some("messages".to_owned()));
+            fault.code = Some("context_length_exceeded".to_owned());
+            fault
+        }
+        EngineFault::OutOfTime => {
+            Fault::new(FaultKind::TotalTimeout, "the local model had no turn within the call's time")
+        }
+        EngineFault::Failed { why } => Fault::new(FaultKind::Engine, format!("the local engine failed: {why}")),
+        EngineFault::Stopped => Fault::new(FaultKind::Engine, "the local engine has stopped"),
+    }
+}

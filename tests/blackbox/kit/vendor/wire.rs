@@ -1,0 +1,135 @@
+//! HTTP/1.1 as bytes: reads one request, writes one reply, or breaks off as told.
+
+use std::io;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{End, Piece, Reply, Seen};
+
+const LARGEST: usize = 64 << 20;
+
+/// One request, or `None` when the caller has closed the connection.
+pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Seen>> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(end) = find(&bytes, b"\r\n\r\n") {
+            break end;
+        }
+        if !more(stream, &mut bytes).await? {
+            return Ok(None);
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
+    let mut lines = text.split("\r\n");
+    let mut request = lines.next().unwrap_or_default().split(' ');
+    let (method, path) = (request.next().unwrap_or_default().to_owned(), request.next().unwrap_or_default().to_owned());
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let mut rest = bytes.split_off(head + 4);
+    let value = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let body = if value("transfer-encoding") == Some("chunked") {
+        chunked(stream, rest).await?
+    } else {
+        let length = value("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        while rest.len() < length {
+            if !more(stream, &mut rest).await? {
+                return Ok(None);
+            }
+        }
+        rest
+    };
+    Ok(Some(Seen { method, path, headers, body }))
+}
+
+/// Writes `reply`. False: the connection is done for.
+pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<bool> {
+    match reply {
+        Reply::Whole { status, headers, body } => {
+            let mut out = format!("HTTP/1.1 {status} Reply\r\ncontent-length: {}\r\n", body.len());
+            for (name, value) in headers {
+                out.push_str(&format!("{name}: {value}\r\n"));
+            }
+            out.push_str("\r\n");
+            stream.write_all(out.as_bytes()).await?;
+            stream.write_all(&body).await?;
+            Ok(true)
+        }
+        Reply::Stream { pieces, end } => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+            for piece in pieces {
+                send_piece(stream, piece).await?;
+            }
+            match end {
+                End::Whole => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
+                End::Cut => Ok(false),
+                End::Silence => until_hung_up(stream).await,
+            }
+        }
+        Reply::Silence => until_hung_up(stream).await,
+        Reply::Reset => {
+            // Closing with unsent data thrown away is what makes the kernel send RST.
+            stream.set_zero_linger()?;
+            Ok(false)
+        }
+    }
+}
+
+/// Says nothing until the other side closes.
+async fn until_hung_up(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(false)
+}
+
+async fn send_piece(stream: &mut TcpStream, piece: Piece) -> io::Result<()> {
+    match piece {
+        Piece::Text(text) => {
+            let chunk = format!("{:x}\r\n{text}\r\n", text.len());
+            stream.write_all(chunk.as_bytes()).await?;
+            stream.flush().await?;
+        }
+        Piece::Pause(how_long) => tokio::time::sleep(how_long).await,
+        Piece::Until(told) => told.notified().await,
+    }
+    Ok(())
+}
+
+async fn chunked(stream: &mut TcpStream, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        while find(&bytes, b"\r\n").is_none() {
+            if !more(stream, &mut bytes).await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let line = find(&bytes, b"\r\n").expect("the loop above ends with it found");
+        let size = usize::from_str_radix(&String::from_utf8_lossy(&bytes[..line]), 16).map_err(io::Error::other)?;
+        while bytes.len() < line + 2 + size + 2 {
+            if !more(stream, &mut bytes).await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        body.extend_from_slice(&bytes[line + 2..line + 2 + size]);
+        bytes.drain(..line + 2 + size + 2);
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+async fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    if bytes.len() > LARGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(stream.read_buf(bytes).await? > 0)
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}

@@ -1,0 +1,29 @@
+//! The built binary as its users meet it: over HTTP, on the command line and through its files.
+//!
+//! Vendors are fakes on loopback. Nothing is reached beyond 127.0.0.1 but the local model's source, once per checkout.
+//! Every test has an installation of its own, so all of them run side by side. Its fakes answer on a thread of their own,
+//! because the test itself may block: on a verb that runs, or on a gateway that ends.
+
+#[path = "kit/all.rs"]
+pub mod kit;
+
+pub use kit::{client, config, gateway, home, prepared, vendor};
+
+// What they show.
+pub mod canary;
+pub mod certificate;
+pub mod check;
+pub mod disk;
+pub mod fakes;
+pub mod ladder;
+pub mod ledger;
+pub mod lifecycle;
+pub mod local;
+pub mod models;
+pub mod outage;
+pub mod passthrough;
+pub mod records;
+pub mod refusal;
+pub mod reload;
+pub mod sdk;
+pub mod translation;

@@ -1,0 +1,167 @@
+"""The official OpenAI SDK against the gateway: nothing is configured but its base URL and key."""
+
+import asyncio
+import json
+
+import openai
+import pytest
+from conftest import KEY, TEXT_ROUTES, TOOL_ROUTES, URL, WEATHER
+
+HI = [{"role": "user", "content": "hi"}]
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
+
+
+@pytest.mark.parametrize("route", TEXT_ROUTES)
+def test_a_whole_answer(openai_client, route):
+    answer = openai_client.chat.completions.create(model=route, messages=HI)
+    assert answer.choices[0].message.content == "hello"
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].finish_reason == "stop"
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (11, 7, 18)
+    assert answer.usage.prompt_tokens_details.cached_tokens in (0, 3)
+    assert answer._request_id.startswith("req_")
+
+
+@pytest.mark.parametrize("route", TEXT_ROUTES)
+def test_a_stream(openai_client, route):
+    with openai_client.chat.completions.create(model=route, messages=HI, stream=True) as stream:
+        chunks = list(stream)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "hello"
+    assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["stop"]
+    assert all(chunk.usage is None for chunk in chunks)
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+@pytest.mark.parametrize("route", TEXT_ROUTES)
+def test_a_stream_with_usage(openai_client, route):
+    options = {"include_usage": True}
+    chunks = list(openai_client.chat.completions.create(model=route, messages=HI, stream=True, stream_options=options))
+    used = [chunk for chunk in chunks if chunk.usage]
+    assert len(used) == 1 and used[0] is chunks[-1] and used[0].choices == []
+    assert (used[0].usage.prompt_tokens, used[0].usage.completion_tokens) == (11, 7)
+
+
+@pytest.mark.parametrize("route", TOOL_ROUTES)
+def test_a_tool_call_and_its_result(openai_client, route):
+    answer = openai_client.chat.completions.create(model=route, messages=HI, tools=TOOLS)
+    message = answer.choices[0].message
+    assert answer.choices[0].finish_reason == "tool_calls"
+    call = message.tool_calls[0]
+    assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Linz"})
+    result = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
+    again = openai_client.chat.completions.create(model=route, messages=[*HI, message, result], tools=TOOLS)
+    assert again.choices[0].message.tool_calls[0].function.name == "weather"
+
+
+@pytest.mark.parametrize("route", TOOL_ROUTES)
+def test_a_streamed_tool_call(openai_client, route):
+    with openai_client.chat.completions.stream(model=route, messages=HI, tools=TOOLS) as stream:
+        events = list(stream)
+        final = stream.get_final_completion()
+    assert any(event.type == "tool_calls.function.arguments.delta" for event in events)
+    call = final.choices[0].message.tool_calls[0]
+    assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Linz"})
+    assert final.choices[0].finish_reason == "tool_calls"
+
+
+def test_headers_say_who_served(openai_client):
+    raw = openai_client.chat.completions.with_raw_response.create(model="openai-text", messages=HI)
+    assert raw.headers["x-backstop-served-by"] == "near/text"
+    assert raw.headers["x-backstop-fallback"] == "0"
+    assert raw.headers["x-request-id"] == raw.parse()._request_id
+
+
+def test_models_are_the_routes(openai_client):
+    assert {*TEXT_ROUTES, *TOOL_ROUTES, "local"} <= {model.id for model in openai_client.models.list()}
+
+
+def test_a_wrong_key(openai_client):
+    with pytest.raises(openai.AuthenticationError) as caught:
+        openai_client.with_options(api_key="sk-bs-wrong").chat.completions.create(model="openai-text", messages=HI)
+    assert caught.value.request_id.startswith("req_")
+
+
+def test_an_unknown_model(openai_client):
+    with pytest.raises(openai.NotFoundError) as caught:
+        openai_client.chat.completions.create(model="openai-txet", messages=HI)
+    assert caught.value.code == "model_not_found" and "openai-text" in str(caught.value)
+
+
+def test_a_field_that_cannot_be_carried(openai_client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        openai_client.chat.completions.create(model="anthropic-text", messages=HI, n=2)
+    assert caught.value.param == "n"
+
+
+@pytest.mark.parametrize("route", ["openai-limited", "anthropic-limited"])
+def test_a_limit(openai_client, route):
+    with pytest.raises(openai.RateLimitError) as caught:
+        openai_client.chat.completions.create(model=route, messages=HI)
+    assert int(caught.value.response.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("route", ["openai-down", "anthropic-down"])
+def test_nobody_can_answer(openai_client, route):
+    with pytest.raises(openai.InternalServerError) as caught:
+        openai_client.chat.completions.create(model=route, messages=HI)
+    assert caught.value.status_code == 503
+
+
+@pytest.mark.parametrize("route", ["openai-breaks", "anthropic-breaks"])
+def test_a_stream_that_breaks_is_an_exception(openai_client, route):
+    seen = ""
+    with pytest.raises(openai.APIError):
+        for chunk in openai_client.chat.completions.create(model=route, messages=HI, stream=True):
+            seen += chunk.choices[0].delta.content or ""
+    assert seen == "he"
+
+
+def test_the_async_client():
+    async def ask():
+        async with openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0) as client:
+            stream = await client.chat.completions.create(model="anthropic-text", messages=HI, stream=True)
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+
+    assert asyncio.run(ask()) == "hello"
+
+
+CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+def test_the_local_model(openai_client):
+    raw = openai_client.chat.completions.with_raw_response.create(
+        model="local", messages=CAPITAL, max_tokens=16, temperature=0
+    )
+    assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
+    answer = raw.parse()
+    assert "Paris" in answer.choices[0].message.content
+    assert 1 <= answer.usage.completion_tokens <= 16 and answer.usage.prompt_tokens > 5
+
+    stream = openai_client.chat.completions.create(
+        model="local", messages=CAPITAL, max_tokens=16, temperature=0, stream=True
+    )
+    streamed = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert streamed == answer.choices[0].message.content
+
+
+def test_a_tool_of_the_local_model(openai_client):
+    answer = openai_client.chat.completions.create(
+        model="local",
+        messages=[{"role": "user", "content": "What is the weather in Linz?"}],
+        tools=TOOLS,
+        tool_choice="required",
+        max_tokens=60,
+        temperature=0,
+    )
+    call = answer.choices[0].message.tool_calls[0]
+    assert call.function.name == "weather"
+    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    assert answer.choices[0].finish_reason == "tool_calls"
+
+
+def test_every_vendor_is_down_and_the_local_model_answers(openai_client):
+    raw = openai_client.chat.completions.with_raw_response.create(
+        model="outage", messages=CAPITAL, max_tokens=16, temperature=0
+    )
+    assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
+    assert "Paris" in raw.parse().choices[0].message.content
