@@ -1,3 +1,5 @@
+//! The engine around a scripted model, and around a tiny real one.
+
 use std::collections::VecDeque;
 
 use serde_json::json;
