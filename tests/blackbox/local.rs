@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{anthropic_question, many, question, send},
+    client::{anthropic_capital_question, capital_question, many, question, send},
     config::{Config, PATIENT},
     gateway::Gateway,
     home::Home,
@@ -55,15 +55,15 @@ async fn stop_sequences_end_an_answer_and_are_not_part_of_it() {
     let _turn = prepared::turn().await;
     let (_home, gateway) = only_local("");
     let client = gateway.client();
-    let mut body = short("What is the capital of France?", 24);
+    let mut body = capital_question("chat");
     let whole = client.chat(&body).await.expect(200).chat_text();
     assert!(whole.contains("Paris"), "{whole}");
     body["stop"] = json!(["Paris"]);
     let answer = client.chat(&body).await.expect(200);
     assert_eq!(whole.split("Paris").next(), Some(answer.chat_text().as_str()));
     assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
-    let mut body = anthropic_question("chat", "What is the capital of France?");
-    (body["stop_sequences"], body["temperature"], body["max_tokens"]) = (json!(["Paris"]), json!(0), json!(24));
+    let mut body = anthropic_capital_question("chat");
+    body["stop_sequences"] = json!(["Paris"]);
     let answer = client.messages(&body).await.expect(200).json();
     assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("Paris")));
 }

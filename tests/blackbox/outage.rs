@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{anthropic_question, question},
+    client::{anthropic_capital_question, capital_question, question},
     config::{Config, PATIENT},
     ledger::Rows,
     prepared::{self, TARGET},
@@ -37,13 +37,12 @@ async fn a_total_outage_is_answered_by_the_local_model() {
     let gateway = home.serve();
     let mut ids = Vec::new();
 
-    let mut body = question("warned", "What is the capital of France?");
-    (body["max_tokens"], body["temperature"]) = (json!(12), json!(0));
+    let mut body = capital_question("warned");
     let answer = gateway.client().chat(&body).await.expect(200);
     assert!(answer.chat_text().contains("Paris"), "{answer:?}");
     assert_eq!(answer.expect_header("x-backstop-served-by"), TARGET);
     assert_eq!(answer.expect_header("x-backstop-fallback"), "4");
-    assert!(answer.json()["usage"]["completion_tokens"].as_u64().is_some_and(|tokens| (1..=12).contains(&tokens)));
+    assert!(answer.json()["usage"]["completion_tokens"].as_u64().is_some_and(|tokens| (1..=16).contains(&tokens)));
     ids.push(answer.expect_header("x-request-id").to_owned());
 
     body["stream"] = json!(true);
@@ -52,8 +51,7 @@ async fn a_total_outage_is_answered_by_the_local_model() {
     assert_eq!(answer.events().last().map(|event| event.data.clone()).as_deref(), Some("[DONE]"));
     ids.push(answer.expect_header("x-request-id").to_owned());
 
-    let mut body = anthropic_question("warned", "What is the capital of France?");
-    (body["max_tokens"], body["temperature"]) = (json!(12), json!(0));
+    let body = anthropic_capital_question("warned");
     let answer = gateway.client().messages(&body).await.expect(200);
     assert!(answer.json()["content"][0]["text"].as_str().is_some_and(|text| text.contains("Paris")), "{answer:?}");
     ids.push(answer.expect_header("x-request-id").to_owned());

@@ -120,15 +120,16 @@ def test_the_async_client():
 
 
 CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
+SYSTEM = "You are a helpful assistant."
 
 
 def test_the_local_model(anthropic_client):
     ask = {"model": "local", "max_tokens": 16, "messages": CAPITAL, "extra_body": GREEDY}
-    raw = anthropic_client.messages.with_raw_response.create(**ask, system="You are a helpful assistant.")
+    raw = anthropic_client.messages.with_raw_response.create(**ask, system=SYSTEM)
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
     answer = raw.parse()
     assert "Paris" in answer.content[0].text and answer.usage.output_tokens <= 16
-    with anthropic_client.messages.stream(**ask, system="You are a helpful assistant.") as stream:
+    with anthropic_client.messages.stream(**ask, system=SYSTEM) as stream:
         assert "".join(stream.text_stream) == answer.content[0].text
 
 
@@ -148,7 +149,7 @@ def test_a_tool_of_the_local_model(anthropic_client):
 
 def test_every_vendor_is_down_and_the_local_model_answers(anthropic_client):
     raw = anthropic_client.messages.with_raw_response.create(
-        model="outage", max_tokens=16, messages=CAPITAL, extra_body=GREEDY
+        model="outage", max_tokens=16, system=SYSTEM, messages=CAPITAL, extra_body=GREEDY
     )
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
     assert "Paris" in raw.parse().content[0].text

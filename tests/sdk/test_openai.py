@@ -125,7 +125,10 @@ def test_the_async_client():
     assert asyncio.run(ask()) == "hello"
 
 
-CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
+CAPITAL = [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "What is the capital of France?"},
+]
 
 
 def test_the_local_model(openai_client):

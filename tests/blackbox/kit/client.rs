@@ -107,6 +107,23 @@ pub fn anthropic_question(route: &str, text: &str) -> Value {
     json!({"model": route, "max_tokens": 64, "messages": [{"role": "user", "content": text}]})
 }
 
+/// One that the default local model is known to answer with "Paris", in OpenAI's dialect; greedy, 16 tokens at most.
+pub fn capital_question(route: &str) -> Value {
+    let mut body = question(route, "What is the capital of France?");
+    let system = json!({"role": "system", "content": "You are a helpful assistant."});
+    body["messages"].as_array_mut().expect("a list of messages").insert(0, system);
+    (body["max_tokens"], body["temperature"]) = (json!(16), json!(0));
+    body
+}
+
+/// The same in Anthropic's dialect.
+pub fn anthropic_capital_question(route: &str) -> Value {
+    let mut body = anthropic_question(route, "What is the capital of France?");
+    body["system"] = json!("You are a helpful assistant.");
+    (body["max_tokens"], body["temperature"]) = (json!(16), json!(0));
+    body
+}
+
 impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}) in {self:?}"))

@@ -65,7 +65,9 @@ test("a stream that breaks is an exception", async () => {
 });
 
 test("the local model answers, also when every vendor is down", async () => {
-  const ask = { messages: [{ role: "user", content: "What is the capital of France?" }], max_tokens: 16, temperature: 0 };
+  const system = { role: "system", content: "You are a helpful assistant." };
+  const user = { role: "user", content: "What is the capital of France?" };
+  const ask = { messages: [system, user], max_tokens: 16, temperature: 0 };
   for (const model of ["local", "outage"]) {
     const { data, response } = await client.chat.completions.create({ model, ...ask }).withResponse();
     assert.equal(response.headers.get("x-backstop-served-by"), "local/smollm2-135m-instruct");
