@@ -59,13 +59,14 @@ pub async fn answer(relay: &Arc<Relay>, admitted: Admitted) -> Reply {
         }
         if let Decision::AttemptDespite { reason } = &decision {
             tracing::warn!(request_id = %call.id(), %target, %reason, "attempted only because enforcement is `warn`");
-            call.caution(format!("{target}: {reason}"));
+            call.caution(reason.to_string());
         }
         let compiled = &route.targets[index];
         call.begin(index, &target);
         match attempt::attempt(relay, &question, &route, compiled, &mut call).await {
             Ok(Begun::Whole { body, usage, content_bytes }) => {
                 call.end_attempt_well(usage, content_bytes);
+                call.said(&body);
                 return reply::whole(call, body);
             }
             Ok(Begun::Stream(begun)) => return stream::reply(call, *begun, &route),

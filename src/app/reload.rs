@@ -31,10 +31,18 @@ impl Drop for Keeping {
     }
 }
 
-/// Watches `origin`, where there is one, and keeps the standings and the local tier true. `breaches` are those that the
-/// gateway started with.
-pub fn keep(app: &App, origin: Option<PathBuf>, breaches: Vec<Finding>) -> Result<Keeping, WatchError> {
-    let watch = origin.map(|origin| watch_config(app, origin, breaches)).transpose()?;
+/// What the gateway started with.
+#[derive(Debug)]
+pub struct Began {
+    /// What was said of the config then: its breaches are known and refuse no reload.
+    pub findings: Vec<Finding>,
+    /// What a config without routes serves.
+    pub default_model: String,
+}
+
+/// Watches `origin`, where there is one, and keeps the standings and the local tier true.
+pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping, WatchError> {
+    let watch = origin.map(|origin| watch_config(app, origin, began)).transpose()?;
     let (keeper, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.settings));
     let rounds = tokio::spawn(async move {
         let mut tick = tokio::time::interval(ROUND);
@@ -47,11 +55,13 @@ pub fn keep(app: &App, origin: Option<PathBuf>, breaches: Vec<Finding>) -> Resul
     Ok(Keeping { rounds, _watch: watch })
 }
 
-fn watch_config(app: &App, origin: PathBuf, breaches: Vec<Finding>) -> Result<Watch, WatchError> {
-    let mut known: BTreeSet<String> = breaches.iter().map(breach_key).collect();
+fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
+    let Began { findings, default_model } = began;
+    let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
     let judge = move |loaded: Loaded| {
         let Loaded { settings, findings } = loaded;
+        let settings = settings.or_embedded_routes(&default_model);
         if settings.enforcement == Enforcement::Strict {
             let mut objections: Vec<Finding> = findings
                 .iter()

@@ -18,7 +18,7 @@ use super::Context;
 use crate::{
     api::Stage,
     app::{App, Serving, prepare_default_model, reload},
-    config::{self, Finding, Settings, StateDir},
+    config::{self, Finding, Settings},
     observe::{logs, metric},
 };
 
@@ -35,7 +35,11 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     let _ = rustls::crypto::ring::default_provider().install_default();
     let state = context.state()?;
     let origin = context.config_file();
-    let (settings, breaches) = settings(context, &state)?;
+    let default_model = Catalog::load(&state.catalog())?.default_model().id.to_string();
+    let (settings, findings) = settings(context)?;
+    // Only what serves by default is fetched and certified unasked.
+    let embedded = settings.routes.is_empty();
+    let settings = settings.or_embedded_routes(&default_model);
     logs::install(&settings.telemetry)?;
     let metrics = metric::install().context("metrics cannot be set up")?;
     let mut stop = Stop::new()?;
@@ -45,7 +49,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
         format!("cannot listen on {listen}; is another gateway running there? choose another address with --listen or `listen:`")
     })?;
     let prepared = tokio::select! {
-        prepared = prepare(&app, origin.is_none()) => prepared,
+        prepared = prepare(&app, embedded) => prepared,
         () = stop.asked() => {
             eprintln!("stopped before the gateway was ready; what was fetched is kept");
             serving.drain(app, drain).await;
@@ -59,7 +63,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     app.readiness.enter(Stage::Serving);
     let key = app.keys.first_tenant().await?;
     announce(serving.address, key.as_ref().map(|issued| issued.key.expose_secret()), &app)?;
-    let keeping = reload::keep(&app, origin, breaches)?;
+    let keeping = reload::keep(&app, origin, reload::Began { findings, default_model })?;
     stop.asked().await;
     tracing::info!(?drain, "stopping: in-flight answers may finish");
     eprintln!("stopping: in-flight answers may take up to {drain:?}; a second signal stops at once");
@@ -71,11 +75,10 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// The config file's settings with its breaches, or the built-in ones where there is no file.
-fn settings(context: &Context, state: &StateDir) -> anyhow::Result<(Settings, Vec<Finding>)> {
+/// The config file's settings and what is to be said of them; without a file, those with nothing in them.
+fn settings(context: &Context) -> anyhow::Result<(Settings, Vec<Finding>)> {
     let Some(path) = context.config_file() else {
-        let catalog = Catalog::load(&state.catalog())?;
-        return Ok((Settings::embedded_default(catalog.default_model().id.as_str()), Vec::new()));
+        return Ok((Settings::default(), Vec::new()));
     };
     let loaded = config::load_file(&path);
     let findings = loaded.as_ref().map_or_else(|findings| findings, |loaded| &loaded.findings);

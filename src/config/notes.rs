@@ -33,11 +33,17 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     share_cap_can_be_kept(settings, say);
     for route in settings.routes.values() {
         let path = root.key("routes").key(route.id.as_str());
-        if route.mid_stream != MidStream::Error {
-            say(path.key("mid_stream"), ("this version ends a broken stream with an in-band error", ""));
+        if route.mid_stream == MidStream::Restart {
+            say(
+                path.key("mid_stream"),
+                (
+                    "this version ends a broken stream with an in-band error",
+                    "`buffer` holds answers back until they are whole",
+                ),
+            );
         }
         if route.log_content {
-            say(path.key("log_content"), ("prompts and answers of this route may be logged", ""));
+            say(path.key("log_content"), ("prompts and answers of this route are logged", ""));
         }
     }
     plain_http(settings, say);

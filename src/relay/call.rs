@@ -37,6 +37,27 @@ pub struct Call {
     /// Time spent waiting for targets, in ms.
     waited_ms: f64,
     settled: bool,
+    /// What is said, where the route lets it be logged.
+    transcript: Option<Transcript>,
+}
+
+/// The most that is logged of a question or an answer, in bytes.
+const TRANSCRIPT_LIMIT: usize = 16 * 1024;
+
+#[derive(Debug)]
+struct Transcript {
+    question: String,
+    answer: String,
+}
+
+impl Transcript {
+    fn of(question: &[u8]) -> Self {
+        Self { question: excerpt(question), answer: String::new() }
+    }
+}
+
+fn excerpt(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(TRANSCRIPT_LIMIT)]).into_owned()
 }
 
 /// The attempt that is being made.
@@ -86,6 +107,7 @@ impl Call {
             cautions: Vec::new(),
             waited_ms: 0.0,
             settled: false,
+            transcript: route.route.log_content.then(|| Transcript::of(&inbound.body)),
         }
     }
 
@@ -170,12 +192,24 @@ impl Call {
         }
     }
 
+    /// Takes note of a whole answer, for a route that logs what is said.
+    pub fn said(&mut self, body: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.answer = excerpt(body);
+        }
+    }
+
     /// Takes note of what a frame says about usage and content.
     pub fn note(&mut self, event: &Event) {
         let Some(current) = &mut self.current else { return };
         match event {
             Event::Usage(usage) => current.usage.merge(*usage),
             Event::Delta(delta) => {
+                if let (Some(transcript), Delta::Text(text)) = (&mut self.transcript, delta)
+                    && transcript.answer.len() < TRANSCRIPT_LIMIT
+                {
+                    transcript.answer.push_str(text);
+                }
                 current.seen_bytes += delta_bytes(delta);
                 if delta.is_content()
                     && let Some(attempt) = self.outcome.attempts.last_mut()
@@ -193,6 +227,10 @@ impl Call {
         self.outcome.served_by = Some(self.outcome.attempts.len() - 1);
         self.outcome.ttft_ms = Some(ms(self.received.elapsed()));
         self.outcome.status = 200;
+        if let (Some(current), Some(attempt)) = (&self.current, self.outcome.attempts.last_mut()) {
+            // So far: what is without a duration counts as skipped.
+            attempt.duration_ms = Some(ms(current.started.elapsed()));
+        }
         self.stamp();
         if let Err(error) = self.relay.ledger.record(&self.outcome) {
             tracing::error!(request_id = %self.outcome.call, %error, "the beginning of a stream was not recorded");
@@ -222,6 +260,9 @@ impl Call {
         self.outcome.ending = ending;
         self.outcome.status = status;
         self.stamp();
+        if let Some(Transcript { question, answer }) = self.transcript.take() {
+            tracing::info!(request_id = %self.outcome.call, question, answer, "content of a call");
+        }
         let recorded = self.relay.ledger.record(&self.outcome);
         self.relay.publisher.publish(Arc::new(self.outcome.clone()));
         recorded

@@ -18,7 +18,7 @@ use backstop_eval::{
     suite::{Suite, SuiteId},
 };
 use backstop_models::{
-    catalog::Catalog,
+    catalog::{Catalog, Manifest},
     fetch::ModelStore,
     files::ModelFiles,
     load::{self, Identity},
@@ -53,12 +53,14 @@ pub enum GateError {
 pub struct Examination {
     pub standings: Standings,
     /// The local models that routes name and whose files are good.
-    pub local: HashMap<String, ModelFiles>,
+    pub local: HashMap<String, (ModelFiles, Identity)>,
 }
 
 /// A model as it was when it was last hashed.
 #[derive(Debug, Clone)]
 struct Seen {
+    /// The manifest that it was described by.
+    manifest: Manifest,
     stamps: Vec<Stamp>,
     at: Instant,
     files: ModelFiles,
@@ -128,13 +130,19 @@ impl Gate {
     pub fn local(&self, model: &str) -> Result<(ModelFiles, Identity), String> {
         let catalog = Catalog::load(&self.state.catalog()).map_err(|error| error.to_string())?;
         let manifest = catalog.get(model).map_err(|error| error.to_string())?;
-        if let Some(seen) = self.unchanged(model) {
+        if let Some(seen) = self.unchanged(manifest) {
             return Ok(seen);
         }
         let files = self.store.open(manifest).map_err(|error| error.to_string())?;
         let stamps = stamps(&files);
         let identity = load::identify(&files).map_err(|error| error.to_string())?;
-        let seen = Seen { stamps, at: Instant::now(), files: files.clone(), identity: identity.clone() };
+        let seen = Seen {
+            manifest: manifest.clone(),
+            stamps,
+            at: Instant::now(),
+            files: files.clone(),
+            identity: identity.clone(),
+        };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(model.to_owned(), seen);
         Ok((files, identity))
     }
@@ -145,21 +153,20 @@ impl Gate {
         target: &TargetId,
         suite: &str,
         now: OffsetDateTime,
-        local: &mut HashMap<String, ModelFiles>,
+        local: &mut HashMap<String, (ModelFiles, Identity)>,
     ) -> Result<(), String> {
         if target.is_local() {
-            let (files, _) = self.local(&target.model)?;
-            local.insert(target.model.to_string(), files);
+            local.insert(target.model.to_string(), self.local(&target.model)?);
         }
         let suite = Suite::find(suite, &self.state.suites()).map_err(|error| error.to_string())?;
         let binding = self.binding(settings, target, &suite)?;
         self.certificates.check(&binding, now).map(drop).map_err(|invalid| invalid.to_string())
     }
 
-    fn unchanged(&self, model: &str) -> Option<(ModelFiles, Identity)> {
+    fn unchanged(&self, manifest: &Manifest) -> Option<(ModelFiles, Identity)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.get(model)?;
-        let same = seen.at.elapsed() < REHASH && stamps(&seen.files) == seen.stamps;
+        let seen = seen.get(manifest.id.as_str())?;
+        let same = seen.manifest == *manifest && seen.at.elapsed() < REHASH && stamps(&seen.files) == seen.stamps;
         same.then(|| (seen.files.clone(), seen.identity.clone()))
     }
 }

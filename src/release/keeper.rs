@@ -7,8 +7,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use backstop_models::{
-    engine::{Engine, EngineOptions},
+    engine::{Engine, EngineOptions, State},
     files::ModelFiles,
+    load::Identity,
 };
 use metrics::gauge;
 
@@ -44,7 +45,7 @@ impl Keeper {
     }
 
     /// Examines and tells the router.
-    pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, ModelFiles> {
+    pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, (ModelFiles, Identity)> {
         let Examination { standings, local } = self.examine(settings).await;
         self.publish(settings, standings);
         local
@@ -54,8 +55,8 @@ impl Keeper {
     /// lapsed word while models load.
     pub async fn round(&self, settings: &Arc<Settings>) {
         let local = self.look(settings).await;
-        for (model, files) in local {
-            if self.wanted(settings, &model) && !self.serves(&files) {
+        for (model, (files, identity)) in local {
+            if self.wanted(settings, &model) && !self.serves(&model, &identity) {
                 self.load(settings, files).await;
             }
         }
@@ -128,10 +129,12 @@ impl Keeper {
         })
     }
 
-    /// Whether the tier runs exactly these files, or has failed at them already.
-    fn serves(&self, files: &ModelFiles) -> bool {
-        match self.tier.models().get(&files.id) {
-            Some(LocalState::Ready(engine)) => engine.identity().weights == files.weights_sha256,
+    /// Whether the tier runs exactly this, or has failed at it already. An engine that gave up is started anew.
+    fn serves(&self, model: &str, identity: &Identity) -> bool {
+        match self.tier.models().get(model) {
+            Some(LocalState::Ready(engine)) => {
+                engine.identity() == identity && !matches!(engine.health().state, State::Failed { .. })
+            }
             Some(LocalState::Loading | LocalState::Failed { .. }) => true,
             None => false,
         }

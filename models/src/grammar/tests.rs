@@ -1,3 +1,5 @@
+//! Whatever the logits, what is said validates.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sound, damaged and hostile files, all made here.
+
 use std::io::Cursor;
 use std::path::Path;
 

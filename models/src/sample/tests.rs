@@ -1,3 +1,5 @@
+//! Properties of the draw, and parameters that make no sense.
+
 use proptest::prelude::*;
 
 use super::*;

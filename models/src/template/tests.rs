@@ -1,3 +1,5 @@
+//! Prompts as models were trained on them, and callers who try to leave their turn.
+
 use serde_json::json;
 use time::macros::datetime;
 

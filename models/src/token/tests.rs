@@ -1,3 +1,5 @@
+//! Text there and back, control tokens, and vocabularies that cannot be used.
+
 use super::*;
 use crate::load::tiny::{Tiny, files};
 
