@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod check;
+mod engine_threads;
 pub mod eval;
 pub mod import;
 mod installation;

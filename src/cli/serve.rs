@@ -14,7 +14,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Context;
+use super::{Context, engine_threads};
 use crate::{
     api::Stage,
     app::{App, Serving, prepare_default_model, reload},
@@ -40,6 +40,10 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     // Only what serves by default is fetched and certified unasked.
     let embedded = settings.routes.is_empty();
     let settings = settings.or_embedded_routes(&default_model);
+    engine_threads::settle(settings.local.threads);
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
     logs::install(&settings.telemetry)?;
     let metrics = metric::install().context("metrics cannot be set up")?;
     let mut stop = Stop::new()?;
@@ -80,14 +84,14 @@ fn settings(context: &Context) -> anyhow::Result<(Settings, Vec<Finding>)> {
     let Some(path) = context.config_file() else {
         return Ok((Settings::default(), Vec::new()));
     };
-    let loaded = config::load_file(&path);
-    let findings = loaded.as_ref().map_or_else(|findings| findings, |loaded| &loaded.findings);
-    for finding in findings {
-        eprintln!("{finding}");
-    }
-    match loaded {
+    match config::load_file(&path) {
         Ok(loaded) => Ok((loaded.settings, loaded.findings)),
-        Err(_) => bail!("the config {} cannot be used; mend it, then see `backstop check`", path.display()),
+        Err(findings) => {
+            for finding in findings {
+                eprintln!("{finding}");
+            }
+            bail!("the config {} cannot be used; mend it, then see `backstop check`", path.display())
+        }
     }
 }
 

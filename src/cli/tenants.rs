@@ -38,9 +38,16 @@ enum TenantsVerb {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, args = ["budget_usd_per_month", "rpm", "tpm"])]
 struct LimitArgs {
     name: String,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+/// A group of its own, since a group's members are all arguments beside it.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Changes {
     /// US dollars per month, or `none`
     #[arg(long, value_parser = budget)]
     budget_usd_per_month: Option<Change<Money>>,
@@ -88,9 +95,9 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
             let tenant = admin.tenant(&limit.name, &configured).await?;
             let before = tenant.stored.as_ref().map(|row| row.limits).unwrap_or_default();
             let limits = TenantLimits {
-                budget_per_month: changed(before.budget_per_month, limit.budget_usd_per_month),
-                requests_per_minute: changed(before.requests_per_minute, limit.rpm),
-                tokens_per_minute: changed(before.tokens_per_minute, limit.tpm),
+                budget_per_month: changed(before.budget_per_month, limit.changes.budget_usd_per_month),
+                requests_per_minute: changed(before.requests_per_minute, limit.changes.rpm),
+                tokens_per_minute: changed(before.tokens_per_minute, limit.changes.tpm),
             };
             admin.limit_tenant(&tenant, limits).await?;
         }

@@ -51,6 +51,8 @@ pub(super) struct Journal {
 struct Buffer {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// One line was taken out and is not known to be written.
+    in_hand: bool,
 }
 
 thread_local! {
@@ -122,7 +124,8 @@ impl Journal {
 
     /// Whether everything recorded is in the database.
     pub(super) fn is_drained(&self) -> bool {
-        self.current.load().is_empty() && self.retired().is_empty() && self.buffer().lines.is_empty()
+        // In the order in which a call moves, so that one on its way is met at the next place at the latest.
+        self.buffer().is_empty() && self.current.load().is_empty() && self.retired().is_empty()
     }
 
     /// Writes what waits in memory, as far as it goes.
@@ -135,6 +138,7 @@ impl Journal {
                 self.buffer().put_back(line);
                 break;
             }
+            self.buffer().in_hand = false;
             self.failing.store(false, Ordering::Relaxed);
         }
         let crowded = self.buffer().is_crowded(&self.bounds);
@@ -164,10 +168,16 @@ impl Journal {
         create_private(&self.dir)?;
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let next = Segment::create(&self.dir, &self.owner, number)?;
-        let retired = self.current.swap(Arc::new(next));
-        retired.sync()?;
+        let retired = {
+            // Under one lock, so that nobody finds the segment in neither place; and before the sync, whose failure
+            // must not keep it from being stored.
+            let mut queue = self.retired();
+            let retired = self.current.swap(Arc::new(next));
+            queue.push_back(Arc::clone(&retired));
+            retired
+        };
         self.synced.store(0, Ordering::Relaxed);
-        self.retired().push_back(retired);
+        retired.sync()?;
         Ok(true)
     }
 
@@ -228,13 +238,19 @@ impl Buffer {
         self.lines.len() * 2 >= bounds.buffer_rows || self.bytes * 2 >= bounds.buffer_bytes
     }
 
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && !self.in_hand
+    }
+
     fn pop(&mut self) -> Option<Vec<u8>> {
         let line = self.lines.pop_front()?;
+        self.in_hand = true;
         self.bytes -= line.len();
         Some(line)
     }
 
     fn put_back(&mut self, line: Vec<u8>) {
+        self.in_hand = false;
         self.bytes += line.len();
         self.lines.push_front(line);
     }

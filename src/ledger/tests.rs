@@ -149,6 +149,44 @@ async fn a_full_disk_is_borne_until_memory_is_full_too() {
     assert_eq!(stored(&store).await.len(), 4);
 }
 
+/// Watches `journal` from another thread while `act` runs; whether it ever looked drained.
+fn looked_drained(journal: &Journal, act: impl FnOnce()) -> bool {
+    let acting = std::sync::atomic::AtomicBool::new(true);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = false;
+            while acting.load(std::sync::atomic::Ordering::Relaxed) {
+                seen |= journal.is_drained();
+            }
+            seen
+        });
+        act();
+        acting.store(false, std::sync::atomic::Ordering::Relaxed);
+        watcher.join().expect("watches")
+    })
+}
+
+#[test]
+fn a_call_on_its_way_to_the_database_is_never_taken_for_stored() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let state = StateDir::open(Some(dir.path())).expect("state directory");
+    let journal = Journal::open(&state.journal(), Bounds::default()).expect("opens");
+    for _ in 0..50 {
+        journal.record(&sample::answered()).expect("records");
+        let later = clock::now() + Duration::from_secs(1);
+        assert!(!looked_drained(&journal, || assert!(journal.rotate(later).expect("rotates"))));
+        journal.forget_oldest(1);
+        assert!(journal.is_drained());
+    }
+    journal.break_disk();
+    for _ in 0..1_000 {
+        journal.record(&sample::answered()).expect("memory takes it");
+    }
+    journal.mend_disk();
+    assert!(!looked_drained(&journal, || journal.retry()));
+    assert_eq!(journal.buffered(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_outage_loses_nothing_and_the_journal_has_a_bound() {
     let dir = tempfile::tempdir().expect("temp dir");
