@@ -27,14 +27,14 @@ const WHOLE: [(&str, &str); 14] = [
     ("broken-json", "malformed"),
     ("empty", "empty_answer|malformed"),
     ("no-choices", "empty_answer|malformed"),
-    ("error-in-200", "error_in_body"),
+    ("error-in-200", "error_in_body|server_error"),
 ];
 
 const STREAMED: [(&str, &str); 9] = [
     ("500", "server_error"),
     ("reset", "reset"),
     ("silence", "first_token_timeout"),
-    ("role-then-error", "error_in_body"),
+    ("role-then-error", "error_in_body|server_error"),
     ("role-then-silence", "first_token_timeout"),
     ("role-then-end", "truncated|empty_answer"),
     ("role-then-cut", "truncated|reset"),

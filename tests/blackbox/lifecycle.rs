@@ -78,7 +78,7 @@ async fn a_drain_has_an_end() {
 fn a_port_in_use_is_told_and_nothing_else_happens() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = taken.local_addr().expect("a bound listener has an address").to_string();
-    let home = Home::new(&Config::warn().text().replace("127.0.0.1:0", &address));
+    let home = Home::new(&one_openai("http://127.0.0.1:9").replace("127.0.0.1:0", &address));
     let said = home.run(&["serve"]).expect_failure();
     assert!(said.contains(&address), "{said}");
 }
