@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(per_mtok.for_tokens(1000), Money::from_micros(150));
         assert_eq!(per_mtok.for_tokens(1), Money::ZERO);
         assert_eq!(per_mtok.for_tokens(4), Money::from_micros(1));
-        assert_eq!(per_mtok.for_tokens(u64::MAX).micros, 2_767_011_611_056_433);
+        assert_eq!(per_mtok.for_tokens(u64::MAX).micros, 2_767_011_611_056_432_742);
     }
 
     #[test]

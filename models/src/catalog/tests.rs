@@ -1,3 +1,5 @@
+//! The catalog as its users meet it: good manifests, bad ones, and the nearest name.
+
 use std::{fs, path::Path};
 
 use super::{Catalog, CatalogError, EMBEDDED, Manifest};

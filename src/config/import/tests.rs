@@ -1,3 +1,5 @@
+//! Imports of realistic files of the other gateway, and what is said of the parts that cannot be carried.
+
 use std::path::Path;
 
 use proptest::prelude::*;

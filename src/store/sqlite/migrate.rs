@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{BUSY_TIMEOUT, is_busy, opening};
 use crate::{clock, store::StoreError};
@@ -32,12 +32,16 @@ pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StoreE
 async fn migrate_once(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
     let failed = |source| opening(path, source);
     let ours = MIGRATIONS.len() as i64;
-    if version(pool, path).await? == ours {
+    // One transaction, so one state of the file: another process may be migrating it at this moment.
+    let mut reading = pool.begin().await.map_err(failed)?;
+    let found = version(&mut reading, path).await?;
+    reading.rollback().await.map_err(failed)?;
+    if found == ours {
         return Ok(());
     }
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     // Read again under the lock: another process may have been faster.
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
+    let found = version(&mut transaction, path).await?;
     let done = usize::try_from(found).unwrap_or(0);
     for sql in MIGRATIONS.into_iter().skip(done) {
         sqlx::raw_sql(sql).execute(&mut *transaction).await.map_err(failed)?;
@@ -48,11 +52,13 @@ async fn migrate_once(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> 
 }
 
 /// The schema that the file has, if it may be ours.
-async fn version(pool: &SqlitePool, path: &Path) -> Result<i64, StoreError> {
+async fn version(connection: &mut SqliteConnection, path: &Path) -> Result<i64, StoreError> {
     let failed = |source| opening(path, source);
-    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await.map_err(failed)?;
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(failed)?;
-    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(pool).await.map_err(failed)?;
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(failed)?;
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(failed)?;
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(failed)?;
     if application != APPLICATION_ID && (application, found, tables) != (0, 0, 0) {
         return Err(StoreError::Foreign { path: path.to_owned() });
     }
