@@ -113,9 +113,10 @@ impl<'a> Said<'a> {
         let callers = kind.source() == Source::Caller;
         VendorError {
             kind,
-            code: self.code.or(self.kind).map(Cow::into_owned),
+            // A code or a path that reads like a secret or an address is none.
+            code: self.code.or(self.kind).filter(|code| scrub(code) == **code).map(Cow::into_owned),
             message: self.message.filter(|_| callers).map(|message| scrub(&message)),
-            param: self.param.filter(|_| callers).map(Cow::into_owned),
+            param: self.param.filter(|param| callers && scrub(param) == **param).map(Cow::into_owned),
         }
     }
 }

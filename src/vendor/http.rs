@@ -181,7 +181,11 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
-    Err(status_fault(vendor.dialect, &mut response).await)
+    let fault = status_fault(vendor.dialect, &mut response).await;
+    Err(match &secret {
+        Some(secret) => without_secret(fault, secret),
+        None => fault,
+    })
 }
 
 fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, HeaderValue), Fault> {
@@ -198,6 +202,17 @@ fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, He
     })?;
     value.set_sensitive(true);
     Ok((name, value))
+}
+
+/// A vendor that quotes our secret does not make us quote it, in whichever field.
+fn without_secret(mut fault: Fault, secret: &SecretString) -> Fault {
+    let quotes = |text: &str| text.contains(secret.expose_secret());
+    if quotes(&fault.detail) {
+        fault.detail = "the vendor gave a reason that quotes our secret".to_owned();
+    }
+    fault.param = fault.param.filter(|param| !quotes(param));
+    fault.code = fault.code.filter(|code| !quotes(code));
+    fault
 }
 
 async fn status_fault(dialect: Dialect, response: &mut Response) -> Fault {
