@@ -83,6 +83,15 @@ fn a_port_in_use_is_told_and_nothing_else_happens() {
     assert!(said.contains(&address), "{said}");
 }
 
+#[test]
+fn a_config_that_names_tenants_lets_nobody_else_in() {
+    let home = Home::new(&one_openai("http://127.0.0.1:9"));
+    let log = Gateway::start(home.command(&["serve"]), Some("none".to_owned())).stop();
+    assert!(log.contains("listening on "), "{log}");
+    assert!(!log.contains("sk-bs-"), "a key that nobody asked for: {log}");
+    assert!(!home.ok(&["tenants", "list", "--json"]).contains("default"), "a tenant that nobody asked for");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn two_gateways_on_one_state_directory_do_no_harm() {
     let vendor = Vendor::openai(Say::Text("hello")).await;
