@@ -53,8 +53,8 @@ pub use self::{
     stream::{StreamReader, StreamWriter},
     vendor_error::{VendorError, read_error},
 };
-pub use crate::domain::Dialect;
 use crate::domain::FaultKind;
+pub use crate::domain::{Dialect, Wire};
 
 /// What of a request is the gateway's to say.
 #[derive(Debug, Clone, Copy)]
@@ -109,11 +109,11 @@ pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Chat, BadRequest> {
     }
 }
 
-/// The request in the target's dialect. What it cannot carry is refused by the name it has in the caller's.
-pub fn write_request(dialect: Dialect, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u8>, BadRequest> {
-    match dialect {
-        Dialect::OpenaiChat => openai::write_request(chat, to),
-        Dialect::AnthropicMessages => anthropic::write_request(chat, to),
+/// The request as the vendor takes it. What it cannot carry is refused by the name it has in the caller's dialect.
+pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u8>, BadRequest> {
+    match wire {
+        Wire::OpenaiChat => openai::write_request(chat, to),
+        Wire::AnthropicMessages => anthropic::write_request(chat, to),
     }
 }
 
@@ -123,13 +123,13 @@ pub fn rewrite_request(dialect: Dialect, body: &[u8], to: &Outgoing<'_>) -> Resu
 }
 
 /// A whole answer that was not streamed.
-pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, ReadError> {
+pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
     if body.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
-    match dialect {
-        Dialect::OpenaiChat => openai::read_answer(body),
-        Dialect::AnthropicMessages => anthropic::read_answer(body),
+    match wire {
+        Wire::OpenaiChat => openai::read_answer(body),
+        Wire::AnthropicMessages => anthropic::read_answer(body),
     }
 }
 
@@ -142,8 +142,8 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u
 }
 
 impl ReadError {
-    fn error_object(dialect: Dialect, body: &[u8]) -> Self {
-        let VendorError { kind, message, .. } = vendor_error::read_error_object(dialect, body);
+    fn error_object(wire: Wire, body: &[u8]) -> Self {
+        let VendorError { kind, message, .. } = vendor_error::read_error_object(wire, body);
         Self::ErrorObject { kind, message }
     }
 

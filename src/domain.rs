@@ -12,7 +12,7 @@ pub use outcome::{Attempt, Ending, Outcome, TokenUsage, UsageSource};
 
 use serde::{Deserialize, Serialize};
 
-/// The wire format a caller speaks or a vendor understands.
+/// The wire format a caller speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -29,4 +29,31 @@ impl Dialect {
             Self::AnthropicMessages => "anthropic_messages",
         }
     }
+}
+
+/// The wire format a vendor is asked in. Every [`Dialect`] is one; vendors have more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// OpenAI `POST /v1/chat/completions`, and everyone who is compatible with it.
+    OpenaiChat,
+    /// Anthropic `POST /v1/messages`.
+    AnthropicMessages,
+}
+
+impl From<Dialect> for Wire {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::OpenaiChat => Self::OpenaiChat,
+            Dialect::AnthropicMessages => Self::AnthropicMessages,
+        }
+    }
+}
+
+/// What a vendor is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// An answer, whole.
+    Answer,
+    /// An answer as it is made.
+    Stream,
 }

@@ -3,9 +3,12 @@
 //! A vendor is data (`config::Vendor`); what is here serves them all. What a vendor sends is untrusted: bodies and frames
 //! are bounded, redirects are not followed, and neither its host nor its raw error text reaches a caller.
 
+mod anthropic;
 mod frame;
 mod http;
 mod local;
+mod openai;
+mod request;
 
 pub use frame::{Frame, Frames};
 pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};

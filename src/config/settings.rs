@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId};
+use crate::domain::{Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -69,14 +69,19 @@ pub enum Enforcement {
     Warn,
 }
 
+use super::Access;
+
 /// A vendor, as data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vendor {
     pub id: VendorId,
     /// The `kind` as written: `openai`, `anthropic`, `groq`, …
     pub kind: &'static str,
-    pub dialect: Dialect,
-    /// Without a trailing slash; the dialect's path is appended (`/chat/completions`, `/messages`).
+    /// What it is asked in.
+    pub wire: Wire,
+    /// How its address and its credential are made.
+    pub access: Access,
+    /// Without a trailing slash; the task's path is appended (`/chat/completions`, `/messages`).
     pub base_url: String,
     pub region: Option<String>,
     /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.

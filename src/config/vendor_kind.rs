@@ -1,12 +1,13 @@
 //! The kinds of vendor that this version speaks to, as data: a new one is a new row.
 
-use crate::domain::Dialect;
+use crate::domain::Wire;
 
 /// What a vendor of this kind has unless its entry says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VendorKind {
     pub name: &'static str,
-    pub dialect: Dialect,
+    pub wire: Wire,
+    pub access: Access,
     /// `None`: the entry must have one.
     pub base_url: Option<&'static str>,
     /// Whether the vendor's own endpoint refuses calls without a secret.
@@ -15,6 +16,15 @@ pub struct VendorKind {
     /// Whether `stream_options.include_usage` is understood.
     pub stream_usage: bool,
     pub self_hosted: bool,
+}
+
+/// How a vendor's address and credential are made: one file each in `vendor/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `Authorization: Bearer`, the model in the body.
+    Openai,
+    /// `x-api-key` and `anthropic-version`.
+    Anthropic,
 }
 
 impl VendorKind {
@@ -33,7 +43,11 @@ pub(super) const WITHOUT_ADAPTER: [&str; 5] = ["azure_openai", "bedrock", "coher
 /// Base URLs and field names as the vendors' API references give them (2026-11).
 pub(super) const ALL: [VendorKind; 13] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
-    VendorKind { dialect: Dialect::AnthropicMessages, ..hosted("anthropic", "https://api.anthropic.com/v1") },
+    VendorKind {
+        wire: Wire::AnthropicMessages,
+        access: Access::Anthropic,
+        ..hosted("anthropic", "https://api.anthropic.com/v1")
+    },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },
     hosted("groq", "https://api.groq.com/openai/v1"),
@@ -52,7 +66,8 @@ pub(super) const ALL: [VendorKind; 13] = [
 const fn hosted(name: &'static str, base_url: &'static str) -> VendorKind {
     VendorKind {
         name,
-        dialect: Dialect::OpenaiChat,
+        wire: Wire::OpenaiChat,
+        access: Access::Openai,
         base_url: Some(base_url),
         needs_secret: true,
         max_tokens_field: "max_tokens",

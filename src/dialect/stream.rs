@@ -2,7 +2,7 @@
 
 use backstop_models::chat::Event;
 
-use super::{Dialect, Problem, ProblemKind, ReadError, Reply, anthropic, openai, problem::write_problem, sse};
+use super::{Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, openai, problem::write_problem, sse};
 
 /// Reads a vendor's stream, frame by frame.
 ///
@@ -33,10 +33,10 @@ enum Writer {
 }
 
 impl StreamReader {
-    pub fn new(dialect: Dialect) -> Self {
-        Self(match dialect {
-            Dialect::OpenaiChat => Reader::Openai(openai::Reader::default()),
-            Dialect::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
+    pub fn new(wire: Wire) -> Self {
+        Self(match wire {
+            Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
+            Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
         })
     }
 

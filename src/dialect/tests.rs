@@ -44,5 +44,5 @@ fn translated(from: Dialect, body: &serde_json::Value) -> Result<String, BadRequ
     let body = body.to_string();
     open(from, body.as_bytes())?;
     let chat = read_request(from, body.as_bytes())?;
-    write_request(other(from), &chat, &outgoing("vendor-model")).map(|body| pretty(&body))
+    write_request(other(from).into(), &chat, &outgoing("vendor-model")).map(|body| pretty(&body))
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Dialect, object::Text};
+use super::{Wire, object::Text};
 use crate::domain::{FaultKind, Source};
 
 /// The longest message of a vendor that is handed on, in bytes.
@@ -30,20 +30,20 @@ pub struct VendorError {
 /// Classifies an error answer, by what its body says and then by its status.
 ///
 /// The bodies of both dialects are read whichever one is expected: proxies and compatible servers mix them.
-pub fn read_error(dialect: Dialect, status: u16, body: &[u8]) -> VendorError {
+pub fn read_error(wire: Wire, status: u16, body: &[u8]) -> VendorError {
     let said = Said::read(body);
     let kind = match said.kind() {
         Some(kind) => kind,
         None if status == 400 && looks_like_html(body) => FaultKind::Malformed,
-        None => by_status(dialect, status),
+        None => by_status(wire, status),
     };
     said.into_error(kind)
 }
 
 /// Classifies an error object that came inside a 200 or a stream.
-pub(super) fn read_error_object(dialect: Dialect, body: &[u8]) -> VendorError {
+pub(super) fn read_error_object(wire: Wire, body: &[u8]) -> VendorError {
     let said = Said::read(body);
-    let by_code = || said.status.map(|status| by_status(dialect, status));
+    let by_code = || said.status.map(|status| by_status(wire, status));
     let kind = said.kind().or_else(by_code).unwrap_or(FaultKind::ErrorInBody);
     said.into_error(kind)
 }
@@ -160,7 +160,7 @@ const PHRASES: [(&str, FaultKind); 12] = [
     ("content management policy", FaultKind::ContentPolicy),
 ];
 
-fn by_status(dialect: Dialect, status: u16) -> FaultKind {
+fn by_status(wire: Wire, status: u16) -> FaultKind {
     match status {
         300..=399 => FaultKind::Redirected,
         401 | 403 => FaultKind::VendorAuth,
@@ -170,7 +170,7 @@ fn by_status(dialect: Dialect, status: u16) -> FaultKind {
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
-        503 if dialect == Dialect::OpenaiChat => FaultKind::Overloaded,
+        503 if wire == Wire::OpenaiChat => FaultKind::Overloaded,
         500..=599 => FaultKind::ServerError,
         _ => FaultKind::Malformed,
     }

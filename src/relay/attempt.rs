@@ -22,7 +22,7 @@ use crate::{
     clock,
     config::{MidStream, Vendor},
     dialect::{self, StreamWriter},
-    domain::{Fault, FaultKind},
+    domain::{Fault, FaultKind, Task},
     vendor::{Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
 };
 
@@ -88,13 +88,13 @@ impl Http<'_> {
     async fn whole(&self, route: &SnapshotRoute, call: &mut Call) -> Result<Begun, Fault> {
         let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, call);
         let body = self.send(ask_whole, limit, call).await?;
-        let answer = dialect::read_answer(self.vendor.dialect, &body).map_err(answer_fault)?;
+        let answer = dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)?;
         let content_bytes = content_bytes(&answer);
         if content_bytes == 0 && answer.finish == Finish::Stop {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
         }
         let usage = answer.usage;
-        let body = if self.vendor.dialect == self.question.dialect {
+        let body = if self.question.is_native_to(self.vendor) {
             body
         } else {
             Bytes::from(dialect::write_answer(self.question.dialect, &answer, &call.reply()))
@@ -106,7 +106,7 @@ impl Http<'_> {
         let limit = Limit::new(route.route.deadlines.first_token, FaultKind::FirstTokenTimeout, call);
         let frames = self.send(ask_stream, limit, call).await?;
         let frames = Frames::Http(Box::new(frames));
-        let encoder = if self.vendor.dialect == self.question.dialect {
+        let encoder = if self.question.is_native_to(self.vendor) {
             Encoder::forward(self.question.dialect, self.question.swallow(self.vendor))
         } else {
             translator(self.question, call)
@@ -132,8 +132,9 @@ impl Http<'_> {
                 format!("vendor `{}` has no secret; set it with `backstop vault set {}`", vendor.id, vendor.secret);
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
-        let headers = if vendor.dialect == question.dialect { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, secret, headers, body };
+        let task = if question.envelope.stream { Task::Stream } else { Task::Answer };
+        let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
+        let ask = HttpAsk { vendor, client: self.client, model: self.model, task, secret, headers, body };
         call.reached();
         wait(how(ask), limit, call).await?
     }

@@ -35,6 +35,11 @@ impl Question {
         self.chat.get_or_init(|| dialect::read_request(self.dialect, &self.body)).as_ref().map_err(unsupported)
     }
 
+    /// Whether `vendor` is asked in the caller's own dialect.
+    pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
+        vendor.wire == self.dialect.into()
+    }
+
     /// The body for `vendor`: the caller's own bytes where both speak one dialect, a translation otherwise.
     pub(super) fn body_for(&self, vendor: &Vendor, model: &str) -> Result<Bytes, Fault> {
         let outgoing = Outgoing {
@@ -44,10 +49,10 @@ impl Question {
             include_usage: self.envelope.stream && vendor.stream_usage,
             default_max_tokens: DEFAULT_MAX_TOKENS,
         };
-        if vendor.dialect == self.dialect {
+        if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.dialect, self.chat()?, &outgoing)
+        dialect::write_request(vendor.wire, self.chat()?, &outgoing)
             .map(Bytes::from)
             .map_err(|error| unsupported(&error))
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     dialect::{StreamReader, sse},
-    domain::{Dialect, Fault, FaultKind},
+    domain::{Fault, FaultKind, Wire},
 };
 
 /// The largest frame, in bytes.
@@ -58,9 +58,9 @@ impl Frames {
 }
 
 impl HttpFrames {
-    pub fn new(dialect: Dialect, response: Response) -> Self {
+    pub fn new(wire: Wire, response: Response) -> Self {
         let splitter = sse::Splitter::new(FRAME_LIMIT);
-        Self { response, splitter, reader: StreamReader::new(dialect), finished: false, ended: false }
+        Self { response, splitter, reader: StreamReader::new(wire), finished: false, ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<Frame>, Fault> {

@@ -11,15 +11,18 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::frame::HttpFrames;
+use super::{
+    frame::HttpFrames,
+    request::{self, Asking, Prepared},
+};
 use crate::{
     config::Vendor,
     dialect,
-    domain::{Dialect, Fault, FaultKind},
+    domain::{Fault, FaultKind, Task, Wire},
 };
 
 /// The largest answer, in bytes, that is read from a vendor.
@@ -39,6 +42,9 @@ pub struct Clients {
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
     pub client: &'a Client,
+    /// The vendor's own name of the model.
+    pub model: &'a str,
+    pub task: Task,
     pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
@@ -85,18 +91,18 @@ pub async fn ask_whole(ask: HttpAsk<'_>) -> Result<Bytes, Fault> {
 ///
 /// The caller bounds the time.
 pub async fn ask_stream(ask: HttpAsk<'_>) -> Result<HttpFrames, Fault> {
-    let dialect = ask.vendor.dialect;
+    let wire = ask.vendor.wire;
     let mut response = send(ask).await?;
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.starts_with("application/json") {
         // A vendor that answers a stream with one JSON body either refuses inside a 200 or ignored `stream`.
         let body = read_bounded(&mut response, ERROR_LIMIT).await?;
-        return Err(match dialect::read_answer(dialect, &body) {
+        return Err(match dialect::read_answer(wire, &body) {
             Ok(_) => Fault::new(FaultKind::Malformed, "the vendor sent a whole answer where a stream was asked for"),
             Err(error) => answer_fault(error),
         });
     }
-    Ok(HttpFrames::new(dialect, response))
+    Ok(HttpFrames::new(wire, response))
 }
 
 /// The fault of a body that could not be read as an answer.
@@ -156,52 +162,25 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
-    let HttpAsk { vendor, client, secret, headers, body } = ask;
-    let path = match vendor.dialect {
-        Dialect::OpenaiChat => "chat/completions",
-        Dialect::AnthropicMessages => "messages",
-    };
-    let mut request = client
-        .post(format!("{}/{path}", vendor.base_url))
+    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body } = ask;
+    let asking = Asking { vendor, model, task, secret: secret.as_ref(), forwarded, body: &body };
+    let Prepared { url, headers } = request::prepare(asking).await?;
+    let mut response = client
+        .post(url)
+        .headers(headers)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .body(body);
-    if vendor.dialect == Dialect::AnthropicMessages && !headers.contains_key("anthropic-version") {
-        request = request.header("anthropic-version", "2023-06-01");
-    }
-    for name in FORWARDED {
-        for value in headers.get_all(name) {
-            request = request.header(name, value.clone());
-        }
-    }
-    if let Some(secret) = &secret {
-        let (name, value) = credential(vendor.dialect, secret)?;
-        request = request.header(name, value);
-    }
-    let mut response = request.send().await.map_err(|error| transport_fault(&error))?;
+        .body(body)
+        .send()
+        .await
+        .map_err(|error| transport_fault(&error))?;
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
-    let fault = status_fault(vendor.dialect, &mut response).await;
+    let fault = status_fault(vendor.wire, &mut response).await;
     Err(match &secret {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
-}
-
-fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, HeaderValue), Fault> {
-    let secret = secret.expose_secret();
-    let (name, value) = match dialect {
-        Dialect::OpenaiChat => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {secret}"))),
-        Dialect::AnthropicMessages => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
-    };
-    let mut value = value.map_err(|_| {
-        Fault::new(
-            FaultKind::NoSecret,
-            "the vendor's secret cannot stand in a header; set it again with `backstop vault set`",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok((name, value))
 }
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
@@ -215,7 +194,7 @@ fn without_secret(mut fault: Fault, secret: &SecretString) -> Fault {
     fault
 }
 
-async fn status_fault(dialect: Dialect, response: &mut Response) -> Fault {
+async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let status = response.status();
     if status.is_redirection() {
         return Fault::new(FaultKind::Redirected, "the vendor redirected; redirects are not followed")
@@ -224,7 +203,7 @@ async fn status_fault(dialect: Dialect, response: &mut Response) -> Fault {
     let retry_after = retry_after(response.headers(), SystemTime::now());
     // An error whose body is cut short or too long is still the error that its status says.
     let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
-    let error = dialect::read_error(dialect, status.as_u16(), &body);
+    let error = dialect::read_error(wire, status.as_u16(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
         .with_retry_after(retry_after);
@@ -277,6 +256,8 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderName;
+
     use super::*;
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {

@@ -99,7 +99,8 @@ impl Resolver<'_, '_> {
         Some(Vendor {
             id: VendorId::new(name),
             kind: kind.name,
-            dialect: kind.dialect,
+            wire: kind.wire,
+            access: kind.access,
             // Somebody's own endpoint may do without a secret, unless one is named for it.
             needs_secret: kind.needs_secret && (raw.base_url.is_none() || raw.secret.is_some()),
             base_url,

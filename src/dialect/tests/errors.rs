@@ -62,24 +62,25 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
         (ANTHROPIC, 529, String::new(), Overloaded),
     ];
     for (dialect, status, body, kind) in cases {
-        assert_eq!(read_error(dialect, status, body.as_bytes()).kind, kind, "{status} {body}");
+        assert_eq!(read_error(dialect.into(), status, body.as_bytes()).kind, kind, "{status} {body}");
     }
 }
 
 #[test]
 fn a_caller_sees_a_vendors_words_only_about_the_question_and_without_names() {
     let body = r#"{"error":{"message":"Invalid value for 'messages[0].content' in org-AbC123 with key='sk-proj-12345':\nsee https://api.internal.example.com/docs or 10.0.0.5:8000, v1.2 (vllm.svc.cluster.local:80)","type":"invalid_request_error","param":"messages[0].content","code":"invalid_value"}}"#;
-    let error = read_error(OPENAI, 400, body.as_bytes());
+    let error = read_error(OPENAI.into(), 400, body.as_bytes());
     assert_eq!(error.param.as_deref(), Some("messages[0].content"));
     assert_eq!(error.code.as_deref(), Some("invalid_value"));
     assert_eq!(
         error.message.as_deref(),
         Some("Invalid value for 'messages[0].content' in […] with […] see […] or […] v1.2 […]")
     );
-    let ours = read_error(OPENAI, 401, br#"{"error":{"message":"Incorrect API key provided: sk-abc","param":"x"}}"#);
+    let ours =
+        read_error(OPENAI.into(), 401, br#"{"error":{"message":"Incorrect API key provided: sk-abc","param":"x"}}"#);
     assert_eq!((ours.message, ours.param), (None, None));
     let long = format!(r#"{{"error":{{"message":"{}"}}}}"#, "word ".repeat(10_000));
-    assert!(read_error(OPENAI, 400, long.as_bytes()).message.expect("it is about the question").len() < 620);
+    assert!(read_error(OPENAI.into(), 400, long.as_bytes()).message.expect("it is about the question").len() < 620);
 }
 
 #[test]

@@ -30,7 +30,7 @@ const MESSAGE_START: &str = r#"{"type":"message_start","message":{"id":"msg_1","
 
 fn read(from: Dialect, stream: &str, chunk: usize) -> (Vec<Event>, Result<bool, ReadError>) {
     let mut splitter = sse::Splitter::new(1 << 20);
-    let mut reader = StreamReader::new(from);
+    let mut reader = StreamReader::new(from.into());
     let mut out = Vec::new();
     for bytes in stream.as_bytes().chunks(chunk) {
         splitter.push(bytes);
@@ -200,7 +200,7 @@ fn errors_in_a_stream_are_errors() {
 #[test]
 fn the_usage_frame_is_one_usage_and_nothing_else() {
     let stream = openai_text();
-    let mut reader = StreamReader::new(OPENAI);
+    let mut reader = StreamReader::new(OPENAI.into());
     let mut splitter = sse::Splitter::new(4096);
     splitter.push(stream.as_bytes());
     let mut alone = 0;
