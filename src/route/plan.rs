@@ -74,13 +74,11 @@ mod tests {
         Route {
             id: RouteId::new("r"),
             criticality: Criticality::Critical,
-            targets: targets
-                .iter()
-                .map(|id| Target { id: TargetId::parse(id).expect("a target"), breach: None })
-                .collect(),
+            targets: targets.iter().map(|id| Target::unlocated(TargetId::parse(id).expect("a target"))).collect(),
             suite: "s".into(),
             deadlines: Deadlines { connect: second, first_token: second, idle: second, attempt: second, total: second },
             mid_stream: MidStream::Error,
+            hedge: None,
             on_context_length: OnCallerFault::Refuse,
             on_content_policy: OnCallerFault::Refuse,
             log_content: false,

@@ -44,6 +44,12 @@ pub(in crate::config) struct Model {
     pub(in crate::config) cache_write_per_mtok: Option<f64>,
     /// The longest prompt plus answer, in tokens.
     pub(in crate::config) context_tokens: Option<u32>,
+    /// Whether it can call tools [default: true].
+    pub(in crate::config) tools: Option<bool>,
+    /// Whether it can be held to JSON or a JSON Schema [default: true].
+    pub(in crate::config) json_schema: Option<bool>,
+    /// Whether it sees images [default: true; the in-process models do not].
+    pub(in crate::config) images: Option<bool>,
 }
 
 /// A field of OpenAI chat requests.

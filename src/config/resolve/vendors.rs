@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::Resolver;
 use crate::{
     config::{
-        Prices, Settings, Vendor,
+        Capabilities, Prices, Settings, Vendor,
         path::Path,
         raw,
         vendor_kind::{self, VendorKind},
@@ -33,16 +33,23 @@ impl Resolver<'_, '_> {
         vendors
     }
 
-    /// `models:`: prices and context lengths.
+    /// `models:`: prices and capabilities.
     pub(super) fn models(&mut self, file: &raw::File, settings: &mut Settings) {
         for (name, model) in file.models.iter().flatten() {
             let path = Path::root().key("models").key(name.as_str());
             let Some(target) = self.target(&path, name) else { continue };
-            if let Some(tokens) = model.context_tokens {
-                if tokens == 0 {
-                    self.error(&path.key("context_tokens"), "a context has at least 1 token", "");
-                }
-                settings.context_tokens.insert(target.clone(), tokens);
+            if model.context_tokens == Some(0) {
+                self.error(&path.key("context_tokens"), "a context has at least 1 token", "");
+            }
+            let usual = settings.capabilities(&target);
+            let said = Capabilities {
+                tools: model.tools.unwrap_or(usual.tools),
+                json_schema: model.json_schema.unwrap_or(usual.json_schema),
+                images: model.images.unwrap_or(usual.images),
+                context_tokens: model.context_tokens.or(usual.context_tokens),
+            };
+            if said != usual {
+                settings.capabilities.insert(target.clone(), said);
             }
             if let Some(prices) = self.prices(&path, model) {
                 settings.prices.insert(target, prices);
