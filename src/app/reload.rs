@@ -127,8 +127,8 @@ fn left_out(gate: &Gate, settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str
     let mut out = Vec::new();
     for route in settings.routes.values() {
         for step in plan(route, &standings, Enforcement::Strict).steps {
-            if let Decision::Skip { reason, .. } = step.decision {
-                out.push((route.id.clone(), step.target, reason));
+            if let Decision::Skip(fault) = step.decision {
+                out.push((route.id.clone(), step.target, Arc::from(fault.detail)));
             }
         }
     }

@@ -124,7 +124,7 @@ impl Keeper {
             plan(route, &standings, settings.enforcement).steps.iter().any(|step| {
                 step.target.is_local()
                     && &*step.target.model == model
-                    && !matches!(step.decision, Decision::Skip { .. })
+                    && step.decision.is_attempted()
             })
         })
     }

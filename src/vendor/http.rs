@@ -38,7 +38,6 @@ pub struct Clients {
 }
 
 /// One request to one vendor.
-#[derive(Debug)]
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
     pub client: &'a Client,
@@ -49,6 +48,8 @@ pub struct HttpAsk<'a> {
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
     pub body: Bytes,
+    /// Is told the headers of whatever the vendor answers.
+    pub told: &'a (dyn Fn(&HeaderMap) + Sync),
 }
 
 /// Headers of the caller that mean something to a vendor of the same dialect.
@@ -162,7 +163,7 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
-    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body } = ask;
+    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, told } = ask;
     let asking = Asking { vendor, model, task, secret: secret.as_ref(), forwarded, body: &body };
     let Prepared { url, headers } = request::prepare(asking).await?;
     let mut response = client
@@ -173,6 +174,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         .send()
         .await
         .map_err(|error| transport_fault(&error))?;
+    told(response.headers());
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
