@@ -1,12 +1,16 @@
 //! Which targets a call may go to, in which order, and why not to the others. Pure: fed by snapshots, no I/O, no clock.
 
 mod breaker;
+mod latency;
+mod outage;
 mod plan;
 mod retry_budget;
 mod standing;
 mod window;
 
 pub use breaker::{Breaker, BreakerPolicy, BreakerStanding, Refused, Ticket, Verdict};
+pub use latency::{Baseline, CallKind, LatencyPolicy, Observed, OutputClass, Quantile, Sample, Threshold};
+pub use outage::{Hosting, OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Place, Scope};
 pub use plan::{Decision, Plan, Step, plan};
 pub use retry_budget::{RetryBudget, backoff};
 pub use standing::{Standing, Standings};
