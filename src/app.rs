@@ -21,7 +21,10 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Relay, Snapshot, SnapshotError},
+    relay::{
+        Health, Relay, Snapshot, SnapshotError,
+        health::{HealthView, read_views},
+    },
     release::{Gate, GateError, Keeper},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
@@ -81,9 +84,10 @@ impl App {
         };
         let (publisher, published) = publish::start(traces);
         let settings = Arc::new(settings);
-        let snapshot = Snapshot::compile(Arc::clone(&settings), &clients)?;
+        let health = stored_health(&state);
+        let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, publisher, vault));
+        let relay = Arc::new(relay(ledger, publisher, vault, health));
         let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
         Ok(Self {
             state,
@@ -114,6 +118,17 @@ impl App {
     }
 }
 
-fn relay(ledger: Ledger, publisher: Publisher, vault: Vault) -> Relay {
-    Relay { ledger, publisher, vault, local: LocalTier::default(), standings: Arc::default() }
+fn relay(ledger: Ledger, publisher: Publisher, vault: Vault, health: Health) -> Relay {
+    Relay { ledger, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
+}
+
+/// With the baselines of the last run. A file that cannot be read costs only those.
+fn stored_health(state: &StateDir) -> Health {
+    match read_views(&state.health()) {
+        Ok(view) => Health::with_baselines(view.unwrap_or_default().into_baselines()),
+        Err(error) => {
+            tracing::warn!(%error, "the stored latency baselines cannot be read; they are learnt anew");
+            Health::default()
+        }
+    }
 }

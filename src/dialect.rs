@@ -175,3 +175,27 @@ pub fn end_mark(dialect: Dialect) -> &'static [u8] {
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
     }
 }
+
+/// Whether a stream of this dialect may begin again so that a caller can tell: its chunks have ids, and fields that a
+/// client does not know are no fault.
+pub fn can_restart(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenaiChat => true,
+        // One `message_start` opens the only message that a stream has.
+        Dialect::AnthropicMessages => false,
+    }
+}
+
+/// What stands between a broken answer and the one that begins again: a chunk without choices, under the new answer's id,
+/// with `backstop.restarted`. Only where [`can_restart`].
+pub fn restart_mark(reply: &Reply<'_>, fault: FaultKind, target: &str) -> Vec<u8> {
+    let chunk = serde_json::json!({
+        "id": reply.id_after("chatcmpl-"),
+        "object": "chat.completion.chunk",
+        "created": reply.created_unix_s,
+        "model": reply.model,
+        "choices": [],
+        "backstop": { "restarted": true, "reason": fault.as_str(), "served_by": target },
+    });
+    format!("data: {chunk}\n\n").into_bytes()
+}

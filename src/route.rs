@@ -1,9 +1,18 @@
 //! Which targets a call may go to, in which order, and why not to the others. Pure: fed by snapshots, no I/O, no clock.
 
+mod breaker;
+mod latency;
 mod need;
+mod outage;
 mod plan;
+mod retry_budget;
 mod standing;
+mod window;
 
+pub use breaker::{Breaker, BreakerStanding, Refused, Ticket, Verdict};
+pub use latency::{Baseline, Baselines, CallKind, Observed, OutputClass, Quantile, Sample, Threshold};
 pub use need::Need;
+pub use outage::{OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Scope};
 pub use plan::{Decision, Plan, Step, TargetHealth, plan};
+pub use retry_budget::{RetryBudget, backoff};
 pub use standing::{Standing, Standings};

@@ -11,5 +11,5 @@ mod openai;
 mod request;
 
 pub use frame::{Frame, Frames};
-pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};
+pub use http::{Clients, FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
 pub use local::{LocalState, LocalTier};

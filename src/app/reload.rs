@@ -59,6 +59,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
     let Began { findings, default_model } = began;
     let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
+    let (relay, told_relay) = (Arc::clone(&app.relay), Arc::clone(&app.relay));
     let judge = move |loaded: Loaded| {
         let Loaded { settings, findings } = loaded;
         let settings = settings.or_embedded_routes(&default_model);
@@ -74,7 +75,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             }
         }
         // Compiling has no effect but to show that it works.
-        if let Err(error) = Snapshot::compile(Arc::new(settings.clone()), &clients) {
+        if let Err(error) = Snapshot::compile(Arc::new(settings.clone()), &clients, &relay.health) {
             return Err(vec![Finding::of_file(Severity::Error, "config", error.to_string())]);
         }
         known = findings.iter().filter(|finding| finding.severity == Severity::Breach).map(breach_key).collect();
@@ -88,7 +89,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             Reloaded::Applied { settings, .. } => {
                 // Standings first: a route's new target has its certificate on record before the first call plans with it.
                 runtime.block_on(keeper.look(settings));
-                match Snapshot::compile(Arc::clone(settings), &clients) {
+                match Snapshot::compile(Arc::clone(settings), &clients, &told_relay.health) {
                     Ok(compiled) => snapshot.store(Arc::new(compiled)),
                     Err(error) => tracing::error!(%error, "the new config was judged good but cannot be compiled"),
                 }

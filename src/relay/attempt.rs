@@ -23,7 +23,6 @@ use crate::{
     config::{MidStream, Vendor},
     dialect::{self, StreamWriter},
     domain::{Fault, FaultKind, Task},
-    route::RateHeaders,
     vendor::{Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
 };
 
@@ -137,8 +136,7 @@ impl Http<'_> {
         }
         let task = if question.envelope.stream { Task::Stream } else { Task::Answer };
         let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
-        let told = |headers: &HeaderMap| target.cell.told(&RateHeaders::of(headers));
-        let ask = HttpAsk { vendor, client: self.client, model, task, secret, headers, body, told: &told };
+        let ask = HttpAsk { vendor, client: self.client, model, task, secret, headers, body, listener: &*target.cell };
         meter.reached();
         wait(how(ask), limit, meter).await?
     }
@@ -205,7 +203,7 @@ async fn hold(mut frames: Frames, encoder: Encoder, first: Limit, trial: Trial<'
         if ended || full || (!buffer && (content || now.finish.is_some())) {
             return Ok(Begun::Stream(Box::new(BegunStream { held, frames, encoder, ended })));
         }
-        if (content || thought) && matches!(frames, Frames::Http(_)) {
+        if (now.content || now.thought) && matches!(frames, Frames::Http(_)) {
             limit = Limit::new(route.route.deadlines.idle, FaultKind::IdleTimeout, deadline);
         }
     }

@@ -63,7 +63,7 @@ impl VendorSubject {
             secret: self.vault.get(&self.vendor.secret),
             headers: &HeaderMap::new(),
             body: Bytes::from(body),
-            told: &|_| {},
+            listener: &(),
         };
         let body = ask_whole(ask).await?;
         dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)

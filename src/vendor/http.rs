@@ -37,6 +37,16 @@ pub struct Clients {
     by_connect: Mutex<HashMap<Duration, Client>>,
 }
 
+/// Hears the headers of every answer of a vendor, errors too: they tell of its limits.
+pub trait Listener: Send + Sync {
+    fn hear(&self, headers: &HeaderMap);
+}
+
+/// Whoever asks and does not count.
+impl Listener for () {
+    fn hear(&self, _: &HeaderMap) {}
+}
+
 /// One request to one vendor.
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
@@ -49,7 +59,7 @@ pub struct HttpAsk<'a> {
     pub headers: &'a HeaderMap,
     pub body: Bytes,
     /// Is told the headers of whatever the vendor answers.
-    pub told: &'a (dyn Fn(&HeaderMap) + Sync),
+    pub listener: &'a dyn Listener,
 }
 
 /// Headers of the caller that mean something to a vendor of the same dialect.
@@ -163,7 +173,7 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
-    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, told } = ask;
+    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
     let asking = Asking { vendor, model, task, secret: secret.as_ref(), forwarded, body: &body };
     let Prepared { url, headers } = request::prepare(asking).await?;
     let mut response = client
@@ -174,7 +184,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         .send()
         .await
         .map_err(|error| transport_fault(&error))?;
-    told(response.headers());
+    listener.hear(response.headers());
     if response.status() == StatusCode::OK {
         return Ok(response);
     }

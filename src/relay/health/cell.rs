@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand::Rng as _;
+use reqwest::header::HeaderMap;
 
 use crate::{
     clock,
@@ -15,6 +16,7 @@ use crate::{
         Baselines, Breaker, BreakerStanding, CallKind, OutagePolicy, OutageTicket, Outages, Quota, RateHeaders,
         RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict,
     },
+    vendor::Listener,
 };
 
 /// How long a computed threshold is used before it is computed again.
@@ -174,11 +176,6 @@ impl Cell {
         self.state().retries.withdraw()
     }
 
-    /// What the vendor's headers say of its limits.
-    pub fn told(&self, headers: &RateHeaders) {
-        self.state().quota.observe(clock::now(), headers);
-    }
-
     /// When the target counts as slow, by its own past; the P95 for a race.
     pub fn threshold(&self, kind: CallKind) -> Threshold {
         let now = clock::now();
@@ -218,6 +215,14 @@ impl Cell {
     }
 }
 
+impl Listener for Cell {
+    /// What the vendor's headers say of its limits.
+    fn hear(&self, headers: &HeaderMap) {
+        let read = RateHeaders::read(|name| headers.get(name).and_then(|value| value.to_str().ok()), clock::unix_ms());
+        self.state().quota.observe(clock::now(), &read);
+    }
+}
+
 impl Asked {
     pub fn cell(&self) -> &Arc<Cell> {
         &self.cell
@@ -237,7 +242,7 @@ impl Asked {
             state.quota.limited(now, fault.retry_after());
         }
         if let Some((took, sample)) = sample(self.kind, fault, first_content, took) {
-            state.baselines.record(self.kind, clock::unix_ms(), took, sample);
+            state.baselines.record(self.kind, clock::unix_ms(), (took, sample), &self.cell.latency_policy);
         }
         drop(state);
         self.hand_back(verdict, fault.is_some_and(|fault| fault.kind.is_outage()));
