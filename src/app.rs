@@ -1,6 +1,7 @@
 //! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
 
 mod first_run;
+mod health;
 pub mod reload;
 mod serving;
 
@@ -21,10 +22,7 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{
-        Health, Relay, Snapshot, SnapshotError,
-        health::{HealthView, read_views},
-    },
+    relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
     release::{Gate, GateError, Keeper},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},

@@ -54,7 +54,7 @@ pub async fn answer(relay: &Arc<Relay>, admitted: Admitted) -> Reply {
     let standings = relay.standings.load_full();
     let planned = Arc::clone(&route);
     let mut ladder = Ladder::new(relay, question, route, call, |need, roll| {
-        let health: Vec<_> = planned.targets.iter().map(|target| target.cell.health(roll, need.input_tokens)).collect();
+        let health: Vec<_> = planned.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
         plan(&planned.route, &standings, snapshot.settings.enforcement).narrowed(&planned.route, need, &health)
     });
     match ladder.climb(Role::Rung).await {

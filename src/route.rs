@@ -5,6 +5,7 @@ mod latency;
 mod need;
 mod outage;
 mod plan;
+mod quota;
 mod retry_budget;
 mod standing;
 mod window;
@@ -14,5 +15,6 @@ pub use latency::{Baseline, Baselines, CallKind, Observed, OutputClass, Quantile
 pub use need::Need;
 pub use outage::{OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Scope};
 pub use plan::{Decision, Plan, Step, TargetHealth, plan};
+pub use quota::{Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, read as read_rate_headers};
 pub use retry_budget::{RetryBudget, backoff};
 pub use standing::{Standing, Standings};

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use backstop_models::catalog::Catalog;
 
 use super::Context;
 use crate::{
@@ -43,6 +44,12 @@ impl Installation {
     /// The config's settings; without a config, those with no vendors and no routes.
     pub(super) fn settings(&self) -> Settings {
         self.settings.clone().unwrap_or_default()
+    }
+
+    /// As [`Self::settings`], with the built-in routes where the config has none.
+    pub(super) fn settings_or_embedded(&self) -> anyhow::Result<Settings> {
+        let default_model = Catalog::load(&self.state.catalog())?.default_model().id.to_string();
+        Ok(self.settings().or_embedded_routes(&default_model))
     }
 
     pub(super) async fn store(&self) -> anyhow::Result<Store> {

@@ -233,11 +233,7 @@ impl Limit {
     /// `within` from now, or the call's own end when that comes first.
     fn new(within: Duration, kind: FaultKind, deadline: Instant) -> Self {
         let at = clock::now() + within;
-        if deadline <= at {
-            Self { at: deadline, kind: FaultKind::TotalTimeout }
-        } else {
-            Self { at, kind }
-        }
+        if deadline <= at { Self { at: deadline, kind: FaultKind::TotalTimeout } } else { Self { at, kind } }
     }
 }
 

@@ -61,7 +61,12 @@ impl Health {
             let baselines = known.map(|cell| cell.baselines()).or_else(|| inner.stored.remove(id)).unwrap_or_default();
             inner.cells.insert(id.clone(), Arc::new(Cell::new(id.clone(), place, host, settings, baselines)));
         }
-        inner.cells.iter().filter(|(id, _)| targets.contains(id)).map(|(id, cell)| (id.clone(), Arc::clone(cell))).collect()
+        inner
+            .cells
+            .iter()
+            .filter(|(id, _)| targets.contains(id))
+            .map(|(id, cell)| (id.clone(), Arc::clone(cell)))
+            .collect()
     }
 
     /// Every cell, for whoever stores or prints them.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Hedge, OnCallerFault, Route},
+    config::{Capabilities, Hedge, OnCallerFault, Route},
     domain::{Fault, FaultKind, Retry, Role},
     route::{CallKind, Decision, Need, Plan, Step, backoff},
 };
@@ -87,7 +87,7 @@ impl Ladder {
         if let Decision::Skip(fault) = &step.decision {
             return self.pass_over(&step, fault.clone());
         }
-        if let Some(fault) = self.need.objection(&self.target(&step).can) {
+        if let Some(fault) = self.need.objection(self.can(&step)) {
             return self.pass_over(&step, fault);
         }
         if self.call.remaining().is_zero() {
@@ -141,7 +141,7 @@ impl Ladder {
     pub(super) fn fell(&mut self, step: &Step, fault: Fault) -> Rung {
         let stop = stops(&self.route.route, step.index, &fault);
         if fault.kind == FaultKind::ContextLength {
-            self.need.more_context_than = self.need.more_context_than.max(self.target(step).can.context_tokens);
+            self.need.more_context_than = self.need.more_context_than.max(self.can(step).context_tokens);
         }
         if let Some(wait) = fault.retry_after() {
             let at = clock::now() + wait;
@@ -164,12 +164,16 @@ impl Ladder {
         let cell = &self.target(step).cell;
         match step.decision {
             Decision::LastResort { .. } => Ok(cell.admit_anyway(self.kind())),
-            _ => cell.admit(self.kind(), self.roll, self.need.input_tokens),
+            _ => cell.admit(self.kind(), self.roll, self.need.estimate()),
         }
     }
 
     pub(super) fn target(&self, step: &Step) -> &SnapshotTarget {
         &self.route.targets[step.index]
+    }
+
+    fn can(&self, step: &Step) -> &Capabilities {
+        &self.route.route.targets[step.index].can
     }
 
     pub(super) fn kind(&self) -> CallKind {
@@ -192,7 +196,7 @@ impl Ladder {
 
     /// The next target that can take the question, taken out of the ladder; those before it that cannot are passed over.
     fn next_attempted(&mut self) -> Option<Step> {
-        let able = |step: &Step| step.decision.is_attempted() && self.need.objection(&self.target(step).can).is_none();
+        let able = |step: &Step| step.decision.is_attempted() && self.need.objection(self.can(step)).is_none();
         let at = self.steps.iter().position(able)?;
         // The local tier is no racer: its work is not free.
         if self.steps[at].target.is_local() {

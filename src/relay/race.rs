@@ -48,7 +48,7 @@ enum Who {
 impl Ladder {
     /// Asks `first`, and after `after` without an answer `second` too. A `second` that was not needed goes back.
     pub(super) async fn race(&mut self, (first, asked): (Step, Asked), second: Step, after: Duration) -> Rung {
-        let (kind, roll, tokens) = (self.kind(), self.roll, self.need.input_tokens);
+        let (kind, roll, tokens) = (self.kind(), self.roll, self.need.estimate());
         let Self { relay, question, route, call, .. } = self;
         let race = Race { relay, question, route, first: &first, second: &second, after };
         let rival = |kind: CallKind| race.route.targets[second.index].cell.admit(kind, roll, tokens).ok();
@@ -153,5 +153,4 @@ impl Finish {
         self.fallen.extend(later.fallen);
         Self { served: later.served, ..self }
     }
-
 }

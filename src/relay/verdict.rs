@@ -71,8 +71,7 @@ fn callers_own(faults: &[Fault]) -> Option<&Fault> {
 }
 
 fn all_limited(faults: &[Fault]) -> bool {
-    let limited =
-        |kind| matches!(kind, FaultKind::RateLimited | FaultKind::QuotaExhausted | FaultKind::LimitReached);
+    let limited = |kind| matches!(kind, FaultKind::RateLimited | FaultKind::QuotaExhausted | FaultKind::LimitReached);
     let mut asked = faults
         .iter()
         .filter(|fault| !matches!(fault.kind, FaultKind::Uncertified | FaultKind::BreaksInvariant))

@@ -3,6 +3,7 @@
 //! Tokens are estimated low (a token for five bytes of body), so that a question which would fit is never refused here;
 //! one that does not fit after all comes back from the vendor as `context_length`.
 
+use super::Estimate;
 use crate::{
     config::Capabilities,
     domain::{Fault, FaultKind},
@@ -31,11 +32,24 @@ impl Need {
         if images { 0 } else { body_bytes as u64 / BYTES_PER_TOKEN }
     }
 
+    /// What it will take of a vendor's limits: the low guess at its tokens, and an answer of usual length at most.
+    pub fn estimate(&self) -> Estimate {
+        const USUAL_OUTPUT: u64 = 256;
+        Estimate {
+            input: self.input_tokens,
+            output: self.max_tokens.map_or(USUAL_OUTPUT, |most| u64::from(most).min(USUAL_OUTPUT)),
+        }
+    }
+
     /// Why a target that can do `can` cannot take the question.
     pub fn objection(&self, can: &Capabilities) -> Option<Fault> {
         let lacks = |param: &str, what: &str| {
             let detail = format!("`{param}` is not supported by the target that was to answer: {what}");
-            Some(Fault::new(FaultKind::Unsupported, detail).with_param(Some(param.to_owned())).with_code("unsupported_parameter"))
+            Some(
+                Fault::new(FaultKind::Unsupported, detail)
+                    .with_param(Some(param.to_owned()))
+                    .with_code("unsupported_parameter"),
+            )
         };
         if self.tools && !can.tools {
             return lacks("tools", "it cannot call tools");

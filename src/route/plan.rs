@@ -110,18 +110,21 @@ impl Plan {
         }
     }
 
-    /// Behind a target whose region is out come the other regions of its vendor.
+    /// Behind a target whose region is out come the other regions of its vendor. A breaker of its own is reason enough: a
+    /// region of one target is out when that is.
     fn prefer_other_regions(&mut self, route: &Route) {
         let mut at = 0;
         while at < self.steps.len() {
-            let out = matches!(&self.steps[at].decision, Decision::Skip(fault) if fault.kind == FaultKind::RegionOpen);
+            let is_out = |kind| matches!(kind, FaultKind::RegionOpen | FaultKind::BreakerOpen);
+            let out = matches!(&self.steps[at].decision, Decision::Skip(fault) if is_out(fault.kind));
             if out {
                 let place = &route.targets[self.steps[at].index].place;
                 let other_region = |step: &Step| {
                     let other = &route.targets[step.index].place;
                     step.decision.is_attempted() && other.hosting == place.hosting && other.region != place.region
                 };
-                let (near, rest): (Vec<Step>, Vec<Step>) = self.steps.split_off(at + 1).into_iter().partition(other_region);
+                let (near, rest): (Vec<Step>, Vec<Step>) =
+                    self.steps.split_off(at + 1).into_iter().partition(other_region);
                 self.steps.extend(near);
                 self.steps.extend(rest);
             }

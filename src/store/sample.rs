@@ -3,8 +3,8 @@
 use crate::{
     clock,
     domain::{
-        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, Role, RouteId, TargetId, TenantId, TokenUsage,
-        UsageSource,
+        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, Role, RouteId, TargetId, TenantId,
+        TokenUsage, UsageSource,
     },
 };
 

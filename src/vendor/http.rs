@@ -5,13 +5,13 @@ use std::{
     error::Error as _,
     io,
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -20,9 +20,11 @@ use super::{
     request::{self, Asking, Prepared},
 };
 use crate::{
+    clock,
     config::Vendor,
     dialect,
     domain::{Fault, FaultKind, Task, Wire},
+    route::read_rate_headers,
 };
 
 /// The largest answer, in bytes, that is read from a vendor.
@@ -212,7 +214,8 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
         return Fault::new(FaultKind::Redirected, "the vendor redirected; redirects are not followed")
             .with_status(status.as_u16());
     }
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = read_rate_headers(said, clock::unix_ms()).retry_after;
     // An error whose body is cut short or too long is still the error that its status says.
     let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
     let error = dialect::read_error(wire, status.as_u16(), &body);
@@ -248,45 +251,5 @@ async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fa
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(transport_fault(&error)),
         }
-    }
-}
-
-/// `retry-after-ms`, or `retry-after` in seconds or as an HTTP date, at most an hour.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(3600);
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()).filter(|ms| *ms >= 0.0) {
-        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(MOST).min(MOST));
-    }
-    let value = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(MOST).min(MOST));
-    }
-    let date = time::OffsetDateTime::parse(value, &time::format_description::well_known::Rfc2822).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO).min(MOST))
-}
-
-#[cfg(test)]
-mod tests {
-    use reqwest::header::HeaderName;
-
-    use super::*;
-
-    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn retry_after_is_read_in_seconds_ms_and_as_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
-        assert_eq!(retry_after(&headers("retry-after", "7"), now), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(&headers("retry-after-ms", "1500"), now), Some(Duration::from_millis(1500)));
-        assert_eq!(
-            retry_after(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), now),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(retry_after(&headers("retry-after", "-1"), now), None);
-        assert_eq!(retry_after(&headers("retry-after", "1e300"), now), Some(Duration::from_secs(3600)));
-        assert_eq!(retry_after(&headers("retry-after", "soon"), now), None);
     }
 }

@@ -10,10 +10,12 @@ pub mod kit;
 pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
+pub mod breaker;
 pub mod canary;
 pub mod certificate;
 pub mod check;
 pub mod disk;
+pub mod engine;
 pub mod fakes;
 pub mod ladder;
 pub mod ledger;

@@ -13,8 +13,8 @@ use crate::{
     config::{BreakerPolicy, LatencyPolicy, Place, Settings},
     domain::{Fault, FaultKind, Source, TargetId},
     route::{
-        Baselines, Breaker, BreakerStanding, CallKind, OutagePolicy, OutageTicket, Outages, Quota, RateHeaders,
-        RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict,
+        Baselines, Breaker, BreakerStanding, CallKind, Estimate, OutagePolicy, OutageTicket, Outages, Quota,
+        RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict, read_rate_headers,
     },
     vendor::Listener,
 };
@@ -50,6 +50,16 @@ struct State {
     last_success: Option<Instant>,
 }
 
+/// What a target's cell says of it now, for people.
+#[derive(Debug)]
+pub(super) struct Standings {
+    pub(super) breaker: BreakerStanding,
+    pub(super) outage: Option<Scope>,
+    /// How long its vendor's limit holds.
+    pub(super) limited: Option<Duration>,
+    pub(super) answers_at_times: bool,
+}
+
 /// The right to ask a target once. Told how it ended, or dropped.
 #[derive(Debug)]
 pub struct Asked {
@@ -80,7 +90,13 @@ impl Hosted {
 }
 
 impl Cell {
-    pub(super) fn new(id: TargetId, place: Place, host: Arc<Hosted>, settings: &Settings, baselines: Baselines) -> Self {
+    pub(super) fn new(
+        id: TargetId,
+        place: Place,
+        host: Arc<Hosted>,
+        settings: &Settings,
+        baselines: Baselines,
+    ) -> Self {
         let state = State {
             breaker: Breaker::new(settings.breaker),
             quota: Quota::default(),
@@ -114,12 +130,11 @@ impl Cell {
     }
 
     /// Whether a call with this roll of the dice (0 to 1) and so many tokens would be let through now.
-    pub fn health(&self, roll: f64, tokens: u64) -> TargetHealth {
+    pub fn health(&self, roll: f64, estimate: Estimate) -> TargetHealth {
         let now = clock::now();
         let outage = self.host.outages().standing(&self.place, now);
         let state = self.state();
-        let answers_at_times =
-            state.last_success.is_some_and(|last| now.saturating_duration_since(last) < self.breaker_policy.window);
+        let answers_at_times = self.answers_at_times(&state, now);
         let objection = match outage.objection(roll) {
             Some(scope) => {
                 let standing = if scope == Scope::Vendor { outage.vendor } else { outage.region };
@@ -128,7 +143,7 @@ impl Cell {
             None if !state.breaker.standing(now).admits(roll) => {
                 Some(breaker_fault(wait_of(state.breaker.standing(now), now)))
             }
-            None => state.quota.objection(now, tokens).map(|wait| {
+            None => state.quota.objection(now, estimate).map(|wait| {
                 Fault::new(FaultKind::LimitReached, format!("its own limit is reached ({})", wait.why))
                     .with_retry_after(Some(wait.for_))
             }),
@@ -140,7 +155,7 @@ impl Cell {
     ///
     /// # Errors
     /// Why it is left alone: its breaker, or its region's or vendor's, has opened since the plan was made.
-    pub fn admit(self: &Arc<Self>, kind: CallKind, roll: f64, tokens: u64) -> Result<Asked, Fault> {
+    pub fn admit(self: &Arc<Self>, kind: CallKind, roll: f64, estimate: Estimate) -> Result<Asked, Fault> {
         let now = clock::now();
         let outage = self
             .host
@@ -150,7 +165,7 @@ impl Cell {
         let mut state = self.state();
         match state.breaker.admit(now, roll) {
             Ok(ticket) => {
-                state.quota.spend(now, tokens);
+                state.quota.spend(now, estimate);
                 Ok(Asked { cell: Arc::clone(self), kind, tickets: Some((ticket, outage)) })
             }
             Err(refused) => {
@@ -192,11 +207,20 @@ impl Cell {
         threshold
     }
 
-    pub(super) fn standings(&self) -> (BreakerStanding, Option<Scope>, Option<Duration>) {
+    pub(super) fn standings(&self) -> Standings {
         let now = clock::now();
         let outage = self.host.outages().standing(&self.place, now).objection(0.0);
         let state = self.state();
-        (state.breaker.standing(now), outage, state.quota.objection(now, 1).map(|wait| wait.for_))
+        Standings {
+            breaker: state.breaker.standing(now),
+            outage,
+            limited: state.quota.objection(now, Estimate { input: 1, output: 1 }).map(|wait| wait.for_),
+            answers_at_times: self.answers_at_times(&state, now),
+        }
+    }
+
+    fn answers_at_times(&self, state: &State, now: Instant) -> bool {
+        state.last_success.is_some_and(|last| now.saturating_duration_since(last) < self.breaker_policy.window)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -205,7 +229,9 @@ impl Cell {
 
     fn outage_fault(&self, scope: Scope, wait: Option<Duration>) -> Fault {
         let (kind, what) = match scope {
-            Scope::Vendor => (FaultKind::VendorOpen, format!("the regions of `{}` fail together", self.place.hosting.operator)),
+            Scope::Vendor => {
+                (FaultKind::VendorOpen, format!("the regions of `{}` fail together", self.place.hosting.operator))
+            }
             Scope::Region => {
                 let region = self.place.region.as_deref().unwrap_or("its only one");
                 (FaultKind::RegionOpen, format!("several targets of the region `{region}` fail together"))
@@ -218,7 +244,7 @@ impl Cell {
 impl Listener for Cell {
     /// What the vendor's headers say of its limits.
     fn hear(&self, headers: &HeaderMap) {
-        let read = RateHeaders::read(|name| headers.get(name).and_then(|value| value.to_str().ok()), clock::unix_ms());
+        let read = read_rate_headers(|name| headers.get(name).and_then(|value| value.to_str().ok()), clock::unix_ms());
         self.state().quota.observe(clock::now(), &read);
     }
 }
@@ -304,8 +330,9 @@ fn sample(
     }
 }
 
-fn breaker_fault(wait: Option<Duration>) -> Fault {
-    Fault::new(FaultKind::BreakerOpen, "it has failed too often of late and is left alone for a while").with_retry_after(wait)
+pub(super) fn breaker_fault(wait: Option<Duration>) -> Fault {
+    Fault::new(FaultKind::BreakerOpen, "it has failed too often of late and is left alone for a while")
+        .with_retry_after(wait)
 }
 
 fn wait_of(standing: BreakerStanding, now: Instant) -> Option<Duration> {

@@ -11,11 +11,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Health};
+use super::{
+    Cell, Health,
+    cell::{Standings, breaker_fault},
+};
 use crate::{
     clock,
-    domain::TargetId,
-    route::{Baselines, BreakerStanding, Scope},
+    domain::{Fault, FaultKind, TargetId},
+    route::{Baselines, BreakerStanding, Scope, TargetHealth},
 };
 
 /// The largest file that is read, in bytes.
@@ -45,6 +48,9 @@ pub struct TargetView {
     /// Its own limit is reached: until when, in ms since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limited_until_unix_ms: Option<i64>,
+    /// It has answered within the breaker's window.
+    #[serde(default)]
+    pub answers_at_times: bool,
     pub baselines: Baselines,
 }
 
@@ -69,8 +75,9 @@ impl HealthView {
 
 impl TargetView {
     fn of(cell: &Arc<Cell>) -> Self {
-        let (standing, outage, limited) = cell.standings();
-        let until = |wait: Duration| clock::unix_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        let Standings { breaker: standing, outage, limited, answers_at_times } = cell.standings();
+        let until =
+            |wait: Duration| clock::unix_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
         let (breaker, open_until_unix_ms) = match standing {
             BreakerStanding::Closed => ("closed", None),
             BreakerStanding::Recovering { .. } => ("recovering", None),
@@ -82,8 +89,31 @@ impl TargetView {
             open_until_unix_ms,
             outage: outage.map(|scope| if scope == Scope::Vendor { "vendor" } else { "region" }.to_owned()),
             limited_until_unix_ms: limited.map(until),
+            answers_at_times,
             baselines: cell.baselines(),
         }
+    }
+}
+
+impl TargetView {
+    /// Whether a call would be let through at this moment, as far as the file tells.
+    pub fn health(&self, now_unix_ms: i64) -> TargetHealth {
+        let wait = |until: Option<i64>| {
+            let ms = u64::try_from(until?.saturating_sub(now_unix_ms)).ok().filter(|ms| *ms > 0)?;
+            Some(Duration::from_millis(ms))
+        };
+        let objection = match (self.outage.as_deref(), wait(self.open_until_unix_ms), wait(self.limited_until_unix_ms))
+        {
+            (Some("vendor"), ..) => Some(Fault::new(FaultKind::VendorOpen, "the regions of its vendor fail together")),
+            (Some(_), ..) => Some(Fault::new(FaultKind::RegionOpen, "several targets of its region fail together")),
+            (None, Some(open), _) => Some(breaker_fault(Some(open))),
+            (None, None, Some(limited)) => {
+                let why = "its own limit is reached";
+                Some(Fault::new(FaultKind::LimitReached, why).with_retry_after(Some(limited)))
+            }
+            (None, None, None) => None,
+        };
+        TargetHealth { objection, answers_at_times: self.answers_at_times }
     }
 }
 

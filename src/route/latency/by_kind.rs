@@ -16,7 +16,13 @@ pub struct Baselines {
 
 impl Baselines {
     /// Adds one attempt's time. `now_unix_ms`: when it ended.
-    pub fn record(&mut self, kind: CallKind, now_unix_ms: i64, (took, sample): (Duration, Sample), policy: &LatencyPolicy) {
+    pub fn record(
+        &mut self,
+        kind: CallKind,
+        now_unix_ms: i64,
+        (took, sample): (Duration, Sample),
+        policy: &LatencyPolicy,
+    ) {
         self.by_kind.entry(kind).or_default().record(now_unix_ms, took, sample, policy);
     }
 
@@ -45,7 +51,8 @@ impl Serialize for Baselines {
 impl<'de> Deserialize<'de> for Baselines {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let by_label = BTreeMap::<String, Baseline>::deserialize(from)?;
-        let by_kind = by_label.into_iter().filter_map(|(label, baseline)| Some((CallKind::from_label(&label)?, baseline)));
+        let by_kind =
+            by_label.into_iter().filter_map(|(label, baseline)| Some((CallKind::from_label(&label)?, baseline)));
         Ok(Self { by_kind: by_kind.collect() })
     }
 }
