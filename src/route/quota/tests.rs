@@ -172,7 +172,7 @@ fn a_wait_is_never_shortened() {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Observe(RateHeaders),
+    Observe(Box<RateHeaders>),
     Limited(Option<Duration>),
     Spend(Estimate),
     Pass(Duration),
@@ -194,7 +194,7 @@ fn act() -> impl Strategy<Value = Act> {
         refill,
     });
     let observed = [(); 4].map(|()| meter.clone()).prop_map(|[requests, tokens, input_tokens, output_tokens]| {
-        Act::Observe(RateHeaders { requests, tokens, input_tokens, output_tokens, retry_after: None })
+        Act::Observe(Box::new(RateHeaders { requests, tokens, input_tokens, output_tokens, retry_after: None }))
     });
     prop_oneof![
         observed,
