@@ -4,6 +4,7 @@
 //! are bounded, redirects are not followed, and neither its host nor its raw error text reaches a caller.
 
 mod anthropic;
+mod azure;
 mod frame;
 mod http;
 mod local;

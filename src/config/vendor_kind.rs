@@ -25,6 +25,8 @@ pub enum Access {
     Openai,
     /// `x-api-key` and `anthropic-version`.
     Anthropic,
+    /// `api-key`; the model is a deployment, in the path or in the body.
+    Azure,
 }
 
 impl VendorKind {
@@ -38,15 +40,21 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 5] = ["azure_openai", "bedrock", "cohere", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 4] = ["bedrock", "cohere", "gemini", "vertex"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 13] = [
+pub(super) const ALL: [VendorKind; 14] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
         access: Access::Anthropic,
         ..hosted("anthropic", "https://api.anthropic.com/v1")
+    },
+    VendorKind {
+        access: Access::Azure,
+        base_url: None,
+        max_tokens_field: "max_completion_tokens",
+        ..hosted("azure_openai", "")
     },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },

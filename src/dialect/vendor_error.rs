@@ -136,7 +136,9 @@ fn by_word(word: &str) -> Option<FaultKind> {
         "invalid_api_key" | "authentication_error" | "permission_error" | "account_deactivated" => {
             FaultKind::VendorAuth
         }
-        "model_not_found" | "not_found_error" | "DeploymentNotFound" => FaultKind::VendorNotFound,
+        "model_not_found" | "not_found_error" | "DeploymentNotFound" | "OperationNotSupported" => {
+            FaultKind::VendorNotFound
+        }
         "rate_limit_exceeded" | "rate_limit_error" => FaultKind::RateLimited,
         "overloaded_error" | "overloaded" | "engine_overloaded" | "server_overloaded" => FaultKind::Overloaded,
         "server_error" | "api_error" | "timeout_error" | "internal_server_error" => FaultKind::ServerError,

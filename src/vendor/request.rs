@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{anthropic, openai};
+use super::{anthropic, azure, openai};
 use crate::{
     config::{Access, Vendor},
     domain::{Fault, FaultKind, Task},
@@ -39,6 +39,7 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     match asking.vendor.access {
         Access::Openai => openai::prepare(asking),
         Access::Anthropic => anthropic::prepare(asking),
+        Access::Azure => azure::prepare(asking),
     }
 }
 
@@ -52,6 +53,23 @@ pub(super) fn credential(value: &str) -> Result<HeaderValue, Fault> {
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// A model's name as one segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    let mut written = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
+            written.push(char::from(byte));
+        } else {
+            written.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // A path resolves these two, encoded or not.
+    match written.as_str() {
+        "." | ".." => "_".repeat(written.len()),
+        _ => written,
+    }
 }
 
 /// Copies those of `names` that the caller sent.

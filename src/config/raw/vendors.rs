@@ -18,6 +18,9 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) base_url: Option<UrlText>,
     /// The region it runs in; part of what a certificate is bound to.
     pub(in crate::config) region: Option<String>,
+    /// The dated API version of an Azure resource whose base URL does not end in `/openai/v1` [default: 2024-10-21].
+    #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$"))]
+    pub(in crate::config) api_version: Option<String>,
     /// Who runs the models, when that is not this vendor: what different-vendor rules and share caps count by.
     pub(in crate::config) operated_by: Option<String>,
     /// Whether it is your own hardware: not a vendor to the share cap, and an end for critical routes.

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::Resolver;
 use crate::{
     config::{
-        Prices, Settings, Vendor,
+        Access, Prices, Settings, Vendor,
         path::Path,
         raw,
         vendor_kind::{self, VendorKind},
@@ -96,15 +96,18 @@ impl Resolver<'_, '_> {
             let message = format!("{base_url}, the default of kind `{}`, is where Backstop itself listens", kind.name);
             self.error(path, message, "give it a `base_url`, or change `listen`");
         }
+        self.api_version(path, kind, raw);
         Some(Vendor {
             id: VendorId::new(name),
             kind: kind.name,
             wire: kind.wire,
             access: kind.access,
             // Somebody's own endpoint may do without a secret, unless one is named for it.
-            needs_secret: kind.needs_secret && (raw.base_url.is_none() || raw.secret.is_some()),
+            needs_secret: kind.needs_secret
+                && (raw.base_url.is_none() || raw.secret.is_some() || kind.base_url.is_none()),
             base_url,
             region: raw.region.clone(),
+            api_version: raw.api_version.clone(),
             operated_by: raw.operated_by.clone(),
             self_hosted: raw.self_hosted.unwrap_or(kind.self_hosted),
             secret: raw.secret.clone().unwrap_or_else(|| name.to_owned()),
@@ -115,6 +118,23 @@ impl Resolver<'_, '_> {
             },
             stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
         })
+    }
+
+    fn api_version(&mut self, path: &Path, kind: &VendorKind, raw: &raw::Vendor) {
+        let Some(version) = &raw.api_version else { return };
+        let path = path.key("api_version");
+        let bytes = version.strip_suffix("-preview").unwrap_or(version).as_bytes();
+        let dated = bytes.len() == 10
+            && bytes
+                .iter()
+                .enumerate()
+                .all(|(at, byte)| if matches!(at, 4 | 7) { *byte == b'-' } else { byte.is_ascii_digit() });
+        if kind.access != Access::Azure {
+            self.error(&path, format!("kind `{}` has no API version to choose", kind.name), "leave it out");
+        } else if !dated {
+            let message = format!("`{}` is not a version of the API", words::cut(version));
+            self.error(&path, message, "write it as `2024-10-21`, with `-preview` where it is one");
+        }
     }
 
     fn kind(&mut self, path: &Path, name: &str) -> Option<&'static VendorKind> {
