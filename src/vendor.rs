@@ -6,6 +6,7 @@
 mod anthropic;
 mod azure;
 mod frame;
+mod gemini;
 mod http;
 mod local;
 mod openai;

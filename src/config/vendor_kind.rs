@@ -25,6 +25,8 @@ pub enum Access {
     Openai,
     /// `x-api-key` and `anthropic-version`.
     Anthropic,
+    /// `x-goog-api-key`, the model in the path.
+    Gemini,
     /// `api-key`; the model is a deployment, in the path or in the body.
     Azure,
 }
@@ -40,10 +42,10 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 4] = ["bedrock", "cohere", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 3] = ["bedrock", "cohere", "vertex"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 14] = [
+pub(super) const ALL: [VendorKind; 15] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
@@ -55,6 +57,11 @@ pub(super) const ALL: [VendorKind; 14] = [
         base_url: None,
         max_tokens_field: "max_completion_tokens",
         ..hosted("azure_openai", "")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Gemini,
+        ..hosted("gemini", "https://generativelanguage.googleapis.com/v1beta")
     },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },

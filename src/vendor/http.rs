@@ -29,6 +29,8 @@ use crate::{
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
+/// The longest that a vendor is left alone because it says so.
+const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// The outbound client. A connect deadline belongs to the connector, so there is one pool for each distinct deadline that
 /// the routes name: usually one.
@@ -206,7 +208,7 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let error = dialect::read_error(wire, status.as_u16(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
-        .with_retry_after(retry_after);
+        .with_retry_after(retry_after.or(error.retry_after.map(|after| after.min(MOST_RETRY_AFTER))));
     fault.param = error.param;
     fault.code = error.code;
     fault
@@ -241,17 +243,17 @@ async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fa
 
 /// `retry-after-ms`, or `retry-after` in seconds or as an HTTP date, at most an hour.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(3600);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()).filter(|ms| *ms >= 0.0) {
-        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(MOST).min(MOST));
+        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(MOST_RETRY_AFTER).min(MOST_RETRY_AFTER));
     }
     let value = text(RETRY_AFTER.as_str())?;
     if let Ok(seconds) = value.parse::<f64>() {
-        return (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(MOST).min(MOST));
+        return (seconds >= 0.0)
+            .then(|| Duration::try_from_secs_f64(seconds).unwrap_or(MOST_RETRY_AFTER).min(MOST_RETRY_AFTER));
     }
     let date = time::OffsetDateTime::parse(value, &time::format_description::well_known::Rfc2822).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO).min(MOST))
+    Some(SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO).min(MOST_RETRY_AFTER))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{anthropic, azure, openai};
+use super::{anthropic, azure, gemini, openai};
 use crate::{
     config::{Access, Vendor},
     domain::{Fault, FaultKind, Task},
@@ -40,6 +40,7 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
         Access::Openai => openai::prepare(asking),
         Access::Anthropic => anthropic::prepare(asking),
         Access::Azure => azure::prepare(asking),
+        Access::Gemini => gemini::prepare(asking),
     }
 }
 

@@ -62,7 +62,7 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
             OPENAI,
             400,
             r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#.into(),
-            BadRequest,
+            VendorAuth,
         ),
         (ANTHROPIC, 400, anthropic(invalid, "prompt is too long: 208310 tokens > 200000 maximum"), ContextLength),
         (ANTHROPIC, 400, anthropic(invalid, "Your credit balance is too low to access the API"), QuotaExhausted),
