@@ -5,13 +5,16 @@
 
 mod anthropic;
 mod azure;
+mod client;
 mod frame;
 mod gemini;
 mod http;
 mod local;
 mod openai;
 mod request;
+mod vertex;
 
+pub use client::{Client, Clients};
 pub use frame::{Frame, Frames};
-pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};
+pub use http::{FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};
 pub use local::{LocalState, LocalTier};

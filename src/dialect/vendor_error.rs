@@ -225,7 +225,7 @@ fn scrub(message: &str) -> String {
 
 /// Whether something in the word begins as keys and accounts do.
 fn names_an_account(word: &str) -> bool {
-    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_"].iter().any(|start| {
+    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_", "ya29.", "projects/"].iter().any(|start| {
         word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric()))
     })
 }

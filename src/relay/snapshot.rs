@@ -2,12 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use reqwest::Client;
-
 use crate::{
     config::{Prices, Route, Settings, Vendor},
     domain::{RouteId, TargetId},
-    vendor::Clients,
+    vendor::{Client, Clients},
 };
 
 /// What a call is admitted under. Replaced as a whole by a reload.

@@ -48,9 +48,17 @@ mod tests {
     }
 
     fn prepared(vendor: &Vendor, model: &str) -> Prepared {
+        let client = crate::vendor::Clients::for_tests();
         let (secret, forwarded, body) = (SecretString::from("k"), HeaderMap::new(), Bytes::new());
-        let asking =
-            Asking { vendor, model, task: Task::Stream, secret: Some(&secret), forwarded: &forwarded, body: &body };
+        let asking = Asking {
+            vendor,
+            client: &client,
+            model,
+            task: Task::Stream,
+            secret: Some(&secret),
+            forwarded: &forwarded,
+            body: &body,
+        };
         prepare(asking).expect("it can be asked")
     }
 

@@ -38,9 +38,18 @@ mod tests {
     fn the_model_and_the_method_stand_in_the_path() {
         let loaded = load("vendors: { g: { kind: gemini } }", std::path::Path::new("test.yaml")).expect("it loads");
         let vendor = loaded.settings.vendors.values().next().expect("there is one");
+        let client = crate::vendor::Clients::for_tests();
         let (secret, forwarded, body) = (SecretString::from("AIza-test"), HeaderMap::new(), Bytes::new());
         let url = |model: &str, task| {
-            let asking = Asking { vendor, model, task, secret: Some(&secret), forwarded: &forwarded, body: &body };
+            let asking = Asking {
+                vendor,
+                client: &client,
+                model,
+                task,
+                secret: Some(&secret),
+                forwarded: &forwarded,
+                body: &body,
+            };
             let Prepared { url, headers } = prepare(asking).expect("it can be asked");
             assert_eq!(headers["x-goog-api-key"], "AIza-test");
             assert!(headers["x-goog-api-key"].is_sensitive());

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{anthropic, azure, gemini, openai};
+use super::{Client, anthropic, azure, gemini, openai, vertex};
 use crate::{
     config::{Access, Vendor},
     domain::{Fault, FaultKind, Task},
@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) vendor: &'a Vendor,
+    /// Some vendors want a token, which has to be bought first.
+    pub(super) client: &'a Client,
     /// The vendor's own name of the model.
     pub(super) model: &'a str,
     pub(super) task: Task,
@@ -34,13 +36,15 @@ pub(super) struct Prepared {
 /// The request's address and headers.
 ///
 /// # Errors
-/// [`FaultKind::NoSecret`] when the secret is not of the form that the vendor's access needs.
+/// [`FaultKind::NoSecret`] when the secret is not of the form that the vendor's access needs; where a token has to be bought,
+/// what that ended in.
 pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     match asking.vendor.access {
         Access::Openai => openai::prepare(asking),
         Access::Anthropic => anthropic::prepare(asking),
         Access::Azure => azure::prepare(asking),
         Access::Gemini => gemini::prepare(asking),
+        Access::Vertex => vertex::prepare(asking).await,
     }
 }
 
