@@ -10,11 +10,13 @@ pub mod kit;
 pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
+pub mod azure;
 pub mod canary;
 pub mod certificate;
 pub mod check;
 pub mod disk;
 pub mod fakes;
+pub mod google;
 pub mod ladder;
 pub mod ledger;
 pub mod lifecycle;

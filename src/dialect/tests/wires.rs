@@ -41,8 +41,12 @@ fn inline(media_type: &str) -> Part {
     Part::Image(Image::Inline { media_type: media_type.into(), data: "iVBORw0KGgo=".into(), detail: None })
 }
 
-fn chats() -> Vec<(&'static str, Chat)> {
-    let asked = |messages: Vec<Message>| Chat { messages, max_tokens: Some(4000), ..Chat::default() };
+fn asked(messages: Vec<Message>) -> Chat {
+    Chat { messages, max_tokens: Some(4000), ..Chat::default() }
+}
+
+/// What is said, called and shown.
+fn conversations() -> Vec<(&'static str, Chat)> {
     let now =
         Tool { name: "now".into(), description: None, parameters: json!({ "type": "object" }), strict: Some(true) };
     let with_tools = |choice: ToolChoice| Chat {
@@ -50,7 +54,6 @@ fn chats() -> Vec<(&'static str, Chat)> {
         tool_choice: choice,
         ..asked(vec![user("weather in Graz?")])
     };
-    let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] });
     let loops = vec![
         user("weather in Graz and Linz?"),
         message(
@@ -110,6 +113,13 @@ fn chats() -> Vec<(&'static str, Chat)> {
             )]),
         ),
         ("an image of no kind", asked(vec![message(Role::User, vec![inline("image/tiff")])])),
+    ]
+}
+
+/// How the answer is to be.
+fn settings() -> Vec<(&'static str, Chat)> {
+    let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] });
+    vec![
         (
             "a schema",
             Chat {
@@ -146,7 +156,7 @@ fn chats() -> Vec<(&'static str, Chat)> {
 fn what_every_vendor_is_asked() {
     for (name, wire, model) in WIRES {
         let mut all = String::new();
-        for (chat_name, chat) in chats() {
+        for (chat_name, chat) in conversations().into_iter().chain(settings()) {
             let to = Outgoing { stream: chat_name == "text", ..outgoing(model) };
             let written = match write_request(wire, &chat, &to) {
                 Ok(body) => pretty(&body),
