@@ -67,7 +67,7 @@ impl App {
     /// Opens the state directory's parts and wires them. No model is loaded and nothing listens yet.
     pub async fn open(state: StateDir, settings: Settings, metrics: PrometheusHandle) -> Result<Self, AppError> {
         let clients = Arc::new(Clients::default());
-        let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?;
+        let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?.http().clone();
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
         let ledger = Ledger::open(&state, store.clone()).await?;

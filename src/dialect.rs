@@ -30,7 +30,10 @@
 
 mod advisory;
 mod anthropic;
+mod call_id;
 mod envelope;
+mod gemini;
+mod google_error;
 mod ids;
 mod look;
 mod object;
@@ -46,7 +49,7 @@ mod vendor_error;
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
-    advisory::{LEFT_BEHIND, LeftBehind},
+    advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
     envelope::{Envelope, open},
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
@@ -114,6 +117,7 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
     match wire {
         Wire::OpenaiChat => openai::write_request(chat, to),
         Wire::AnthropicMessages => anthropic::write_request(chat, to),
+        Wire::Gemini => gemini::write_request(chat, to),
     }
 }
 
@@ -130,6 +134,7 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
     match wire {
         Wire::OpenaiChat => openai::read_answer(body),
         Wire::AnthropicMessages => anthropic::read_answer(body),
+        Wire::Gemini => gemini::read_answer(body),
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Wire {
     OpenaiChat,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// Google `models.generateContent` and `models.streamGenerateContent`.
+    Gemini,
 }
 
 impl From<Dialect> for Wire {

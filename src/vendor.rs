@@ -4,12 +4,17 @@
 //! are bounded, redirects are not followed, and neither its host nor its raw error text reaches a caller.
 
 mod anthropic;
+mod azure;
+mod client;
 mod frame;
+mod gemini;
 mod http;
 mod local;
 mod openai;
 mod request;
+mod vertex;
 
+pub use client::{Client, Clients};
 pub use frame::{Frame, Frames};
-pub use http::{Clients, FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
+pub use http::{FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
 pub use local::{LocalState, LocalTier};

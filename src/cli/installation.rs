@@ -62,7 +62,7 @@ impl Installation {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = self.settings.as_ref().map_or(VaultSource::default(), |settings| settings.vault.clone());
         let http = Clients::default().with_connect_deadline(CONNECT)?;
-        Ok(Vault::open(&self.state.vault(), &source, &http).await?)
+        Ok(Vault::open(&self.state.vault(), &source, http.http()).await?)
     }
 
     /// Tenants that the config names.

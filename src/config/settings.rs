@@ -112,6 +112,10 @@ pub struct Vendor {
     /// Without a trailing slash; the task's path is appended (`/chat/completions`, `/messages`).
     pub base_url: String,
     pub region: Option<String>,
+    /// Google's project, where it is not the one that the service account belongs to.
+    pub project: Option<String>,
+    /// Azure's dated API version, where its v1 API is not used.
+    pub api_version: Option<String>,
     /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.
     pub operated_by: Option<String>,
     /// Our own hardware: not a vendor to the share cap, and an end for critical routes.

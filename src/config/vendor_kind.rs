@@ -8,7 +8,7 @@ pub struct VendorKind {
     pub name: &'static str,
     pub wire: Wire,
     pub access: Access,
-    /// `None`: the entry must have one.
+    /// `None`: the entry must have one. With `{region}` in it, the entry must name a region.
     pub base_url: Option<&'static str>,
     /// Whether the vendor's own endpoint refuses calls without a secret.
     pub needs_secret: bool,
@@ -25,11 +25,31 @@ pub enum Access {
     Openai,
     /// `x-api-key` and `anthropic-version`.
     Anthropic,
+    /// `x-goog-api-key`, the model in the path.
+    Gemini,
+    /// A bearer token that a service account's key buys; project, region and model in the path.
+    Vertex,
+    /// `api-key`; the model is a deployment, in the path or in the body.
+    Azure,
 }
 
 impl VendorKind {
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|kind| kind.name == name)
+    }
+
+    /// Whether a vendor of this kind is asked in a region.
+    pub fn needs_region(&self) -> bool {
+        self.base_url.is_some_and(|url| url.contains("{region}"))
+    }
+
+    /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
+    pub fn base_url_in(&self, region: &str) -> Option<String> {
+        self.base_url.map(|url| match region {
+            "global" => url.replace("{region}-", ""),
+            "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
+            _ => url.replace("{region}", region),
+        })
     }
 
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
@@ -38,15 +58,31 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 5] = ["azure_openai", "bedrock", "cohere", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 2] = ["bedrock", "cohere"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 13] = [
+pub(super) const ALL: [VendorKind; 16] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
         access: Access::Anthropic,
         ..hosted("anthropic", "https://api.anthropic.com/v1")
+    },
+    VendorKind {
+        access: Access::Azure,
+        base_url: None,
+        max_tokens_field: "max_completion_tokens",
+        ..hosted("azure_openai", "")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Gemini,
+        ..hosted("gemini", "https://generativelanguage.googleapis.com/v1beta")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Vertex,
+        ..hosted("vertex", "https://{region}-aiplatform.googleapis.com/v1")
     },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },

@@ -3,10 +3,12 @@
 mod answers;
 mod bodies;
 mod errors;
+mod gemini;
 mod refusals;
 mod requests;
 mod round_trips;
 mod streams;
+mod wires;
 
 use super::*;
 

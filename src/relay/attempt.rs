@@ -10,7 +10,7 @@ use std::{
 
 use backstop_models::chat::{Answer, Delta, Event, Finish, Fold, Part};
 use bytes::Bytes;
-use reqwest::{Client, header::HeaderMap};
+use reqwest::header::HeaderMap;
 
 use super::{
     Reach, Relay, SnapshotRoute, SnapshotTarget,
@@ -23,7 +23,7 @@ use crate::{
     config::{MidStream, Vendor},
     dialect::{self, StreamWriter},
     domain::{Fault, FaultKind, Task},
-    vendor::{Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
+    vendor::{Client, Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
 };
 
 /// The most that is held back before a commit, in bytes.

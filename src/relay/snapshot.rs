@@ -2,14 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use reqwest::Client;
-
 use super::health::{Cell, Health};
-
 use crate::{
     config::{Prices, Route, Settings, Vendor},
     domain::{RouteId, TargetId},
-    vendor::Clients,
+    vendor::{Client, Clients},
 };
 
 /// What a call is admitted under. Replaced as a whole by a reload.

@@ -1,21 +1,16 @@
-//! Asking a vendor over HTTP: one pooled client, the vendor's auth, and faults from whatever goes wrong.
+//! Asking a vendor over HTTP: the vendor's address and auth, bounded answers, and faults from whatever goes wrong.
 
-use std::{
-    collections::HashMap,
-    error::Error as _,
-    io,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Client, Response, StatusCode,
+    Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
+    client::Client,
     frame::HttpFrames,
     request::{self, Asking, Prepared},
 };
@@ -31,13 +26,8 @@ use crate::{
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
-
-/// The outbound client. A connect deadline belongs to the connector, so there is one pool for each distinct deadline that
-/// the routes name: usually one.
-#[derive(Debug, Default)]
-pub struct Clients {
-    by_connect: Mutex<HashMap<Duration, Client>>,
-}
+/// The longest that a vendor is left alone because it says so.
+const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// Hears the headers of every answer of a vendor, errors too: they tell of its limits.
 pub trait Listener: Send + Sync {
@@ -66,31 +56,6 @@ pub struct HttpAsk<'a> {
 
 /// Headers of the caller that mean something to a vendor of the same dialect.
 pub const FORWARDED: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];
-
-impl Clients {
-    /// The client whose connections must stand within `connect`.
-    ///
-    /// # Errors
-    /// When the TLS set-up of this machine is unusable.
-    pub fn with_connect_deadline(&self, connect: Duration) -> Result<Client, reqwest::Error> {
-        let mut clients = self.by_connect.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&connect) {
-            return Ok(client.clone());
-        }
-        let client = Client::builder()
-            .user_agent(concat!("backstop/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(512)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .build()?;
-        clients.insert(connect, client.clone());
-        Ok(client)
-    }
-}
 
 /// Asks for a whole answer: its status-200 body.
 ///
@@ -176,16 +141,14 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
-    let asking = Asking { vendor, model, task, secret: secret.as_ref(), forwarded, body: &body };
-    let Prepared { url, headers } = request::prepare(asking).await?;
-    let mut response = client
-        .post(url)
-        .headers(headers)
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .body(body)
-        .send()
-        .await
-        .map_err(|error| transport_fault(&error))?;
+    let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
+    let prepared = request::prepare(asking).await?;
+    let sent = prepared.headers.clone();
+    let mut response = post(client, prepared, body.clone()).await?;
+    // A token that was taken back before its time is bought anew, once.
+    if response.status() == StatusCode::UNAUTHORIZED && client.tokens().forget_refused(&vendor.id, &sent) {
+        response = post(client, request::prepare(asking).await?, body.clone()).await?;
+    }
     listener.hear(response.headers());
     if response.status() == StatusCode::OK {
         return Ok(response);
@@ -195,6 +158,13 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
+}
+
+async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
+    let Prepared { url, headers } = prepared;
+    let request = client.http().post(url).headers(headers);
+    let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
+    request.send().await.map_err(|error| transport_fault(&error))
 }
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
@@ -221,13 +191,13 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let error = dialect::read_error(wire, status.as_u16(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
-        .with_retry_after(retry_after);
+        .with_retry_after(retry_after.or(error.retry_after.map(|after| after.min(MOST_RETRY_AFTER))));
     fault.param = error.param;
     fault.code = error.code;
     fault
 }
 
-async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fault> {
+pub(super) async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::new(FaultKind::TooLarge, format!("the vendor's answer is larger than {limit} bytes")));
     }

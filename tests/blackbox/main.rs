@@ -10,6 +10,7 @@ pub mod kit;
 pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
+pub mod azure;
 pub mod breaker;
 pub mod canary;
 pub mod certificate;
@@ -17,6 +18,7 @@ pub mod check;
 pub mod disk;
 pub mod engine;
 pub mod fakes;
+pub mod google;
 pub mod ladder;
 pub mod ledger;
 pub mod lifecycle;
