@@ -38,6 +38,8 @@ pub enum Wire {
     OpenaiChat,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// AWS Bedrock `POST /model/{id}/converse` and `…/converse-stream`.
+    BedrockConverse,
 }
 
 impl From<Dialect> for Wire {

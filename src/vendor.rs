@@ -4,11 +4,13 @@
 //! are bounded, redirects are not followed, and neither its host nor its raw error text reaches a caller.
 
 mod anthropic;
+mod bedrock;
 mod frame;
 mod http;
 mod local;
 mod openai;
 mod request;
+mod sigv4;
 
 pub use frame::{Frame, Frames};
 pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};

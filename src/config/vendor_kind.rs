@@ -8,7 +8,7 @@ pub struct VendorKind {
     pub name: &'static str,
     pub wire: Wire,
     pub access: Access,
-    /// `None`: the entry must have one.
+    /// `None`: the entry must have one. `{region}` stands for the entry's region.
     pub base_url: Option<&'static str>,
     /// Whether the vendor's own endpoint refuses calls without a secret.
     pub needs_secret: bool,
@@ -25,11 +25,18 @@ pub enum Access {
     Openai,
     /// `x-api-key` and `anthropic-version`.
     Anthropic,
+    /// A SigV4 signature or a bearer token, the model in the path.
+    Bedrock,
 }
 
 impl VendorKind {
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|kind| kind.name == name)
+    }
+
+    /// Whether an entry must name its region: it is in the address, or in the signature.
+    pub fn needs_region(&self) -> bool {
+        self.access == Access::Bedrock || self.base_url.is_some_and(|url| url.contains("{region}"))
     }
 
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
@@ -38,15 +45,20 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 5] = ["azure_openai", "bedrock", "cohere", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 4] = ["azure_openai", "cohere", "gemini", "vertex"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 13] = [
+pub(super) const ALL: [VendorKind; 14] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
         access: Access::Anthropic,
         ..hosted("anthropic", "https://api.anthropic.com/v1")
+    },
+    VendorKind {
+        wire: Wire::BedrockConverse,
+        access: Access::Bedrock,
+        ..hosted("bedrock", "https://bedrock-runtime.{region}.amazonaws.com")
     },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },

@@ -2,7 +2,9 @@
 
 use backstop_models::chat::Event;
 
-use super::{Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, openai, problem::write_problem, sse};
+use super::{
+    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, converse, openai, problem::write_problem, sse,
+};
 
 /// Reads a vendor's stream, frame by frame.
 ///
@@ -15,6 +17,7 @@ pub struct StreamReader(Reader);
 enum Reader {
     Openai(openai::Reader),
     Anthropic(anthropic::Reader),
+    Converse(converse::Reader),
 }
 
 /// Writes a stream for a caller.
@@ -37,6 +40,7 @@ impl StreamReader {
         Self(match wire {
             Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
             Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
+            Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
         })
     }
 
@@ -46,14 +50,16 @@ impl StreamReader {
         match &mut self.0 {
             Reader::Openai(reader) => reader.read(event, out),
             Reader::Anthropic(reader) => reader.read(event, out),
+            Reader::Converse(reader) => reader.read(event, out),
         }
     }
 
-    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`).
+    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `metadata`).
     pub fn done(&self) -> bool {
         match &self.0 {
             Reader::Openai(reader) => reader.done(),
             Reader::Anthropic(reader) => reader.done(),
+            Reader::Converse(reader) => reader.done(),
         }
     }
 }

@@ -30,6 +30,9 @@ pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
 
+/// Where AWS says what kind of error it is.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+
 /// The outbound client. A connect deadline belongs to the connector, so there is one pool for each distinct deadline that
 /// the routes name: usually one.
 #[derive(Debug, Default)]
@@ -201,9 +204,10 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
             .with_status(status.as_u16());
     }
     let retry_after = retry_after(response.headers(), SystemTime::now());
+    let name = response.headers().get(ERROR_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // An error whose body is cut short or too long is still the error that its status says.
     let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
-    let error = dialect::read_error(wire, status.as_u16(), &body);
+    let error = dialect::read_named_error(wire, status.as_u16(), name.as_deref(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
         .with_retry_after(retry_after);

@@ -82,9 +82,16 @@ impl Resolver<'_, '_> {
             self.secret_name(&path.key("secret"), secret);
         }
         let kind = kind?;
+        let region = raw.region.as_deref();
+        if kind.needs_region() && !region.is_some_and(is_region) {
+            let path = if region.is_some() { path.key("region") } else { path.clone() };
+            let message = format!("kind `{}` needs a `region` of letters, digits and `-`", kind.name);
+            self.error(&path, message, "write it as the vendor does, say `region: eu-central-1`");
+            return None;
+        }
         let base_url = match (written, kind.base_url) {
             (Some(url), _) => url?,
-            (None, Some(url)) => url.to_owned(),
+            (None, Some(url)) => url.replace("{region}", region.unwrap_or_default()),
             // What was written and is faulty has been reported.
             (None, None) if self.tree.has(&path.key("base_url")) => return None,
             (None, None) => {
@@ -169,6 +176,11 @@ impl Resolver<'_, '_> {
             }
         }
     }
+}
+
+/// A region can stand in a host's name.
+fn is_region(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Whether a call to `url` would come back to the gateway itself.
