@@ -30,6 +30,7 @@
 
 mod advisory;
 mod anthropic;
+mod cohere;
 mod converse;
 mod envelope;
 pub mod event_stream;
@@ -117,6 +118,7 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
         Wire::OpenaiChat => openai::write_request(chat, to),
         Wire::AnthropicMessages => anthropic::write_request(chat, to),
         Wire::BedrockConverse => converse::write_request(chat, to),
+        Wire::CohereChat => cohere::write_request(chat, to),
     }
 }
 
@@ -134,6 +136,7 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::OpenaiChat => openai::read_answer(body),
         Wire::AnthropicMessages => anthropic::read_answer(body),
         Wire::BedrockConverse => converse::read_answer(body),
+        Wire::CohereChat => cohere::read_answer(body),
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Wire {
     AnthropicMessages,
     /// AWS Bedrock `POST /model/{id}/converse` and `…/converse-stream`.
     BedrockConverse,
+    /// Cohere `POST /v2/chat`.
+    CohereChat,
 }
 
 impl From<Dialect> for Wire {

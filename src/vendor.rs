@@ -5,6 +5,7 @@
 
 mod anthropic;
 mod bedrock;
+mod cohere;
 mod frame;
 mod http;
 mod local;

@@ -27,6 +27,8 @@ pub enum Access {
     Anthropic,
     /// A SigV4 signature or a bearer token, the model in the path.
     Bedrock,
+    /// `Authorization: Bearer`, the model in the body, at `/chat`.
+    Cohere,
 }
 
 impl VendorKind {
@@ -45,10 +47,10 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 4] = ["azure_openai", "cohere", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 3] = ["azure_openai", "gemini", "vertex"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 14] = [
+pub(super) const ALL: [VendorKind; 15] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
@@ -60,6 +62,7 @@ pub(super) const ALL: [VendorKind; 14] = [
         access: Access::Bedrock,
         ..hosted("bedrock", "https://bedrock-runtime.{region}.amazonaws.com")
     },
+    VendorKind { wire: Wire::CohereChat, access: Access::Cohere, ..hosted("cohere", "https://api.cohere.com/v2") },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },
     hosted("groq", "https://api.groq.com/openai/v1"),

@@ -3,7 +3,8 @@
 use backstop_models::chat::Event;
 
 use super::{
-    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, converse, openai, problem::write_problem, sse,
+    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, cohere, converse, openai, problem::write_problem,
+    sse,
 };
 
 /// Reads a vendor's stream, frame by frame.
@@ -18,6 +19,7 @@ enum Reader {
     Openai(openai::Reader),
     Anthropic(anthropic::Reader),
     Converse(converse::Reader),
+    Cohere(cohere::Reader),
 }
 
 /// Writes a stream for a caller.
@@ -41,6 +43,7 @@ impl StreamReader {
             Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
             Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
             Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
+            Wire::CohereChat => Reader::Cohere(cohere::Reader::default()),
         })
     }
 
@@ -51,6 +54,7 @@ impl StreamReader {
             Reader::Openai(reader) => reader.read(event, out),
             Reader::Anthropic(reader) => reader.read(event, out),
             Reader::Converse(reader) => reader.read(event, out),
+            Reader::Cohere(reader) => reader.read(event, out),
         }
     }
 
@@ -60,6 +64,7 @@ impl StreamReader {
             Reader::Openai(reader) => reader.done(),
             Reader::Anthropic(reader) => reader.done(),
             Reader::Converse(reader) => reader.done(),
+            Reader::Cohere(reader) => reader.done(),
         }
     }
 }

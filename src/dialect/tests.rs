@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod cohere;
 mod converse;
 mod errors;
 mod questions;

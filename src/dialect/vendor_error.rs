@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Wire, converse, object::Text};
+use super::{Wire, cohere, converse, object::Text};
 use crate::domain::{FaultKind, Source};
 
 /// The longest message of a vendor that is handed on, in bytes.
@@ -121,7 +121,8 @@ impl<'a> Said<'a> {
             Wire::BedrockConverse => {
                 converse::error_kind(self.kind.as_deref().or(self.code.as_deref()), self.message.as_deref())
             }
-            _ => None,
+            Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
+            Wire::OpenaiChat | Wire::AnthropicMessages => None,
         };
         own.or_else(|| self.common_kind())
     }
@@ -193,6 +194,10 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
         404 | 405 | 410 => FaultKind::VendorNotFound,
         408 | 409 => FaultKind::ServerError,
         424 if wire == Wire::BedrockConverse => FaultKind::ServerError,
+        // The question, or the answer, has something in it that Cohere's filter does not let through.
+        498 if wire == Wire::CohereChat => FaultKind::ContentPolicy,
+        // What it says when it has closed the request itself.
+        499 if wire == Wire::CohereChat => FaultKind::ServerError,
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{anthropic, bedrock, openai};
+use super::{anthropic, bedrock, cohere, openai};
 use crate::{
     config::{Access, Vendor},
     domain::{Fault, FaultKind, Task},
@@ -40,6 +40,7 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
         Access::Openai => openai::prepare(asking),
         Access::Anthropic => anthropic::prepare(asking),
         Access::Bedrock => bedrock::prepare(asking),
+        Access::Cohere => cohere::prepare(asking),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod bedrock;
 pub mod canary;
 pub mod certificate;
 pub mod check;
+pub mod cohere;
 pub mod disk;
 pub mod fakes;
 pub mod ladder;

@@ -234,12 +234,15 @@ fn what_is_listed_as_left_behind_changes_nothing() {
         };
         assert_ne!(body, plain, "{named:?}");
         // The other dialect has a place for the end user's id; vendors that are only asked have none.
-        let wire = match field.field {
-            "user" | "metadata.user_id" => Wire::BedrockConverse,
-            _ => other(field.dialect).into(),
+        let wires = match field.field {
+            "user" | "metadata.user_id" => vec![Wire::BedrockConverse, Wire::CohereChat],
+            _ => vec![other(field.dialect).into()],
         };
-        let written = translated_to(wire, field.dialect, &body).unwrap_or_else(|error| panic!("{named:?}: {error}"));
-        assert_eq!(written, translated_to(wire, field.dialect, &plain).expect("it can be carried"), "{named:?}");
+        for wire in wires {
+            let write = |body| translated_to(wire, field.dialect, body);
+            let written = write(&body).unwrap_or_else(|error| panic!("{named:?}: {error}"));
+            assert_eq!(written, write(&plain).expect("it can be carried"), "{named:?}");
+        }
     }
     assert_eq!(in_answers, ["thinking blocks of an answer"]);
 }

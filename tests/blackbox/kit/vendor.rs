@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod bedrock;
+mod cohere;
 mod openai;
 pub mod signature;
 mod wire;
@@ -239,6 +240,11 @@ impl Reply {
         bedrock::stream(messages, end)
     }
 
+    /// Cohere's answer, streamed when the question asks for it.
+    pub fn cohere(seen: &Seen, say: &Say) -> Self {
+        cohere::reply(seen, say)
+    }
+
     pub fn openai_error(status: u16, kind: &str) -> Self {
         Self::json(status, &openai::error(kind))
     }
@@ -256,6 +262,11 @@ pub fn openai_frames(text: &str) -> Vec<String> {
 /// The events of an Anthropic stream that says `text`, in order, `message_stop` last.
 pub fn anthropic_frames(text: &str) -> Vec<String> {
     anthropic::frames(&Say::Text(text.to_owned().leak()))
+}
+
+/// The events of a Cohere stream that says `text`, in order, `message-end` last.
+pub fn cohere_frames(text: &str) -> Vec<String> {
+    cohere::frames(&Say::Text(text.to_owned().leak()))
 }
 
 /// The messages of a Bedrock stream that says `text`, in order, `metadata` last.
