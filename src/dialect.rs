@@ -31,7 +31,10 @@
 mod advisory;
 mod anthropic;
 mod call_id;
+mod cohere;
+mod converse;
 mod envelope;
+pub mod event_stream;
 mod gemini;
 mod google_error;
 mod ids;
@@ -54,7 +57,7 @@ pub use self::{
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
-    vendor_error::{VendorError, read_error},
+    vendor_error::{VendorError, read_error, read_named_error},
 };
 use crate::domain::FaultKind;
 pub use crate::domain::{Dialect, Wire};
@@ -118,6 +121,8 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
         Wire::OpenaiChat => openai::write_request(chat, to),
         Wire::AnthropicMessages => anthropic::write_request(chat, to),
         Wire::Gemini => gemini::write_request(chat, to),
+        Wire::BedrockConverse => converse::write_request(chat, to),
+        Wire::CohereChat => cohere::write_request(chat, to),
     }
 }
 
@@ -135,6 +140,8 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::OpenaiChat => openai::read_answer(body),
         Wire::AnthropicMessages => anthropic::read_answer(body),
         Wire::Gemini => gemini::read_answer(body),
+        Wire::BedrockConverse => converse::read_answer(body),
+        Wire::CohereChat => cohere::read_answer(body),
     }
 }
 
@@ -148,7 +155,12 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u
 
 impl ReadError {
     fn error_object(wire: Wire, body: &[u8]) -> Self {
-        let VendorError { kind, message, .. } = vendor_error::read_error_object(wire, body);
+        Self::named_error(wire, None, body)
+    }
+
+    /// `name`: the error's type, where it does not stand in the object.
+    fn named_error(wire: Wire, name: Option<&str>, body: &[u8]) -> Self {
+        let VendorError { kind, message, .. } = vendor_error::read_error_object(wire, name, body);
         Self::ErrorObject { kind, message }
     }
 

@@ -40,6 +40,10 @@ pub enum Wire {
     AnthropicMessages,
     /// Google `models.generateContent` and `models.streamGenerateContent`.
     Gemini,
+    /// AWS Bedrock `POST /model/{id}/converse` and `…/converse-stream`.
+    BedrockConverse,
+    /// Cohere `POST /v2/chat`.
+    CohereChat,
 }
 
 impl From<Dialect> for Wire {

@@ -5,13 +5,16 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod client;
+mod cohere;
 mod frame;
 mod gemini;
 mod http;
 mod local;
 mod openai;
 mod request;
+mod sigv4;
 mod vertex;
 
 pub use client::{Client, Clients};

@@ -31,6 +31,10 @@ pub enum Access {
     Vertex,
     /// `api-key`; the model is a deployment, in the path or in the body.
     Azure,
+    /// A SigV4 signature or a bearer token, the model in the path.
+    Bedrock,
+    /// `Authorization: Bearer`, the model in the body, at `/chat`.
+    Cohere,
 }
 
 impl VendorKind {
@@ -38,9 +42,9 @@ impl VendorKind {
         ALL.iter().find(|kind| kind.name == name)
     }
 
-    /// Whether a vendor of this kind is asked in a region.
+    /// Whether an entry must name its region: it is in the address, or in the signature.
     pub fn needs_region(&self) -> bool {
-        self.base_url.is_some_and(|url| url.contains("{region}"))
+        self.access == Access::Bedrock || self.base_url.is_some_and(|url| url.contains("{region}"))
     }
 
     /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
@@ -58,10 +62,10 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 2] = ["bedrock", "cohere"];
+pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 16] = [
+pub(super) const ALL: [VendorKind; 18] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
@@ -84,6 +88,12 @@ pub(super) const ALL: [VendorKind; 16] = [
         access: Access::Vertex,
         ..hosted("vertex", "https://{region}-aiplatform.googleapis.com/v1")
     },
+    VendorKind {
+        wire: Wire::BedrockConverse,
+        access: Access::Bedrock,
+        ..hosted("bedrock", "https://bedrock-runtime.{region}.amazonaws.com")
+    },
+    VendorKind { wire: Wire::CohereChat, access: Access::Cohere, ..hosted("cohere", "https://api.cohere.com/v2") },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },
     hosted("groq", "https://api.groq.com/openai/v1"),

@@ -15,7 +15,7 @@ pub struct LeftBehind {
 }
 
 /// All of them.
-pub const LEFT_BEHIND: [LeftBehind; 24] = [
+pub const LEFT_BEHIND: [LeftBehind; 26] = [
     openai("metadata", "tags for the vendor's own dashboard"),
     openai("store", "whether the vendor keeps the answer for its own evaluations"),
     openai("service_tier", "the vendor's own price and speed classes"),
@@ -30,9 +30,11 @@ pub const LEFT_BEHIND: [LeftBehind; 24] = [
     openai("messages[].reasoning_content", "earlier reasoning of a vendor that does not sign it"),
     openai("response_format.json_schema.name", "a label; the schema is carried"),
     openai("response_format.json_schema.description", "a label; the schema is carried"),
-    openai("reasoning_effort", "a hint; left behind where Anthropic would refuse thinking"),
+    openai("reasoning_effort", "a hint; left behind where the vendor would refuse it or has no such setting"),
+    openai("user", "an id for the vendor's abuse detection; left behind where it takes none"),
     anthropic("cache_control", "a hint to the vendor's cache, wherever it stands"),
     anthropic("service_tier", "the vendor's own price and speed classes"),
+    anthropic("metadata.user_id", "an id for the vendor's abuse detection; left behind where it takes none"),
     anthropic("thinking.display", "how the vendor shows its own reasoning"),
     anthropic("tools[].eager_input_streaming", "how the vendor cuts its stream"),
     anthropic("messages[].content[].caller", "who called a tool, where it was the model itself"),

@@ -3,7 +3,8 @@
 use backstop_models::chat::Event;
 
 use super::{
-    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, gemini, openai, problem::write_problem, sse,
+    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, cohere, converse, gemini, openai,
+    problem::write_problem, sse,
 };
 
 /// Reads a vendor's stream, frame by frame.
@@ -18,6 +19,8 @@ enum Reader {
     Openai(openai::Reader),
     Anthropic(anthropic::Reader),
     Gemini(gemini::Reader),
+    Converse(converse::Reader),
+    Cohere(cohere::Reader),
 }
 
 /// Writes a stream for a caller.
@@ -41,6 +44,8 @@ impl StreamReader {
             Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
             Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
             Wire::Gemini => Reader::Gemini(gemini::Reader::default()),
+            Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
+            Wire::CohereChat => Reader::Cohere(cohere::Reader::default()),
         })
     }
 
@@ -51,15 +56,19 @@ impl StreamReader {
             Reader::Openai(reader) => reader.read(event, out),
             Reader::Anthropic(reader) => reader.read(event, out),
             Reader::Gemini(reader) => reader.read(event, out),
+            Reader::Converse(reader) => reader.read(event, out),
+            Reader::Cohere(reader) => reader.read(event, out),
         }
     }
 
-    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, Gemini's finish reason).
+    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `metadata`, Gemini's finish reason).
     pub fn done(&self) -> bool {
         match &self.0 {
             Reader::Openai(reader) => reader.done(),
             Reader::Anthropic(reader) => reader.done(),
             Reader::Gemini(reader) => reader.done(),
+            Reader::Converse(reader) => reader.done(),
+            Reader::Cohere(reader) => reader.done(),
         }
     }
 }

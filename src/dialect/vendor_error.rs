@@ -9,7 +9,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Wire, google_error::Details, object::Text};
+use super::{Wire, cohere, converse, google_error::Details, object::Text};
 use crate::domain::{FaultKind, Source};
 
 /// The longest message of a vendor that is handed on, in bytes.
@@ -33,8 +33,13 @@ pub struct VendorError {
 ///
 /// The bodies of both dialects are read whichever one is expected: proxies and compatible servers mix them.
 pub fn read_error(wire: Wire, status: u16, body: &[u8]) -> VendorError {
-    let said = Said::read(body);
-    let kind = match said.kind() {
+    read_named_error(wire, status, None, body)
+}
+
+/// [`read_error`] of an error whose type stands beside the body, as AWS's does in a header (`x-amzn-errortype`).
+pub fn read_named_error(wire: Wire, status: u16, name: Option<&str>, body: &[u8]) -> VendorError {
+    let said = Said::read(body).named(name);
+    let kind = match said.kind(wire) {
         Some(kind) => kind,
         None if status == 400 && looks_like_html(body) => FaultKind::Malformed,
         None => by_status(wire, status),
@@ -43,10 +48,10 @@ pub fn read_error(wire: Wire, status: u16, body: &[u8]) -> VendorError {
 }
 
 /// Classifies an error object that came inside a 200 or a stream.
-pub(super) fn read_error_object(wire: Wire, body: &[u8]) -> VendorError {
-    let said = Said::read(body);
+pub(super) fn read_error_object(wire: Wire, name: Option<&str>, body: &[u8]) -> VendorError {
+    let said = Said::read(body).named(name);
     let by_code = || said.status.map(|status| by_status(wire, status));
-    let kind = said.kind().or_else(by_code).unwrap_or(FaultKind::ErrorInBody);
+    let kind = said.kind(wire).or_else(by_code).unwrap_or(FaultKind::ErrorInBody);
     said.into_error(kind)
 }
 
@@ -68,11 +73,11 @@ struct Said<'a> {
 struct ErrorFields<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, rename = "type", alias = "__type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
     code: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "Message")]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
@@ -110,8 +115,29 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// The kind, where the words tell one.
-    fn kind(&self) -> Option<FaultKind> {
+    /// AWS writes a type as `com.amazon.coral.service#Name` and as `Name:http://…`; the name is what counts.
+    fn named(mut self, name: Option<&'a str>) -> Self {
+        let name = name.map(Cow::Borrowed).or(self.kind.take());
+        self.kind = name.map(|name| match name.rsplit('#').next().and_then(|name| name.split(':').next()) {
+            Some(bare) if bare.len() < name.len() => Cow::Owned(bare.to_owned()),
+            _ => name,
+        });
+        self
+    }
+
+    /// The kind, where the words tell one: a vendor's own first.
+    fn kind(&self, wire: Wire) -> Option<FaultKind> {
+        let own = match wire {
+            Wire::BedrockConverse => {
+                converse::error_kind(self.kind.as_deref().or(self.code.as_deref()), self.message.as_deref())
+            }
+            Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
+            _ => None,
+        };
+        own.or_else(|| self.common_kind())
+    }
+
+    fn common_kind(&self) -> Option<FaultKind> {
         let words = [self.code.as_deref(), self.kind.as_deref()];
         let by_word = |word| by_word(word).or_else(|| self.details.kind(word));
         words.into_iter().flatten().find_map(by_word).or_else(|| {
@@ -187,6 +213,11 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
         402 => FaultKind::QuotaExhausted,
         404 | 405 | 410 => FaultKind::VendorNotFound,
         408 | 409 => FaultKind::ServerError,
+        424 if wire == Wire::BedrockConverse => FaultKind::ServerError,
+        // The question, or the answer, has something in it that Cohere's filter does not let through.
+        498 if wire == Wire::CohereChat => FaultKind::ContentPolicy,
+        // What it says when it has closed the request itself.
+        499 if wire == Wire::CohereChat => FaultKind::ServerError,
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
@@ -225,9 +256,9 @@ fn scrub(message: &str) -> String {
 
 /// Whether something in the word begins as keys and accounts do.
 fn names_an_account(word: &str) -> bool {
-    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_", "ya29.", "projects/"].iter().any(|start| {
-        word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric()))
-    })
+    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_", "ya29.", "projects/", "arn:", "AKIA", "ASIA"].iter().any(
+        |start| word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric())),
+    )
 }
 
 /// An address with a port, or a name under a domain that hosts APIs. A field's path (`messages.0.content`) is neither.

@@ -29,6 +29,9 @@ const ERROR_LIMIT: usize = 256 * 1024;
 /// The longest that a vendor is left alone because it says so.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// Where AWS says what kind of error it is.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+
 /// Hears the headers of every answer of a vendor, errors too: they tell of its limits.
 pub trait Listener: Send + Sync {
     fn hear(&self, headers: &HeaderMap);
@@ -186,9 +189,10 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     }
     let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = read_rate_headers(said, clock::unix_ms()).retry_after;
+    let name = said(ERROR_TYPE).map(str::to_owned);
     // An error whose body is cut short or too long is still the error that its status says.
     let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
-    let error = dialect::read_error(wire, status.as_u16(), &body);
+    let error = dialect::read_named_error(wire, status.as_u16(), name.as_deref(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
         .with_retry_after(retry_after.or(error.retry_after.map(|after| after.min(MOST_RETRY_AFTER))));

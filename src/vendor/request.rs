@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{Client, anthropic, azure, gemini, openai, vertex};
+use super::{Client, anthropic, azure, bedrock, cohere, gemini, openai, vertex};
 use crate::{
     config::{Access, Vendor},
     domain::{Fault, FaultKind, Task},
@@ -45,6 +45,8 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
         Access::Azure => azure::prepare(asking),
         Access::Gemini => gemini::prepare(asking),
         Access::Vertex => vertex::prepare(asking).await,
+        Access::Bedrock => bedrock::prepare(asking),
+        Access::Cohere => cohere::prepare(asking),
     }
 }
 

@@ -16,21 +16,21 @@ const MEDIA_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/w
 
 /// A conversation as Anthropic wants it.
 #[derive(Default)]
-pub(super) struct Turns<'a> {
-    pub(super) system: Vec<Block<'a>>,
-    pub(super) turns: Vec<Turn<'a>>,
+pub(in crate::dialect) struct Turns<'a> {
+    pub(in crate::dialect) system: Vec<Block<'a>>,
+    pub(in crate::dialect) turns: Vec<Turn<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Turn<'a> {
-    role: &'static str,
+pub(in crate::dialect) struct Turn<'a> {
+    pub(in crate::dialect) role: &'static str,
     #[serde(serialize_with = "write_content")]
-    content: Vec<Block<'a>>,
+    pub(in crate::dialect) content: Vec<Block<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Block<'a> {
+pub(in crate::dialect) enum Block<'a> {
     Text {
         text: &'a str,
     },
@@ -57,7 +57,7 @@ pub(super) enum Block<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Source<'a> {
+pub(in crate::dialect) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
 }
@@ -71,7 +71,7 @@ pub(super) fn write_content<S: serde::Serializer>(blocks: &[Block<'_>], to: S) -
 }
 
 impl<'a> Turns<'a> {
-    pub(super) fn of(messages: &'a [Message]) -> Result<Self, BadRequest> {
+    pub(in crate::dialect) fn of(messages: &'a [Message]) -> Result<Self, BadRequest> {
         let mut turns = Self::default();
         for (index, message) in messages.iter().enumerate() {
             if message.name.is_some() {

@@ -35,6 +35,12 @@ impl Config {
         self
     }
 
+    /// A vendor of these flow-style fields.
+    pub fn vendor_with(mut self, name: &str, fields: &str) -> Self {
+        self.vendors.push_str(&format!("  {name}: {{ {fields} }}\n"));
+        self
+    }
+
     /// A standard route.
     pub fn route(self, name: &str, targets: &[&str]) -> Self {
         self.route_with(name, targets, &format!("deadlines: {QUICK}"))
