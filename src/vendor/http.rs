@@ -26,6 +26,8 @@ use crate::{
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
+/// How long an error's body is waited for; its status has said the most of it.
+const ERROR_DEADLINE: Duration = Duration::from_secs(1);
 /// The longest that a vendor is left alone because it says so.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -190,8 +192,9 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = read_rate_headers(said, clock::unix_ms()).retry_after;
     let name = said(ERROR_TYPE).map(str::to_owned);
-    // An error whose body is cut short or too long is still the error that its status says.
-    let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
+    // An error whose body is cut short, too long or too slow is still the error that its status says.
+    let body = tokio::time::timeout(ERROR_DEADLINE, read_bounded(response, ERROR_LIMIT)).await;
+    let body = body.unwrap_or_else(|_| Ok(Bytes::new())).unwrap_or_default();
     let error = dialect::read_named_error(wire, status.as_u16(), name.as_deref(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
