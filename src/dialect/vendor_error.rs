@@ -221,7 +221,7 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
-        503 if wire != Wire::AnthropicMessages => FaultKind::Overloaded,
+        503 if !matches!(wire, Wire::AnthropicMessages | Wire::CohereChat) => FaultKind::Overloaded,
         500..=599 => FaultKind::ServerError,
         _ => FaultKind::Malformed,
     }
