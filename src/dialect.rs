@@ -46,6 +46,8 @@ mod stream;
 mod tests;
 mod vendor_error;
 
+use std::borrow::Cow;
+
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
@@ -56,8 +58,8 @@ pub use self::{
     stream::{StreamReader, StreamWriter},
     vendor_error::{VendorError, read_error},
 };
-use crate::domain::FaultKind;
 pub use crate::domain::{Dialect, Wire};
+use crate::{config::Manners, domain::FaultKind};
 
 /// What of a request is the gateway's to say.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +138,11 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::AnthropicMessages => anthropic::read_answer(body),
         Wire::Gemini => gemini::read_answer(body),
     }
+}
+
+/// A request in OpenAI's dialect, the caller's own or a translation, as a vendor of these manners takes it.
+pub fn suit<'a>(manners: &Manners, body: &'a [u8]) -> Cow<'a, [u8]> {
+    openai::suit(manners, body)
 }
 
 /// The answer as the caller's dialect has it.

@@ -16,6 +16,47 @@ pub struct VendorKind {
     /// Whether `stream_options.include_usage` is understood.
     pub stream_usage: bool,
     pub self_hosted: bool,
+    pub manners: Manners,
+}
+
+/// What of OpenAI's chat requests a vendor that speaks that dialect does not take as OpenAI does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manners {
+    /// Fields that it has under another name.
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// Fields that it refuses and that do not change what is asked.
+    pub unknown: &'static [&'static str],
+    pub messages: Messages,
+}
+
+/// Which messages a vendor takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Messages {
+    AsWritten,
+    /// Knows no `developer`, who is `system` there.
+    WithoutDeveloper,
+    /// And refuses fields that it does not know, null or not, and ids of tool calls that are not 9 letters and digits.
+    Strict,
+}
+
+impl Manners {
+    const OPENAIS: Self = Self { renamed: &[], unknown: &[], messages: Messages::AsWritten };
+    /// Only ever heard of `max_tokens`.
+    const OLDER: Self = Self { renamed: &[("max_completion_tokens", "max_tokens")], ..Self::OPENAIS };
+    /// Refuses whatever its reference does not list. <https://docs.mistral.ai/api/endpoint/chat>
+    const MISTRAL: Self = Self {
+        renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+        unknown: &[
+            "stream_options",
+            "store",
+            "service_tier",
+            "user",
+            "safety_identifier",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+        ],
+        messages: Messages::Strict,
+    };
 }
 
 /// How a vendor's address and credential are made: one file each in `vendor/`.
@@ -34,6 +75,11 @@ pub enum Access {
 }
 
 impl VendorKind {
+    /// Whether such a vendor takes OpenAI's requests as they are.
+    pub fn has_openais_manners(&self) -> bool {
+        self.manners == Manners::OPENAIS
+    }
+
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|kind| kind.name == name)
     }
@@ -85,10 +131,13 @@ pub(super) const ALL: [VendorKind; 16] = [
         ..hosted("vertex", "https://{region}-aiplatform.googleapis.com/v1")
     },
     // Mistral sends usage with every stream and refuses fields that it does not know.
-    VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },
+    VendorKind { stream_usage: false, manners: Manners::MISTRAL, ..hosted("mistral", "https://api.mistral.ai/v1") },
     hosted("groq", "https://api.groq.com/openai/v1"),
-    hosted("deepseek", "https://api.deepseek.com/v1"),
-    hosted("together", "https://api.together.xyz/v1"),
+    VendorKind {
+        manners: Manners { messages: Messages::WithoutDeveloper, ..Manners::OLDER },
+        ..hosted("deepseek", "https://api.deepseek.com/v1")
+    },
+    VendorKind { manners: Manners::OLDER, ..hosted("together", "https://api.together.xyz/v1") },
     hosted("fireworks", "https://api.fireworks.ai/inference/v1"),
     hosted("xai", "https://api.x.ai/v1"),
     hosted("openrouter", "https://openrouter.ai/api/v1"),
@@ -109,6 +158,7 @@ const fn hosted(name: &'static str, base_url: &'static str) -> VendorKind {
         max_tokens_field: "max_tokens",
         stream_usage: true,
         self_hosted: false,
+        manners: Manners::OPENAIS,
     }
 }
 

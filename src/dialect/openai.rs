@@ -2,6 +2,7 @@
 
 mod answer;
 mod content;
+mod manners;
 mod messages;
 mod request;
 mod stream_reader;
@@ -10,6 +11,7 @@ mod wire;
 
 pub(super) use self::{
     answer::{read_answer, write_answer},
+    manners::suit,
     request::read_request,
     stream_reader::Reader,
     stream_writer::Writer,

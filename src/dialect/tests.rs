@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod errors;
 mod gemini;
+mod manners;
 mod refusals;
 mod requests;
 mod round_trips;

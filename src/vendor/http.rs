@@ -1,6 +1,7 @@
 //! Asking a vendor over HTTP: the vendor's address and auth, bounded answers, and faults from whatever goes wrong.
 
 use std::{
+    borrow::Cow,
     error::Error as _,
     io,
     time::{Duration, SystemTime},
@@ -19,7 +20,7 @@ use super::{
     request::{self, Asking, Prepared},
 };
 use crate::{
-    config::Vendor,
+    config::{Vendor, VendorKind},
     dialect,
     domain::{Fault, FaultKind, Task, Wire},
 };
@@ -132,6 +133,7 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body } = ask;
+    let body = suited(vendor, body);
     let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
     let prepared = request::prepare(asking).await?;
     let sent = prepared.headers.clone();
@@ -148,6 +150,17 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
+}
+
+/// The body as the vendor takes it, where it has manners of its own.
+fn suited(vendor: &Vendor, body: Bytes) -> Bytes {
+    match VendorKind::find(vendor.kind) {
+        Some(kind) if !kind.has_openais_manners() => match dialect::suit(&kind.manners, &body) {
+            Cow::Owned(suited) => Bytes::from(suited),
+            Cow::Borrowed(_) => body,
+        },
+        _ => body,
+    }
 }
 
 async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
