@@ -36,6 +36,7 @@ mod gemini;
 mod google_error;
 mod ids;
 mod look;
+mod manners;
 mod object;
 mod openai;
 mod problem;
@@ -46,20 +47,19 @@ mod stream;
 mod tests;
 mod vendor_error;
 
-use std::borrow::Cow;
-
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
     envelope::{Envelope, open},
+    manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
     vendor_error::{VendorError, read_error},
 };
+use crate::domain::FaultKind;
 pub use crate::domain::{Dialect, Wire};
-use crate::{config::Manners, domain::FaultKind};
 
 /// What of a request is the gateway's to say.
 #[derive(Debug, Clone, Copy)]
@@ -138,11 +138,6 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::AnthropicMessages => anthropic::read_answer(body),
         Wire::Gemini => gemini::read_answer(body),
     }
-}
-
-/// A request in OpenAI's dialect, the caller's own or a translation, as a vendor of these manners takes it.
-pub fn suit<'a>(manners: &Manners, body: &'a [u8]) -> Cow<'a, [u8]> {
-    openai::suit(manners, body)
 }
 
 /// The answer as the caller's dialect has it.

@@ -19,13 +19,15 @@ pub struct VendorKind {
     pub manners: Manners,
 }
 
-/// What of OpenAI's chat requests a vendor that speaks that dialect does not take as OpenAI does.
+/// What of its dialect's requests a vendor does not take as the dialect's owner does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manners {
     /// Fields that it has under another name.
     pub renamed: &'static [(&'static str, &'static str)],
     /// Fields that it refuses and that do not change what is asked.
     pub unknown: &'static [&'static str],
+    /// Fields that stand in every request, with their text.
+    pub fixed: &'static [(&'static str, &'static str)],
     pub messages: Messages,
 }
 
@@ -40,9 +42,9 @@ pub enum Messages {
 }
 
 impl Manners {
-    const OPENAIS: Self = Self { renamed: &[], unknown: &[], messages: Messages::AsWritten };
+    const PLAIN: Self = Self { renamed: &[], unknown: &[], fixed: &[], messages: Messages::AsWritten };
     /// Only ever heard of `max_tokens`.
-    const OLDER: Self = Self { renamed: &[("max_completion_tokens", "max_tokens")], ..Self::OPENAIS };
+    const OLDER: Self = Self { renamed: &[("max_completion_tokens", "max_tokens")], ..Self::PLAIN };
     /// Refuses whatever its reference does not list. <https://docs.mistral.ai/api/endpoint/chat>
     const MISTRAL: Self = Self {
         renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
@@ -56,7 +58,11 @@ impl Manners {
             "prompt_cache_retention",
         ],
         messages: Messages::Strict,
+        ..Self::PLAIN
     };
+    /// The model stands in the path. <https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude>
+    const CLAUDE_ON_VERTEX: Self =
+        Self { unknown: &["model"], fixed: &[("anthropic_version", "vertex-2023-10-16")], ..Self::PLAIN };
 }
 
 /// How a vendor's address and credential are made: one file each in `vendor/`.
@@ -70,14 +76,16 @@ pub enum Access {
     Gemini,
     /// A bearer token that a service account's key buys; project, region and model in the path.
     Vertex,
+    /// The same, for Anthropic's models there.
+    VertexAnthropic,
     /// `api-key`; the model is a deployment, in the path or in the body.
     Azure,
 }
 
 impl VendorKind {
-    /// Whether such a vendor takes OpenAI's requests as they are.
-    pub fn has_openais_manners(&self) -> bool {
-        self.manners == Manners::OPENAIS
+    /// Whether such a vendor takes its dialect's requests as they are.
+    pub fn has_plain_manners(&self) -> bool {
+        self.manners == Manners::PLAIN
     }
 
     pub fn find(name: &str) -> Option<&'static Self> {
@@ -107,7 +115,7 @@ impl VendorKind {
 pub(super) const WITHOUT_ADAPTER: [&str; 2] = ["bedrock", "cohere"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 16] = [
+pub(super) const ALL: [VendorKind; 17] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
@@ -129,6 +137,12 @@ pub(super) const ALL: [VendorKind; 16] = [
         wire: Wire::Gemini,
         access: Access::Vertex,
         ..hosted("vertex", "https://{region}-aiplatform.googleapis.com/v1")
+    },
+    VendorKind {
+        wire: Wire::AnthropicMessages,
+        access: Access::VertexAnthropic,
+        manners: Manners::CLAUDE_ON_VERTEX,
+        ..hosted("vertex_anthropic", "https://{region}-aiplatform.googleapis.com/v1")
     },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, manners: Manners::MISTRAL, ..hosted("mistral", "https://api.mistral.ai/v1") },
@@ -158,7 +172,7 @@ const fn hosted(name: &'static str, base_url: &'static str) -> VendorKind {
         max_tokens_field: "max_tokens",
         stream_usage: true,
         self_hosted: false,
-        manners: Manners::OPENAIS,
+        manners: Manners::PLAIN,
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod answer;
 mod content;
-mod manners;
 mod messages;
 mod request;
 mod stream_reader;
@@ -11,7 +10,6 @@ mod wire;
 
 pub(super) use self::{
     answer::{read_answer, write_answer},
-    manners::suit,
     request::read_request,
     stream_reader::Reader,
     stream_writer::Writer,

@@ -155,7 +155,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
 /// The body as the vendor takes it, where it has manners of its own.
 fn suited(vendor: &Vendor, body: Bytes) -> Bytes {
     match VendorKind::find(vendor.kind) {
-        Some(kind) if !kind.has_openais_manners() => match dialect::suit(&kind.manners, &body) {
+        Some(kind) if !kind.has_plain_manners() => match dialect::suit(&kind.manners, &body) {
             Cow::Owned(suited) => Bytes::from(suited),
             Cow::Borrowed(_) => body,
         },

@@ -1,4 +1,4 @@
-//! Requests in OpenAI's dialect as vendors take them that speak it with manners of their own.
+//! Requests as vendors take them that speak a dialect with manners of their own.
 
 use backstop_models::chat::{Delta, Event, Part, Reasoning};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn values_stay_as_they_were_written() {
     assert_eq!(suited("mistral", r#"{"user":"u","store":true,"seed":null,"n":1}"#), r#"{"n":1}"#);
     assert_eq!(suited("mistral", r#"{"max_completion_tokens":null,"max_tokens":5}"#), r#"{"max_tokens":5}"#);
     assert_eq!(suited("mistral", "[1]"), "[1]");
-    assert!(VendorKind::find("openai").expect("a kind").has_openais_manners());
+    assert!(VendorKind::find("openai").expect("a kind").has_plain_manners());
 }
 
 #[test]
@@ -74,11 +74,20 @@ fn mistrals_thinking_is_reasoning() {
 #[test]
 fn the_documented_manners_are_these() {
     let page = include_str!("../../../docs/dialects.md");
-    for kind in VendorKind::names().filter_map(VendorKind::find).filter(|kind| !kind.has_openais_manners()) {
+    for kind in VendorKind::names().filter_map(VendorKind::find).filter(|kind| !kind.has_plain_manners()) {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", kind.name))).expect(kind.name);
+        assert!(kind.manners.fixed.iter().all(|(field, text)| row.contains(&format!("`{field}: {text}`"))), "{row}");
         let named = kind.manners.renamed.iter().flat_map(|(from, to)| [*from, *to]);
         for field in named.chain(kind.manners.unknown.iter().copied()) {
             assert!(row.contains(&format!("`{field}`")), "{}: `{field}`", kind.name);
         }
     }
+}
+
+#[test]
+fn claude_on_vertex_has_its_version_in_the_body_and_its_model_elsewhere() {
+    let body = r#"{"model":"m", "max_tokens":9,"anthropic_version":"x","messages":[]}"#;
+    let expected = r#"{"max_tokens":9,"messages":[],"anthropic_version":"vertex-2023-10-16"}"#;
+    assert_eq!(suited("vertex_anthropic", body), expected);
+    assert_eq!(suited("vertex_anthropic", r#"{"model":"m"}"#), r#"{"anthropic_version":"vertex-2023-10-16"}"#);
 }

@@ -1,4 +1,4 @@
-//! A chat request as a vendor takes it that speaks OpenAI's dialect with manners of its own: fields renamed or left out,
+//! A request as a vendor takes it that speaks its dialect with manners of its own: fields renamed, left out or added,
 //! messages plainer. Values stay the bytes they were; only what stands between top-level fields and messages may change.
 
 use std::borrow::Cow;
@@ -6,24 +6,23 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    config::{Manners, Messages},
-    dialect::object::{Fields, Text},
-};
+use super::object::{Fields, Text};
+use crate::config::{Manners, Messages};
 
 /// Fields of a message that only its own vendor reads, see `LEFT_BEHIND`.
 const NOTES: [&str; 3] = ["annotations", "reasoning_content", "reasoning"];
 /// How long an id of a tool call is in Mistral's.
 const ID: usize = 9;
 
-/// The body for a vendor of these manners; as it is, where it is no chat request.
-pub(in crate::dialect) fn suit<'a>(manners: &Manners, body: &'a [u8]) -> Cow<'a, [u8]> {
+/// The body, the caller's own or a translation, for a vendor of these manners; as it is, where it is no request.
+pub fn suit<'a>(manners: &Manners, body: &'a [u8]) -> Cow<'a, [u8]> {
     let Ok(Fields(fields)) = serde_json::from_slice::<Fields<'a>>(body) else { return Cow::Borrowed(body) };
     let taken: Vec<&str> = manners.renamed.iter().filter(|(from, _)| has(&fields, from)).map(|(_, to)| *to).collect();
     let mut out = Vec::with_capacity(body.len() + 32);
     write_object(&mut out, fields, |name, raw, out| {
         // The newer name's value counts where a caller sends both.
-        if manners.unknown.contains(&name) || taken.contains(&name) {
+        let ours = manners.fixed.iter().any(|(fixed, _)| *fixed == name);
+        if ours || manners.unknown.contains(&name) || taken.contains(&name) {
             return;
         }
         let renamed = manners.renamed.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
@@ -38,6 +37,13 @@ pub(in crate::dialect) fn suit<'a>(manners: &Manners, body: &'a [u8]) -> Cow<'a,
             _ => out.extend_from_slice(raw.get().as_bytes()),
         }
     });
+    for (name, text) in manners.fixed {
+        let first = out.pop().is_some() && out.len() == 1;
+        out.extend_from_slice(if first { b"" } else { b"," });
+        write_name(&mut out, name);
+        serde_json::to_writer(&mut out, text).expect("text is always JSON, and a vector takes it");
+        out.push(b'}');
+    }
     Cow::Owned(out)
 }
 
