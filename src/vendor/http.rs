@@ -1,6 +1,6 @@
 //! Asking a vendor over HTTP: the vendor's address and auth, bounded answers, and faults from whatever goes wrong.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{borrow::Cow, error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::Vendor,
+    config::{Vendor, VendorKind},
     dialect,
     domain::{Fault, FaultKind, Task, Wire},
     route::read_rate_headers,
@@ -146,6 +146,7 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
+    let body = suited(vendor, body);
     let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
     let prepared = request::prepare(asking).await?;
     let sent = prepared.headers.clone();
@@ -163,6 +164,17 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
+}
+
+/// The body as the vendor takes it, where it has manners of its own.
+fn suited(vendor: &Vendor, body: Bytes) -> Bytes {
+    match VendorKind::find(vendor.kind) {
+        Some(kind) if !kind.has_plain_manners() => match dialect::suit(&kind.manners, &body) {
+            Cow::Owned(suited) => Bytes::from(suited),
+            Cow::Borrowed(_) => body,
+        },
+        _ => body,
+    }
 }
 
 async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
