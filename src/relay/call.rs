@@ -138,6 +138,7 @@ impl Call {
             id: &self.answer_id,
             model: outcome.route.as_str(),
             created_unix_s: outcome.started_unix_ms / 1000,
+            request: b"",
         }
     }
 

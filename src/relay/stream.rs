@@ -187,7 +187,7 @@ impl Encoder {
     fn error(&mut self, problem: &Problem, out: &mut Vec<u8>) {
         match &mut self.how {
             Encoding::Forward { .. } => {
-                let nameless = dialect::Reply { id: "", model: "", created_unix_s: 0 };
+                let nameless = dialect::Reply { id: "", model: "", created_unix_s: 0, request: b"" };
                 StreamWriter::new(self.dialect, &nameless, false).error(problem, out);
             }
             Encoding::Translate(writer) => writer.error(problem, out),
