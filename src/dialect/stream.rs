@@ -76,6 +76,17 @@ impl StreamWriter {
         Self { writer, request_id: reply.id.to_owned() }
     }
 
+    /// For the error that ends a stream which was forwarded until now: `frames` of it have left, and nothing else of it is
+    /// known here.
+    pub fn after(dialect: Dialect, frames: u64) -> Self {
+        let nameless = Reply { id: "", model: "", created_unix_s: 0, request: b"" };
+        let mut nameless = Self::new(dialect, &nameless, false);
+        if let Writer::Responses(writer) = &mut nameless.writer {
+            writer.go_on_after(frames);
+        }
+        nameless
+    }
+
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match &mut self.writer {
             Writer::Openai(writer) => writer.write(event, out),

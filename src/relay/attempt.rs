@@ -88,7 +88,7 @@ impl Http<'_> {
     async fn whole(&self, route: &SnapshotRoute, call: &mut Call) -> Result<Begun, Fault> {
         let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, call);
         let body = self.send(ask_whole, limit, call).await?;
-        let answer = dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)?;
+        let answer = dialect::read_answer(self.vendor.wire_for(self.question.dialect), &body).map_err(answer_fault)?;
         let content_bytes = content_bytes(&answer);
         if content_bytes == 0 && answer.finish == Finish::Stop {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
@@ -97,7 +97,7 @@ impl Http<'_> {
         let body = if self.question.is_native_to(self.vendor) {
             body
         } else {
-            Bytes::from(dialect::write_answer(self.question.dialect, &answer, &call.reply()))
+            Bytes::from(dialect::write_answer(self.question.dialect, &answer, &self.question.reply(call)))
         };
         Ok(Begun::Whole { body, usage, content_bytes })
     }
@@ -134,7 +134,8 @@ impl Http<'_> {
         }
         let task = if question.envelope.stream { Task::Stream } else { Task::Answer };
         let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, model: self.model, task, secret, headers, body };
+        let wire = vendor.wire_for(question.dialect);
+        let ask = HttpAsk { vendor, client: self.client, model: self.model, task, wire, secret, headers, body };
         call.reached();
         wait(how(ask), limit, call).await?
     }
@@ -166,12 +167,12 @@ async fn local(
     }
     let answer =
         fold.into_answer().ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
-    let body = Bytes::from(dialect::write_answer(question.dialect, &answer, &call.reply()));
+    let body = Bytes::from(dialect::write_answer(question.dialect, &answer, &question.reply(call)));
     Ok(Begun::Whole { body, usage: answer.usage, content_bytes: 0 })
 }
 
 fn translator(question: &Question, call: &Call) -> Encoder {
-    let writer = StreamWriter::new(question.dialect, &call.reply(), question.envelope.include_usage);
+    let writer = StreamWriter::new(question.dialect, &question.reply(call), question.envelope.include_usage);
     Encoder::translate(writer, question.dialect)
 }
 

@@ -6,7 +6,7 @@ use backstop_models::chat::Chat;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use super::stream::Swallow;
+use super::{call::Call, stream::Swallow};
 use crate::{
     config::Vendor,
     dialect::{self, BadRequest, Envelope, Outgoing},
@@ -35,9 +35,14 @@ impl Question {
         self.chat.get_or_init(|| dialect::read_request(self.dialect, &self.body)).as_ref().map_err(unsupported)
     }
 
+    /// How an answer of `call` is labelled, and what it repeats of this.
+    pub(super) fn reply<'a>(&'a self, call: &'a Call) -> dialect::Reply<'a> {
+        dialect::Reply { request: &self.body, ..call.reply() }
+    }
+
     /// Whether `vendor` is asked in the caller's own dialect.
     pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
-        vendor.wire == self.dialect.into()
+        vendor.wire_for(self.dialect) == self.dialect.into()
     }
 
     /// The body for `vendor`: the caller's own bytes where both speak one dialect, a translation otherwise.
@@ -52,9 +57,9 @@ impl Question {
         if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.wire, self.chat()?, &outgoing)
+        dialect::write_request(vendor.wire_for(self.dialect), self.chat()?, &outgoing)
             .map(Bytes::from)
-            .map_err(|error| unsupported(&error))
+            .map_err(|error| unsupported(&error.as_named_in(self.dialect)))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

@@ -13,7 +13,7 @@ use crate::{
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{TargetId, VendorId},
+    domain::{TargetId, VendorId, Wire},
 };
 
 impl Resolver<'_, '_> {
@@ -96,6 +96,11 @@ impl Resolver<'_, '_> {
             let message = format!("{base_url}, the default of kind `{}`, is where Backstop itself listens", kind.name);
             self.error(path, message, "give it a `base_url`, or change `listen`");
         }
+        let responses = raw.responses.unwrap_or(kind.responses);
+        if responses && kind.wire != Wire::OpenaiChat {
+            let message = format!("kind `{}` has no `/responses`", kind.name);
+            self.error(&path.key("responses"), message, "leave it out: calls are translated");
+        }
         Some(Vendor {
             id: VendorId::new(name),
             kind: kind.name,
@@ -114,6 +119,7 @@ impl Resolver<'_, '_> {
                 None => kind.max_tokens_field,
             },
             stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+            responses,
         })
     }
 

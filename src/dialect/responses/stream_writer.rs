@@ -128,6 +128,11 @@ impl Writer {
         }
     }
 
+    /// Numbers the next frame as the one after so many.
+    pub(in crate::dialect) fn go_on_after(&mut self, frames: u64) {
+        self.frames.next = frames;
+    }
+
     pub(in crate::dialect) fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Start { .. } => {}

@@ -162,8 +162,10 @@ fn nothing_is_written_before_the_first_content() {
     writer.write(&Event::Usage(Usage::default()), &mut out);
     assert!(out.is_empty());
     writer.error(&Problem::new(ProblemKind::BadGateway, "gone"), &mut out);
+    StreamWriter::after(RESPONSES, 5).error(&Problem::new(ProblemKind::BadGateway, "gone"), &mut out);
     let frames = frames(&String::from_utf8(out).expect("it is text"));
-    assert_eq!((frames.len(), &frames[0]["type"], &frames[0]["sequence_number"]), (1, &json!("error"), &json!(0)));
+    assert_eq!(frames[1]["sequence_number"], 5, "a forwarded stream goes on counting");
+    assert_eq!((frames.len(), &frames[0]["type"], &frames[0]["sequence_number"]), (2, &json!("error"), &json!(0)));
 }
 
 fn pieces() -> impl Strategy<Value = Vec<Event>> {
