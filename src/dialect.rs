@@ -44,6 +44,7 @@ mod object;
 mod openai;
 mod problem;
 mod refusal;
+mod responses;
 pub mod sse;
 mod stream;
 #[cfg(test)]
@@ -81,12 +82,14 @@ pub struct Outgoing<'a> {
 /// How an answer is labelled for the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {
-    /// The call's id, `req_…`; becomes `chatcmpl-…` or `msg_…`.
+    /// The call's id, `req_…`; becomes `chatcmpl-…`, `msg_…` or `resp_…`.
     pub id: &'a str,
     /// The name the caller asked for.
     pub model: &'a str,
     /// In seconds since 1970-01-01 UTC.
     pub created_unix_s: i64,
+    /// The request's body: a response repeats what was asked. Empty where that is not known.
+    pub request: &'a [u8],
 }
 
 /// An answer, or a piece of one, that is none.
@@ -114,6 +117,7 @@ pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Chat, BadRequest> {
     match dialect {
         Dialect::OpenaiChat => openai::read_request(body),
         Dialect::AnthropicMessages => anthropic::read_request(body),
+        Dialect::OpenaiResponses => responses::read_request(body),
     }
 }
 
@@ -125,6 +129,7 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
         Wire::Gemini => gemini::write_request(chat, to),
         Wire::BedrockConverse => converse::write_request(chat, to),
         Wire::CohereChat => cohere::write_request(chat, to),
+        Wire::OpenaiResponses => responses::write_request(chat, to),
     }
 }
 
@@ -144,6 +149,7 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::Gemini => gemini::read_answer(body),
         Wire::BedrockConverse => converse::read_answer(body),
         Wire::CohereChat => cohere::read_answer(body),
+        Wire::OpenaiResponses => responses::read_answer(body),
     }
 }
 
@@ -152,6 +158,7 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u
     match dialect {
         Dialect::OpenaiChat => openai::write_answer(answer, as_),
         Dialect::AnthropicMessages => anthropic::write_answer(answer, as_),
+        Dialect::OpenaiResponses => responses::write_answer(answer, as_),
     }
 }
 
@@ -192,6 +199,8 @@ pub fn end_mark(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::OpenaiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        // The frame that says why it ended is its last one: a stream without it is not whole.
+        Dialect::OpenaiResponses => b"",
     }
 }
 
@@ -202,6 +211,8 @@ pub fn can_restart(dialect: Dialect) -> bool {
         Dialect::OpenaiChat => true,
         // One `message_start` opens the only message that a stream has.
         Dialect::AnthropicMessages => false,
+        // Likewise one response.
+        Dialect::OpenaiResponses => false,
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Access, BreakerPolicy, LatencyPolicy};
-use crate::domain::{Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
+use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -105,8 +105,10 @@ pub struct Vendor {
     pub id: VendorId,
     /// The `kind` as written: `openai`, `anthropic`, `groq`, …
     pub kind: &'static str,
-    /// What it is asked in.
+    /// What it is asked in, see [`Self::wire_for`].
     pub wire: Wire,
+    /// Whether a caller of OpenAI's responses is answered by it in that dialect.
+    pub responses: bool,
     /// How its address and its credential are made.
     pub access: Access,
     /// Without a trailing slash; the task's path is appended (`/chat/completions`, `/messages`).
@@ -134,6 +136,14 @@ impl Vendor {
     /// The name that different-vendor rules and share caps count by.
     pub fn operator(&self) -> &str {
         self.operated_by.as_deref().unwrap_or(self.id.as_str())
+    }
+
+    /// What it is asked in for a caller of `dialect`: the caller's own dialect where it has that.
+    pub fn wire_for(&self, dialect: Dialect) -> Wire {
+        match dialect {
+            Dialect::OpenaiResponses if self.responses => Wire::OpenaiResponses,
+            _ => self.wire,
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct VendorKind {
     pub max_tokens_field: &'static str,
     /// Whether `stream_options.include_usage` is understood.
     pub stream_usage: bool,
+    /// Whether it has OpenAI's responses beside chat completions.
+    pub responses: bool,
     pub self_hosted: bool,
     pub manners: Manners,
 }
@@ -120,7 +122,11 @@ pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
 pub(super) const ALL: [VendorKind; 19] = [
-    VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
+    VendorKind {
+        max_tokens_field: "max_completion_tokens",
+        responses: true,
+        ..hosted("openai", "https://api.openai.com/v1")
+    },
     VendorKind {
         wire: Wire::AnthropicMessages,
         access: Access::Anthropic,
@@ -181,6 +187,7 @@ const fn hosted(name: &'static str, base_url: &'static str) -> VendorKind {
         needs_secret: true,
         max_tokens_field: "max_tokens",
         stream_usage: true,
+        responses: false,
         self_hosted: false,
         manners: Manners::PLAIN,
     }

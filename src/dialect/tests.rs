@@ -10,6 +10,7 @@ mod manners;
 mod questions;
 mod refusals;
 mod requests;
+mod responses;
 mod round_trips;
 mod streams;
 mod wires;
@@ -18,6 +19,7 @@ use super::*;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
+const RESPONSES: Dialect = Dialect::OpenaiResponses;
 
 fn outgoing(model: &str) -> Outgoing<'_> {
     Outgoing {
@@ -30,12 +32,12 @@ fn outgoing(model: &str) -> Outgoing<'_> {
 }
 
 fn reply() -> Reply<'static> {
-    Reply { id: "req_0198c0ffee", model: "support-chat", created_unix_s: 1_795_000_000 }
+    Reply { id: "req_0198c0ffee", model: "support-chat", created_unix_s: 1_795_000_000, request: b"" }
 }
 
 fn other(dialect: Dialect) -> Dialect {
     match dialect {
-        Dialect::OpenaiChat => Dialect::AnthropicMessages,
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => Dialect::AnthropicMessages,
         Dialect::AnthropicMessages => Dialect::OpenaiChat,
     }
 }

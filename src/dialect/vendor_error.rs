@@ -169,6 +169,9 @@ fn by_word(word: &str) -> Option<FaultKind> {
         "content_policy_violation" | "content_filter" | "ResponsibleAIPolicyViolation" | "cyber_policy_violation" => {
             FaultKind::ContentPolicy
         }
+        // What a response fails with.
+        "invalid_prompt" | "bio_policy" | "image_content_policy_violation" => FaultKind::ContentPolicy,
+        image if IMAGE_ERRORS.contains(&image) => FaultKind::BadRequest,
         "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" | "billing_error" => {
             FaultKind::QuotaExhausted
         }
@@ -184,6 +187,21 @@ fn by_word(word: &str) -> Option<FaultKind> {
         _ => return None,
     })
 }
+
+/// The codes of a response that failed because of an image of the caller's.
+const IMAGE_ERRORS: [&str; 11] = [
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_base64_image",
+    "invalid_image_url",
+    "image_too_large",
+    "image_too_small",
+    "image_parse_error",
+    "image_file_too_large",
+    "unsupported_image_media_type",
+    "empty_image_file",
+    "failed_to_download_image",
+];
 
 /// Phrases of messages whose code and type say nothing of the kind; lower case.
 const PHRASES: [(&str, FaultKind); 17] = [

@@ -48,7 +48,7 @@ impl Question {
     /// How an answer is named in the caller's dialect.
     pub(super) fn reply(&self) -> dialect::Reply<'_> {
         let Label { id, route, created_unix_s } = &self.label;
-        dialect::Reply { id, model: route.as_str(), created_unix_s: *created_unix_s }
+        dialect::Reply { id, model: route.as_str(), created_unix_s: *created_unix_s, request: &self.body }
     }
 
     /// The answer that follows is another one than the caller has seen the beginning of.
@@ -80,7 +80,7 @@ impl Question {
 
     /// Whether `vendor` is asked in the caller's own dialect.
     pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
-        vendor.wire == self.dialect.into()
+        vendor.wire_for(self.dialect) == self.dialect.into()
     }
 
     /// The body for `vendor`: the caller's own bytes where both speak one dialect, a translation otherwise.
@@ -95,9 +95,9 @@ impl Question {
         if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.wire, self.chat()?, &outgoing)
+        dialect::write_request(vendor.wire_for(self.dialect), self.chat()?, &outgoing)
             .map(Bytes::from)
-            .map_err(|error| unsupported(&error))
+            .map_err(|error| unsupported(&error.as_named_in(self.dialect)))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

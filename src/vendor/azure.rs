@@ -54,6 +54,7 @@ mod tests {
             vendor,
             client: &client,
             model,
+            wire: vendor.wire,
             task: Task::Stream,
             secret: Some(&secret),
             forwarded: &forwarded,

@@ -46,6 +46,7 @@ mod tests {
                 client: &client,
                 model,
                 task,
+                wire: vendor.wire,
                 secret: Some(&secret),
                 forwarded: &forwarded,
                 body: &body,

@@ -51,6 +51,8 @@ pub struct HttpAsk<'a> {
     /// The vendor's own name of the model.
     pub model: &'a str,
     pub task: Task,
+    /// What `body` is in, and the answer will be.
+    pub wire: Wire,
     pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
@@ -74,7 +76,7 @@ pub async fn ask_whole(ask: HttpAsk<'_>) -> Result<Bytes, Fault> {
 ///
 /// The caller bounds the time.
 pub async fn ask_stream(ask: HttpAsk<'_>) -> Result<HttpFrames, Fault> {
-    let wire = ask.vendor.wire;
+    let wire = ask.wire;
     let mut response = send(ask).await?;
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.starts_with("application/json") {
@@ -145,9 +147,9 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
-    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
+    let HttpAsk { vendor, client, model, task, wire, secret, headers: forwarded, body, listener } = ask;
     let body = suited(vendor, body);
-    let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
+    let asking = Asking { vendor, client, model, task, wire, secret: secret.as_ref(), forwarded, body: &body };
     let prepared = request::prepare(asking).await?;
     let sent = prepared.headers.clone();
     let mut response = post(client, prepared, body.clone()).await?;
@@ -159,7 +161,7 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
-    let fault = status_fault(vendor.wire, &mut response).await;
+    let fault = status_fault(wire, &mut response).await;
     Err(match &secret {
         Some(secret) => without_secret(fault, secret),
         None => fault,

@@ -32,5 +32,6 @@ pub mod passthrough;
 pub mod records;
 pub mod refusal;
 pub mod reload;
+pub mod responses;
 pub mod sdk;
 pub mod translation;

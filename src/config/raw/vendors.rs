@@ -33,6 +33,9 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) max_tokens_field: Option<MaxTokensField>,
     /// Whether a stream may be asked for usage with `stream_options.include_usage` [default: the kind's own].
     pub(in crate::config) stream_usage: Option<bool>,
+    /// Whether it has OpenAI's `/responses`. Then callers of `/v1/responses` are answered by it in that dialect, their
+    /// requests forwarded as they come; else they are translated [default: true for kind `openai`, else false].
+    pub(in crate::config) responses: Option<bool>,
 }
 
 /// What is known of one model. Prices are in US dollars per million tokens.

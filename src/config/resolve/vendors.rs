@@ -13,7 +13,7 @@ use crate::{
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{TargetId, VendorId},
+    domain::{TargetId, VendorId, Wire},
 };
 
 impl Resolver<'_, '_> {
@@ -108,6 +108,11 @@ impl Resolver<'_, '_> {
         if raw.project.is_some() && !matches!(kind.access, Access::Vertex | Access::VertexAnthropic) {
             self.error(&path.key("project"), format!("kind `{}` has no projects", kind.name), "leave it out");
         }
+        let responses = raw.responses.unwrap_or(kind.responses);
+        if responses && kind.wire != Wire::OpenaiChat {
+            let message = format!("kind `{}` has no `/responses`", kind.name);
+            self.error(&path.key("responses"), message, "leave it out: calls are translated");
+        }
         Some(Vendor {
             id: VendorId::new(name),
             kind: kind.name,
@@ -129,6 +134,7 @@ impl Resolver<'_, '_> {
                 None => kind.max_tokens_field,
             },
             stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+            responses,
         })
     }
 

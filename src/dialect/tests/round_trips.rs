@@ -70,7 +70,7 @@ fn hundredths(high: u32) -> impl Strategy<Value = Option<f64>> {
 }
 
 /// What both dialects can say.
-fn shared(errors: bool) -> impl Strategy<Value = Chat> {
+pub(super) fn shared(errors: bool) -> impl Strategy<Value = Chat> {
     let messages = (option::of(text()), prop::collection::vec(turn(errors), 0..3), user());
     let choices = (tools(), 0..4_u8, option::of(any::<bool>()));
     let settings =

@@ -6,6 +6,7 @@ mod anthropic;
 mod bedrock;
 mod cohere;
 mod openai;
+mod responses;
 pub mod signature;
 mod wire;
 
@@ -245,6 +246,11 @@ impl Reply {
         cohere::reply(seen, say)
     }
 
+    /// As OpenAI's `/responses` answers.
+    pub fn responses(seen: &Seen, say: &Say) -> Self {
+        responses::reply(seen, say)
+    }
+
     pub fn openai_error(status: u16, kind: &str) -> Self {
         Self::json(status, &openai::error(kind))
     }
@@ -257,6 +263,11 @@ impl Reply {
 /// The frames of an OpenAI stream that says `text`, in order, `[DONE]` last.
 pub fn openai_frames(text: &str) -> Vec<String> {
     openai::frames(&Say::Text(text.to_owned().leak()), true)
+}
+
+/// The events of a response that says `text`, in order, `response.completed` last.
+pub fn responses_frames(text: &str) -> Vec<String> {
+    responses::frames(&Say::Text(text.to_owned().leak()))
 }
 
 /// The events of an Anthropic stream that says `text`, in order, `message_stop` last.
