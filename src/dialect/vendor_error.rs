@@ -124,7 +124,11 @@ impl<'a> Said<'a> {
             Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
             Wire::OpenaiChat | Wire::AnthropicMessages => None,
         };
-        own.or_else(|| self.common_kind())
+        match own {
+            // What AWS calls only invalid, its words may tell better.
+            Some(FaultKind::BadRequest) => self.common_kind().or(own),
+            _ => own.or_else(|| self.common_kind()),
+        }
     }
 
     fn common_kind(&self) -> Option<FaultKind> {

@@ -28,7 +28,8 @@ async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
     let say = Say::Tool("weather", json!({"city": "Linz"}));
     let vendor = Vendor::start(move |_, seen| Reply::cohere(seen, &say)).await;
     let next = Vendor::openai(Say::Text("next")).await;
-    let gateway = home(&vendor, &next).serve();
+    let home = home(&vendor, &next);
+    let gateway = home.serve();
     let mut body = question("chat", "weather in Linz?");
     body["tools"] = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
     body["tool_choice"] = json!({"type": "function", "function": {"name": "weather"}});
@@ -60,7 +61,8 @@ async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
 async fn an_anthropic_caller_is_answered_whole_and_streamed() {
     let vendor = Vendor::start(|_, seen| Reply::cohere(seen, &Say::Text("hello"))).await;
     let next = Vendor::openai(Say::Text("next")).await;
-    let gateway = home(&vendor, &next).serve();
+    let home = home(&vendor, &next);
+    let gateway = home.serve();
     let mut body = anthropic_question("chat", "hi");
     let answer = gateway.client().messages(&body).await.expect(200).json();
     assert_eq!((&answer["content"][0]["text"], &answer["stop_reason"]), (&json!("hello"), &json!("end_turn")));
@@ -86,7 +88,8 @@ async fn what_it_refuses_or_breaks_goes_to_the_next_until_content_is_here() {
     })
     .await;
     let next = Vendor::openai(Say::Text("next")).await;
-    let gateway = home(&vendor, &next).serve();
+    let home = home(&vendor, &next);
+    let gateway = home.serve();
     let mut body = question("chat", "hi");
     body["stream"] = json!(true);
     for _ in 0..4 {

@@ -143,12 +143,41 @@ proptest! {
     }
 
     #[test]
+    fn vendors_that_are_only_asked_get_all_texts_and_calls_or_refuse_by_name(chat in shared(true)) {
+        for wire in [Wire::BedrockConverse, Wire::CohereChat] {
+            let body = match write_request(wire, &chat, &outgoing("anthropic.claude")) {
+                Ok(body) => body,
+                Err(error) => {
+                    prop_assert!(error.param.is_some(), "{wire:?}: {error}");
+                    continue;
+                }
+            };
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("what is written is JSON");
+            let text = body.to_string();
+            for part in chat.messages.iter().flat_map(|message| &message.content) {
+                match part {
+                    Part::Text(said) => {
+                        let quoted = json!(said).to_string();
+                        prop_assert!(text.contains(&quoted[1..quoted.len() - 1]), "{said} is not in {text}");
+                    }
+                    Part::ToolCall(call) => prop_assert!(text.contains(&call.name)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_body_breaks_a_reader(body in "\\PC{0,40}|\\{\"model\":\"m\",\"messages\":\\[[\\[\\]{}\":,a-z0-9]{0,40}\\]\\}") {
         for dialect in [OPENAI, ANTHROPIC] {
             let _ = open(dialect, body.as_bytes());
             let _ = read_request(dialect, body.as_bytes());
             let _ = read_answer(dialect.into(), body.as_bytes());
             let _ = read_error(dialect.into(), 400, body.as_bytes());
+        }
+        for wire in [Wire::BedrockConverse, Wire::CohereChat] {
+            let _ = read_answer(wire, body.as_bytes());
+            let _ = read_error(wire, 400, body.as_bytes());
         }
     }
 }
