@@ -272,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn no_part_of_a_json_secret_is_quoted() {
+        let secret = r#"{"access_key_id":"AKIDFAKEFAKEFAKEFAKE","secret_access_key":"wJalrXUtnFEMI/fake+secret"}"#;
+        let told = |detail: &str| {
+            let mut fault = Fault::new(FaultKind::BadRequest, detail).with_param(Some(detail.to_owned()));
+            fault.code = Some(detail.to_owned());
+            without_secret(fault, &SecretString::from(secret))
+        };
+        let fault = told("what is AKIDFAKEFAKEFAKEFAKE?");
+        assert!(!fault.detail.contains("AKID") && fault.param.is_none() && fault.code.is_none(), "{fault:?}");
+        assert_eq!(told("`secret_access_key` is no field").detail, "`secret_access_key` is no field");
+    }
+
+    #[test]
     fn retry_after_is_read_in_seconds_ms_and_as_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
         assert_eq!(retry_after(&headers("retry-after", "7"), now), Some(Duration::from_secs(7)));
