@@ -31,10 +31,13 @@
 
 mod advisory;
 mod anthropic;
+mod call_id;
 mod cohere;
 mod converse;
 mod envelope;
 pub mod event_stream;
+mod gemini;
+mod google_error;
 mod ids;
 mod look;
 mod object;
@@ -50,7 +53,7 @@ mod vendor_error;
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
-    advisory::{LEFT_BEHIND, LeftBehind},
+    advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
     envelope::{Envelope, open},
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
@@ -118,6 +121,7 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
     match wire {
         Wire::OpenaiChat => openai::write_request(chat, to),
         Wire::AnthropicMessages => anthropic::write_request(chat, to),
+        Wire::Gemini => gemini::write_request(chat, to),
         Wire::BedrockConverse => converse::write_request(chat, to),
         Wire::CohereChat => cohere::write_request(chat, to),
     }
@@ -136,6 +140,7 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
     match wire {
         Wire::OpenaiChat => openai::read_answer(body),
         Wire::AnthropicMessages => anthropic::read_answer(body),
+        Wire::Gemini => gemini::read_answer(body),
         Wire::BedrockConverse => converse::read_answer(body),
         Wire::CohereChat => cohere::read_answer(body),
     }
@@ -187,4 +192,28 @@ pub fn end_mark(dialect: Dialect) -> &'static [u8] {
         Dialect::OpenaiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
     }
+}
+
+/// Whether a stream of this dialect may begin again so that a caller can tell: its chunks have ids, and fields that a
+/// client does not know are no fault.
+pub fn can_restart(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenaiChat => true,
+        // One `message_start` opens the only message that a stream has.
+        Dialect::AnthropicMessages => false,
+    }
+}
+
+/// What stands between a broken answer and the one that begins again: a chunk without choices, under the new answer's id,
+/// with `backstop.restarted`. Only where [`can_restart`].
+pub fn restart_mark(reply: &Reply<'_>, fault: FaultKind, target: &str) -> Vec<u8> {
+    let chunk = serde_json::json!({
+        "id": reply.id_after("chatcmpl-"),
+        "object": "chat.completion.chunk",
+        "created": reply.created_unix_s,
+        "model": reply.model,
+        "choices": [],
+        "backstop": { "restarted": true, "reason": fault.as_str(), "served_by": target },
+    });
+    format!("data: {chunk}\n\n").into_bytes()
 }

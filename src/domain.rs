@@ -8,7 +8,7 @@ mod outcome;
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId};
 pub use money::Money;
-pub use outcome::{Attempt, Ending, Outcome, TokenUsage, UsageSource};
+pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ pub enum Wire {
     OpenaiChat,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// Google `models.generateContent` and `models.streamGenerateContent`.
+    Gemini,
     /// AWS Bedrock `POST /model/{id}/converse` and `…/converse-stream`.
     BedrockConverse,
     /// Cohere `POST /v2/chat`.

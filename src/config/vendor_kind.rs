@@ -8,7 +8,7 @@ pub struct VendorKind {
     pub name: &'static str,
     pub wire: Wire,
     pub access: Access,
-    /// `None`: the entry must have one. `{region}` stands for the entry's region.
+    /// `None`: the entry must have one. With `{region}` in it, the entry must name a region.
     pub base_url: Option<&'static str>,
     /// Whether the vendor's own endpoint refuses calls without a secret.
     pub needs_secret: bool,
@@ -25,6 +25,12 @@ pub enum Access {
     Openai,
     /// `x-api-key` and `anthropic-version`.
     Anthropic,
+    /// `x-goog-api-key`, the model in the path.
+    Gemini,
+    /// A bearer token that a service account's key buys; project, region and model in the path.
+    Vertex,
+    /// `api-key`; the model is a deployment, in the path or in the body.
+    Azure,
     /// A SigV4 signature or a bearer token, the model in the path.
     Bedrock,
     /// `Authorization: Bearer`, the model in the body, at `/chat`.
@@ -41,21 +47,49 @@ impl VendorKind {
         self.access == Access::Bedrock || self.base_url.is_some_and(|url| url.contains("{region}"))
     }
 
+    /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
+    pub fn base_url_in(&self, region: &str) -> Option<String> {
+        self.base_url.map(|url| {
+            let url = match region {
+                "global" => url.replace("{region}-", ""),
+                "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
+                _ => url.to_owned(),
+            };
+            url.replace("{region}", region)
+        })
+    }
+
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
         ALL.iter().map(|kind| kind.name)
     }
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 3] = ["azure_openai", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 15] = [
+pub(super) const ALL: [VendorKind; 18] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
     VendorKind {
         wire: Wire::AnthropicMessages,
         access: Access::Anthropic,
         ..hosted("anthropic", "https://api.anthropic.com/v1")
+    },
+    VendorKind {
+        access: Access::Azure,
+        base_url: None,
+        max_tokens_field: "max_completion_tokens",
+        ..hosted("azure_openai", "")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Gemini,
+        ..hosted("gemini", "https://generativelanguage.googleapis.com/v1beta")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Vertex,
+        ..hosted("vertex", "https://{region}-aiplatform.googleapis.com/v1")
     },
     VendorKind {
         wire: Wire::BedrockConverse,

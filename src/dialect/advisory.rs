@@ -2,7 +2,7 @@
 //!
 //! Everything else is carried or refused by name. Same-dialect calls keep all of them.
 
-use super::Dialect;
+use super::{Dialect, Wire};
 
 /// A field that a translation may leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,19 @@ pub const LEFT_BEHIND: [LeftBehind; 26] = [
     ),
 ];
 
+/// What a wire leaves behind that no caller speaks, by the name it has in chat types or in the vendor's answers, and why.
+pub const LEFT_BEHIND_TOWARDS: [(Wire, &str, &str); 5] = [
+    (Wire::Gemini, "user", "an id for abuse detection, for which it has no field"),
+    (Wire::Gemini, "reasoning_effort", "a hint; left behind where the model does not think"),
+    (Wire::Gemini, "tools[].strict", "beside a forced call, whose arguments keep to their schema anyway"),
+    (Wire::Gemini, "thoughts of an answer", "in answers: unsigned reasoning, for which callers have no place"),
+    (
+        Wire::Gemini,
+        "thoughtSignature of a text",
+        "in answers: only those of calls are demanded back, and come back within the calls' ids",
+    ),
+];
+
 const fn openai(field: &'static str, why: &'static str) -> LeftBehind {
     LeftBehind { dialect: Dialect::OpenaiChat, field, why }
 }
@@ -65,6 +78,10 @@ mod tests {
         let (_, table) = page.split_once("## What may be left behind").expect("the page has the section");
         let rows = table.lines().filter(|line| line.starts_with("| OpenAI") || line.starts_with("| Anthropic")).count();
         assert_eq!(rows, LEFT_BEHIND.len());
+        let (_, towards) = page.split_once("## Towards Gemini").expect("the page has the section");
+        for (_, field, why) in LEFT_BEHIND_TOWARDS {
+            assert!(towards.contains(&format!("| {field} | {why} |")), "`{field}` is not in the table");
+        }
         for LeftBehind { field, why, .. } in LEFT_BEHIND {
             assert!(
                 table.lines().any(|line| line.contains(field) && line.contains(why)),

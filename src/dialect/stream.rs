@@ -3,8 +3,8 @@
 use backstop_models::chat::Event;
 
 use super::{
-    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, cohere, converse, openai, problem::write_problem,
-    sse,
+    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, cohere, converse, gemini, openai,
+    problem::write_problem, sse,
 };
 
 /// Reads a vendor's stream, frame by frame.
@@ -18,6 +18,7 @@ pub struct StreamReader(Reader);
 enum Reader {
     Openai(openai::Reader),
     Anthropic(anthropic::Reader),
+    Gemini(gemini::Reader),
     Converse(converse::Reader),
     Cohere(cohere::Reader),
 }
@@ -42,6 +43,7 @@ impl StreamReader {
         Self(match wire {
             Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
             Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
+            Wire::Gemini => Reader::Gemini(gemini::Reader::default()),
             Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
             Wire::CohereChat => Reader::Cohere(cohere::Reader::default()),
         })
@@ -53,16 +55,18 @@ impl StreamReader {
         match &mut self.0 {
             Reader::Openai(reader) => reader.read(event, out),
             Reader::Anthropic(reader) => reader.read(event, out),
+            Reader::Gemini(reader) => reader.read(event, out),
             Reader::Converse(reader) => reader.read(event, out),
             Reader::Cohere(reader) => reader.read(event, out),
         }
     }
 
-    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `metadata`).
+    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `metadata`, Gemini's finish reason).
     pub fn done(&self) -> bool {
         match &self.0 {
             Reader::Openai(reader) => reader.done(),
             Reader::Anthropic(reader) => reader.done(),
+            Reader::Gemini(reader) => reader.done(),
             Reader::Converse(reader) => reader.done(),
             Reader::Cohere(reader) => reader.done(),
         }

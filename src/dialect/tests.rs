@@ -5,11 +5,13 @@ mod bodies;
 mod cohere;
 mod converse;
 mod errors;
+mod gemini;
 mod questions;
 mod refusals;
 mod requests;
 mod round_trips;
 mod streams;
+mod wires;
 
 use super::*;
 

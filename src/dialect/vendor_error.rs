@@ -4,12 +4,12 @@
 //! too long prompt as a plain invalid request. A vendor's message reaches a caller only where the question is at fault, and
 //! then without addresses, keys and account names; what a vendor says of our key, our quota or itself never does.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Wire, cohere, converse, object::Text};
+use super::{Wire, cohere, converse, google_error::Details, object::Text};
 use crate::domain::{FaultKind, Source};
 
 /// The longest message of a vendor that is handed on, in bytes.
@@ -25,6 +25,8 @@ pub struct VendorError {
     pub message: Option<String>,
     /// The field at fault, as the vendor names it.
     pub param: Option<String>,
+    /// How long the vendor wants to be left alone, where the body says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// Classifies an error answer, by what its body says and then by its status.
@@ -62,6 +64,8 @@ struct Said<'a> {
     param: Option<Cow<'a, str>>,
     /// A code that is a number is an HTTP status (OpenRouter, vLLM, Gemini's OpenAI endpoint).
     status: Option<u16>,
+    /// Google's, with the status word as `kind`.
+    details: Details,
 }
 
 /// The fields that an error object has in either dialect, at the top or below `error`.
@@ -79,6 +83,11 @@ struct ErrorFields<'a> {
     detail: Option<&'a RawValue>,
     #[serde(borrow)]
     param: Option<&'a RawValue>,
+    /// Google's word, e.g. `RESOURCE_EXHAUSTED`.
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
 }
 
 impl<'a> Said<'a> {
@@ -97,11 +106,12 @@ impl<'a> Said<'a> {
 
     fn from_fields(fields: &ErrorFields<'a>) -> Self {
         Self {
-            kind: text(fields.kind),
+            kind: text(fields.kind).or_else(|| text(fields.status)),
             code: text(fields.code),
             message: text(fields.message).or_else(|| text(fields.detail)),
             param: text(fields.param),
             status: fields.code.and_then(|raw| raw.get().parse().ok()).filter(|status| (400..600).contains(status)),
+            details: Details::read(fields.details),
         }
     }
 
@@ -122,7 +132,7 @@ impl<'a> Said<'a> {
                 converse::error_kind(self.kind.as_deref().or(self.code.as_deref()), self.message.as_deref())
             }
             Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
-            Wire::OpenaiChat | Wire::AnthropicMessages => None,
+            _ => None,
         };
         match own {
             // What AWS calls only invalid, its words may tell better.
@@ -133,6 +143,7 @@ impl<'a> Said<'a> {
 
     fn common_kind(&self) -> Option<FaultKind> {
         let words = [self.code.as_deref(), self.kind.as_deref()];
+        let by_word = |word| by_word(word).or_else(|| self.details.kind(word));
         words.into_iter().flatten().find_map(by_word).or_else(|| {
             let message = self.message.as_deref()?.to_ascii_lowercase();
             PHRASES.iter().find(|(phrase, _)| message.contains(phrase)).map(|(_, kind)| *kind)
@@ -141,12 +152,14 @@ impl<'a> Said<'a> {
 
     fn into_error(self, kind: FaultKind) -> VendorError {
         let callers = kind.source() == Source::Caller;
+        let retry_after = self.details.retry_after();
         VendorError {
             kind,
             // A code or a path that reads like a secret or an address is none.
             code: self.code.or(self.kind).filter(|code| scrub(code) == **code).map(Cow::into_owned),
             message: self.message.filter(|_| callers).map(|message| scrub(&message)),
             param: self.param.filter(|param| callers && scrub(param) == **param).map(Cow::into_owned),
+            retry_after,
         }
     }
 }
@@ -166,7 +179,9 @@ fn by_word(word: &str) -> Option<FaultKind> {
         "invalid_api_key" | "authentication_error" | "permission_error" | "account_deactivated" => {
             FaultKind::VendorAuth
         }
-        "model_not_found" | "not_found_error" | "DeploymentNotFound" => FaultKind::VendorNotFound,
+        "model_not_found" | "not_found_error" | "DeploymentNotFound" | "OperationNotSupported" => {
+            FaultKind::VendorNotFound
+        }
         "rate_limit_exceeded" | "rate_limit_error" => FaultKind::RateLimited,
         "overloaded_error" | "overloaded" | "engine_overloaded" | "server_overloaded" => FaultKind::Overloaded,
         "server_error" | "api_error" | "timeout_error" | "internal_server_error" => FaultKind::ServerError,
@@ -175,13 +190,18 @@ fn by_word(word: &str) -> Option<FaultKind> {
 }
 
 /// Phrases of messages whose code and type say nothing of the kind; lower case.
-const PHRASES: [(&str, FaultKind); 12] = [
+const PHRASES: [(&str, FaultKind); 16] = [
     ("prompt is too long", FaultKind::ContextLength),
     ("maximum context length", FaultKind::ContextLength),
     ("exceed context limit", FaultKind::ContextLength),
     ("exceeds the context window", FaultKind::ContextLength),
     ("exceeds the available context size", FaultKind::ContextLength),
     ("exceeded model token limit", FaultKind::ContextLength),
+    ("exceeds the maximum number of tokens", FaultKind::ContextLength),
+    ("api key not valid", FaultKind::VendorAuth),
+    // Gemini's older models have these and not what was asked for.
+    ("function calling with a response mime type", FaultKind::Unsupported),
+    ("penalty is not enabled", FaultKind::Unsupported),
     ("credit balance is too low", FaultKind::QuotaExhausted),
     ("specified api usage limits", FaultKind::QuotaExhausted),
     ("exceeded your current quota", FaultKind::QuotaExhausted),
@@ -205,7 +225,7 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
-        503 if matches!(wire, Wire::OpenaiChat | Wire::BedrockConverse) => FaultKind::Overloaded,
+        503 if wire != Wire::AnthropicMessages => FaultKind::Overloaded,
         500..=599 => FaultKind::ServerError,
         _ => FaultKind::Malformed,
     }
@@ -240,9 +260,9 @@ fn scrub(message: &str) -> String {
 
 /// Whether something in the word begins as keys and accounts do.
 fn names_an_account(word: &str) -> bool {
-    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_", "arn:", "AKIA", "ASIA"].iter().any(|start| {
-        word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric()))
-    })
+    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_", "ya29.", "projects/", "arn:", "AKIA", "ASIA"].iter().any(
+        |start| word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric())),
+    )
 }
 
 /// An address with a port, or a name under a domain that hosts APIs. A field's path (`messages.0.content`) is neither.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{anthropic_question, question},
+    client::{Answer, anthropic_question, question},
     config::Config,
     home::Home,
     vendor::{End, Reply, Say, Seen, Vendor, bedrock_exception, bedrock_messages, signature},
@@ -149,32 +149,34 @@ async fn a_wrong_secret_falls_over_and_is_not_the_callers_fault() {
     assert_eq!((answer.chat_text().as_str(), vendor.seen_count()), ("next", 1));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_error_is_told_by_the_header_that_names_it() {
-    let aws = Vendor::start(|number, _| {
-        let (name, message) = match number {
-            0 => ("ServiceQuotaExceededException", "too many"),
-            1 => ("ValidationException", "Invocation of model ID x with on-demand throughput isn\u{2019}t supported."),
-            _ => ("ValidationException", "The text field at messages.0 of arn:aws:iam::123456789012:user/x is blank."),
-        };
-        Reply::json_with(400, ("x-amzn-errortype", name), &json!({"message": message}))
-    })
-    .await;
+/// The answer where Bedrock refuses with a 400 of this type, and an OpenAI behind it says `next`.
+async fn refused(name: &'static str, message: &'static str) -> Answer {
+    let aws =
+        Vendor::start(move |_, _| Reply::json_with(400, ("x-amzn-errortype", name), &json!({"message": message})))
+            .await;
     let next = Vendor::openai(Say::Text("next")).await;
     let config = Config::warn().vendor_with("aws", &fields(&aws.url())).vendor("near", "openai", &next.url());
     let home = home(&config.route("chat", &[&format!("aws/{MODEL}"), "near/fake-1"]));
     let gateway = home.serve();
-    for _ in 0..2 {
-        assert_eq!(gateway.client().chat(&question("chat", "hi")).await.expect(200).chat_text(), "next");
+    gateway.client().chat(&question("chat", "hi")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_error_is_told_by_the_header_that_names_it() {
+    for (name, message) in [
+        ("ServiceQuotaExceededException", "too many"),
+        ("ValidationException", "Invocation of model ID x with on-demand throughput isn\u{2019}t supported."),
+    ] {
+        assert_eq!(refused(name, message).await.expect(200).chat_text(), "next", "{name}");
     }
-    let error = gateway.client().chat(&question("chat", "hi")).await.expect(400).openai_error();
+    let blank = "The text field at messages.0 of arn:aws:iam::123456789012:user/x is blank.";
+    let error = refused("ValidationException", blank).await.expect(400).openai_error();
     let message = error["message"].as_str().expect("a message");
     assert!(message.contains("is blank") && !message.contains("123456789012"), "{message}");
-    assert_eq!(next.seen_count(), 2);
 }
 
 /// Bedrock sends what `messages` has and ends as `end`; then comes an OpenAI that says `next`.
-async fn falls_over(messages: Vec<Vec<u8>>, end: fn() -> End) -> (super::client::Answer, usize) {
+async fn falls_over(messages: Vec<Vec<u8>>, end: fn() -> End) -> (Answer, usize) {
     let aws = Vendor::start(move |_, seen| match fault(seen) {
         None => Reply::aws_stream(messages.clone(), end()),
         Some(fault) => Reply::json(403, &json!({"message": fault})),

@@ -9,7 +9,7 @@ use backstop_models::chat::{Image, Message, Part, Role, ToolCall, ToolResult};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::{BadRequest, ids};
+use crate::dialect::{BadRequest, call_id, ids};
 
 /// The images that Anthropic takes inline.
 const MEDIA_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -145,7 +145,7 @@ fn tool_use(call: &ToolCall, path: impl FnOnce() -> String) -> Result<Block<'_>,
     };
     match serde_json::from_str::<&RawValue>(arguments) {
         Ok(input) if arguments.starts_with('{') => {
-            Ok(Block::ToolUse { id: ids::encode(&call.id), name: &call.name, input })
+            Ok(Block::ToolUse { id: ids::encode(call_id::short(&call.id)), name: &call.name, input })
         }
         _ => Err(BadRequest::unsupported(path(), "arguments can only be a JSON object there")),
     }
@@ -160,7 +160,11 @@ fn tool_result<'a>(result: &'a ToolResult, place: &dyn Fn() -> String) -> Result
             _ => return Err(BadRequest::unsupported(place(), "a tool's result can only be text and images there")),
         }
     }
-    Ok(Block::ToolResult { tool_use_id: ids::encode(&result.call_id), content, is_error: result.is_error })
+    Ok(Block::ToolResult {
+        tool_use_id: ids::encode(call_id::short(&result.call_id)),
+        content,
+        is_error: result.is_error,
+    })
 }
 
 fn source<'a>(image: &'a Image, place: &dyn Fn() -> String) -> Result<Source<'a>, BadRequest> {

@@ -116,10 +116,12 @@ impl Reader {
         if is_error || chunk.error.is_some() {
             return Err(ReadError::error_object(Wire::OpenaiChat, data.as_bytes()));
         }
-        if !self.started {
+        let owned = |text: Text<'_>| Some(text.0.into_owned()).filter(|text| !text.is_empty());
+        let (id, model) = (chunk.id.and_then(owned), chunk.model.and_then(owned));
+        // Azure's first chunk holds nothing but what its filters say of the prompt.
+        if !self.started && (id.is_some() || model.is_some()) {
             self.started = true;
-            let owned = |text: Text<'_>| text.0.into_owned();
-            out.push(Event::Start { id: chunk.id.map(owned), model: chunk.model.map(owned) });
+            out.push(Event::Start { id, model });
         }
         for choice in chunk.choices.into_iter().flatten() {
             self.read_choice(choice, out)?;

@@ -278,3 +278,29 @@ fn usage_comes_in_pieces() {
     };
     assert_eq!(last, Some(expected));
 }
+
+#[test]
+fn azures_word_on_the_prompt_is_neither_content_nor_usage() {
+    let filters = r#"{"hate":{"filtered":false,"severity":"safe"}}"#;
+    let first = format!(
+        "data: {{\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[{{\"prompt_index\":0,\"content_filter_results\":{filters}}}]}}\n\n"
+    );
+    assert_eq!(read(OPENAI, &first, 64), (vec![], Ok(false)));
+    let rest = chunks(&[
+        &delta(r#"{"role":"assistant","content":"","refusal":null}"#),
+        &delta(r#"{"content":"Hel"}"#),
+        // With the asynchronous filter, results come in chunks of their own.
+        r#"[{"index":0,"finish_reason":null,"content_filter_results":{},"content_filter_offsets":{"check_offset":0}}]"#,
+        r#"[{"index":0,"delta":{},"finish_reason":"content_filter"}]"#,
+    ]);
+    let (events, done) = read(OPENAI, &(first + &rest), 64);
+    assert_eq!(done, Ok(true));
+    assert_eq!(
+        events,
+        [
+            Event::Start { id: Some("chatcmpl-9".into()), model: Some("gpt-4o-mini".into()) },
+            Event::Delta(Delta::Text("Hel".into())),
+            Event::Finish(Finish::ContentFilter),
+        ]
+    );
+}
