@@ -40,6 +40,7 @@ mod gemini;
 mod google_error;
 mod ids;
 mod look;
+mod manners;
 mod object;
 mod openai;
 mod problem;
@@ -55,6 +56,7 @@ use backstop_models::chat::{Answer, Chat};
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
     envelope::{Envelope, open},
+    manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},

@@ -51,7 +51,11 @@ pub const LEFT_BEHIND: [LeftBehind; 26] = [
 pub const LEFT_BEHIND_TOWARDS: [(Wire, &str, &str); 5] = [
     (Wire::Gemini, "user", "an id for abuse detection, for which it has no field"),
     (Wire::Gemini, "reasoning_effort", "a hint; left behind where the model does not think"),
-    (Wire::Gemini, "tools[].strict", "beside a forced call, whose arguments keep to their schema anyway"),
+    (
+        Wire::Gemini,
+        "tools[].strict",
+        "beside a forced call, whose arguments keep to their schema anyway, and where the model is older than 2.5",
+    ),
     (Wire::Gemini, "thoughts of an answer", "in answers: unsigned reasoning, for which callers have no place"),
     (
         Wire::Gemini,

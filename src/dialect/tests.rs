@@ -6,6 +6,7 @@ mod cohere;
 mod converse;
 mod errors;
 mod gemini;
+mod manners;
 mod questions;
 mod refusals;
 mod requests;

@@ -108,7 +108,7 @@ impl<'a> Said<'a> {
         Self {
             kind: text(fields.kind).or_else(|| text(fields.status)),
             code: text(fields.code),
-            message: text(fields.message).or_else(|| text(fields.detail)),
+            message: text(fields.message).or_else(|| text(fields.detail)).or_else(|| list(fields)),
             param: text(fields.param),
             status: fields.code.and_then(|raw| raw.get().parse().ok()).filter(|status| (400..600).contains(status)),
             details: Details::read(fields.details),
@@ -190,7 +190,7 @@ fn by_word(word: &str) -> Option<FaultKind> {
 }
 
 /// Phrases of messages whose code and type say nothing of the kind; lower case.
-const PHRASES: [(&str, FaultKind); 16] = [
+const PHRASES: [(&str, FaultKind); 17] = [
     ("prompt is too long", FaultKind::ContextLength),
     ("maximum context length", FaultKind::ContextLength),
     ("exceed context limit", FaultKind::ContextLength),
@@ -201,6 +201,8 @@ const PHRASES: [(&str, FaultKind); 16] = [
     ("api key not valid", FaultKind::VendorAuth),
     // Gemini's older models have these and not what was asked for.
     ("function calling with a response mime type", FaultKind::Unsupported),
+    // Mistral's and vLLM's word for a field that they do not know.
+    ("extra_forbidden", FaultKind::Unsupported),
     ("penalty is not enabled", FaultKind::Unsupported),
     ("credit balance is too low", FaultKind::QuotaExhausted),
     ("specified api usage limits", FaultKind::QuotaExhausted),
@@ -225,7 +227,7 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
-        503 if wire != Wire::AnthropicMessages => FaultKind::Overloaded,
+        503 if !matches!(wire, Wire::AnthropicMessages | Wire::CohereChat) => FaultKind::Overloaded,
         500..=599 => FaultKind::ServerError,
         _ => FaultKind::Malformed,
     }
@@ -234,6 +236,12 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
 fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
     let Text(text) = serde_json::from_str(raw?.get()).ok()?;
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// A validator's list of what is wrong, as it stands.
+fn list<'a>(fields: &ErrorFields<'a>) -> Option<Cow<'a, str>> {
+    let raw = fields.message.or(fields.detail)?.get();
+    raw.starts_with(['[', '{']).then_some(Cow::Borrowed(raw))
 }
 
 fn looks_like_html(body: &[u8]) -> bool {

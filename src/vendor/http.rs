@@ -1,6 +1,6 @@
 //! Asking a vendor over HTTP: the vendor's address and auth, bounded answers, and faults from whatever goes wrong.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{borrow::Cow, error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::Vendor,
+    config::{Vendor, VendorKind},
     dialect,
     domain::{Fault, FaultKind, Task, Wire},
     route::read_rate_headers,
@@ -26,6 +26,8 @@ use crate::{
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
+/// How long an error's body is waited for; its status has said the most of it.
+const ERROR_DEADLINE: Duration = Duration::from_secs(1);
 /// The longest that a vendor is left alone because it says so.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -144,6 +146,7 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
+    let body = suited(vendor, body);
     let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
     let prepared = request::prepare(asking).await?;
     let sent = prepared.headers.clone();
@@ -161,6 +164,17 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
+}
+
+/// The body as the vendor takes it, where it has manners of its own.
+fn suited(vendor: &Vendor, body: Bytes) -> Bytes {
+    match VendorKind::find(vendor.kind) {
+        Some(kind) if !kind.has_plain_manners() => match dialect::suit(&kind.manners, &body) {
+            Cow::Owned(suited) => Bytes::from(suited),
+            Cow::Borrowed(_) => body,
+        },
+        _ => body,
+    }
 }
 
 async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
@@ -193,8 +207,9 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = read_rate_headers(said, clock::unix_ms()).retry_after;
     let name = said(ERROR_TYPE).map(str::to_owned);
-    // An error whose body is cut short or too long is still the error that its status says.
-    let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
+    // An error whose body is cut short, too long or too slow is still the error that its status says.
+    let body = tokio::time::timeout(ERROR_DEADLINE, read_bounded(response, ERROR_LIMIT)).await;
+    let body = body.unwrap_or_else(|_| Ok(Bytes::new())).unwrap_or_default();
     let error = dialect::read_named_error(wire, status.as_u16(), name.as_deref(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())

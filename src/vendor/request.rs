@@ -44,7 +44,7 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
         Access::Anthropic => anthropic::prepare(asking),
         Access::Azure => azure::prepare(asking),
         Access::Gemini => gemini::prepare(asking),
-        Access::Vertex => vertex::prepare(asking).await,
+        Access::Vertex | Access::VertexAnthropic => vertex::prepare(asking).await,
         Access::Bedrock => bedrock::prepare(asking),
         Access::Cohere => cohere::prepare(asking),
     }

@@ -25,6 +25,7 @@ pub mod ladder;
 pub mod ledger;
 pub mod lifecycle;
 pub mod local;
+pub mod manners;
 pub mod models;
 pub mod outage;
 pub mod passthrough;

@@ -105,7 +105,7 @@ impl Resolver<'_, '_> {
             self.error(path, message, "give it a `base_url`, or change `listen`");
         }
         self.api_version(path, kind, raw);
-        if raw.project.is_some() && kind.access != Access::Vertex {
+        if raw.project.is_some() && !matches!(kind.access, Access::Vertex | Access::VertexAnthropic) {
             self.error(&path.key("project"), format!("kind `{}` has no projects", kind.name), "leave it out");
         }
         Some(Vendor {

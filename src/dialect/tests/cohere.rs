@@ -292,7 +292,7 @@ fn errors_are_told_by_words_and_status() {
         (498, "blocked", ContentPolicy),
         (499, "request cancelled", ServerError),
         (500, "internal server error", ServerError),
-        (503, "unavailable", Overloaded),
+        (503, "unavailable", ServerError),
     ] {
         let body = json!({ "id": "x", "message": message }).to_string();
         assert_eq!(read_error(WIRE, status, body.as_bytes()).kind, kind, "{status} {message}");

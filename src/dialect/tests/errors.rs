@@ -39,6 +39,19 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
         (OPENAI, 403, openai("", "", "no"), VendorAuth),
         (OPENAI, 404, openai("model_not_found", invalid, "no"), VendorNotFound),
         (OPENAI, 422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#.into(), BadRequest),
+        (
+            OPENAI,
+            422,
+            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","logit_bias"],"msg":"Extra inputs are not permitted","input":{}}]},"type":"invalid_request_error","param":null,"code":null}"#.into(),
+            Unsupported,
+        ),
+        (OPENAI, 401, r#"{"message":"Unauthorized","request_id":"1"}"#.into(), VendorAuth),
+        (
+            OPENAI,
+            429,
+            r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","code":"3505"}"#.into(),
+            RateLimited,
+        ),
         (OPENAI, 429, openai("rate_limit_exceeded", "tokens", "slow down"), RateLimited),
         (
             OPENAI,

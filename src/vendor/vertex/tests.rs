@@ -38,7 +38,8 @@ fn secret(token_uri: &str) -> SecretString {
 }
 
 fn vendor(more: &str) -> Vendor {
-    let text = format!("vendors: {{ v: {{ kind: vertex, {more} }} }}");
+    let kind = if more.contains("kind:") { "" } else { "kind: vertex, " };
+    let text = format!("vendors: {{ v: {{ {kind}{more} }} }}");
     let loaded = load(&text, std::path::Path::new("test.yaml")).unwrap_or_else(|findings| panic!("{findings:?}"));
     loaded.settings.vendors.into_values().next().expect("there is one")
 }
@@ -218,6 +219,11 @@ async fn the_place_and_the_model_stand_in_the_path() {
             "region: eu",
             "endpoints/12/3",
             "https://aiplatform.eu.rep.googleapis.com/v1/projects/my-project/locations/eu/endpoints/12%2F3:generateContent",
+        ),
+        (
+            "kind: vertex_anthropic, region: us-east5",
+            "claude-sonnet-4-5@20250929",
+            "https://us-east5-aiplatform.googleapis.com/v1/projects/my-project/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict",
         ),
         (
             "region: us-central1, base_url: \"http://127.0.0.1:9/v1\"",
