@@ -5,7 +5,8 @@
 //! included; [`StreamReader`] and [`read_answer`] only watch it. **Different dialects** (the in-process model counts as one):
 //! [`read_request`] → [`Chat`] → [`write_request`], and back through [`read_answer`] and [`write_answer`], or event by event
 //! through [`StreamReader`] and [`StreamWriter`]. A field that the other side cannot carry is refused with its path
-//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`].
+//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`]. Vendors that speak neither
+//! dialect are only asked: [`write_request`], [`read_answer`] and [`StreamReader`] know their [`Wire`]s (`converse`, `cohere`).
 //!
 //! # How the dialects map
 //! | OpenAI chat completions | Anthropic messages | |

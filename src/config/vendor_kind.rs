@@ -105,10 +105,13 @@ impl VendorKind {
 
     /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
     pub fn base_url_in(&self, region: &str) -> Option<String> {
-        self.base_url.map(|url| match region {
-            "global" => url.replace("{region}-", ""),
-            "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
-            _ => url.replace("{region}", region),
+        self.base_url.map(|url| {
+            let url = match region {
+                "global" => url.replace("{region}-", ""),
+                "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
+                _ => url.to_owned(),
+            };
+            url.replace("{region}", region)
         })
     }
 

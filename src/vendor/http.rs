@@ -188,7 +188,10 @@ async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Respon
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
 fn without_secret(mut fault: Fault, secret: &SecretString) -> Fault {
-    let quotes = |text: &str| text.contains(secret.expose_secret());
+    let secret = secret.expose_secret();
+    // Of credentials in JSON, each long string counts by itself.
+    let quotes =
+        |text: &str| text.contains(secret) || secret.split('"').any(|part| part.len() >= 20 && text.contains(part));
     if quotes(&fault.detail) {
         fault.detail = "the vendor gave a reason that quotes our secret".to_owned();
     }
@@ -242,5 +245,23 @@ pub(super) async fn read_bounded(response: &mut Response, limit: usize) -> Resul
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(transport_fault(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_json_secret_is_quoted() {
+        let secret = r#"{"access_key_id":"AKIDFAKEFAKEFAKEFAKE","secret_access_key":"wJalrXUtnFEMI/fake+secret"}"#;
+        let told = |detail: &str| {
+            let mut fault = Fault::new(FaultKind::BadRequest, detail).with_param(Some(detail.to_owned()));
+            fault.code = Some(detail.to_owned());
+            without_secret(fault, &SecretString::from(secret))
+        };
+        let fault = told("what is AKIDFAKEFAKEFAKEFAKE?");
+        assert!(!fault.detail.contains("AKID") && fault.param.is_none() && fault.code.is_none(), "{fault:?}");
+        assert_eq!(told("`secret_access_key` is no field").detail, "`secret_access_key` is no field");
     }
 }
