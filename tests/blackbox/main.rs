@@ -34,4 +34,5 @@ pub mod refusal;
 pub mod reload;
 pub mod responses;
 pub mod sdk;
+pub mod soak;
 pub mod translation;

@@ -43,6 +43,8 @@ struct Log {
     connections: Arc<AtomicUsize>,
     /// Connections that are open now.
     open: Arc<watch::Sender<usize>>,
+    /// Replies that are being sent now.
+    busy: Arc<watch::Sender<usize>>,
 }
 
 /// A request as it arrived.
@@ -118,6 +120,7 @@ impl Vendor {
             arrived: Arc::new(Notify::new()),
             connections: Arc::default(),
             open: Arc::new(watch::Sender::new(0)),
+            busy: Arc::new(watch::Sender::new(0)),
         };
         let task = tokio::spawn(accept(listener, log.clone(), Arc::new(script)));
         Self { address, log, task }
@@ -157,6 +160,14 @@ impl Vendor {
         let none = open.wait_for(|open| *open == 0);
         let ended = tokio::time::timeout(Duration::from_secs(20), none).await;
         assert!(ended.is_ok(), "a connection to the vendor is still open after 20 s");
+    }
+
+    /// Returns once no reply is under way: each was sent whole, or the other side has hung up on it.
+    pub async fn all_replied(&self) {
+        let mut busy = self.log.busy.subscribe();
+        let none = busy.wait_for(|busy| *busy == 0);
+        let ended = tokio::time::timeout(Duration::from_secs(20), none).await.is_ok();
+        assert!(ended, "{} replies of the vendor are still listened to after 20 s", *self.log.busy.borrow());
     }
 
     /// The only request it got.
@@ -324,7 +335,10 @@ async fn converse(mut stream: TcpStream, log: &Log, script: &Script) -> io::Resu
             reply
         };
         log.arrived.notify_waiters();
-        if !wire::send(&mut stream, reply).await? {
+        log.busy.send_modify(|busy| *busy += 1);
+        let sent = wire::send(&mut stream, reply).await;
+        log.busy.send_modify(|busy| *busy -= 1);
+        if !sent? {
             return Ok(());
         }
     }
