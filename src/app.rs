@@ -1,6 +1,7 @@
 //! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
 
 mod first_run;
+mod left_out;
 pub mod reload;
 mod serving;
 
@@ -14,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
+    alert::{Alerts, Post},
     api::{Api, CALLS_AT_ONCE, Readiness},
     config::{Settings, StateDir},
     ledger::{Ledger, LedgerError},
@@ -39,6 +41,7 @@ pub struct App {
     pub gate: Arc<Gate>,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
     _vault_watch: VaultWatch,
@@ -74,20 +77,23 @@ impl App {
         let keys = ClientKeys::open(store).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
-                Traces::start(endpoint, http)
+                Traces::start(endpoint, http.clone())
                     .map_err(|source| AppError::Traces { endpoint: endpoint.clone(), source })?,
             ),
             None => None,
         };
-        let (publisher, published) = publish::start(traces);
         let settings = Arc::new(settings);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients)?;
+        let settings = Arc::new(ArcSwap::new(settings));
+        let post = Post { client: http.clone(), vault: vault.clone() };
+        let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post).await;
+        let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, publisher, vault));
         let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
         Ok(Self {
             state,
-            settings: Arc::new(ArcSwap::new(settings)),
+            settings,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             clients,
             keys,
@@ -96,6 +102,7 @@ impl App {
             gate,
             keeper,
             readiness: Arc::default(),
+            alerts,
             metrics,
             published,
         })

@@ -63,6 +63,11 @@ impl StateDir {
         self.root.join("vault")
     }
 
+    /// Open incidents and the alerts that wait to be sent.
+    pub fn alerts(&self) -> PathBuf {
+        self.root.join("alerts")
+    }
+
     /// Pulled models, one directory each.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")
