@@ -106,7 +106,8 @@ impl Post {
             }
             AlertTo::Webhook { url: base, signing_secret } => {
                 let body = webhook::body(alert);
-                let signed = webhook::sign(&self.secret(signing_secret)?, entry.id, now, &body);
+                let id = format!("msg_{}", entry.id.simple());
+                let signed = webhook::sign(&self.secret(signing_secret)?, &id, now, &body);
                 post(url(base, "", sink.kind())?, body)
                     .header("webhook-id", signed.id)
                     .header("webhook-timestamp", signed.timestamp)

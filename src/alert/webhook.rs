@@ -8,7 +8,6 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::Sha256;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::message::{Alert, State, moment};
@@ -48,9 +47,8 @@ pub fn body(alert: &Alert) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Signs `body`. A secret `whsec_…` is the key in base64, as the specification writes it; any other is the key itself.
-pub fn sign(secret: &SecretString, message: Uuid, now_unix_ms: i64, body: &[u8]) -> Signed {
-    let id = format!("msg_{}", message.simple());
+/// Signs `body` as the message `id`. A secret `whsec_…` is the key in base64, as the specification writes it; any other is the key itself.
+pub fn sign(secret: &SecretString, id: &str, now_unix_ms: i64, body: &[u8]) -> Signed {
     let timestamp = now_unix_ms.div_euclid(1000).to_string();
     let key = key(secret.expose_secret());
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
@@ -60,7 +58,7 @@ pub fn sign(secret: &SecretString, message: Uuid, now_unix_ms: i64, body: &[u8])
     mac.update(b".");
     mac.update(body);
     let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
-    Signed { id, timestamp, signature }
+    Signed { id: id.to_owned(), timestamp, signature }
 }
 
 fn key(secret: &str) -> Zeroizing<Vec<u8>> {

@@ -12,7 +12,7 @@ use super::{
     print::{self, Align},
 };
 use crate::{
-    alert::{self, Alert, Entry, Post, Sent, State},
+    alert::{self, Alert, Entry, Kept, Post, Sent, SinkId, State},
     clock,
     config::AlertSink,
     vendor::Clients,
@@ -63,29 +63,35 @@ struct Tested {
 pub async fn run(context: &Context, args: AlertsArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     match args.verb {
-        AlertsVerb::Test { sink, json } => test(&installation, sink, json).await,
-        AlertsVerb::List { json } => list(&installation, json),
+        AlertsVerb::Test { sink, json } => {
+            let tested = test(&installation, sink).await?;
+            if json {
+                print::json(&tested.iter().map(Tested::json).collect::<Vec<_>>())?;
+            } else {
+                print::text(&tested.iter().map(Tested::line).collect::<String>())?;
+            }
+            let fine = tested.iter().all(|tested| tested.result.is_ok());
+            Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        AlertsVerb::List { json } => {
+            let kept = alert::read(&installation.state.alerts())?;
+            if json {
+                print::json(&as_json(&kept))?;
+            } else {
+                print::text(&as_table(&kept))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
-async fn test(installation: &Installation, only: Option<SinkKind>, json: bool) -> anyhow::Result<ExitCode> {
+async fn test(installation: &Installation, only: Option<SinkKind>) -> anyhow::Result<Vec<Tested>> {
     let mut sinks = installation.settings().alerts;
     sinks.retain(|sink| only.is_none_or(|only| SinkKind::of(sink) == only));
     anyhow::ensure!(!sinks.is_empty(), "the config has no such receiver; name some under `alerts:`");
     let post = Post { vault: installation.vault().await?, client: Clients::default().with_connect_deadline(CONNECT)? };
     // Side by side: one that hangs does not keep the others waiting.
-    let tests = sinks.iter().map(|sink| test_one(&post, sink));
-    let tested = futures_util::future::join_all(tests).await;
-    let fine = tested.iter().all(|tested| tested.result.is_ok());
-    if json {
-        let all: Vec<_> = tested.iter().map(Tested::json).collect();
-        print::json(&all)?;
-    } else {
-        for tested in &tested {
-            print::text(&tested.line())?;
-        }
-    }
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(futures_util::future::join_all(sinks.iter().map(|sink| test_one(&post, sink))).await)
 }
 
 /// The alert, then its end, so that no test leaves an incident open.
@@ -103,30 +109,31 @@ async fn test_one(post: &Post, sink: &AlertSink) -> Tested {
             break;
         }
     }
-    Tested { kind: sink.kind(), name: alert::SinkId::of(sink).name().to_owned(), result }
+    Tested { kind: sink.kind(), name: SinkId::of(sink).name().to_owned(), result }
 }
 
-fn list(installation: &Installation, json: bool) -> anyhow::Result<ExitCode> {
-    let kept = alert::read(&installation.state.alerts())?;
-    let open: Vec<&Alert> = kept.incidents.iter().filter(|known| known.is_open()).map(|known| &known.alert).collect();
-    let waiting: Vec<(&str, &str, usize)> =
-        kept.outbox.waiting_by_sink().map(|(sink, waiting)| (sink.kind(), sink.name(), waiting)).collect();
-    if json {
-        let waiting: Vec<_> =
-            waiting.iter().map(|(kind, name, count)| json!({ "kind": kind, "name": name, "waiting": count })).collect();
-        print::json(&json!({ "open": open, "outbox": waiting }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
+fn open(kept: &Kept) -> impl Iterator<Item = &Alert> {
+    kept.incidents.iter().filter(|known| known.is_open()).map(|known| &known.alert)
+}
+
+fn as_json(kept: &Kept) -> serde_json::Value {
+    let lane =
+        |(sink, waiting): (&SinkId, usize)| json!({ "kind": sink.kind(), "name": sink.name(), "waiting": waiting });
+    let outbox: Vec<_> = kept.outbox.waiting_by_sink().map(lane).collect();
+    json!({ "open": open(kept).collect::<Vec<_>>(), "outbox": outbox })
+}
+
+fn as_table(kept: &Kept) -> String {
     let columns = [("severity", Align::Left), ("since", Align::Left), ("calls", Align::Right), ("what", Align::Left)];
-    let cells = |alert: &&Alert| {
+    let cells = |alert: &Alert| {
         let since = print::moment(alert.first_seen_unix_ms);
         vec![alert.severity.as_str().to_owned(), since, alert.count.to_string(), alert.summary()]
     };
-    print::text(&print::table(&columns, &open.iter().map(cells).collect::<Vec<_>>()))?;
-    for (kind, name, count) in waiting.into_iter().filter(|(_, _, count)| *count > 0) {
-        print::text(&format!("{count} waiting for {kind} {name}\n"))?;
+    let mut text = print::table(&columns, &open(kept).map(cells).collect::<Vec<_>>());
+    for (sink, waiting) in kept.outbox.waiting_by_sink().filter(|(_, waiting)| *waiting > 0) {
+        text.push_str(&format!("{waiting} waiting for {} {}\n", sink.kind(), sink.name()));
     }
-    Ok(ExitCode::SUCCESS)
+    text
 }
 
 impl SinkKind {
