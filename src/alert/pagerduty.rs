@@ -21,28 +21,36 @@ pub fn body(alert: &Alert, routing_key: &SecretString) -> Vec<u8> {
         let event = json!({ "routing_key": routing_key, "event_action": "resolve", "dedup_key": dedup_key });
         return event.to_string().into_bytes();
     }
+    let mut details = json!({
+        "fault": alert.fault,
+        "served_by": alert.served_by,
+        "tried": alert.tried_lines(),
+        "first_seen": moment(alert.first_seen_unix_ms),
+        "calls": alert.count,
+        "last_call": alert.call.map(|call| call.to_string()),
+    });
+    let mut payload = json!({
+        "summary": cut(&alert.summary(), SUMMARY_LIMIT),
+        "source": format!("backstop/{}", alert.route),
+        "severity": alert.severity.as_str(),
+        "timestamp": moment(alert.last_seen_unix_ms),
+        "component": alert.target,
+        "group": alert.route,
+        "class": alert.event.as_str(),
+    });
+    // What is not known is left out: the schema has no nulls.
+    for object in [&mut details, &mut payload] {
+        if let Some(fields) = object.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
+    }
+    payload["custom_details"] = details;
     json!({
         "routing_key": routing_key,
         "event_action": "trigger",
         "dedup_key": dedup_key,
         "client": "Backstop",
-        "payload": {
-            "summary": cut(&alert.summary(), SUMMARY_LIMIT),
-            "source": format!("backstop/{}", alert.route),
-            "severity": alert.severity.as_str(),
-            "timestamp": moment(alert.last_seen_unix_ms),
-            "component": alert.target.as_ref().map(ToString::to_string),
-            "group": alert.route,
-            "class": alert.event.as_str(),
-            "custom_details": {
-                "fault": alert.fault,
-                "served_by": alert.served_by,
-                "tried": alert.tried_lines(),
-                "first_seen": moment(alert.first_seen_unix_ms),
-                "calls": alert.count,
-                "last_call": alert.call.map(|call| call.to_string()),
-            },
-        },
+        "payload": payload,
     })
     .to_string()
     .into_bytes()
