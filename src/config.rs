@@ -3,6 +3,7 @@
 //! text → tree with places ([`tree`]) → shape against the schema ([`shape`]) → raw structs ([`raw`]) → settings
 //! ([`resolve`]) → invariants and notes. Each step reports all it finds; a fault in one place never hides another.
 
+mod alert_sink;
 mod defaults;
 mod difference;
 mod finding;
@@ -29,15 +30,15 @@ mod tests;
 
 use std::path::Path;
 
+pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    AlertSink, Capabilities, Criticality, Deadlines, Enforcement, Hedge, Hosting, LocalTier, LogFormat, MidStream,
-    OnCallerFault, Place, Prices, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits,
-    VaultSource, Vendor,
+    Capabilities, Criticality, Deadlines, Enforcement, Hedge, Hosting, LocalTier, LogFormat, MidStream, OnCallerFault,
+    Place, Prices, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, BreakerPolicy, LatencyPolicy};
+use super::{Access, AlertSink, BreakerPolicy, LatencyPolicy};
 use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -323,15 +323,6 @@ pub enum ShareUnit {
     Tokens,
     Requests,
     Cost,
-}
-
-/// Where alerts go; secrets by their name in the vault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AlertSink {
-    Slack { url_secret: String },
-    Pagerduty { routing_key_secret: String },
-    Alertmanager { url: String },
-    Webhook { url: String, signing_secret: String },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,7 @@ pub mod kit;
 pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
+pub mod alerts;
 pub mod azure;
 pub mod bedrock;
 pub mod breaker;
