@@ -28,6 +28,8 @@
 //! | `message.refusal` | text, and `stop_reason: refusal` | |
 //! | `prompt_tokens` | `input_tokens` + cache reads + cache writes | |
 //! | reasoning text | `thinking` blocks | unsigned reasoning is left behind, see [`advisory`] |
+//!
+//! OpenAI's responses map onto the same types, see `responses` and `docs/dialects.md`.
 
 mod advisory;
 mod anthropic;
