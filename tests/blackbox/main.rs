@@ -21,6 +21,7 @@ pub mod cohere;
 pub mod disk;
 pub mod engine;
 pub mod fakes;
+pub mod faults;
 pub mod google;
 pub mod ladder;
 pub mod ledger;

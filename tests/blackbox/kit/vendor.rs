@@ -6,6 +6,7 @@ mod anthropic;
 mod bedrock;
 mod cohere;
 mod openai;
+pub mod place;
 mod responses;
 pub mod signature;
 mod wire;
@@ -74,6 +75,11 @@ pub enum Reply {
         pieces: Vec<Piece>,
         end: End,
     },
+    /// Bytes as they are, status line and all.
+    Raw {
+        pieces: Vec<Piece>,
+        end: End,
+    },
     /// Reads the request and never says a word.
     Silence,
     /// Drops the connection with a TCP reset.
@@ -90,6 +96,8 @@ pub enum Piece {
     Pause(Duration),
     /// Goes on once notified.
     Until(Arc<Notify>),
+    /// The same text over and over, so long apart, until the other side hangs up.
+    Repeat(String, Duration),
 }
 
 /// How a stream ends.
@@ -98,6 +106,8 @@ pub enum End {
     Whole,
     /// The connection closes in the middle.
     Cut,
+    /// The same by a TCP reset.
+    Reset,
     /// Nothing more comes, and nothing closes.
     Silence,
 }
