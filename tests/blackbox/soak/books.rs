@@ -63,14 +63,16 @@ fn untrue(call: &Heard, ending: &str, row: &Value) -> Option<String> {
     };
     let attempts = row["attempts"].as_array().expect("attempts");
     let served = row["served_by"].as_u64().and_then(|index| attempts.get(usize::try_from(index).ok()?));
-    let restarts = attempts.iter().filter(|attempt| attempt["role"] == "restart").count();
+    let any = |role: &str| attempts.iter().any(|attempt| attempt["role"] == role);
+    // A broken answer begins again at the next target, or at one that said how long to wait.
+    let restarts = if call.restarts > 0 { any("restart") || any("retry") } else { !any("restart") };
     let told = call.id.as_ref().is_none_or(|id| row["id"] == id.as_str());
     let status = call.end == Heeded::Left || row["status"].as_u64() == call.status.map(u64::from);
-    let true_ = endings.contains(&ending)
+    let holds = endings.contains(&ending)
         && told
         && status
         && (call.end != Heeded::Whole || served.is_some_and(|served| served["fault"].is_null()))
-        && (call.end != Heeded::Whole || (call.restarts > 0) == (restarts > 0))
+        && (call.end != Heeded::Whole || restarts)
         && served.is_none_or(|served| served["usage_source"] != "none");
-    (!true_).then(|| format!("the caller saw {call:?}, the ledger says {ending}: {row}"))
+    (!holds).then(|| format!("the caller saw {call:?}, the ledger says {ending}: {row}"))
 }
