@@ -47,22 +47,22 @@ const REDIRECTS: [&str; 2] = ["redirect-302", "redirect-307"];
 /// One pair of dialects after the other: side by side they would only wait for each other. The number counts them.
 static TURN: Mutex<usize> = Mutex::const_new(0);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai_callers_survive_every_fault_of_an_openai_vendor() {
     quadrant(Wire::Openai, Wire::Openai).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai_callers_survive_every_fault_of_an_anthropic_vendor() {
     quadrant(Wire::Openai, Wire::Anthropic).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anthropic_callers_survive_every_fault_of_an_openai_vendor() {
     quadrant(Wire::Anthropic, Wire::Openai).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anthropic_callers_survive_every_fault_of_an_anthropic_vendor() {
     quadrant(Wire::Anthropic, Wire::Anthropic).await;
 }
