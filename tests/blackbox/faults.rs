@@ -112,8 +112,11 @@ async fn quadrant(caller: Wire, vendor: Wire) {
     let gateway = home.serve();
     let modes = faults.iter().flat_map(|fault| [(fault, Mode::Whole), (fault, Mode::Streamed)]);
     let asked = modes.filter(|(fault, mode)| fault.expect(*mode).is_some());
-    let rows: Vec<Row<'_>> =
-        stream::iter(asked.map(|(fault, mode)| ask(&gateway, caller, fault, mode))).buffered(AT_ONCE).collect().await;
+    let asked =
+        asked.enumerate().map(async |(number, (fault, mode))| (number, ask(&gateway, caller, fault, mode).await));
+    let mut rows: Vec<(usize, Row<'_>)> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+    rows.sort_by_key(|(number, _)| *number);
+    let rows: Vec<Row<'_>> = rows.into_iter().map(|(_, row)| row).collect();
     let log = gateway.stop();
     let (ledger, seen) = (Rows::of(&home), stage.primary.seen());
     let mut failed = Vec::new();
