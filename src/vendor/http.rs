@@ -143,10 +143,11 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
     if error.is_connect() { FaultKind::ConnectRefused } else { FaultKind::Reset }
 }
 
-/// The connector wraps an I/O error in another one, and neither tells the TLS error within as its source.
+/// Whatever fails in a handshake, a connection that breaks too, the connector wraps in an I/O error, and it wraps nothing
+/// else. The wrapper does not tell what it holds as its source.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    let wrapped = || error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || wrapped().is_some_and(|inner| is_tls(inner))
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>() || inner.is::<io::Error>())
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {

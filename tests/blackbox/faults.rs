@@ -98,6 +98,7 @@ struct Stage {
     closed: String,
     hole: BlackHole,
     blunt: Blunt,
+    mute: Blunt,
 }
 
 async fn quadrant(caller: Wire, vendor: Wire) {
@@ -162,7 +163,8 @@ impl Stage {
             Wire::Anthropic => Vendor::anthropic(Say::Text(RESCUED)).await,
         };
         let blunt = Blunt::saying(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
-        Self { primary, good, trap, closed: closed_port().await, hole: BlackHole::dig().await, blunt }
+        let (mute, closed, hole) = (Blunt::saying(b"").await, closed_port().await, BlackHole::dig().await);
+        Self { primary, good, trap, closed, hole, blunt, mute }
     }
 
     fn config(&self, faults: &[Fault], vendor: Wire) -> String {
@@ -174,6 +176,7 @@ impl Stage {
                 Place::Unresolvable => "http://no-such-host.invalid".to_owned(),
                 Place::BlackHole => self.hole.url(),
                 Place::PlainTls => self.blunt.https_url(),
+                Place::TlsCut => self.mute.https_url(),
             };
             for mode in [Mode::Whole, Mode::Streamed] {
                 let name = entry(fault.name, mode);

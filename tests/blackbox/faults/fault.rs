@@ -50,6 +50,7 @@ pub enum Place {
     Unresolvable,
     BlackHole,
     PlainTls,
+    TlsCut,
 }
 
 /// Whom a reply is made for.

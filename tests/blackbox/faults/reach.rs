@@ -12,6 +12,7 @@ pub fn all() -> Vec<Fault> {
         unreachable("unresolvable", Place::Unresolvable).rescued("dns|connect_timeout"),
         unreachable("black-hole", Place::BlackHole).rescued("connect_timeout"),
         unreachable("tls-to-plain-text", Place::PlainTls).rescued("tls"),
+        unreachable("tls-cut-in-the-handshake", Place::TlsCut).rescued("tls"),
         fault("reset-before-the-reply", |_| Reply::Reset).rescued("reset"),
         fault("closed-before-the-reply", |_| raw("", End::Cut)).rescued("reset"),
         fault("reset-after-the-head", |scene| {
