@@ -110,6 +110,7 @@ pub(super) fn transport_fault(error: &reqwest::Error) -> Fault {
         FaultKind::ConnectTimeout => "no connection within the connect deadline",
         FaultKind::Tls => "the vendor's TLS handshake failed",
         FaultKind::Malformed => "what the vendor sent is not HTTP",
+        FaultKind::TooLarge => "the head of the vendor's answer is larger than it may be",
         _ => "the connection broke",
     };
     Fault::new(kind, detail)
@@ -121,13 +122,10 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
     }
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
+        if is_tls(error) {
             return FaultKind::Tls;
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return FaultKind::Tls;
-            }
             match io.kind() {
                 io::ErrorKind::ConnectionRefused => return FaultKind::ConnectRefused,
                 io::ErrorKind::TimedOut if error.source().is_none() => return FaultKind::ConnectTimeout,
@@ -141,9 +139,19 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
         if error.to_string().starts_with("invalid HTTP") {
             return FaultKind::Malformed;
         }
+        if error.to_string() == "message head is too large" {
+            return FaultKind::TooLarge;
+        }
         cause = error.source();
     }
     if error.is_connect() { FaultKind::ConnectRefused } else { FaultKind::Reset }
+}
+
+/// Whatever fails in a handshake, a connection that breaks too, the connector wraps in an I/O error, and it wraps nothing
+/// else. The wrapper does not tell what it holds as its source.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>() || inner.is::<io::Error>())
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {

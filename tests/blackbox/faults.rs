@@ -47,22 +47,22 @@ const REDIRECTS: [&str; 2] = ["redirect-302", "redirect-307"];
 /// One pair of dialects after the other: side by side they would only wait for each other. The number counts them.
 static TURN: Mutex<usize> = Mutex::const_new(0);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai_callers_survive_every_fault_of_an_openai_vendor() {
     quadrant(Wire::Openai, Wire::Openai).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai_callers_survive_every_fault_of_an_anthropic_vendor() {
     quadrant(Wire::Openai, Wire::Anthropic).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anthropic_callers_survive_every_fault_of_an_openai_vendor() {
     quadrant(Wire::Anthropic, Wire::Openai).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anthropic_callers_survive_every_fault_of_an_anthropic_vendor() {
     quadrant(Wire::Anthropic, Wire::Anthropic).await;
 }
@@ -98,6 +98,7 @@ struct Stage {
     closed: String,
     hole: BlackHole,
     blunt: Blunt,
+    mute: Blunt,
 }
 
 async fn quadrant(caller: Wire, vendor: Wire) {
@@ -112,8 +113,11 @@ async fn quadrant(caller: Wire, vendor: Wire) {
     let gateway = home.serve();
     let modes = faults.iter().flat_map(|fault| [(fault, Mode::Whole), (fault, Mode::Streamed)]);
     let asked = modes.filter(|(fault, mode)| fault.expect(*mode).is_some());
-    let rows: Vec<Row<'_>> =
-        stream::iter(asked.map(|(fault, mode)| ask(&gateway, caller, fault, mode))).buffered(AT_ONCE).collect().await;
+    let asked =
+        asked.enumerate().map(async |(number, (fault, mode))| (number, ask(&gateway, caller, fault, mode).await));
+    let mut rows: Vec<(usize, Row<'_>)> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+    rows.sort_by_key(|(number, _)| *number);
+    let rows: Vec<Row<'_>> = rows.into_iter().map(|(_, row)| row).collect();
     let log = gateway.stop();
     let (ledger, seen) = (Rows::of(&home), stage.primary.seen());
     let mut failed = Vec::new();
@@ -159,7 +163,8 @@ impl Stage {
             Wire::Anthropic => Vendor::anthropic(Say::Text(RESCUED)).await,
         };
         let blunt = Blunt::saying(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
-        Self { primary, good, trap, closed: closed_port().await, hole: BlackHole::dig().await, blunt }
+        let (mute, closed, hole) = (Blunt::saying(b"").await, closed_port().await, BlackHole::dig().await);
+        Self { primary, good, trap, closed, hole, blunt, mute }
     }
 
     fn config(&self, faults: &[Fault], vendor: Wire) -> String {
@@ -171,6 +176,7 @@ impl Stage {
                 Place::Unresolvable => "http://no-such-host.invalid".to_owned(),
                 Place::BlackHole => self.hole.url(),
                 Place::PlainTls => self.blunt.https_url(),
+                Place::TlsCut => self.mute.https_url(),
             };
             for mode in [Mode::Whole, Mode::Streamed] {
                 let name = entry(fault.name, mode);

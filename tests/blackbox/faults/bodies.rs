@@ -40,6 +40,12 @@ fn nonsense() -> Vec<Fault> {
         fault("json-of-the-wrong-type", |_| Reply::json(200, &json!(["answer"]))).rescued("malformed|empty_answer"),
         fault("json-null", |_| Reply::json(200, &Value::Null)).rescued("malformed|empty_answer"),
         fault("json-of-something-else", |_| Reply::json(200, &json!({"ok": true}))).rescued("malformed|empty_answer"),
+        fault("two-answers-in-one-body", |scene| {
+            let good = scene.wire.answer().to_string();
+            body("application/json", [good.clone(), good].concat())
+        })
+        .rescued("malformed"),
+        fault("json-of-endless-depth", |_| body("application/json", "[".repeat(100_000))).rescued("malformed"),
         fault("invalid-utf8", |scene| {
             let good = scene.wire.answer().to_string();
             let (before, after) = good.split_once("primary").expect("it says so");
@@ -95,6 +101,7 @@ fn sizes() -> Vec<Fault> {
             let pieces = (0..TOO_MANY_MIB).map(|_| Piece::Bytes(letters.clone())).collect();
             Reply::StreamOf { media_type: scene.media_type(), pieces, end: End::Whole }
         })
+        .large()
         .rescued("too_large"),
         fault("length-above-the-bound", |_| {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99000000000\r\n\r\n";
@@ -127,15 +134,10 @@ fn slow_drip(scene: &Scene<'_>) -> Reply {
 /// A good answer in the wrong wrapping. Where it can be read without guessing, it counts.
 fn mismatched() -> Vec<Fault> {
     vec![
-        fault("plain-text-type", |scene| body("text/plain", scene.good()))
-            .whole(&[Got::Answered], "")
-            .streamed(&[Got::Answered], ""),
+        fault("plain-text-type", |scene| body("text/plain", scene.good())).answered(),
         fault("no-type-at-all", |scene| Reply::Whole { status: 200, headers: vec![], body: scene.good().into() })
-            .whole(&[Got::Answered], "")
-            .streamed(&[Got::Answered], ""),
-        fault("length-without-chunks", |scene| body(scene.media_type(), scene.good()))
-            .whole(&[Got::Answered], "")
-            .streamed(&[Got::Answered], ""),
+            .answered(),
+        fault("length-without-chunks", |scene| body(scene.media_type(), scene.good())).answered(),
         fault("stream-where-a-body-was-asked-for", |scene| {
             frames([scene.wire.finished(), vec![scene.wire.done()]].concat(), &[], End::Whole)
         })

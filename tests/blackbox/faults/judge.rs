@@ -25,7 +25,7 @@ struct Heard {
 
 /// What the answer is; `Err`: nothing that a caller may ever get.
 pub fn got(answer: &Answer, caller: Wire, mode: Mode) -> Result<Got, String> {
-    for secret in ["127.0.0.1", "no-such-host", "canary", THOUGHT] {
+    for secret in ["127.0.0.1", "no-such-host.invalid", "canary", THOUGHT] {
         if answer.body.contains(secret) {
             return Err(format!("`{secret}` reaches the caller"));
         }
@@ -188,5 +188,16 @@ pub fn ledger(row: &Value, got: Got, expect: Expect, mode: Mode, primary: &str) 
     if row["served_by"] != served {
         return Err(format!("served by {} and not by {served}", row["served_by"]));
     }
-    Ok(())
+    tokens(attempts, got)
+}
+
+/// What was said is paid for: by the vendor's own figures where the answer is whole, by an estimate where it broke off.
+fn tokens(attempts: &[Value], got: Got) -> Result<(), String> {
+    let Some(last) = attempts.last().filter(|_| !matches!(got, Got::Refused(_))) else { return Ok(()) };
+    let (source, output) = (&last["usage_source"], last["usage"]["output"].as_u64());
+    let right = match got {
+        Got::Rescued | Got::Answered => source == "reported" && output == Some(7),
+        _ => source != "none" && output > Some(0),
+    };
+    if right { Ok(()) } else { Err(format!("{output:?} tokens came out, {source}")) }
 }

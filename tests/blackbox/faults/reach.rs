@@ -9,9 +9,10 @@ pub fn all() -> Vec<Fault> {
     vec![
         unreachable("closed-port", Place::Closed).rescued("connect_refused"),
         // A resolver that has nobody to ask may take longer than the connect deadline.
-        unreachable("no-such-host", Place::Unresolvable).rescued("dns|connect_timeout"),
+        unreachable("unresolvable", Place::Unresolvable).rescued("dns|connect_timeout"),
         unreachable("black-hole", Place::BlackHole).rescued("connect_timeout"),
         unreachable("tls-to-plain-text", Place::PlainTls).rescued("tls"),
+        unreachable("tls-cut-in-the-handshake", Place::TlsCut).rescued("tls"),
         fault("reset-before-the-reply", |_| Reply::Reset).rescued("reset"),
         fault("closed-before-the-reply", |_| raw("", End::Cut)).rescued("reset"),
         fault("reset-after-the-head", |scene| {
@@ -34,7 +35,23 @@ pub fn all() -> Vec<Fault> {
             let pieces = vec![Piece::Text("HTTP/1.1 200 OK\r\n".into()), Piece::Repeat(line, Duration::from_millis(1))];
             Reply::Raw { pieces, end: End::Cut }
         })
-        .rescued("malformed|too_large|late"),
+        .rescued("malformed|too_large"),
+        fault("nonsense-for-a-chunk", |scene| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n", scene.media_type());
+            raw(format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\nwhat\r\n"), End::Whole)
+        })
+        .rescued("malformed|reset"),
+        fault("length-that-is-too-short", |scene| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n", scene.media_type());
+            raw(format!("{head}content-length: 20\r\n\r\n{}", scene.good()), End::Whole)
+        })
+        .rescued("malformed|truncated"),
+        fault("early-hints-first", |scene| {
+            let (type_, good) = (scene.media_type(), scene.good());
+            let head = format!("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-type: {type_}\r\n");
+            raw(format!("{head}content-length: {}\r\n\r\n{good}", good.len()), End::Whole)
+        })
+        .answered(),
         fault("silence", |_| Reply::Silence).rescued("late"),
         fault("silence-after-the-head", |scene| {
             let head =

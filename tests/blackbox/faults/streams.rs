@@ -32,6 +32,8 @@ fn before() -> Vec<Fault> {
             fault("error-first", |scene| frames(vec![scene.wire.error_event()], &[], End::Whole)),
             "error_in_body|server_error",
         ),
+        rescued(overloaded("opening-then-overloaded", "overloaded_error"), "overloaded"),
+        rescued(overloaded("opening-then-limited", "rate_limit_error"), "rate_limited"),
         rescued(fault("opening-then-silence", |scene| frames(scene.wire.opening(), &[], End::Silence)), "late"),
         rescued(
             fault("opening-then-end", |scene| frames(scene.wire.opening(), &[], End::Whole)),
@@ -66,7 +68,8 @@ fn before() -> Vec<Fault> {
         rescued(
             fault("frame-above-the-bound", |scene| {
                 frames(scene.wire.opening(), &["data: ", &"x".repeat(FRAME_TOO_LARGE), "\n\n"], End::Whole)
-            }),
+            })
+            .large(),
             "too_large",
         ),
         rescued(
@@ -80,6 +83,18 @@ fn before() -> Vec<Fault> {
             "idle_timeout",
         ),
     ]
+}
+
+/// An error of this kind after the opening.
+fn overloaded(name: &'static str, kind: &'static str) -> Fault {
+    fault(name, move |scene| {
+        let error = scene.wire.error(kind, json!(null), "not now");
+        let event = match scene.wire {
+            Wire::Openai => format!("data: {error}\n\n"),
+            Wire::Anthropic => format!("event: error\ndata: {error}\n\n"),
+        };
+        frames(scene.wire.opening(), &[&event], End::Whole)
+    })
 }
 
 /// What keeps a connection busy is not progress.
@@ -152,7 +167,8 @@ fn after() -> Vec<Fault> {
         interrupted(
             fault("content-then-frame-above-the-bound", |scene| {
                 frames(scene.wire.said(), &["data: ", &"x".repeat(FRAME_TOO_LARGE), "\n\n"], End::Whole)
-            }),
+            })
+            .large(),
             "too_large",
         ),
         interrupted(
@@ -169,6 +185,20 @@ fn after() -> Vec<Fault> {
 fn finished() -> Vec<Fault> {
     let answered = |fault: Fault| fault.streamed(&[Got::Answered], "");
     vec![
+        answered(fault("a-byte-at-a-time", |scene| {
+            let pieces = scene.good().bytes().map(|byte| Piece::Bytes(vec![byte])).collect();
+            Reply::Stream { pieces, end: End::Whole }
+        })),
+        answered(fault("events-of-the-future", |scene| {
+            let (mut all, at) = (scene.wire.finished(), scene.wire.said().len());
+            all.insert(at, future(scene.wire));
+            all.insert(1, future(scene.wire));
+            frames(all, &[&scene.wire.done()], End::Whole)
+        })),
+        answered(fault("more-after-the-end-mark", |scene| {
+            let again = scene.wire.said().concat();
+            frames(scene.wire.finished(), &[&scene.wire.done(), &again], End::Whole)
+        })),
         answered(fault("finish-then-cut", |scene| frames(scene.wire.finished(), &[], End::Cut))),
         answered(fault("finish-then-reset", |scene| frames(scene.wire.finished(), &[], End::Reset))),
         answered(fault("finish-then-end", |scene| frames(scene.wire.finished(), &[], End::Whole))),
@@ -179,7 +209,7 @@ fn finished() -> Vec<Fault> {
         ),
         // A clean end and an error are both honest; one after the other would not be.
         fault("finish-then-error", |scene| frames(scene.wire.finished(), &[&scene.wire.error_event()], End::Whole))
-            .streamed(&[Got::Answered, Got::ErrorAfterFinish], "error_in_body|server_error"),
+            .streamed(&[Got::Answered, Got::Interrupted, Got::ErrorAfterFinish], "error_in_body|server_error"),
     ]
 }
 
@@ -215,6 +245,18 @@ fn ping(wire: Wire) -> String {
             "data: {\"id\":\"chatcmpl-fake\",\"object\":\"chat.completion.chunk\",\"choices\":[]}\n\n".into()
         }
         Wire::Anthropic => anthropic("ping", json!({})),
+    }
+}
+
+/// What this version has never heard of.
+fn future(wire: Wire) -> String {
+    match wire {
+        Wire::Openai => {
+            let chunk =
+                json!({"id": "chatcmpl-fake", "object": "chat.completion.chunk", "choices": [], "mood": {"is": 1}});
+            format!("event: mood\ndata: {chunk}\n\n")
+        }
+        Wire::Anthropic => anthropic("mood", json!({"index": 7, "is": [1]})),
     }
 }
 
