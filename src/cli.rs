@@ -10,6 +10,7 @@ mod installation;
 pub mod keys;
 pub mod models;
 mod print;
+pub mod routes;
 pub mod serve;
 pub mod tenants;
 pub mod usage;
@@ -53,6 +54,7 @@ pub enum Verb {
     Keys(keys::KeysArgs),
     Models(models::ModelsArgs),
     Eval(eval::EvalArgs),
+    Routes(routes::RoutesArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
@@ -82,6 +84,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Keys(args) => keys::run(context, args).await,
         Verb::Models(args) => models::run(context, args).await,
         Verb::Eval(args) => eval::run(context, args).await,
+        Verb::Routes(args) => routes::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,

@@ -41,7 +41,7 @@ pub use settings::{
     Place, Prices, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
-pub use vendor_kind::{Access, VendorKind};
+pub use vendor_kind::{Access, Manners, Messages, VendorKind};
 pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
 
 /// A config that can be used, and what is to be said about it.

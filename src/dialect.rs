@@ -5,7 +5,8 @@
 //! included; [`StreamReader`] and [`read_answer`] only watch it. **Different dialects** (the in-process model counts as one):
 //! [`read_request`] → [`Chat`] → [`write_request`], and back through [`read_answer`] and [`write_answer`], or event by event
 //! through [`StreamReader`] and [`StreamWriter`]. A field that the other side cannot carry is refused with its path
-//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`].
+//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`]. Vendors that speak neither
+//! dialect are only asked: [`write_request`], [`read_answer`] and [`StreamReader`] know their [`Wire`]s (`converse`, `cohere`).
 //!
 //! # How the dialects map
 //! | OpenAI chat completions | Anthropic messages | |
@@ -30,13 +31,21 @@
 
 mod advisory;
 mod anthropic;
+mod call_id;
+mod cohere;
+mod converse;
 mod envelope;
+pub mod event_stream;
+mod gemini;
+mod google_error;
 mod ids;
 mod look;
+mod manners;
 mod object;
 mod openai;
 mod problem;
 mod refusal;
+mod responses;
 pub mod sse;
 mod stream;
 #[cfg(test)]
@@ -46,12 +55,13 @@ mod vendor_error;
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
-    advisory::{LEFT_BEHIND, LeftBehind},
+    advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
     envelope::{Envelope, open},
+    manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
-    vendor_error::{VendorError, read_error},
+    vendor_error::{VendorError, read_error, read_named_error},
 };
 use crate::domain::FaultKind;
 pub use crate::domain::{Dialect, Wire};
@@ -73,12 +83,14 @@ pub struct Outgoing<'a> {
 /// How an answer is labelled for the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {
-    /// The call's id, `req_…`; becomes `chatcmpl-…` or `msg_…`.
+    /// The call's id, `req_…`; becomes `chatcmpl-…`, `msg_…` or `resp_…`.
     pub id: &'a str,
     /// The name the caller asked for.
     pub model: &'a str,
     /// In seconds since 1970-01-01 UTC.
     pub created_unix_s: i64,
+    /// The request's body: a response repeats what was asked. Empty where that is not known.
+    pub request: &'a [u8],
 }
 
 /// An answer, or a piece of one, that is none.
@@ -106,6 +118,7 @@ pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Chat, BadRequest> {
     match dialect {
         Dialect::OpenaiChat => openai::read_request(body),
         Dialect::AnthropicMessages => anthropic::read_request(body),
+        Dialect::OpenaiResponses => responses::read_request(body),
     }
 }
 
@@ -114,6 +127,10 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
     match wire {
         Wire::OpenaiChat => openai::write_request(chat, to),
         Wire::AnthropicMessages => anthropic::write_request(chat, to),
+        Wire::Gemini => gemini::write_request(chat, to),
+        Wire::BedrockConverse => converse::write_request(chat, to),
+        Wire::CohereChat => cohere::write_request(chat, to),
+        Wire::OpenaiResponses => responses::write_request(chat, to),
     }
 }
 
@@ -130,6 +147,10 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
     match wire {
         Wire::OpenaiChat => openai::read_answer(body),
         Wire::AnthropicMessages => anthropic::read_answer(body),
+        Wire::Gemini => gemini::read_answer(body),
+        Wire::BedrockConverse => converse::read_answer(body),
+        Wire::CohereChat => cohere::read_answer(body),
+        Wire::OpenaiResponses => responses::read_answer(body),
     }
 }
 
@@ -138,12 +159,18 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u
     match dialect {
         Dialect::OpenaiChat => openai::write_answer(answer, as_),
         Dialect::AnthropicMessages => anthropic::write_answer(answer, as_),
+        Dialect::OpenaiResponses => responses::write_answer(answer, as_),
     }
 }
 
 impl ReadError {
     fn error_object(wire: Wire, body: &[u8]) -> Self {
-        let VendorError { kind, message, .. } = vendor_error::read_error_object(wire, body);
+        Self::named_error(wire, None, body)
+    }
+
+    /// `name`: the error's type, where it does not stand in the object.
+    fn named_error(wire: Wire, name: Option<&str>, body: &[u8]) -> Self {
+        let VendorError { kind, message, .. } = vendor_error::read_error_object(wire, name, body);
         Self::ErrorObject { kind, message }
     }
 
@@ -173,5 +200,33 @@ pub fn end_mark(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::OpenaiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        // The frame that says why it ended is its last one: a stream without it is not whole.
+        Dialect::OpenaiResponses => b"",
     }
+}
+
+/// Whether a stream of this dialect may begin again so that a caller can tell: its chunks have ids, and fields that a
+/// client does not know are no fault.
+pub fn can_restart(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenaiChat => true,
+        // One `message_start` opens the only message that a stream has.
+        Dialect::AnthropicMessages => false,
+        // Likewise one response.
+        Dialect::OpenaiResponses => false,
+    }
+}
+
+/// What stands between a broken answer and the one that begins again: a chunk without choices, under the new answer's id,
+/// with `backstop.restarted`. Only where [`can_restart`].
+pub fn restart_mark(reply: &Reply<'_>, fault: FaultKind, target: &str) -> Vec<u8> {
+    let chunk = serde_json::json!({
+        "id": reply.id_after("chatcmpl-"),
+        "object": "chat.completion.chunk",
+        "created": reply.created_unix_s,
+        "model": reply.model,
+        "choices": [],
+        "backstop": { "restarted": true, "reason": fault.as_str(), "served_by": target },
+    });
+    format!("data: {chunk}\n\n").into_bytes()
 }

@@ -8,7 +8,7 @@ mod outcome;
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId};
 pub use money::Money;
-pub use outcome::{Attempt, Ending, Outcome, TokenUsage, UsageSource};
+pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub enum Dialect {
     OpenaiChat,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// OpenAI `POST /v1/responses`.
+    OpenaiResponses,
 }
 
 impl Dialect {
@@ -27,6 +29,7 @@ impl Dialect {
         match self {
             Self::OpenaiChat => "openai_chat",
             Self::AnthropicMessages => "anthropic_messages",
+            Self::OpenaiResponses => "openai_responses",
         }
     }
 }
@@ -38,6 +41,14 @@ pub enum Wire {
     OpenaiChat,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// Google `models.generateContent` and `models.streamGenerateContent`.
+    Gemini,
+    /// AWS Bedrock `POST /model/{id}/converse` and `…/converse-stream`.
+    BedrockConverse,
+    /// Cohere `POST /v2/chat`.
+    CohereChat,
+    /// OpenAI `POST /v1/responses`.
+    OpenaiResponses,
 }
 
 impl From<Dialect> for Wire {
@@ -45,6 +56,7 @@ impl From<Dialect> for Wire {
         match dialect {
             Dialect::OpenaiChat => Self::OpenaiChat,
             Dialect::AnthropicMessages => Self::AnthropicMessages,
+            Dialect::OpenaiResponses => Self::OpenaiResponses,
         }
     }
 }

@@ -1,7 +1,20 @@
 //! Which targets a call may go to, in which order, and why not to the others. Pure: fed by snapshots, no I/O, no clock.
 
+mod breaker;
+mod latency;
+mod need;
+mod outage;
 mod plan;
+mod quota;
+mod retry_budget;
 mod standing;
+mod window;
 
-pub use plan::{Decision, Plan, Step, plan};
+pub use breaker::{Breaker, BreakerStanding, Refused, Ticket, Verdict};
+pub use latency::{Baseline, Baselines, CallKind, Observed, OutputClass, Quantile, Sample, Threshold};
+pub use need::Need;
+pub use outage::{OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Scope};
+pub use plan::{Decision, Plan, Step, TargetHealth, plan};
+pub use quota::{Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, read as read_rate_headers};
+pub use retry_budget::{RetryBudget, backoff};
 pub use standing::{Standing, Standings};

@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions` and `POST /v1/messages`: one way for both, from headers and bytes to a reply.
+//! `POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`: one way for all, from headers and bytes to a reply.
 
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub(super) async fn chat_completions(State(api): State<Api>, request: Request<Bo
 
 pub(super) async fn messages(State(api): State<Api>, request: Request<Body>) -> Response {
     call(api, Dialect::AnthropicMessages, request).await
+}
+
+pub(super) async fn responses(State(api): State<Api>, request: Request<Body>) -> Response {
+    call(api, Dialect::OpenaiResponses, request).await
 }
 
 /// Why a request got no further, for the metric and the caller.

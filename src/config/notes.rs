@@ -31,13 +31,8 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     for route in settings.routes.values() {
         let path = root.key("routes").key(route.id.as_str());
         if route.mid_stream == MidStream::Restart {
-            say(
-                path.key("mid_stream"),
-                (
-                    "this version ends a broken stream with an in-band error",
-                    "`buffer` holds answers back until they are whole",
-                ),
-            );
+            let what = "answers begin again for chat completions only: in the other dialects a caller could not tell";
+            say(path.key("mid_stream"), (what, "those callers get an in-band error, as with `error`"));
         }
         if route.log_content {
             say(path.key("log_content"), ("prompts and answers of this route are logged", ""));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Access, AlertSink, BreakerPolicy, LatencyPolicy};
-use crate::domain::{Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
+use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -105,13 +105,19 @@ pub struct Vendor {
     pub id: VendorId,
     /// The `kind` as written: `openai`, `anthropic`, `groq`, …
     pub kind: &'static str,
-    /// What it is asked in.
+    /// What it is asked in, see [`Self::wire_for`].
     pub wire: Wire,
+    /// Whether a caller of OpenAI's responses is answered by it in that dialect.
+    pub responses: bool,
     /// How its address and its credential are made.
     pub access: Access,
     /// Without a trailing slash; the task's path is appended (`/chat/completions`, `/messages`).
     pub base_url: String,
     pub region: Option<String>,
+    /// Google's project, where it is not the one that the service account belongs to.
+    pub project: Option<String>,
+    /// Azure's dated API version, where its v1 API is not used.
+    pub api_version: Option<String>,
     /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.
     pub operated_by: Option<String>,
     /// Our own hardware: not a vendor to the share cap, and an end for critical routes.
@@ -130,6 +136,14 @@ impl Vendor {
     /// The name that different-vendor rules and share caps count by.
     pub fn operator(&self) -> &str {
         self.operated_by.as_deref().unwrap_or(self.id.as_str())
+    }
+
+    /// What it is asked in for a caller of `dialect`: the caller's own dialect where it has that.
+    pub fn wire_for(&self, dialect: Dialect) -> Wire {
+        match dialect {
+            Dialect::OpenaiResponses if self.responses => Wire::OpenaiResponses,
+            _ => self.wire,
+        }
     }
 }
 

@@ -68,6 +68,11 @@ impl StateDir {
         self.root.join("alerts")
     }
 
+    /// What is known of every target's health and speed.
+    pub fn health(&self) -> PathBuf {
+        self.root.join("health.json")
+    }
+
     /// Pulled models, one directory each.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")

@@ -2,16 +2,24 @@
 
 mod answers;
 mod bodies;
+mod cohere;
+mod converse;
 mod errors;
+mod gemini;
+mod manners;
+mod questions;
 mod refusals;
 mod requests;
+mod responses;
 mod round_trips;
 mod streams;
+mod wires;
 
 use super::*;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
+const RESPONSES: Dialect = Dialect::OpenaiResponses;
 
 fn outgoing(model: &str) -> Outgoing<'_> {
     Outgoing {
@@ -24,12 +32,12 @@ fn outgoing(model: &str) -> Outgoing<'_> {
 }
 
 fn reply() -> Reply<'static> {
-    Reply { id: "req_0198c0ffee", model: "support-chat", created_unix_s: 1_795_000_000 }
+    Reply { id: "req_0198c0ffee", model: "support-chat", created_unix_s: 1_795_000_000, request: b"" }
 }
 
 fn other(dialect: Dialect) -> Dialect {
     match dialect {
-        Dialect::OpenaiChat => Dialect::AnthropicMessages,
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => Dialect::AnthropicMessages,
         Dialect::AnthropicMessages => Dialect::OpenaiChat,
     }
 }
@@ -41,8 +49,12 @@ fn pretty(json: &[u8]) -> String {
 
 /// The request as the other dialect's vendor gets it.
 fn translated(from: Dialect, body: &serde_json::Value) -> Result<String, BadRequest> {
+    translated_to(other(from).into(), from, body)
+}
+
+fn translated_to(wire: Wire, from: Dialect, body: &serde_json::Value) -> Result<String, BadRequest> {
     let body = body.to_string();
     open(from, body.as_bytes())?;
     let chat = read_request(from, body.as_bytes())?;
-    write_request(other(from).into(), &chat, &outgoing("vendor-model")).map(|body| pretty(&body))
+    write_request(wire, &chat, &outgoing("vendor-model")).map(|body| pretty(&body))
 }

@@ -12,7 +12,7 @@ use crate::{
     dialect::{self, Outgoing},
     domain::{Fault, FaultKind, TargetId, Task},
     vault::Vault,
-    vendor::{HttpAsk, answer_fault, ask_whole},
+    vendor::{Client, HttpAsk, answer_fault, ask_whole},
 };
 
 /// How long one answer may take.
@@ -22,7 +22,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 pub struct VendorSubject {
     pub target: TargetId,
     pub vendor: Arc<Vendor>,
-    pub client: reqwest::Client,
+    pub client: Client,
     pub vault: Vault,
 }
 
@@ -60,9 +60,11 @@ impl VendorSubject {
             client: &self.client,
             model: &self.target.model,
             task: Task::Answer,
+            wire: self.vendor.wire,
             secret: self.vault.get(&self.vendor.secret),
             headers: &HeaderMap::new(),
             body: Bytes::from(body),
+            listener: &(),
         };
         let body = ask_whole(ask).await?;
         dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)

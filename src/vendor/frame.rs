@@ -1,5 +1,7 @@
 //! A streamed answer as it comes in: frames of the vendor's own bytes, each with what it means.
 
+use std::time::{Duration, Instant};
+
 use backstop_models::chat::Event;
 use bytes::Bytes;
 use reqwest::Response;
@@ -9,12 +11,15 @@ use super::{
     local::LocalFrames,
 };
 use crate::{
-    dialect::{StreamReader, sse},
+    clock,
+    dialect::{StreamReader, event_stream, sse},
     domain::{Fault, FaultKind, Wire},
 };
 
 /// The largest frame, in bytes.
 const FRAME_LIMIT: usize = 4 * 1024 * 1024;
+/// How long what follows the finish reason may take: a whole answer is not held up by a vendor that forgets to close.
+const REST: Duration = Duration::from_secs(1);
 
 /// One step of a streamed answer.
 #[derive(Debug)]
@@ -37,11 +42,63 @@ pub enum Frames {
 #[derive(Debug)]
 pub struct HttpFrames {
     response: Response,
-    splitter: sse::Splitter,
+    framing: Framing,
     reader: StreamReader,
     finished: bool,
+    /// The finish reason has come: how long the rest of the stream (usage, the end mark) is waited for.
+    rest_until: Option<Instant>,
     /// The body is over.
     ended: bool,
+}
+
+/// How a vendor cuts its stream.
+#[derive(Debug)]
+enum Framing {
+    /// Server-sent events.
+    Sse(sse::Splitter),
+    /// AWS's binary event stream.
+    Binary(event_stream::Splitter),
+}
+
+impl Framing {
+    fn of(wire: Wire) -> Self {
+        match wire {
+            Wire::BedrockConverse => Self::Binary(event_stream::Splitter::new(FRAME_LIMIT)),
+            _ => Self::Sse(sse::Splitter::new(FRAME_LIMIT)),
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Sse(splitter) => splitter.push(chunk),
+            Self::Binary(splitter) => splitter.push(chunk),
+        }
+    }
+
+    /// The body is over. A binary message that is not whole by then never was.
+    fn end(&mut self) {
+        match self {
+            Self::Sse(splitter) => splitter.end(),
+            Self::Binary(_) => {}
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<sse::Event<'_>, Fault>> {
+        match self {
+            Self::Sse(splitter) => {
+                splitter.next().map(|event| event.map_err(|long| Fault::new(FaultKind::TooLarge, long.to_string())))
+            }
+            Self::Binary(splitter) => splitter.next().map(|event| event.map_err(broken)),
+        }
+    }
+}
+
+fn broken(error: event_stream::Broken) -> Fault {
+    let kind = match error {
+        event_stream::Broken::Oversized { .. } => FaultKind::TooLarge,
+        event_stream::Broken::Malformed(_) => FaultKind::Malformed,
+    };
+    Fault::new(kind, error.to_string())
 }
 
 impl Frames {
@@ -59,8 +116,8 @@ impl Frames {
 
 impl HttpFrames {
     pub fn new(wire: Wire, response: Response) -> Self {
-        let splitter = sse::Splitter::new(FRAME_LIMIT);
-        Self { response, splitter, reader: StreamReader::new(wire), finished: false, ended: false }
+        let (framing, reader) = (Framing::of(wire), StreamReader::new(wire));
+        Self { response, framing, reader, finished: false, rest_until: None, ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<Frame>, Fault> {
@@ -72,8 +129,13 @@ impl HttpFrames {
                 // The finish reason has come, so the answer is whole; only its end mark is missing.
                 return if self.finished { Ok(None) } else { Err(truncated()) };
             }
-            match self.response.chunk().await {
-                Ok(Some(chunk)) => self.splitter.push(&chunk),
+            let chunk = self.response.chunk();
+            let next = match self.rest_until {
+                Some(until) => tokio::time::timeout_at(until.into(), chunk).await.unwrap_or(Ok(None)),
+                None => chunk.await,
+            };
+            match next {
+                Ok(Some(chunk)) => self.framing.push(&chunk),
                 Ok(None) => self.end(),
                 Err(_) if self.finished => self.end(),
                 Err(error) => return Err(transport_fault(&error)),
@@ -82,20 +144,23 @@ impl HttpFrames {
     }
 
     fn end(&mut self) {
-        self.splitter.end();
+        self.framing.end();
         self.ended = true;
     }
 
     /// The next frame among the bytes that are here. Comments and keep-alives are not frames.
     fn split(&mut self) -> Result<Option<Frame>, Fault> {
-        while let Some(event) = self.splitter.next() {
-            let event = event.map_err(|long| Fault::new(FaultKind::TooLarge, long.to_string()))?;
+        while let Some(event) = self.framing.next() {
+            let event = event?;
             if event.keep_alive {
                 continue;
             }
             let mut events = Vec::new();
             self.reader.read(&event, &mut events).map_err(answer_fault)?;
             self.finished |= events.iter().any(|event| matches!(event, Event::Finish(_)));
+            if self.finished {
+                self.rest_until.get_or_insert_with(|| clock::now() + REST);
+            }
             let last = self.reader.done();
             if last && !self.finished {
                 return Err(truncated());

@@ -4,11 +4,12 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::ExposeSecret as _;
 
 use super::request::{Asking, Prepared, credential, forward};
-use crate::domain::{Fault, Task};
+use crate::domain::{Fault, Task, Wire};
 
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
-    let path = match asking.task {
-        Task::Answer | Task::Stream => "chat/completions",
+    let path = match (asking.task, asking.wire) {
+        (Task::Answer | Task::Stream, Wire::OpenaiResponses) => "responses",
+        (Task::Answer | Task::Stream, _) => "chat/completions",
     };
     let mut headers = HeaderMap::with_capacity(4);
     forward(asking.forwarded, &["openai-beta"], &mut headers);

@@ -4,19 +4,23 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{anthropic, openai};
+use super::{Client, anthropic, azure, bedrock, cohere, gemini, openai, vertex};
 use crate::{
     config::{Access, Vendor},
-    domain::{Fault, FaultKind, Task},
+    domain::{Fault, FaultKind, Task, Wire},
 };
 
 /// What is to be asked of whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) vendor: &'a Vendor,
+    /// Some vendors want a token, which has to be bought first.
+    pub(super) client: &'a Client,
     /// The vendor's own name of the model.
     pub(super) model: &'a str,
     pub(super) task: Task,
+    /// What `body` is in.
+    pub(super) wire: Wire,
     pub(super) secret: Option<&'a SecretString>,
     /// What of the caller's headers goes along.
     pub(super) forwarded: &'a HeaderMap,
@@ -34,11 +38,17 @@ pub(super) struct Prepared {
 /// The request's address and headers.
 ///
 /// # Errors
-/// [`FaultKind::NoSecret`] when the secret is not of the form that the vendor's access needs.
+/// [`FaultKind::NoSecret`] when the secret is not of the form that the vendor's access needs; where a token has to be bought,
+/// what that ended in.
 pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     match asking.vendor.access {
         Access::Openai => openai::prepare(asking),
         Access::Anthropic => anthropic::prepare(asking),
+        Access::Azure => azure::prepare(asking),
+        Access::Gemini => gemini::prepare(asking),
+        Access::Vertex | Access::VertexAnthropic => vertex::prepare(asking).await,
+        Access::Bedrock => bedrock::prepare(asking),
+        Access::Cohere => cohere::prepare(asking),
     }
 }
 
@@ -52,6 +62,23 @@ pub(super) fn credential(value: &str) -> Result<HeaderValue, Fault> {
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// A model's name as one segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    let mut written = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
+            written.push(char::from(byte));
+        } else {
+            written.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // A path resolves these two, encoded or not.
+    match written.as_str() {
+        "." | ".." => "_".repeat(written.len()),
+        _ => written,
+    }
 }
 
 /// Copies those of `names` that the caller sent.

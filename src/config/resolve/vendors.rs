@@ -7,13 +7,13 @@ use reqwest::Url;
 use super::Resolver;
 use crate::{
     config::{
-        Capabilities, Prices, Settings, Vendor,
+        Access, Capabilities, Prices, Settings, Vendor,
         path::Path,
         raw,
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{TargetId, VendorId},
+    domain::{TargetId, VendorId, Wire},
 };
 
 impl Resolver<'_, '_> {
@@ -80,7 +80,7 @@ impl Resolver<'_, '_> {
     fn vendor(&mut self, path: &Path, name: &str, raw: &raw::Vendor, listen: SocketAddr) -> Option<Vendor> {
         let kind = raw.kind.as_ref().and_then(|kind| self.kind(&path.key("kind"), &kind.0));
         let written = raw.base_url.as_ref().map(|text| self.base_url(&path.key("base_url"), text, listen));
-        for (key, text) in [("region", &raw.region), ("operated_by", &raw.operated_by)] {
+        for (key, text) in [("region", &raw.region), ("project", &raw.project), ("operated_by", &raw.operated_by)] {
             if let Some(text) = text {
                 self.name(&path.key(key), text);
             }
@@ -89,9 +89,10 @@ impl Resolver<'_, '_> {
             self.secret_name(&path.key("secret"), secret);
         }
         let kind = kind?;
-        let base_url = match (written, kind.base_url) {
+        let region = self.region(path, kind, raw)?;
+        let base_url = match (written, kind.base_url_in(region)) {
             (Some(url), _) => url?,
-            (None, Some(url)) => url.to_owned(),
+            (None, Some(url)) => url,
             // What was written and is faulty has been reported.
             (None, None) if self.tree.has(&path.key("base_url")) => return None,
             (None, None) => {
@@ -103,15 +104,27 @@ impl Resolver<'_, '_> {
             let message = format!("{base_url}, the default of kind `{}`, is where Backstop itself listens", kind.name);
             self.error(path, message, "give it a `base_url`, or change `listen`");
         }
+        self.api_version(path, kind, raw);
+        if raw.project.is_some() && !matches!(kind.access, Access::Vertex | Access::VertexAnthropic) {
+            self.error(&path.key("project"), format!("kind `{}` has no projects", kind.name), "leave it out");
+        }
+        let responses = raw.responses.unwrap_or(kind.responses);
+        if responses && kind.wire != Wire::OpenaiChat {
+            let message = format!("kind `{}` has no `/responses`", kind.name);
+            self.error(&path.key("responses"), message, "leave it out: calls are translated");
+        }
         Some(Vendor {
             id: VendorId::new(name),
             kind: kind.name,
             wire: kind.wire,
             access: kind.access,
             // Somebody's own endpoint may do without a secret, unless one is named for it.
-            needs_secret: kind.needs_secret && (raw.base_url.is_none() || raw.secret.is_some()),
+            needs_secret: kind.needs_secret
+                && (raw.base_url.is_none() || raw.secret.is_some() || kind.base_url.is_none()),
             base_url,
             region: raw.region.clone(),
+            project: raw.project.clone(),
+            api_version: raw.api_version.clone(),
             operated_by: raw.operated_by.clone(),
             self_hosted: raw.self_hosted.unwrap_or(kind.self_hosted),
             secret: raw.secret.clone().unwrap_or_else(|| name.to_owned()),
@@ -121,7 +134,45 @@ impl Resolver<'_, '_> {
                 None => kind.max_tokens_field,
             },
             stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+            responses,
         })
+    }
+
+    /// The region that the kind's address is made with; empty where it has none.
+    fn region<'r>(&mut self, path: &Path, kind: &VendorKind, raw: &'r raw::Vendor) -> Option<&'r str> {
+        let region = raw.region.as_deref();
+        if !kind.needs_region() {
+            return Some(region.unwrap_or_default());
+        }
+        let Some(region) = region else {
+            let message = format!("`region` is missing: kind `{}` is asked in one", kind.name);
+            self.error(path, message, "write one of its regions, say `europe-west4`");
+            return None;
+        };
+        // It becomes part of a host's name.
+        let fits = region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !fits {
+            let help = "regions have lower-case letters, digits and hyphens";
+            self.error(&path.key("region"), format!("`{}` is not a region", words::cut(region)), help);
+        }
+        fits.then_some(region)
+    }
+
+    fn api_version(&mut self, path: &Path, kind: &VendorKind, raw: &raw::Vendor) {
+        let Some(version) = &raw.api_version else { return };
+        let path = path.key("api_version");
+        let bytes = version.strip_suffix("-preview").unwrap_or(version).as_bytes();
+        let dated = bytes.len() == 10
+            && bytes
+                .iter()
+                .enumerate()
+                .all(|(at, byte)| if matches!(at, 4 | 7) { *byte == b'-' } else { byte.is_ascii_digit() });
+        if kind.access != Access::Azure {
+            self.error(&path, format!("kind `{}` has no API version to choose", kind.name), "leave it out");
+        } else if !dated {
+            let message = format!("`{}` is not a version of the API", words::cut(version));
+            self.error(&path, message, "write it as `2024-10-21`, with `-preview` where it is one");
+        }
     }
 
     fn kind(&mut self, path: &Path, name: &str) -> Option<&'static VendorKind> {

@@ -3,6 +3,8 @@
 //! Tells the forms apart that compatible vendors give a stream: usage in any chunk or in `x_groq`, parallel calls that all
 //! have index 0, calls without an index, errors as a chunk.
 
+use std::borrow::Cow;
+
 use backstop_models::chat::{Delta, Event, Finish};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -116,10 +118,12 @@ impl Reader {
         if is_error || chunk.error.is_some() {
             return Err(ReadError::error_object(Wire::OpenaiChat, data.as_bytes()));
         }
-        if !self.started {
+        let owned = |text: Text<'_>| Some(text.0.into_owned()).filter(|text| !text.is_empty());
+        let (id, model) = (chunk.id.and_then(owned), chunk.model.and_then(owned));
+        // Azure's first chunk holds nothing but what its filters say of the prompt.
+        if !self.started && (id.is_some() || model.is_some()) {
             self.started = true;
-            let owned = |text: Text<'_>| text.0.into_owned();
-            out.push(Event::Start { id: chunk.id.map(owned), model: chunk.model.map(owned) });
+            out.push(Event::Start { id, model });
         }
         for choice in chunk.choices.into_iter().flatten() {
             self.read_choice(choice, out)?;
@@ -163,8 +167,10 @@ impl Reader {
                 out.push(Event::Delta(make(text.into_owned())));
             }
         };
+        let Content { text, thinking } = delta.content.unwrap_or_default();
         push(delta.reasoning_content.or(delta.reasoning), Delta::Reasoning);
-        push(delta.content.map(|content| Text(content.0)), Delta::Text);
+        push(Some(Text(Cow::Owned(thinking))), Delta::Reasoning);
+        push(Some(Text(text)), Delta::Text);
         push(delta.refusal, Delta::Refusal);
         for call in delta.tool_calls.into_iter().flatten() {
             self.read_call(call, out)?;

@@ -7,6 +7,7 @@ use super::*;
 fn base(dialect: Dialect) -> Value {
     match dialect {
         Dialect::OpenaiChat => json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] }),
+        Dialect::OpenaiResponses => json!({ "model": "m", "input": "Hi" }),
         Dialect::AnthropicMessages => {
             json!({ "model": "m", "max_tokens": 100, "messages": [{ "role": "user", "content": "Hi" }] })
         }
@@ -151,6 +152,9 @@ fn what_is_wrong_is_told_by_its_path() {
 /// A body that has the field, and the same without it; `None` for what stands in answers.
 fn advisory(field: &LeftBehind) -> Option<(Value, Value)> {
     let LeftBehind { dialect, field, .. } = *field;
+    if dialect == RESPONSES {
+        return Some(responses::advisory(field));
+    }
     let top = |value: Value| Some((with(dialect, &json!({ field: value })), base(dialect)));
     let assistant = |message: Value| {
         let messages = |message: Value| json!({ "messages": [{ "role": "user", "content": "Hi" }, message] });
@@ -176,6 +180,8 @@ fn advisory(field: &LeftBehind) -> Option<(Value, Value)> {
     match field {
         "metadata" | "prompt_cache_options" => top(json!({ "a": "b" })),
         "store" => top(json!(true)),
+        "user" => top(json!("u-17")),
+        "metadata.user_id" => Some((with(dialect, &json!({ "metadata": { "user_id": "u-17" } })), base(dialect))),
         "service_tier" | "prompt_cache_key" | "prompt_cache_retention" => top(json!("auto")),
         "prediction" => top(json!({ "type": "content", "content": "x" })),
         "cache_control" => top(json!({ "type": "ephemeral" })),
@@ -231,8 +237,16 @@ fn what_is_listed_as_left_behind_changes_nothing() {
             continue;
         };
         assert_ne!(body, plain, "{named:?}");
-        let written = translated(field.dialect, &body).unwrap_or_else(|error| panic!("{named:?}: {error}"));
-        assert_eq!(written, translated(field.dialect, &plain).expect("it can be carried"), "{named:?}");
+        // The other dialect has a place for the end user's id; vendors that are only asked have none.
+        let wires = match field.field {
+            "user" | "metadata.user_id" => vec![Wire::BedrockConverse, Wire::CohereChat],
+            _ => vec![other(field.dialect).into()],
+        };
+        for wire in wires {
+            let write = |body| translated_to(wire, field.dialect, body);
+            let written = write(&body).unwrap_or_else(|error| panic!("{named:?}: {error}"));
+            assert_eq!(written, write(&plain).expect("it can be carried"), "{named:?}");
+        }
     }
     assert_eq!(in_answers, ["thinking blocks of an answer"]);
 }

@@ -28,7 +28,7 @@ fn events(events: &[&str]) -> String {
 
 const MESSAGE_START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":10,"cache_creation_input_tokens":0,"cache_read_input_tokens":90,"output_tokens":1}}}"#;
 
-fn read(from: Dialect, stream: &str, chunk: usize) -> (Vec<Event>, Result<bool, ReadError>) {
+pub(super) fn read(from: Dialect, stream: &str, chunk: usize) -> (Vec<Event>, Result<bool, ReadError>) {
     let mut splitter = sse::Splitter::new(1 << 20);
     let mut reader = StreamReader::new(from.into());
     let mut out = Vec::new();
@@ -61,7 +61,7 @@ fn written(dialect: Dialect, events: &[Event]) -> String {
     String::from_utf8(out).expect("it is text")
 }
 
-fn openai_text() -> String {
+pub(super) fn openai_text() -> String {
     chunks(&[
         &delta(r#"{"role":"assistant","content":"","refusal":null}"#),
         &delta(r#"{"content":"Hel"}"#),
@@ -71,7 +71,7 @@ fn openai_text() -> String {
     ])
 }
 
-fn openai_calls() -> String {
+pub(super) fn openai_calls() -> String {
     let call = |index: u32, id: &str, name: &str| {
         delta(&format!(
             r#"{{"tool_calls":[{{"index":{index},"id":"{id}","type":"function","function":{{"name":"{name}","arguments":""}}}}]}}"#
@@ -94,7 +94,7 @@ fn openai_calls() -> String {
     ])
 }
 
-fn anthropic_text() -> String {
+pub(super) fn anthropic_text() -> String {
     events(&[
         MESSAGE_START,
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
@@ -111,7 +111,7 @@ fn anthropic_text() -> String {
     ])
 }
 
-fn anthropic_calls() -> String {
+pub(super) fn anthropic_calls() -> String {
     events(&[
         MESSAGE_START,
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_1","name":"get_weather","input":{}}}"#,
@@ -277,4 +277,30 @@ fn usage_comes_in_pieces() {
         reasoning_tokens: None,
     };
     assert_eq!(last, Some(expected));
+}
+
+#[test]
+fn azures_word_on_the_prompt_is_neither_content_nor_usage() {
+    let filters = r#"{"hate":{"filtered":false,"severity":"safe"}}"#;
+    let first = format!(
+        "data: {{\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[{{\"prompt_index\":0,\"content_filter_results\":{filters}}}]}}\n\n"
+    );
+    assert_eq!(read(OPENAI, &first, 64), (vec![], Ok(false)));
+    let rest = chunks(&[
+        &delta(r#"{"role":"assistant","content":"","refusal":null}"#),
+        &delta(r#"{"content":"Hel"}"#),
+        // With the asynchronous filter, results come in chunks of their own.
+        r#"[{"index":0,"finish_reason":null,"content_filter_results":{},"content_filter_offsets":{"check_offset":0}}]"#,
+        r#"[{"index":0,"delta":{},"finish_reason":"content_filter"}]"#,
+    ]);
+    let (events, done) = read(OPENAI, &(first + &rest), 64);
+    assert_eq!(done, Ok(true));
+    assert_eq!(
+        events,
+        [
+            Event::Start { id: Some("chatcmpl-9".into()), model: Some("gpt-4o-mini".into()) },
+            Event::Delta(Delta::Text("Hel".into())),
+            Event::Finish(Finish::ContentFilter),
+        ]
+    );
 }

@@ -72,6 +72,11 @@ impl Client {
         send(self.post("/v1/chat/completions", body)).await
     }
 
+    /// OpenAI's responses.
+    pub async fn responses(&self, body: &Value) -> Answer {
+        send(self.post("/v1/responses", body)).await
+    }
+
     /// Anthropic's messages, with the key where that SDK puts it.
     pub async fn messages(&self, body: &Value) -> Answer {
         let request = self.bare(Method::POST, "/v1/messages").header("x-api-key", &self.key);
@@ -100,6 +105,11 @@ pub async fn send(request: RequestBuilder) -> Answer {
 /// A question in OpenAI's dialect.
 pub fn question(route: &str, text: &str) -> Value {
     json!({"model": route, "messages": [{"role": "user", "content": text}]})
+}
+
+/// A question to OpenAI's responses.
+pub fn responses_question(route: &str, text: &str) -> Value {
+    json!({"model": route, "input": text})
 }
 
 /// A question in Anthropic's dialect.

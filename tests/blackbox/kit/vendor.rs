@@ -3,7 +3,11 @@
 //! It keeps every request it got. It ends with the test's runtime, and never reaches further than 127.0.0.1.
 
 mod anthropic;
+mod bedrock;
+mod cohere;
 mod openai;
+mod responses;
+pub mod signature;
 mod wire;
 
 use std::{
@@ -39,6 +43,8 @@ struct Log {
     connections: Arc<AtomicUsize>,
     /// Connections that are open now.
     open: Arc<watch::Sender<usize>>,
+    /// Replies that are being sent now.
+    busy: Arc<watch::Sender<usize>>,
 }
 
 /// A request as it arrived.
@@ -62,6 +68,12 @@ pub enum Reply {
         pieces: Vec<Piece>,
         end: End,
     },
+    /// The same with a media type of its own.
+    StreamOf {
+        media_type: &'static str,
+        pieces: Vec<Piece>,
+        end: End,
+    },
     /// Reads the request and never says a word.
     Silence,
     /// Drops the connection with a TCP reset.
@@ -72,6 +84,8 @@ pub enum Reply {
 pub enum Piece {
     /// Bytes of an event stream.
     Text(String),
+    /// Bytes of a binary one.
+    Bytes(Vec<u8>),
     /// What a slow vendor does.
     Pause(Duration),
     /// Goes on once notified.
@@ -106,6 +120,7 @@ impl Vendor {
             arrived: Arc::new(Notify::new()),
             connections: Arc::default(),
             open: Arc::new(watch::Sender::new(0)),
+            busy: Arc::new(watch::Sender::new(0)),
         };
         let task = tokio::spawn(accept(listener, log.clone(), Arc::new(script)));
         Self { address, log, task }
@@ -145,6 +160,14 @@ impl Vendor {
         let none = open.wait_for(|open| *open == 0);
         let ended = tokio::time::timeout(Duration::from_secs(20), none).await;
         assert!(ended.is_ok(), "a connection to the vendor is still open after 20 s");
+    }
+
+    /// Returns once no reply is under way: each was sent whole, or the other side has hung up on it.
+    pub async fn all_replied(&self) {
+        let mut busy = self.log.busy.subscribe();
+        let none = busy.wait_for(|busy| *busy == 0);
+        let ended = tokio::time::timeout(Duration::from_secs(20), none).await.is_ok();
+        assert!(ended, "{} replies of the vendor are still listened to after 20 s", *self.log.busy.borrow());
     }
 
     /// The only request it got.
@@ -219,6 +242,26 @@ impl Reply {
         anthropic::reply(seen, say)
     }
 
+    /// Bedrock's answer, streamed when the path asks for it.
+    pub fn bedrock(seen: &Seen, say: &Say) -> Self {
+        bedrock::reply(seen, say)
+    }
+
+    /// Messages of an AWS event stream that ends as `end`.
+    pub fn aws_stream(messages: Vec<Vec<u8>>, end: End) -> Self {
+        bedrock::stream(messages, end)
+    }
+
+    /// Cohere's answer, streamed when the question asks for it.
+    pub fn cohere(seen: &Seen, say: &Say) -> Self {
+        cohere::reply(seen, say)
+    }
+
+    /// As OpenAI's `/responses` answers.
+    pub fn responses(seen: &Seen, say: &Say) -> Self {
+        responses::reply(seen, say)
+    }
+
     pub fn openai_error(status: u16, kind: &str) -> Self {
         Self::json(status, &openai::error(kind))
     }
@@ -233,9 +276,29 @@ pub fn openai_frames(text: &str) -> Vec<String> {
     openai::frames(&Say::Text(text.to_owned().leak()), true)
 }
 
+/// The events of a response that says `text`, in order, `response.completed` last.
+pub fn responses_frames(text: &str) -> Vec<String> {
+    responses::frames(&Say::Text(text.to_owned().leak()))
+}
+
 /// The events of an Anthropic stream that says `text`, in order, `message_stop` last.
 pub fn anthropic_frames(text: &str) -> Vec<String> {
     anthropic::frames(&Say::Text(text.to_owned().leak()))
+}
+
+/// The events of a Cohere stream that says `text`, in order, `message-end` last.
+pub fn cohere_frames(text: &str) -> Vec<String> {
+    cohere::frames(&Say::Text(text.to_owned().leak()))
+}
+
+/// The messages of a Bedrock stream that says `text`, in order, `metadata` last.
+pub fn bedrock_messages(text: &str) -> Vec<Vec<u8>> {
+    bedrock::messages(&Say::Text(text.to_owned().leak()))
+}
+
+/// A message of a Bedrock stream that is this exception.
+pub fn bedrock_exception(name: &str) -> Vec<u8> {
+    bedrock::exception(name)
 }
 
 /// A URL on loopback where nothing listens.
@@ -272,7 +335,10 @@ async fn converse(mut stream: TcpStream, log: &Log, script: &Script) -> io::Resu
             reply
         };
         log.arrived.notify_waiters();
-        if !wire::send(&mut stream, reply).await? {
+        log.busy.send_modify(|busy| *busy += 1);
+        let sent = wire::send(&mut stream, reply).await;
+        log.busy.send_modify(|busy| *busy -= 1);
+        if !sent? {
             return Ok(());
         }
     }
