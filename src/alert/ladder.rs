@@ -315,5 +315,5 @@ fn is_told_by_itself(fault: &str) -> bool {
 
 /// Not the caller's doing, and not that another target was merely faster.
 fn is_ours_or_theirs(kind: FaultKind) -> bool {
-    kind.source() != Source::Caller && kind.as_str() != "hedge_lost"
+    kind.source() != Source::Caller && kind != FaultKind::HedgeLost
 }

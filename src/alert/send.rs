@@ -10,7 +10,6 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{alertmanager, outbox::Entry, pagerduty, slack, webhook};
 use crate::{
@@ -144,8 +143,8 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let wait = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-            SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO)
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(now).unwrap_or(Duration::ZERO)
         }
     };
     Some(wait.min(LONGEST_WAIT))

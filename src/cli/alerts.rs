@@ -89,10 +89,8 @@ async fn test(installation: &Installation, only: Option<SinkKind>) -> anyhow::Re
     let mut sinks = installation.settings().alerts;
     sinks.retain(|sink| only.is_none_or(|only| SinkKind::of(sink) == only));
     anyhow::ensure!(!sinks.is_empty(), "the config has no such receiver; name some under `alerts:`");
-    let post = Post {
-        vault: installation.vault().await?,
-        client: Clients::default().with_connect_deadline(CONNECT)?.http().clone(),
-    };
+    let vault = installation.vault().await?;
+    let post = Post { vault, client: Clients::default().with_connect_deadline(CONNECT)?.http().clone() };
     // Side by side: one that hangs does not keep the others waiting.
     Ok(futures_util::future::join_all(sinks.iter().map(|sink| test_one(&post, sink))).await)
 }

@@ -63,14 +63,14 @@ impl StateDir {
         self.root.join("vault")
     }
 
-    /// What is known of every target's health and speed.
-    pub fn health(&self) -> PathBuf {
-        self.root.join("health.json")
-    }
-
     /// Open incidents and the alerts that wait to be sent.
     pub fn alerts(&self) -> PathBuf {
         self.root.join("alerts")
+    }
+
+    /// What is known of every target's health and speed.
+    pub fn health(&self) -> PathBuf {
+        self.root.join("health.json")
     }
 
     /// Pulled models, one directory each.

@@ -87,7 +87,8 @@ async fn a_dead_primary_is_told_once_and_its_return_by_itself() {
     let receiver = receiver().await;
     let config = Config::warn().vendor("first", "openai", &primary.url()).vendor("spare", "anthropic", &spare.url());
     let config = config.route("chat", &["first/a", "spare/b"]).more(&sinks(&receiver.url()));
-    let home = home(config, &receiver);
+    // Back at once, so that the test need not wait for the traffic to return in steps.
+    let home = home(config.more("breaker: { cooldown: 1s, max_cooldown: 1s, recovery: 1s }"), &receiver);
     let gateway = home.serve();
     for _ in 0..20 {
         ask(&gateway, 200).await;

@@ -142,8 +142,7 @@ fn a_wrong_secret_is_ours_to_mend_wherever_it_is_and_one_answer_ends_it() {
 fn a_target_that_is_passed_over_for_its_faults_is_no_second_incident() {
     let mut ladder = Ladder::default();
     told(&mut ladder, answered_after(&[FaultKind::ServerError]), NOW);
-    // `Busy` stands for whatever a breaker or a limit gives as its reason.
-    let passed_over = || outcome(Ending::Answered, 200, vec![skipped(0, FaultKind::Busy), attempt(1, None)]);
+    let passed_over = || outcome(Ending::Answered, 200, vec![skipped(0, FaultKind::BreakerOpen), attempt(1, None)]);
     assert_eq!(told(&mut ladder, passed_over(), NOW + 1), []);
     let open: Vec<(String, u64)> = ladder.open().map(|alert| (alert.fault.clone(), alert.count)).collect();
     assert_eq!(open, [("server_error".to_owned(), 2)]);
