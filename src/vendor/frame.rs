@@ -119,6 +119,16 @@ impl Frames {
     }
 }
 
+impl Frames {
+    /// Whether the finish reason has come: what is missing then is usage and the end mark at most.
+    pub fn is_finished(&self) -> bool {
+        match self {
+            Self::Http(frames) => frames.finished,
+            Self::Local(frames) => frames.is_finished(),
+        }
+    }
+}
+
 impl HttpFrames {
     pub fn new(wire: Wire, response: Response) -> Self {
         let (framing, reader) = (Framing::of(wire), StreamReader::new(wire));

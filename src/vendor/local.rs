@@ -86,6 +86,10 @@ impl LocalTier {
 }
 
 impl LocalFrames {
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     pub async fn next(&mut self) -> Result<Option<Frame>, Fault> {
         if self.finished {
             return Ok(None);
