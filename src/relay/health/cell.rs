@@ -349,3 +349,6 @@ fn wait_of(standing: BreakerStanding, now: Instant) -> Option<Duration> {
         BreakerStanding::Closed | BreakerStanding::Recovering { .. } | BreakerStanding::HalfOpen { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
