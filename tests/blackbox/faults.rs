@@ -112,9 +112,11 @@ async fn quadrant(caller: Wire, vendor: Wire) {
     }
     let gateway = home.serve();
     let modes = faults.iter().flat_map(|fault| [(fault, Mode::Whole), (fault, Mode::Streamed)]);
-    let asked = modes.filter(|(fault, mode)| fault.expect(*mode).is_some());
-    let asked =
-        asked.enumerate().map(async |(number, (fault, mode))| (number, ask(&gateway, caller, fault, mode).await));
+    let mut asked: Vec<_> = modes.filter(|(fault, mode)| fault.expect(*mode).is_some()).enumerate().collect();
+    // What is large keeps a small machine busy, so it comes last.
+    asked.sort_by_key(|(_, (fault, _))| fault.is_large());
+    let asked = asked.into_iter();
+    let asked = asked.map(async |(number, (fault, mode))| (number, ask(&gateway, caller, fault, mode).await));
     let mut rows: Vec<(usize, Row<'_>)> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
     rows.sort_by_key(|(number, _)| *number);
     let rows: Vec<Row<'_>> = rows.into_iter().map(|(_, row)| row).collect();

@@ -89,6 +89,9 @@ const DEADLINES: &str = "{ connect: 300ms, first_token: 1s, idle: 700ms, attempt
 /// For what must not be waited for at all, and for what takes its time.
 const PATIENT: &str = "{ connect: 300ms, first_token: 4s, idle: 5s, attempt: 5s, total: 6s }";
 
+/// Nobody waits this long for a deadline of seconds.
+const AT_ONCE: Duration = Duration::from_millis(2500);
+
 /// A fault of a vendor that is there. Expects nothing yet.
 pub fn fault(name: &'static str, say: impl Fn(Scene<'_>) -> Reply + Send + Sync + 'static) -> Fault {
     let within = Duration::from_secs(6);
@@ -128,12 +131,16 @@ impl Fault {
 
     /// With deadlines of seconds, none of which may be waited for.
     pub fn at_once(self) -> Self {
-        Self { deadlines: PATIENT, within: Duration::from_millis(2500), ..self }
+        Self { deadlines: PATIENT, within: AT_ONCE, ..self }
     }
 
     /// With deadlines of seconds: a busy machine may need them for what is large.
     pub fn large(self) -> Self {
         Self { deadlines: PATIENT, ..self }
+    }
+
+    pub fn is_large(&self) -> bool {
+        self.deadlines == PATIENT && self.within > AT_ONCE
     }
 
     pub fn expect(&self, mode: Mode) -> Option<Expect> {
