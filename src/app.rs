@@ -1,6 +1,7 @@
 //! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
 
 mod first_run;
+mod health;
 pub mod reload;
 mod serving;
 
@@ -21,7 +22,7 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Relay, Snapshot, SnapshotError},
+    relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
     release::{Gate, GateError, Keeper},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
@@ -66,7 +67,7 @@ impl App {
     /// Opens the state directory's parts and wires them. No model is loaded and nothing listens yet.
     pub async fn open(state: StateDir, settings: Settings, metrics: PrometheusHandle) -> Result<Self, AppError> {
         let clients = Arc::new(Clients::default());
-        let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?;
+        let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?.http().clone();
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
         let ledger = Ledger::open(&state, store.clone()).await?;
@@ -81,9 +82,10 @@ impl App {
         };
         let (publisher, published) = publish::start(traces);
         let settings = Arc::new(settings);
-        let snapshot = Snapshot::compile(Arc::clone(&settings), &clients)?;
+        let health = stored_health(&state);
+        let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, publisher, vault));
+        let relay = Arc::new(relay(ledger, publisher, vault, health));
         let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
         Ok(Self {
             state,
@@ -114,6 +116,17 @@ impl App {
     }
 }
 
-fn relay(ledger: Ledger, publisher: Publisher, vault: Vault) -> Relay {
-    Relay { ledger, publisher, vault, local: LocalTier::default(), standings: Arc::default() }
+fn relay(ledger: Ledger, publisher: Publisher, vault: Vault, health: Health) -> Relay {
+    Relay { ledger, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
+}
+
+/// With the baselines of the last run. A file that cannot be read costs only those.
+fn stored_health(state: &StateDir) -> Health {
+    match read_views(&state.health()) {
+        Ok(view) => Health::with_baselines(view.unwrap_or_default().into_baselines()),
+        Err(error) => {
+            tracing::warn!(%error, "the stored latency baselines cannot be read; they are learnt anew");
+            Health::default()
+        }
+    }
 }

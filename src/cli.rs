@@ -9,6 +9,7 @@ mod installation;
 pub mod keys;
 pub mod models;
 mod print;
+pub mod routes;
 pub mod serve;
 pub mod tenants;
 pub mod usage;
@@ -52,6 +53,7 @@ pub enum Verb {
     Keys(keys::KeysArgs),
     Models(models::ModelsArgs),
     Eval(eval::EvalArgs),
+    Routes(routes::RoutesArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
 }
@@ -80,6 +82,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Keys(args) => keys::run(context, args).await,
         Verb::Models(args) => models::run(context, args).await,
         Verb::Eval(args) => eval::run(context, args).await,
+        Verb::Routes(args) => routes::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
     }

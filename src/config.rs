@@ -6,6 +6,7 @@
 mod defaults;
 mod difference;
 mod finding;
+mod health;
 pub mod import;
 mod invariants;
 mod notes;
@@ -30,14 +31,16 @@ use std::path::Path;
 
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
+pub use health::{BreakerPolicy, LatencyPolicy};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    AlertSink, Criticality, Deadlines, Enforcement, LocalTier, LogFormat, MidStream, OnCallerFault, Prices, Route,
-    Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
+    AlertSink, Capabilities, Criticality, Deadlines, Enforcement, Hedge, Hosting, LocalTier, LogFormat, MidStream,
+    OnCallerFault, Place, Prices, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits,
+    VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
-pub use vendor_kind::VendorKind;
+pub use vendor_kind::{Access, VendorKind};
 pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
 
 /// A config that can be used, and what is to be said about it.

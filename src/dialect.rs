@@ -30,7 +30,13 @@
 
 mod advisory;
 mod anthropic;
+mod call_id;
+mod cohere;
+mod converse;
 mod envelope;
+pub mod event_stream;
+mod gemini;
+mod google_error;
 mod ids;
 mod look;
 mod object;
@@ -46,15 +52,15 @@ mod vendor_error;
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
-    advisory::{LEFT_BEHIND, LeftBehind},
+    advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
     envelope::{Envelope, open},
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
-    vendor_error::{VendorError, read_error},
+    vendor_error::{VendorError, read_error, read_named_error},
 };
-pub use crate::domain::Dialect;
 use crate::domain::FaultKind;
+pub use crate::domain::{Dialect, Wire};
 
 /// What of a request is the gateway's to say.
 #[derive(Debug, Clone, Copy)]
@@ -109,11 +115,14 @@ pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Chat, BadRequest> {
     }
 }
 
-/// The request in the target's dialect. What it cannot carry is refused by the name it has in the caller's.
-pub fn write_request(dialect: Dialect, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u8>, BadRequest> {
-    match dialect {
-        Dialect::OpenaiChat => openai::write_request(chat, to),
-        Dialect::AnthropicMessages => anthropic::write_request(chat, to),
+/// The request as the vendor takes it. What it cannot carry is refused by the name it has in the caller's dialect.
+pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u8>, BadRequest> {
+    match wire {
+        Wire::OpenaiChat => openai::write_request(chat, to),
+        Wire::AnthropicMessages => anthropic::write_request(chat, to),
+        Wire::Gemini => gemini::write_request(chat, to),
+        Wire::BedrockConverse => converse::write_request(chat, to),
+        Wire::CohereChat => cohere::write_request(chat, to),
     }
 }
 
@@ -123,13 +132,16 @@ pub fn rewrite_request(dialect: Dialect, body: &[u8], to: &Outgoing<'_>) -> Resu
 }
 
 /// A whole answer that was not streamed.
-pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, ReadError> {
+pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
     if body.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
-    match dialect {
-        Dialect::OpenaiChat => openai::read_answer(body),
-        Dialect::AnthropicMessages => anthropic::read_answer(body),
+    match wire {
+        Wire::OpenaiChat => openai::read_answer(body),
+        Wire::AnthropicMessages => anthropic::read_answer(body),
+        Wire::Gemini => gemini::read_answer(body),
+        Wire::BedrockConverse => converse::read_answer(body),
+        Wire::CohereChat => cohere::read_answer(body),
     }
 }
 
@@ -142,8 +154,13 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u
 }
 
 impl ReadError {
-    fn error_object(dialect: Dialect, body: &[u8]) -> Self {
-        let VendorError { kind, message, .. } = vendor_error::read_error_object(dialect, body);
+    fn error_object(wire: Wire, body: &[u8]) -> Self {
+        Self::named_error(wire, None, body)
+    }
+
+    /// `name`: the error's type, where it does not stand in the object.
+    fn named_error(wire: Wire, name: Option<&str>, body: &[u8]) -> Self {
+        let VendorError { kind, message, .. } = vendor_error::read_error_object(wire, name, body);
         Self::ErrorObject { kind, message }
     }
 
@@ -174,4 +191,28 @@ pub fn end_mark(dialect: Dialect) -> &'static [u8] {
         Dialect::OpenaiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
     }
+}
+
+/// Whether a stream of this dialect may begin again so that a caller can tell: its chunks have ids, and fields that a
+/// client does not know are no fault.
+pub fn can_restart(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenaiChat => true,
+        // One `message_start` opens the only message that a stream has.
+        Dialect::AnthropicMessages => false,
+    }
+}
+
+/// What stands between a broken answer and the one that begins again: a chunk without choices, under the new answer's id,
+/// with `backstop.restarted`. Only where [`can_restart`].
+pub fn restart_mark(reply: &Reply<'_>, fault: FaultKind, target: &str) -> Vec<u8> {
+    let chunk = serde_json::json!({
+        "id": reply.id_after("chatcmpl-"),
+        "object": "chat.completion.chunk",
+        "created": reply.created_unix_s,
+        "model": reply.model,
+        "choices": [],
+        "backstop": { "restarted": true, "reason": fault.as_str(), "served_by": target },
+    });
+    format!("data: {chunk}\n\n").into_bytes()
 }

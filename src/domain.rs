@@ -8,11 +8,11 @@ mod outcome;
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId};
 pub use money::Money;
-pub use outcome::{Attempt, Ending, Outcome, TokenUsage, UsageSource};
+pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
 
 use serde::{Deserialize, Serialize};
 
-/// The wire format a caller speaks or a vendor understands.
+/// The wire format a caller speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -29,4 +29,37 @@ impl Dialect {
             Self::AnthropicMessages => "anthropic_messages",
         }
     }
+}
+
+/// The wire format a vendor is asked in. Every [`Dialect`] is one; vendors have more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// OpenAI `POST /v1/chat/completions`, and everyone who is compatible with it.
+    OpenaiChat,
+    /// Anthropic `POST /v1/messages`.
+    AnthropicMessages,
+    /// Google `models.generateContent` and `models.streamGenerateContent`.
+    Gemini,
+    /// AWS Bedrock `POST /model/{id}/converse` and `…/converse-stream`.
+    BedrockConverse,
+    /// Cohere `POST /v2/chat`.
+    CohereChat,
+}
+
+impl From<Dialect> for Wire {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::OpenaiChat => Self::OpenaiChat,
+            Dialect::AnthropicMessages => Self::AnthropicMessages,
+        }
+    }
+}
+
+/// What a vendor is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// An answer, whole.
+    Answer,
+    /// An answer as it is made.
+    Stream,
 }

@@ -7,13 +7,18 @@
 mod admit;
 mod attempt;
 mod call;
+pub mod health;
+mod ladder;
+mod meter;
 mod question;
+mod race;
 mod reply;
 mod snapshot;
 mod stream;
 mod verdict;
 
 pub use admit::{Admitted, Inbound, Refusal, admit};
+pub use health::Health;
 pub use reply::{Body, Meta, Reply};
 pub use snapshot::{Reach, Snapshot, SnapshotError, SnapshotRoute, SnapshotTarget};
 
@@ -22,14 +27,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
-    domain::{Ending, Fault, FaultKind, Retry},
+    domain::{Ending, Role},
     ledger::Ledger,
     observe::publish::Publisher,
-    route::{Decision, Standings, Step, plan},
+    route::{Standings, plan},
     vault::Vault,
     vendor::LocalTier,
 };
 use attempt::Begun;
+use ladder::{Ladder, Served};
 
 /// What every call needs; shared by all.
 #[derive(Debug)]
@@ -39,56 +45,30 @@ pub struct Relay {
     pub vault: Vault,
     pub local: LocalTier,
     pub standings: Arc<ArcSwap<Standings>>,
+    pub health: Health,
 }
 
 /// Answers one call, from whichever target of its route can.
 pub async fn answer(relay: &Arc<Relay>, admitted: Admitted) -> Reply {
     let Admitted { question, route, snapshot, call } = admitted;
-    let mut call = call;
     let standings = relay.standings.load_full();
-    let plan = plan(&route.route, &standings, snapshot.settings.enforcement);
-    let mut faults: Vec<Fault> = Vec::with_capacity(plan.steps.len());
-    for Step { index, target, decision } in plan.steps {
-        if let Decision::Skip { kind, reason } = &decision {
-            faults.push(call.skip(index, &target, *kind, reason));
-            continue;
+    let planned = Arc::clone(&route);
+    let mut ladder = Ladder::new(relay, question, route, call, |need, roll| {
+        let health: Vec<_> = planned.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
+        plan(&planned.route, &standings, snapshot.settings.enforcement).narrowed(&planned.route, need, &health)
+    });
+    match ladder.climb(Role::Rung).await {
+        Some(Served { begun: Begun::Whole(body), slot, .. }) => {
+            let mut call = ladder.call;
+            call.serve_whole(slot);
+            call.said(&body);
+            reply::whole(call, body)
         }
-        if call.remaining().is_zero() {
-            faults.push(Fault::new(FaultKind::TotalTimeout, "the call's whole time was spent"));
-            break;
+        Some(Served { begun: Begun::Stream(begun), slot, meter }) => stream::reply(ladder, *begun, slot, meter),
+        None => {
+            let Ladder { call, faults, route, .. } = ladder;
+            let problem = verdict::problem(&route.route.id, call.attempts(), &faults);
+            reply::failed(call, Ending::Failed, &problem.problem, problem.retry_after)
         }
-        if let Decision::AttemptDespite { reason } = &decision {
-            tracing::warn!(request_id = %call.id(), %target, %reason, "attempted only because enforcement is `warn`");
-            call.caution(reason.to_string());
-        }
-        let compiled = &route.targets[index];
-        call.begin(index, &target);
-        match attempt::attempt(relay, &question, &route, compiled, &mut call).await {
-            Ok(Begun::Whole { body, usage, content_bytes }) => {
-                call.end_attempt_well(usage, content_bytes);
-                call.said(&body);
-                return reply::whole(call, body);
-            }
-            Ok(Begun::Stream(begun)) => return stream::reply(call, *begun, &route),
-            Err(fault) => {
-                call.end_attempt(&fault);
-                let stop = stops_the_ladder(&fault, &route);
-                faults.push(fault);
-                if stop {
-                    break;
-                }
-            }
-        }
-    }
-    let problem = verdict::problem(&route.route.id, call.attempts(), &faults);
-    reply::failed(call, Ending::Failed, &problem.problem, problem.retry_after)
-}
-
-fn stops_the_ladder(fault: &Fault, route: &SnapshotRoute) -> bool {
-    use crate::config::OnCallerFault;
-    match fault.kind {
-        FaultKind::ContextLength => route.route.on_context_length == OnCallerFault::Refuse,
-        FaultKind::ContentPolicy => route.route.on_content_policy == OnCallerFault::Refuse,
-        _ => matches!(fault.retry, Retry::Never),
     }
 }

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod latency;
+mod need;
 mod outage;
 mod plan;
 mod quota;
@@ -9,10 +10,11 @@ mod retry_budget;
 mod standing;
 mod window;
 
-pub use breaker::{Breaker, BreakerPolicy, BreakerStanding, Refused, Ticket, Verdict};
-pub use latency::{Baseline, CallKind, LatencyPolicy, Observed, OutputClass, Quantile, Sample, Threshold};
-pub use outage::{Hosting, OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Place, Scope};
-pub use plan::{Decision, Plan, Step, plan};
+pub use breaker::{Breaker, BreakerStanding, Refused, Ticket, Verdict};
+pub use latency::{Baseline, Baselines, CallKind, Observed, OutputClass, Quantile, Sample, Threshold};
+pub use need::Need;
+pub use outage::{OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Scope};
+pub use plan::{Decision, Plan, Step, TargetHealth, plan};
 pub use quota::{Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, read as read_rate_headers};
 pub use retry_budget::{RetryBudget, backoff};
 pub use standing::{Standing, Standings};

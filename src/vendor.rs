@@ -3,10 +3,21 @@
 //! A vendor is data (`config::Vendor`); what is here serves them all. What a vendor sends is untrusted: bodies and frames
 //! are bounded, redirects are not followed, and neither its host nor its raw error text reaches a caller.
 
+mod anthropic;
+mod azure;
+mod bedrock;
+mod client;
+mod cohere;
 mod frame;
+mod gemini;
 mod http;
 mod local;
+mod openai;
+mod request;
+mod sigv4;
+mod vertex;
 
+pub use client::{Client, Clients};
 pub use frame::{Frame, Frames};
-pub use http::{Clients, FORWARDED, HttpAsk, answer_fault, ask_stream, ask_whole};
+pub use http::{FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
 pub use local::{LocalState, LocalTier};

@@ -83,11 +83,11 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
                     open = true;
                     continue;
                 }
-                Decision::AttemptDespite { reason } => {
+                Decision::AttemptDespite { reason } | Decision::LastResort { reason } => {
                     open = true;
-                    ("attempted only because enforcement is warn", reason)
+                    ("attempted only because enforcement is warn", &**reason)
                 }
-                Decision::Skip { reason, .. } => ("left out", reason),
+                Decision::Skip(fault) => ("left out", fault.detail.as_str()),
             };
             degraded.push(json!({"route": route.id, "target": step.target, "what": what, "reason": reason}));
         }

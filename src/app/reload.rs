@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::App;
+use super::{App, health};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
     observe::metric,
-    relay::Snapshot,
+    relay::{Health, Snapshot},
     release::Gate,
     route::{Decision, plan},
 };
@@ -22,12 +22,14 @@ const ROUND: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Keeping {
     rounds: JoinHandle<()>,
+    health: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
 impl Drop for Keeping {
     fn drop(&mut self) {
         self.rounds.abort();
+        self.health.abort();
     }
 }
 
@@ -52,13 +54,14 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
             keeper.round(&settings.load_full()).await;
         }
     });
-    Ok(Keeping { rounds, _watch: watch })
+    Ok(Keeping { rounds, health: health::keep(app), _watch: watch })
 }
 
 fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
     let Began { findings, default_model } = began;
     let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
+    let relay = Arc::clone(&app.relay);
     let judge = move |loaded: Loaded| {
         let Loaded { settings, findings } = loaded;
         let settings = settings.or_embedded_routes(&default_model);
@@ -74,7 +77,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             }
         }
         // Compiling has no effect but to show that it works.
-        if let Err(error) = Snapshot::compile(Arc::new(settings.clone()), &clients) {
+        if let Err(error) = Snapshot::compile(Arc::new(settings.clone()), &clients, &Health::default()) {
             return Err(vec![Finding::of_file(Severity::Error, "config", error.to_string())]);
         }
         known = findings.iter().filter(|finding| finding.severity == Severity::Breach).map(breach_key).collect();
@@ -88,7 +91,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             Reloaded::Applied { settings, .. } => {
                 // Standings first: a route's new target has its certificate on record before the first call plans with it.
                 runtime.block_on(keeper.look(settings));
-                match Snapshot::compile(Arc::clone(settings), &clients) {
+                match Snapshot::compile(Arc::clone(settings), &clients, &relay.health) {
                     Ok(compiled) => snapshot.store(Arc::new(compiled)),
                     Err(error) => tracing::error!(%error, "the new config was judged good but cannot be compiled"),
                 }
@@ -127,8 +130,8 @@ fn left_out(gate: &Gate, settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str
     let mut out = Vec::new();
     for route in settings.routes.values() {
         for step in plan(route, &standings, Enforcement::Strict).steps {
-            if let Decision::Skip { reason, .. } = step.decision {
-                out.push((route.id.clone(), step.target, reason));
+            if let Decision::Skip(fault) = step.decision {
+                out.push((route.id.clone(), step.target, Arc::from(fault.detail)));
             }
         }
     }

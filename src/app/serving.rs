@@ -10,7 +10,7 @@ use std::{
 use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use super::App;
+use super::{App, health};
 use crate::api::{self, Stage};
 
 /// How long the ledger may take to carry its last rows into the database.
@@ -60,6 +60,9 @@ impl Serving {
                 // Cut calls settle when their tasks are dropped; that has happened once the abort is through.
                 let _ = server.await;
             }
+        }
+        if let Err(error) = health::write(&app.relay, &app.state).await {
+            tracing::warn!(%error, "the targets' health was not written");
         }
         let App { relay, published, keeper, keys, snapshot, .. } = app;
         drop((keeper, keys, snapshot));

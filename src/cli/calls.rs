@@ -12,7 +12,7 @@ use super::{
     print::{self, Align},
 };
 use crate::{
-    domain::{Attempt, CallId, Ending, Money, Outcome, RouteId, TenantId},
+    domain::{Attempt, CallId, Ending, Money, Outcome, Role, RouteId, TenantId},
     ledger,
     store::CallFilter,
 };
@@ -193,11 +193,12 @@ fn timeline(call: &Outcome) -> String {
 
 /// `well` when there was no fault.
 fn what_happened(attempt: &Attempt, well: &str) -> String {
-    let Some(fault) = attempt.fault else { return well.to_owned() };
+    let role = if attempt.role == Role::Rung { String::new() } else { format!("{}: ", attempt.role.as_str()) };
+    let Some(fault) = attempt.fault else { return format!("{role}{well}") };
     let skipped = if attempt.duration_ms.is_none() { "skipped: " } else { "" };
     let status = attempt.status.map_or_else(String::new, |status| format!(" ({status})"));
     let detail = attempt.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
-    format!("{skipped}{fault}{status}{}", detail.replace(['\n', '\r'], " "))
+    format!("{role}{skipped}{fault}{status}{}", detail.replace(['\n', '\r'], " "))
 }
 
 fn milliseconds(time: Option<f64>) -> String {

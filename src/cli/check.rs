@@ -71,8 +71,10 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
     let mut findings = Vec::new();
     for route in examined.routes.values() {
         for step in plan(route, &standings, Enforcement::Strict).steps {
-            if let Decision::Skip { kind: FaultKind::Uncertified, reason } = step.decision {
-                let mut finding = Finding::of_file(Severity::Breach, &*name, reason);
+            if let Decision::Skip(fault) = step.decision
+                && fault.kind == FaultKind::Uncertified
+            {
+                let mut finding = Finding::of_file(Severity::Breach, &*name, &fault.detail);
                 finding.path = format!("routes.{}.targets[{}]", route.id, step.index);
                 findings.push(finding);
             }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use backstop_models::catalog::Catalog;
 
 use super::Context;
 use crate::{
@@ -45,6 +46,12 @@ impl Installation {
         self.settings.clone().unwrap_or_default()
     }
 
+    /// As [`Self::settings`], with the built-in routes where the config has none.
+    pub(super) fn settings_or_embedded(&self) -> anyhow::Result<Settings> {
+        let default_model = Catalog::load(&self.state.catalog())?.default_model().id.to_string();
+        Ok(self.settings().or_embedded_routes(&default_model))
+    }
+
     pub(super) async fn store(&self) -> anyhow::Result<Store> {
         let configured = self.settings.as_ref().and_then(|settings| settings.sqlite_path.clone());
         Ok(Store::open_sqlite(&configured.unwrap_or_else(|| self.state.database())).await?)
@@ -55,7 +62,7 @@ impl Installation {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = self.settings.as_ref().map_or(VaultSource::default(), |settings| settings.vault.clone());
         let http = Clients::default().with_connect_deadline(CONNECT)?;
-        Ok(Vault::open(&self.state.vault(), &source, &http).await?)
+        Ok(Vault::open(&self.state.vault(), &source, http.http()).await?)
     }
 
     /// Tenants that the config names.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    Criticality, Deadlines, Enforcement, LocalTier, LogFormat, MidStream, OnCallerFault, Route, Settings, ShareCap,
-    ShareUnit, Target, Telemetry, VaultSource, prices,
+    BreakerPolicy, Criticality, Deadlines, Enforcement, LatencyPolicy, LocalTier, LogFormat, MidStream, OnCallerFault,
+    Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -28,6 +28,7 @@ impl Settings {
                 let route = Route::local(RouteId::new(name), default_model_id);
                 self.routes.insert(route.id.clone(), route);
             }
+            self.locate_targets();
             prices::fill_in(&mut self);
         }
         self
@@ -41,10 +42,11 @@ impl Route {
         Self {
             id,
             criticality: Criticality::Critical,
-            targets: vec![Target { id: target, breach: None }],
+            targets: vec![Target::unlocated(target)],
             suite: DEFAULT_SUITE.to_owned(),
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,
+            hedge: None,
             on_context_length: OnCallerFault::Refuse,
             on_content_policy: OnCallerFault::Refuse,
             log_content: false,
@@ -62,9 +64,11 @@ impl Default for Settings {
             sqlite_path: None,
             vendors: BTreeMap::new(),
             prices: BTreeMap::new(),
-            context_tokens: BTreeMap::new(),
+            capabilities: BTreeMap::new(),
             routes: BTreeMap::new(),
             tenants: BTreeMap::new(),
+            breaker: BreakerPolicy::default(),
+            latency: LatencyPolicy::default(),
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
             telemetry: Telemetry::default(),

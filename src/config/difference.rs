@@ -11,9 +11,11 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
     changes.extend(of_map("routes", &old.routes, &new.routes));
     changes.extend(of_map("tenants", &old.tenants, &new.tenants));
     changes.extend(of_map("prices", &old.prices, &new.prices));
-    changes.extend(of_map("context_tokens", &old.context_tokens, &new.context_tokens));
+    changes.extend(of_map("capabilities", &old.capabilities, &new.capabilities));
     let sections = [
         ("enforcement", old.enforcement != new.enforcement),
+        ("breaker", old.breaker != new.breaker),
+        ("latency", old.latency != new.latency),
         ("share_cap", old.share_cap != new.share_cap),
         ("alerts", old.alerts != new.alerts),
         ("limits.max_body", old.max_body_bytes != new.max_body_bytes),

@@ -6,6 +6,7 @@
 //! Every field is optional here, also where the schema requires it: a faulty value is left out once it has been reported,
 //! and its neighbours are still looked at.
 
+mod health;
 mod routes;
 mod sections;
 mod tenants;
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use routes::{CallerFault, Criticality, Deadlines, MidStream, Route};
+pub(super) use health::{Breaker, Latency};
+pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, Route};
 pub(super) use sections::{Admin, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{Alert, AlertKind, ShareCap, ShareUnit, Tenant};
 pub(super) use texts::{DurationText, SizeText, SocketText, TargetText, UrlText};
@@ -44,6 +46,10 @@ pub(super) struct File {
     pub(super) models: Option<BTreeMap<String, Model>>,
     /// What applications ask for, by the name they send as `model`.
     pub(super) routes: Option<BTreeMap<String, Route>>,
+    /// When what fails is left alone.
+    pub(super) breaker: Option<Breaker>,
+    /// When a target counts as slow.
+    pub(super) latency: Option<Latency>,
     /// Who pays, and up to where.
     pub(super) tenants: Option<BTreeMap<String, Tenant>>,
     /// How much of the volume one vendor may have.

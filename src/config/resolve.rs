@@ -2,6 +2,7 @@
 //!
 //! A fault never stops the others from being found. What is built beside an error is thrown away by the caller.
 
+mod health;
 mod routes;
 mod sections;
 mod tenants;
@@ -59,9 +60,12 @@ impl Resolver<'_, '_> {
         settings.vendors = self.vendors(file, settings.listen);
         settings.routes = self.routes(file);
         settings.tenants = self.tenants(file);
+        settings.breaker = self.breaker(file.breaker.as_ref());
+        settings.latency = self.latency(file.latency.as_ref());
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
         self.models(file, &mut settings);
+        settings.locate_targets();
         prices::fill_in(&mut settings);
         // What is half read would break invariants that the whole file keeps.
         if !self.findings.has_error() {

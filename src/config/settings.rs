@@ -6,10 +6,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
-use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId};
+use super::{Access, BreakerPolicy, LatencyPolicy};
+use crate::domain::{Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -22,10 +24,12 @@ pub struct Settings {
     pub vendors: BTreeMap<VendorId, Vendor>,
     /// Prices by target; a target without an entry has no known price.
     pub prices: BTreeMap<TargetId, Prices>,
-    /// Context length in tokens, by target, where configured.
-    pub context_tokens: BTreeMap<TargetId, u32>,
+    /// What targets can do, where configured; see [`Settings::capabilities`].
+    pub capabilities: BTreeMap<TargetId, Capabilities>,
     pub routes: BTreeMap<RouteId, Route>,
     pub tenants: BTreeMap<TenantId, Tenant>,
+    pub breaker: BreakerPolicy,
+    pub latency: LatencyPolicy,
     pub share_cap: ShareCap,
     pub alerts: Vec<AlertSink>,
     pub telemetry: Telemetry,
@@ -53,6 +57,32 @@ impl Settings {
         target.is_local() || self.vendor(target).is_some_and(|vendor| vendor.self_hosted)
     }
 
+    /// What `target` can do, as far as it is known.
+    pub fn capabilities(&self, target: &TargetId) -> Capabilities {
+        let usual = Capabilities { images: !target.is_local(), ..Capabilities::ALL };
+        self.capabilities.get(target).copied().unwrap_or(usual)
+    }
+
+    /// Where `target` runs.
+    pub fn place(&self, target: &TargetId) -> Place {
+        let vendor = self.vendor(target);
+        let hosting = Hosting {
+            operator: Arc::from(self.operator(target)),
+            kind: vendor.map_or(VendorId::LOCAL, |vendor| vendor.kind),
+        };
+        Place { hosting, region: vendor.and_then(|vendor| vendor.region.as_deref()).map(Arc::from) }
+    }
+
+    /// Tells every route's targets where they run and what they can do. Once all sections are read.
+    pub(super) fn locate_targets(&mut self) {
+        let mut routes = std::mem::take(&mut self.routes);
+        for target in routes.values_mut().flat_map(|route| &mut route.targets) {
+            target.place = self.place(&target.id);
+            target.can = self.capabilities(&target.id);
+        }
+        self.routes = routes;
+    }
+
     /// Every target of every route, each once.
     pub fn targets(&self) -> BTreeSet<&TargetId> {
         self.routes.values().flat_map(|route| &route.targets).map(|target| &target.id).collect()
@@ -75,10 +105,17 @@ pub struct Vendor {
     pub id: VendorId,
     /// The `kind` as written: `openai`, `anthropic`, `groq`, …
     pub kind: &'static str,
-    pub dialect: Dialect,
-    /// Without a trailing slash; the dialect's path is appended (`/chat/completions`, `/messages`).
+    /// What it is asked in.
+    pub wire: Wire,
+    /// How its address and its credential are made.
+    pub access: Access,
+    /// Without a trailing slash; the task's path is appended (`/chat/completions`, `/messages`).
     pub base_url: String,
     pub region: Option<String>,
+    /// Google's project, where it is not the one that the service account belongs to.
+    pub project: Option<String>,
+    /// Azure's dated API version, where its v1 API is not used.
+    pub api_version: Option<String>,
     /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.
     pub operated_by: Option<String>,
     /// Our own hardware: not a vendor to the share cap, and an end for critical routes.
@@ -130,6 +167,7 @@ pub struct Route {
     pub suite: String,
     pub deadlines: Deadlines,
     pub mid_stream: MidStream,
+    pub hedge: Option<Hedge>,
     pub on_context_length: OnCallerFault,
     pub on_content_policy: OnCallerFault,
     /// Whether prompts and answers may be logged.
@@ -142,6 +180,55 @@ pub struct Target {
     /// Why strict enforcement leaves this target out of the route, whatever its certificate says: it stands where an
     /// invariant wants another vendor.
     pub breach: Option<String>,
+    /// Whose failures go together with this target's.
+    pub place: Place,
+    pub can: Capabilities,
+}
+
+impl Target {
+    /// A target before anything is known of its vendor; see [`Settings::locate_targets`].
+    pub fn unlocated(id: TargetId) -> Self {
+        let hosting = Hosting { operator: Arc::from(id.vendor.as_str()), kind: "" };
+        Self { id, breach: None, place: Place { hosting, region: None }, can: Capabilities::ALL }
+    }
+}
+
+/// Where a target runs: an outage takes a region whole, and then a vendor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub hosting: Hosting,
+    pub region: Option<Arc<str>>,
+}
+
+/// One vendor's machinery. Azure's is not OpenAI's, whoever is said to operate the models.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hosting {
+    pub operator: Arc<str>,
+    pub kind: &'static str,
+}
+
+/// What a call may need and a target may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    pub tools: bool,
+    /// JSON mode and JSON Schema.
+    pub json_schema: bool,
+    pub images: bool,
+    /// The longest prompt plus answer, in tokens; `None`: not known.
+    pub context_tokens: Option<u32>,
+}
+
+impl Capabilities {
+    /// What is believed of a model of which nothing is said.
+    pub const ALL: Self = Self { tools: true, json_schema: true, images: true, context_tokens: None };
+}
+
+/// When a slow target is raced by the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hedge {
+    /// The P95 of the target's own baseline; no race until there is one.
+    P95,
+    After(Duration),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

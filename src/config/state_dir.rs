@@ -63,6 +63,11 @@ impl StateDir {
         self.root.join("vault")
     }
 
+    /// What is known of every target's health and speed.
+    pub fn health(&self) -> PathBuf {
+        self.root.join("health.json")
+    }
+
     /// Pulled models, one directory each.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")

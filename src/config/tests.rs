@@ -144,6 +144,22 @@ fn a_vendors_own_endpoint_needs_a_secret_and_ones_own_does_not() {
 }
 
 #[test]
+fn bedrock_is_where_its_region_is() {
+    let of = |fields: &str| read(&format!("vendors: {{ aws: {{ kind: bedrock{fields} }} }}\n"));
+    let vendor = |fields: &str| {
+        let loaded = of(fields).unwrap_or_else(|findings| panic!("{}", told(&findings)));
+        loaded.settings.vendors.values().next().expect("it has one").clone()
+    };
+    assert_eq!(vendor(", region: eu-central-1").base_url, "https://bedrock-runtime.eu-central-1.amazonaws.com");
+    let own = vendor(", region: us-east-1, base_url: https://vpce-1.example.com");
+    assert_eq!((own.base_url.as_str(), own.region.as_deref()), ("https://vpce-1.example.com", Some("us-east-1")));
+    for fields in ["", ", base_url: https://vpce-1.example.com", ", region: eu.evil/x"] {
+        let told = told(&of(fields).expect_err("without a region nothing can be signed"));
+        assert!(told.contains("needs a `region`"), "{told}");
+    }
+}
+
+#[test]
 fn the_embedded_default_serves_the_model_under_both_names() {
     let settings = Settings::embedded_default("smollm2-135m-instruct");
     let names: Vec<&str> = settings.routes.keys().map(|id| id.as_str()).collect();

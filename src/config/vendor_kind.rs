@@ -1,13 +1,14 @@
 //! The kinds of vendor that this version speaks to, as data: a new one is a new row.
 
-use crate::domain::Dialect;
+use crate::domain::Wire;
 
 /// What a vendor of this kind has unless its entry says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VendorKind {
     pub name: &'static str,
-    pub dialect: Dialect,
-    /// `None`: the entry must have one.
+    pub wire: Wire,
+    pub access: Access,
+    /// `None`: the entry must have one. With `{region}` in it, the entry must name a region.
     pub base_url: Option<&'static str>,
     /// Whether the vendor's own endpoint refuses calls without a secret.
     pub needs_secret: bool,
@@ -17,9 +18,42 @@ pub struct VendorKind {
     pub self_hosted: bool,
 }
 
+/// How a vendor's address and credential are made: one file each in `vendor/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `Authorization: Bearer`, the model in the body.
+    Openai,
+    /// `x-api-key` and `anthropic-version`.
+    Anthropic,
+    /// `x-goog-api-key`, the model in the path.
+    Gemini,
+    /// A bearer token that a service account's key buys; project, region and model in the path.
+    Vertex,
+    /// `api-key`; the model is a deployment, in the path or in the body.
+    Azure,
+    /// A SigV4 signature or a bearer token, the model in the path.
+    Bedrock,
+    /// `Authorization: Bearer`, the model in the body, at `/chat`.
+    Cohere,
+}
+
 impl VendorKind {
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|kind| kind.name == name)
+    }
+
+    /// Whether an entry must name its region: it is in the address, or in the signature.
+    pub fn needs_region(&self) -> bool {
+        self.access == Access::Bedrock || self.base_url.is_some_and(|url| url.contains("{region}"))
+    }
+
+    /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
+    pub fn base_url_in(&self, region: &str) -> Option<String> {
+        self.base_url.map(|url| match region {
+            "global" => url.replace("{region}-", ""),
+            "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
+            _ => url.replace("{region}", region),
+        })
     }
 
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
@@ -28,12 +62,38 @@ impl VendorKind {
 }
 
 /// Kinds that are known by name and have no adapter in this version.
-pub(super) const WITHOUT_ADAPTER: [&str; 5] = ["azure_openai", "bedrock", "cohere", "gemini", "vertex"];
+pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 13] = [
+pub(super) const ALL: [VendorKind; 18] = [
     VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
-    VendorKind { dialect: Dialect::AnthropicMessages, ..hosted("anthropic", "https://api.anthropic.com/v1") },
+    VendorKind {
+        wire: Wire::AnthropicMessages,
+        access: Access::Anthropic,
+        ..hosted("anthropic", "https://api.anthropic.com/v1")
+    },
+    VendorKind {
+        access: Access::Azure,
+        base_url: None,
+        max_tokens_field: "max_completion_tokens",
+        ..hosted("azure_openai", "")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Gemini,
+        ..hosted("gemini", "https://generativelanguage.googleapis.com/v1beta")
+    },
+    VendorKind {
+        wire: Wire::Gemini,
+        access: Access::Vertex,
+        ..hosted("vertex", "https://{region}-aiplatform.googleapis.com/v1")
+    },
+    VendorKind {
+        wire: Wire::BedrockConverse,
+        access: Access::Bedrock,
+        ..hosted("bedrock", "https://bedrock-runtime.{region}.amazonaws.com")
+    },
+    VendorKind { wire: Wire::CohereChat, access: Access::Cohere, ..hosted("cohere", "https://api.cohere.com/v2") },
     // Mistral sends usage with every stream and refuses fields that it does not know.
     VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },
     hosted("groq", "https://api.groq.com/openai/v1"),
@@ -52,7 +112,8 @@ pub(super) const ALL: [VendorKind; 13] = [
 const fn hosted(name: &'static str, base_url: &'static str) -> VendorKind {
     VendorKind {
         name,
-        dialect: Dialect::OpenaiChat,
+        wire: Wire::OpenaiChat,
+        access: Access::Openai,
         base_url: Some(base_url),
         needs_secret: true,
         max_tokens_field: "max_tokens",

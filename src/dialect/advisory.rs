@@ -2,7 +2,7 @@
 //!
 //! Everything else is carried or refused by name. Same-dialect calls keep all of them.
 
-use super::Dialect;
+use super::{Dialect, Wire};
 
 /// A field that a translation may leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct LeftBehind {
 }
 
 /// All of them.
-pub const LEFT_BEHIND: [LeftBehind; 24] = [
+pub const LEFT_BEHIND: [LeftBehind; 26] = [
     openai("metadata", "tags for the vendor's own dashboard"),
     openai("store", "whether the vendor keeps the answer for its own evaluations"),
     openai("service_tier", "the vendor's own price and speed classes"),
@@ -30,9 +30,11 @@ pub const LEFT_BEHIND: [LeftBehind; 24] = [
     openai("messages[].reasoning_content", "earlier reasoning of a vendor that does not sign it"),
     openai("response_format.json_schema.name", "a label; the schema is carried"),
     openai("response_format.json_schema.description", "a label; the schema is carried"),
-    openai("reasoning_effort", "a hint; left behind where Anthropic would refuse thinking"),
+    openai("reasoning_effort", "a hint; left behind where the vendor would refuse it or has no such setting"),
+    openai("user", "an id for the vendor's abuse detection; left behind where it takes none"),
     anthropic("cache_control", "a hint to the vendor's cache, wherever it stands"),
     anthropic("service_tier", "the vendor's own price and speed classes"),
+    anthropic("metadata.user_id", "an id for the vendor's abuse detection; left behind where it takes none"),
     anthropic("thinking.display", "how the vendor shows its own reasoning"),
     anthropic("tools[].eager_input_streaming", "how the vendor cuts its stream"),
     anthropic("messages[].content[].caller", "who called a tool, where it was the model itself"),
@@ -42,6 +44,19 @@ pub const LEFT_BEHIND: [LeftBehind; 24] = [
     anthropic(
         "thinking blocks of an answer",
         "in answers: unsigned reasoning, because the caller's next turn would bring it to a vendor that refuses it",
+    ),
+];
+
+/// What a wire leaves behind that no caller speaks, by the name it has in chat types or in the vendor's answers, and why.
+pub const LEFT_BEHIND_TOWARDS: [(Wire, &str, &str); 5] = [
+    (Wire::Gemini, "user", "an id for abuse detection, for which it has no field"),
+    (Wire::Gemini, "reasoning_effort", "a hint; left behind where the model does not think"),
+    (Wire::Gemini, "tools[].strict", "beside a forced call, whose arguments keep to their schema anyway"),
+    (Wire::Gemini, "thoughts of an answer", "in answers: unsigned reasoning, for which callers have no place"),
+    (
+        Wire::Gemini,
+        "thoughtSignature of a text",
+        "in answers: only those of calls are demanded back, and come back within the calls' ids",
     ),
 ];
 
@@ -63,6 +78,10 @@ mod tests {
         let (_, table) = page.split_once("## What may be left behind").expect("the page has the section");
         let rows = table.lines().filter(|line| line.starts_with("| OpenAI") || line.starts_with("| Anthropic")).count();
         assert_eq!(rows, LEFT_BEHIND.len());
+        let (_, towards) = page.split_once("## Towards Gemini").expect("the page has the section");
+        for (_, field, why) in LEFT_BEHIND_TOWARDS {
+            assert!(towards.contains(&format!("| {field} | {why} |")), "`{field}` is not in the table");
+        }
         for LeftBehind { field, why, .. } in LEFT_BEHIND {
             assert!(
                 table.lines().any(|line| line.contains(field) && line.contains(why)),

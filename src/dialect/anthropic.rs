@@ -9,7 +9,7 @@ mod messages;
 mod request;
 mod stream_reader;
 mod stream_writer;
-mod turns;
+pub(super) mod turns;
 mod wire;
 
 pub(super) use self::{
@@ -17,7 +17,7 @@ pub(super) use self::{
     request::read_request,
     stream_reader::Reader,
     stream_writer::Writer,
-    wire::write_request,
+    wire::{thinking, write_request},
 };
 
 use backstop_models::chat::{Finish, Usage};

@@ -13,7 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    BadRequest, Dialect, Outgoing,
+    BadRequest, Dialect, Outgoing, call_id,
     look::{Level, Look, Seen, Shape},
     object::{Field, Object, Text},
 };
@@ -66,7 +66,8 @@ pub fn open(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
 
 impl Envelope {
     /// The body for a target of the same dialect: `model` is replaced, and an OpenAI stream asks for usage when
-    /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too.
+    /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too, except what
+    /// tool-call ids carry for Gemini alone.
     ///
     /// `body` must be the one this envelope was read from.
     pub fn rewrite(&self, body: &[u8], to: &Outgoing<'_>) -> Vec<u8> {
@@ -74,11 +75,15 @@ impl Envelope {
         let mut edits = vec![(self.model_at.clone(), model.as_slice())];
         if let (true, Some((at, text))) = (to.include_usage, &self.ask_usage) {
             edits.push((at.clone(), text.as_bytes()));
-            edits.sort_by_key(|(at, _)| at.start);
         }
+        edits.extend(call_id::payloads(body).map(|at| (at, &b""[..])));
+        edits.sort_by_key(|(at, _)| at.start);
         let mut out = Vec::with_capacity(body.len() + model.len() + 48);
         let mut copied = 0;
         for (at, text) in edits {
+            if at.start < copied {
+                continue;
+            }
             out.extend_from_slice(&body[copied..at.start]);
             out.extend_from_slice(text);
             copied = at.end;

@@ -2,7 +2,10 @@
 
 use backstop_models::chat::Event;
 
-use super::{Dialect, Problem, ProblemKind, ReadError, Reply, anthropic, openai, problem::write_problem, sse};
+use super::{
+    Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, cohere, converse, gemini, openai,
+    problem::write_problem, sse,
+};
 
 /// Reads a vendor's stream, frame by frame.
 ///
@@ -15,6 +18,9 @@ pub struct StreamReader(Reader);
 enum Reader {
     Openai(openai::Reader),
     Anthropic(anthropic::Reader),
+    Gemini(gemini::Reader),
+    Converse(converse::Reader),
+    Cohere(cohere::Reader),
 }
 
 /// Writes a stream for a caller.
@@ -33,10 +39,13 @@ enum Writer {
 }
 
 impl StreamReader {
-    pub fn new(dialect: Dialect) -> Self {
-        Self(match dialect {
-            Dialect::OpenaiChat => Reader::Openai(openai::Reader::default()),
-            Dialect::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
+    pub fn new(wire: Wire) -> Self {
+        Self(match wire {
+            Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
+            Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
+            Wire::Gemini => Reader::Gemini(gemini::Reader::default()),
+            Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
+            Wire::CohereChat => Reader::Cohere(cohere::Reader::default()),
         })
     }
 
@@ -46,14 +55,20 @@ impl StreamReader {
         match &mut self.0 {
             Reader::Openai(reader) => reader.read(event, out),
             Reader::Anthropic(reader) => reader.read(event, out),
+            Reader::Gemini(reader) => reader.read(event, out),
+            Reader::Converse(reader) => reader.read(event, out),
+            Reader::Cohere(reader) => reader.read(event, out),
         }
     }
 
-    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`).
+    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `metadata`, Gemini's finish reason).
     pub fn done(&self) -> bool {
         match &self.0 {
             Reader::Openai(reader) => reader.done(),
             Reader::Anthropic(reader) => reader.done(),
+            Reader::Gemini(reader) => reader.done(),
+            Reader::Converse(reader) => reader.done(),
+            Reader::Cohere(reader) => reader.done(),
         }
     }
 }

@@ -2,11 +2,16 @@
 
 mod answers;
 mod bodies;
+mod cohere;
+mod converse;
 mod errors;
+mod gemini;
+mod questions;
 mod refusals;
 mod requests;
 mod round_trips;
 mod streams;
+mod wires;
 
 use super::*;
 
@@ -41,8 +46,12 @@ fn pretty(json: &[u8]) -> String {
 
 /// The request as the other dialect's vendor gets it.
 fn translated(from: Dialect, body: &serde_json::Value) -> Result<String, BadRequest> {
+    translated_to(other(from).into(), from, body)
+}
+
+fn translated_to(wire: Wire, from: Dialect, body: &serde_json::Value) -> Result<String, BadRequest> {
     let body = body.to_string();
     open(from, body.as_bytes())?;
     let chat = read_request(from, body.as_bytes())?;
-    write_request(other(from), &chat, &outgoing("vendor-model")).map(|body| pretty(&body))
+    write_request(wire, &chat, &outgoing("vendor-model")).map(|body| pretty(&body))
 }

@@ -4,12 +4,12 @@
 //! too long prompt as a plain invalid request. A vendor's message reaches a caller only where the question is at fault, and
 //! then without addresses, keys and account names; what a vendor says of our key, our quota or itself never does.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Dialect, object::Text};
+use super::{Wire, cohere, converse, google_error::Details, object::Text};
 use crate::domain::{FaultKind, Source};
 
 /// The longest message of a vendor that is handed on, in bytes.
@@ -25,26 +25,33 @@ pub struct VendorError {
     pub message: Option<String>,
     /// The field at fault, as the vendor names it.
     pub param: Option<String>,
+    /// How long the vendor wants to be left alone, where the body says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// Classifies an error answer, by what its body says and then by its status.
 ///
 /// The bodies of both dialects are read whichever one is expected: proxies and compatible servers mix them.
-pub fn read_error(dialect: Dialect, status: u16, body: &[u8]) -> VendorError {
-    let said = Said::read(body);
-    let kind = match said.kind() {
+pub fn read_error(wire: Wire, status: u16, body: &[u8]) -> VendorError {
+    read_named_error(wire, status, None, body)
+}
+
+/// [`read_error`] of an error whose type stands beside the body, as AWS's does in a header (`x-amzn-errortype`).
+pub fn read_named_error(wire: Wire, status: u16, name: Option<&str>, body: &[u8]) -> VendorError {
+    let said = Said::read(body).named(name);
+    let kind = match said.kind(wire) {
         Some(kind) => kind,
         None if status == 400 && looks_like_html(body) => FaultKind::Malformed,
-        None => by_status(dialect, status),
+        None => by_status(wire, status),
     };
     said.into_error(kind)
 }
 
 /// Classifies an error object that came inside a 200 or a stream.
-pub(super) fn read_error_object(dialect: Dialect, body: &[u8]) -> VendorError {
-    let said = Said::read(body);
-    let by_code = || said.status.map(|status| by_status(dialect, status));
-    let kind = said.kind().or_else(by_code).unwrap_or(FaultKind::ErrorInBody);
+pub(super) fn read_error_object(wire: Wire, name: Option<&str>, body: &[u8]) -> VendorError {
+    let said = Said::read(body).named(name);
+    let by_code = || said.status.map(|status| by_status(wire, status));
+    let kind = said.kind(wire).or_else(by_code).unwrap_or(FaultKind::ErrorInBody);
     said.into_error(kind)
 }
 
@@ -57,6 +64,8 @@ struct Said<'a> {
     param: Option<Cow<'a, str>>,
     /// A code that is a number is an HTTP status (OpenRouter, vLLM, Gemini's OpenAI endpoint).
     status: Option<u16>,
+    /// Google's, with the status word as `kind`.
+    details: Details,
 }
 
 /// The fields that an error object has in either dialect, at the top or below `error`.
@@ -64,16 +73,21 @@ struct Said<'a> {
 struct ErrorFields<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, rename = "type", alias = "__type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
     code: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "Message")]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
     #[serde(borrow)]
     param: Option<&'a RawValue>,
+    /// Google's word, e.g. `RESOURCE_EXHAUSTED`.
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
 }
 
 impl<'a> Said<'a> {
@@ -92,17 +106,40 @@ impl<'a> Said<'a> {
 
     fn from_fields(fields: &ErrorFields<'a>) -> Self {
         Self {
-            kind: text(fields.kind),
+            kind: text(fields.kind).or_else(|| text(fields.status)),
             code: text(fields.code),
             message: text(fields.message).or_else(|| text(fields.detail)),
             param: text(fields.param),
             status: fields.code.and_then(|raw| raw.get().parse().ok()).filter(|status| (400..600).contains(status)),
+            details: Details::read(fields.details),
         }
     }
 
-    /// The kind, where the words tell one.
-    fn kind(&self) -> Option<FaultKind> {
+    /// AWS writes a type as `com.amazon.coral.service#Name` and as `Name:http://…`; the name is what counts.
+    fn named(mut self, name: Option<&'a str>) -> Self {
+        let name = name.map(Cow::Borrowed).or(self.kind.take());
+        self.kind = name.map(|name| match name.rsplit('#').next().and_then(|name| name.split(':').next()) {
+            Some(bare) if bare.len() < name.len() => Cow::Owned(bare.to_owned()),
+            _ => name,
+        });
+        self
+    }
+
+    /// The kind, where the words tell one: a vendor's own first.
+    fn kind(&self, wire: Wire) -> Option<FaultKind> {
+        let own = match wire {
+            Wire::BedrockConverse => {
+                converse::error_kind(self.kind.as_deref().or(self.code.as_deref()), self.message.as_deref())
+            }
+            Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
+            _ => None,
+        };
+        own.or_else(|| self.common_kind())
+    }
+
+    fn common_kind(&self) -> Option<FaultKind> {
         let words = [self.code.as_deref(), self.kind.as_deref()];
+        let by_word = |word| by_word(word).or_else(|| self.details.kind(word));
         words.into_iter().flatten().find_map(by_word).or_else(|| {
             let message = self.message.as_deref()?.to_ascii_lowercase();
             PHRASES.iter().find(|(phrase, _)| message.contains(phrase)).map(|(_, kind)| *kind)
@@ -111,12 +148,14 @@ impl<'a> Said<'a> {
 
     fn into_error(self, kind: FaultKind) -> VendorError {
         let callers = kind.source() == Source::Caller;
+        let retry_after = self.details.retry_after();
         VendorError {
             kind,
             // A code or a path that reads like a secret or an address is none.
             code: self.code.or(self.kind).filter(|code| scrub(code) == **code).map(Cow::into_owned),
             message: self.message.filter(|_| callers).map(|message| scrub(&message)),
             param: self.param.filter(|param| callers && scrub(param) == **param).map(Cow::into_owned),
+            retry_after,
         }
     }
 }
@@ -136,7 +175,9 @@ fn by_word(word: &str) -> Option<FaultKind> {
         "invalid_api_key" | "authentication_error" | "permission_error" | "account_deactivated" => {
             FaultKind::VendorAuth
         }
-        "model_not_found" | "not_found_error" | "DeploymentNotFound" => FaultKind::VendorNotFound,
+        "model_not_found" | "not_found_error" | "DeploymentNotFound" | "OperationNotSupported" => {
+            FaultKind::VendorNotFound
+        }
         "rate_limit_exceeded" | "rate_limit_error" => FaultKind::RateLimited,
         "overloaded_error" | "overloaded" | "engine_overloaded" | "server_overloaded" => FaultKind::Overloaded,
         "server_error" | "api_error" | "timeout_error" | "internal_server_error" => FaultKind::ServerError,
@@ -145,13 +186,18 @@ fn by_word(word: &str) -> Option<FaultKind> {
 }
 
 /// Phrases of messages whose code and type say nothing of the kind; lower case.
-const PHRASES: [(&str, FaultKind); 12] = [
+const PHRASES: [(&str, FaultKind); 16] = [
     ("prompt is too long", FaultKind::ContextLength),
     ("maximum context length", FaultKind::ContextLength),
     ("exceed context limit", FaultKind::ContextLength),
     ("exceeds the context window", FaultKind::ContextLength),
     ("exceeds the available context size", FaultKind::ContextLength),
     ("exceeded model token limit", FaultKind::ContextLength),
+    ("exceeds the maximum number of tokens", FaultKind::ContextLength),
+    ("api key not valid", FaultKind::VendorAuth),
+    // Gemini's older models have these and not what was asked for.
+    ("function calling with a response mime type", FaultKind::Unsupported),
+    ("penalty is not enabled", FaultKind::Unsupported),
     ("credit balance is too low", FaultKind::QuotaExhausted),
     ("specified api usage limits", FaultKind::QuotaExhausted),
     ("exceeded your current quota", FaultKind::QuotaExhausted),
@@ -160,17 +206,22 @@ const PHRASES: [(&str, FaultKind); 12] = [
     ("content management policy", FaultKind::ContentPolicy),
 ];
 
-fn by_status(dialect: Dialect, status: u16) -> FaultKind {
+fn by_status(wire: Wire, status: u16) -> FaultKind {
     match status {
         300..=399 => FaultKind::Redirected,
         401 | 403 => FaultKind::VendorAuth,
         402 => FaultKind::QuotaExhausted,
         404 | 405 | 410 => FaultKind::VendorNotFound,
         408 | 409 => FaultKind::ServerError,
+        424 if wire == Wire::BedrockConverse => FaultKind::ServerError,
+        // The question, or the answer, has something in it that Cohere's filter does not let through.
+        498 if wire == Wire::CohereChat => FaultKind::ContentPolicy,
+        // What it says when it has closed the request itself.
+        499 if wire == Wire::CohereChat => FaultKind::ServerError,
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
-        503 if dialect == Dialect::OpenaiChat => FaultKind::Overloaded,
+        503 if wire != Wire::AnthropicMessages => FaultKind::Overloaded,
         500..=599 => FaultKind::ServerError,
         _ => FaultKind::Malformed,
     }
@@ -205,9 +256,9 @@ fn scrub(message: &str) -> String {
 
 /// Whether something in the word begins as keys and accounts do.
 fn names_an_account(word: &str) -> bool {
-    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_"].iter().any(|start| {
-        word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric()))
-    })
+    ["sk-", "sk_", "gsk_", "xai-", "key-", "org-", "proj_", "ya29.", "projects/", "arn:", "AKIA", "ASIA"].iter().any(
+        |start| word.match_indices(start).any(|(at, _)| !word[..at].ends_with(|before: char| before.is_alphanumeric())),
+    )
 }
 
 /// An address with a port, or a name under a domain that hosts APIs. A field's path (`messages.0.content`) is neither.

@@ -58,6 +58,8 @@ pub enum FaultKind {
     FirstTokenTimeout,
     IdleTimeout,
     AttemptTimeout,
+    /// Slower than the target's own stored baseline allows, though within the configured deadline.
+    Latency,
     /// The call's whole budget is spent.
     TotalTimeout,
     // what it said
@@ -92,6 +94,16 @@ pub enum FaultKind {
     BreaksInvariant,
     /// The vendor has no secret in the vault, or it cannot be unsealed.
     NoSecret,
+    /// The target has failed too often of late: not attempted.
+    BreakerOpen,
+    /// Several targets of its region have: not attempted.
+    RegionOpen,
+    /// Several regions of its vendor have: not attempted.
+    VendorOpen,
+    /// The vendor's own limit is spent, by its headers: not attempted.
+    LimitReached,
+    /// Another target answered first: hung up on.
+    HedgeLost,
     /// The local engine's queue is full.
     Busy,
     /// The local engine failed or is not loaded.
@@ -101,7 +113,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 37] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -110,6 +122,7 @@ impl FaultKind {
         Self::FirstTokenTimeout,
         Self::IdleTimeout,
         Self::AttemptTimeout,
+        Self::Latency,
         Self::TotalTimeout,
         Self::ServerError,
         Self::Overloaded,
@@ -130,6 +143,11 @@ impl FaultKind {
         Self::Uncertified,
         Self::BreaksInvariant,
         Self::NoSecret,
+        Self::BreakerOpen,
+        Self::RegionOpen,
+        Self::VendorOpen,
+        Self::LimitReached,
+        Self::HedgeLost,
         Self::Busy,
         Self::Engine,
         Self::ClientGone,
@@ -146,6 +164,7 @@ impl FaultKind {
             Self::FirstTokenTimeout => "first_token_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::AttemptTimeout => "attempt_timeout",
+            Self::Latency => "latency",
             Self::TotalTimeout => "total_timeout",
             Self::ServerError => "server_error",
             Self::Overloaded => "overloaded",
@@ -166,6 +185,11 @@ impl FaultKind {
             Self::Uncertified => "uncertified",
             Self::BreaksInvariant => "breaks_invariant",
             Self::NoSecret => "no_secret",
+            Self::BreakerOpen => "breaker_open",
+            Self::RegionOpen => "region_open",
+            Self::VendorOpen => "vendor_open",
+            Self::LimitReached => "limit_reached",
+            Self::HedgeLost => "hedge_lost",
             Self::Busy => "busy",
             Self::Engine => "engine",
             Self::ClientGone => "client_gone",
@@ -181,11 +205,55 @@ impl FaultKind {
             Self::Uncertified
             | Self::BreaksInvariant
             | Self::NoSecret
+            | Self::BreakerOpen
+            | Self::RegionOpen
+            | Self::VendorOpen
+            | Self::LimitReached
+            | Self::HedgeLost
             | Self::Busy
             | Self::Engine
             | Self::TotalTimeout => Source::Gateway,
             _ => Source::Vendor,
         }
+    }
+}
+
+impl FaultKind {
+    /// Whether nothing was sent to the target: it was passed over.
+    pub fn is_passed_over(self) -> bool {
+        matches!(
+            self,
+            Self::Uncertified
+                | Self::BreaksInvariant
+                | Self::NoSecret
+                | Self::BreakerOpen
+                | Self::RegionOpen
+                | Self::VendorOpen
+                | Self::LimitReached
+        )
+    }
+
+    /// Whether it is the kind that takes a region down: nobody there answers, or not in time, or with a server's error.
+    pub fn is_outage(self) -> bool {
+        matches!(
+            self,
+            Self::Dns
+                | Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::Tls
+                | Self::Reset
+                | Self::FirstTokenTimeout
+                | Self::IdleTimeout
+                | Self::AttemptTimeout
+                | Self::Latency
+                | Self::ServerError
+                | Self::Overloaded
+        )
+    }
+
+    /// Whether no connection came to stand, so that the same target may be asked again at once.
+    pub fn is_connect(self) -> bool {
+        matches!(self, Self::Dns | Self::ConnectRefused | Self::ConnectTimeout)
     }
 }
 
@@ -203,6 +271,7 @@ impl Fault {
             | FaultKind::ContextLength
             | FaultKind::ContentPolicy
             | FaultKind::ClientGone
+            | FaultKind::HedgeLost
             | FaultKind::TotalTimeout => Retry::Never,
             _ => Retry::Next,
         };
@@ -211,6 +280,11 @@ impl Fault {
 
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    pub fn with_code(mut self, code: &str) -> Self {
+        self.code = Some(code.to_owned());
         self
     }
 

@@ -39,6 +39,8 @@ pub struct Attempt {
     /// The target's place in the route, from 0.
     pub target_index: usize,
     pub target: TargetId,
+    #[serde(default)]
+    pub role: Role,
     /// From admission, in ms.
     pub started_ms: f64,
     /// From the attempt's start to its first content, in ms.
@@ -54,6 +56,32 @@ pub struct Attempt {
     pub usage_source: UsageSource,
     /// `None`: no price is known for the target.
     pub cost: Option<Money>,
+}
+
+/// Why an attempt was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The ladder came to this target.
+    #[default]
+    Rung,
+    /// The same target once more.
+    Retry,
+    /// Beside a slow target, to see who is first.
+    Hedge,
+    /// The answer begins again after a broken stream.
+    Restart,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rung => "rung",
+            Self::Retry => "retry",
+            Self::Hedge => "hedge",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// Tokens of one attempt, as the ledger keeps them.

@@ -17,6 +17,12 @@ pub const CALL_SECONDS: &str = "backstop_call_duration_seconds";
 pub const FIRST_CONTENT_SECONDS: &str = "backstop_first_content_seconds";
 /// What the gateway itself added to a call, in seconds.
 pub const OVERHEAD_SECONDS: &str = "backstop_overhead_seconds";
+/// A target's breaker: 0 closed, 0.5 half open or recovering, 1 open. Label: `target`.
+pub const BREAKER: &str = "backstop_breaker_open";
+/// 1 while the target's region or vendor is taken to be out. Label: `target`.
+pub const OUTAGE: &str = "backstop_outage_open";
+/// Attempts beside the ladder's own. Labels: `target`, `role` (`retry`, `hedge`, `restart`).
+pub const EXTRA_ATTEMPTS: &str = "backstop_extra_attempts_total";
 /// Tokens of all attempts. Labels: `target`, `type` (`input`, `output`, `cached_input`, `cache_write`, `reasoning`).
 pub const TOKENS: &str = "backstop_tokens_total";
 /// Cost of all attempts in millionths of a US dollar. Label: `target`.
@@ -59,6 +65,9 @@ fn describe() {
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "Admission to last byte");
     describe_histogram!(FIRST_CONTENT_SECONDS, Unit::Seconds, "Start of an attempt to its first content");
     describe_histogram!(OVERHEAD_SECONDS, Unit::Seconds, "What the gateway itself added to a call");
+    describe_gauge!(BREAKER, "A target's breaker: 0 closed, 0.5 half open or recovering, 1 open");
+    describe_gauge!(OUTAGE, "1 while the target's region or vendor is taken to be out");
+    describe_counter!(EXTRA_ATTEMPTS, "Attempts beside the ladder's own, by target and role");
     describe_counter!(TOKENS, "Tokens of all attempts by target and type");
     describe_counter!(COST_MICROS, "Cost of all attempts in millionths of a US dollar");
     describe_gauge!(IN_FLIGHT, "Calls that are being answered now");

@@ -8,7 +8,7 @@ use metrics::{counter, histogram};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{metric, otlp::Traces};
-use crate::domain::{Attempt, Ending, Outcome};
+use crate::domain::{Attempt, Ending, Outcome, Role};
 
 /// How many outcomes may wait.
 const QUEUE: usize = 16_384;
@@ -68,6 +68,9 @@ fn count_attempt(route: &str, attempt: &Attempt) {
     let result = attempt.fault.map_or("ok", |fault| fault.as_str());
     counter!(metric::ATTEMPTS, "route" => route.to_owned(), "target" => target.clone(), "result" => result)
         .increment(1);
+    if attempt.role != Role::Rung {
+        counter!(metric::EXTRA_ATTEMPTS, "target" => target.clone(), "role" => attempt.role.as_str()).increment(1);
+    }
     if let Some(ttft_ms) = attempt.ttft_ms {
         histogram!(metric::FIRST_CONTENT_SECONDS, "target" => target.clone()).record(ttft_ms / 1e3);
     }

@@ -67,7 +67,7 @@ pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> R
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
     let call = Call::open(relay, &inbound, &route, budget, envelope.stream);
-    let question = Question::new(inbound.dialect, envelope, inbound.body, inbound.forwarded);
+    let question = Question::new(envelope, inbound, route.route.id.clone());
     Ok(Admitted { question, route, snapshot, call })
 }
 

@@ -8,13 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backstop_models::chat::{Answer, Event, Finish, Fold, Part, Usage};
+use backstop_models::chat::{Answer, Delta, Event, Finish, Fold, Part};
 use bytes::Bytes;
-use reqwest::{Client, header::HeaderMap};
+use reqwest::header::HeaderMap;
 
 use super::{
     Reach, Relay, SnapshotRoute, SnapshotTarget,
-    call::Call,
+    meter::Meter,
     question::Question,
     stream::{BegunStream, Encoder},
 };
@@ -22,8 +22,8 @@ use crate::{
     clock,
     config::{MidStream, Vendor},
     dialect::{self, StreamWriter},
-    domain::{Fault, FaultKind},
-    vendor::{Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
+    domain::{Fault, FaultKind, Task},
+    vendor::{Client, Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
 };
 
 /// The most that is held back before a commit, in bytes.
@@ -35,15 +35,23 @@ const LOCAL_MARGIN: Duration = Duration::from_millis(500);
 /// How long past the call's end a local answer's last events may take; it ends by itself before that.
 pub(super) const LOCAL_GRACE: Duration = Duration::from_secs(3);
 
+/// One attempt in the making.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trial<'a> {
+    pub(super) relay: &'a Relay,
+    pub(super) question: &'a Question,
+    pub(super) route: &'a SnapshotRoute,
+    pub(super) target: &'a SnapshotTarget,
+    pub(super) meter: &'a Meter,
+    /// When the whole call ends.
+    pub(super) deadline: Instant,
+}
+
 /// A target that was committed to.
 #[derive(Debug)]
 pub(super) enum Begun {
-    /// `body` is in the caller's dialect.
-    Whole {
-        body: Bytes,
-        usage: Usage,
-        content_bytes: usize,
-    },
+    /// In the caller's dialect.
+    Whole(Bytes),
     Stream(Box<BegunStream>),
 }
 
@@ -54,175 +62,165 @@ struct Limit {
     kind: FaultKind,
 }
 
-/// Tries `target` once.
-pub(super) async fn attempt(
-    relay: &Relay,
-    question: &Question,
-    route: &SnapshotRoute,
-    target: &SnapshotTarget,
-    call: &mut Call,
-) -> Result<Begun, Fault> {
-    match &target.reach {
-        Reach::Http { vendor, client } if question.envelope.stream => {
-            let ask = Http { relay, question, vendor, client, model: &target.id.model };
-            ask.stream(route, call).await
-        }
+/// Tries a target once.
+pub(super) async fn attempt(trial: Trial<'_>) -> Result<Begun, Fault> {
+    match &trial.target.reach {
         Reach::Http { vendor, client } => {
-            let ask = Http { relay, question, vendor, client, model: &target.id.model };
-            ask.whole(route, call).await
+            let ask = Http { trial, vendor, client };
+            if trial.question.envelope.stream { ask.stream().await } else { ask.whole().await }
         }
-        Reach::Local => local(relay, question, route, target, call).await,
+        Reach::Local => local(trial).await,
     }
 }
 
 /// An attempt over HTTP.
 struct Http<'a> {
-    relay: &'a Relay,
-    question: &'a Question,
+    trial: Trial<'a>,
     vendor: &'a Arc<Vendor>,
     client: &'a Client,
-    model: &'a str,
 }
 
 impl Http<'_> {
-    async fn whole(&self, route: &SnapshotRoute, call: &mut Call) -> Result<Begun, Fault> {
-        let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, call);
-        let body = self.send(ask_whole, limit, call).await?;
-        let answer = dialect::read_answer(self.vendor.dialect, &body).map_err(answer_fault)?;
+    async fn whole(&self) -> Result<Begun, Fault> {
+        let Trial { question, meter, route, .. } = self.trial;
+        let limit = self.first_limit(route.route.deadlines.attempt, FaultKind::AttemptTimeout);
+        let body = self.send(ask_whole, limit).await?;
+        let answer = dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)?;
         let content_bytes = content_bytes(&answer);
         if content_bytes == 0 && answer.finish == Finish::Stop {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
         }
-        let usage = answer.usage;
-        let body = if self.vendor.dialect == self.question.dialect {
-            body
-        } else {
-            Bytes::from(dialect::write_answer(self.question.dialect, &answer, &call.reply()))
-        };
-        Ok(Begun::Whole { body, usage, content_bytes })
+        meter.whole(answer.usage, content_bytes);
+        if question.is_native_to(self.vendor) {
+            return Ok(Begun::Whole(body));
+        }
+        Ok(Begun::Whole(Bytes::from(dialect::write_answer(question.dialect, &answer, &question.reply()))))
     }
 
-    async fn stream(&self, route: &SnapshotRoute, call: &mut Call) -> Result<Begun, Fault> {
-        let limit = Limit::new(route.route.deadlines.first_token, FaultKind::FirstTokenTimeout, call);
-        let frames = self.send(ask_stream, limit, call).await?;
+    async fn stream(&self) -> Result<Begun, Fault> {
+        let Trial { question, route, .. } = self.trial;
+        let limit = self.first_limit(route.route.deadlines.first_token, FaultKind::FirstTokenTimeout);
+        let frames = self.send(ask_stream, limit).await?;
         let frames = Frames::Http(Box::new(frames));
-        let encoder = if self.vendor.dialect == self.question.dialect {
-            Encoder::forward(self.question.dialect, self.question.swallow(self.vendor))
+        let encoder = if question.is_native_to(self.vendor) {
+            Encoder::forward(question.dialect, question.swallow(self.vendor))
         } else {
-            translator(self.question, call)
+            translator(question)
         };
-        hold(frames, encoder, limit, route, call).await
+        hold(frames, encoder, limit, self.trial).await
+    }
+
+    /// How long the target has for what a caller waits for first: as configured, or less where its own past says that it
+    /// is slow.
+    fn first_limit(&self, configured: Duration, kind: FaultKind) -> Limit {
+        let Trial { question, target, deadline, .. } = self.trial;
+        match target.cell.threshold(question.kind()).after {
+            Some(slow) if slow < configured => Limit::new(slow, FaultKind::Latency, deadline),
+            _ => Limit::new(configured, kind, deadline),
+        }
     }
 
     /// Sends the question with `how` and waits until `limit`.
-    async fn send<'a, T, F>(
-        &'a self,
-        how: impl FnOnce(HttpAsk<'a>) -> F,
-        limit: Limit,
-        call: &mut Call,
-    ) -> Result<T, Fault>
+    async fn send<'a, T, F>(&'a self, how: impl FnOnce(HttpAsk<'a>) -> F, limit: Limit) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let Self { question, vendor, .. } = self;
-        let body = question.body_for(vendor, self.model)?;
-        let secret = self.relay.vault.get(&vendor.secret);
+        let Self { trial: Trial { relay, question, target, meter, .. }, vendor, .. } = self;
+        let model = &*target.id.model;
+        let body = question.body_for(vendor, model)?;
+        let secret = relay.vault.get(&vendor.secret);
         if secret.is_none() && vendor.needs_secret {
             let why =
                 format!("vendor `{}` has no secret; set it with `backstop vault set {}`", vendor.id, vendor.secret);
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
-        let headers = if vendor.dialect == question.dialect { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, secret, headers, body };
-        call.reached();
-        wait(how(ask), limit, call).await?
+        let task = if question.envelope.stream { Task::Stream } else { Task::Answer };
+        let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
+        let ask = HttpAsk { vendor, client: self.client, model, task, secret, headers, body, listener: &*target.cell };
+        meter.reached();
+        wait(how(ask), limit, meter).await?
     }
 }
 
-async fn local(
-    relay: &Relay,
-    question: &Question,
-    route: &SnapshotRoute,
-    target: &SnapshotTarget,
-    call: &mut Call,
-) -> Result<Begun, Fault> {
+async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
+    let Trial { relay, question, target, meter, deadline, .. } = trial;
     let chat = question.chat()?.clone();
-    let until = call.deadline().checked_sub(LOCAL_MARGIN).unwrap_or_else(clock::now);
+    let until = deadline.checked_sub(LOCAL_MARGIN).unwrap_or_else(clock::now);
     let frames = relay.local.ask(&target.id.model, chat, until)?;
-    call.reached();
-    let limit = Limit { at: call.deadline() + LOCAL_GRACE, kind: FaultKind::TotalTimeout };
+    meter.reached();
+    let limit = Limit { at: deadline + LOCAL_GRACE, kind: FaultKind::TotalTimeout };
     let mut frames = Frames::Local(Box::new(frames));
     if question.envelope.stream {
-        let encoder = translator(question, call);
-        return hold(frames, encoder, limit, route, call).await;
+        return hold(frames, translator(question), limit, trial).await;
     }
     let mut fold = Fold::default();
-    while let Some(frame) = wait(frames.next(), limit, call).await?? {
+    while let Some(frame) = wait(frames.next(), limit, meter).await?? {
         for event in frame.events {
-            call.note(&event);
+            meter.note(&event);
             fold.push(event);
         }
     }
     let answer =
         fold.into_answer().ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
-    let body = Bytes::from(dialect::write_answer(question.dialect, &answer, &call.reply()));
-    Ok(Begun::Whole { body, usage: answer.usage, content_bytes: 0 })
+    meter.whole(answer.usage, 0);
+    Ok(Begun::Whole(Bytes::from(dialect::write_answer(question.dialect, &answer, &question.reply()))))
 }
 
-fn translator(question: &Question, call: &Call) -> Encoder {
-    let writer = StreamWriter::new(question.dialect, &call.reply(), question.envelope.include_usage);
+fn translator(question: &Question) -> Encoder {
+    let writer = StreamWriter::new(question.dialect, &question.reply(), question.envelope.include_usage);
     Encoder::translate(writer, question.dialect)
 }
 
-/// Reads frames until the first real content, or all of them where the route buffers.
-async fn hold(
-    mut frames: Frames,
-    encoder: Encoder,
-    first: Limit,
-    route: &SnapshotRoute,
-    call: &mut Call,
-) -> Result<Begun, Fault> {
+/// Reads frames until the first real content (a text, a tool call or a refusal), or all of them where the route buffers.
+/// Reasoning is progress but no commitment: it is held back with the rest, up to the bound.
+async fn hold(mut frames: Frames, encoder: Encoder, first: Limit, trial: Trial<'_>) -> Result<Begun, Fault> {
+    let Trial { route, meter, deadline, .. } = trial;
     let buffer = route.route.mid_stream == MidStream::Buffer;
     let most = if buffer { BUFFER_LIMIT } else { HELD_LIMIT };
     let (mut held, mut bytes) = (Vec::new(), 0);
-    let (mut content, mut limit) = (false, first);
+    let (mut content, mut thought, mut limit) = (false, false, first);
     loop {
-        let Some(frame) = wait(frames.next(), limit, call).await?? else {
+        let Some(frame) = wait(frames.next(), limit, meter).await?? else {
             return Ok(Begun::Stream(Box::new(BegunStream { held, frames, encoder, ended: true })));
         };
         bytes += frame.raw.len();
-        if bytes > most {
+        // So much thinking is an answer of its own.
+        let full = bytes > most && thought && !buffer;
+        if bytes > most && !full {
             return Err(Fault::new(
                 FaultKind::TooLarge,
                 format!("more than {most} bytes came before the answer could begin"),
             ));
         }
-        let now = look(&frame, call);
+        let now = look(&frame, meter);
         content |= now.content;
-        if now.finish == Some(Finish::Stop) && !content && matches!(frames, Frames::Http(_)) {
+        thought |= now.thought;
+        if now.finish == Some(Finish::Stop) && !content && !thought && matches!(frames, Frames::Http(_)) {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
         }
         let ended = frame.last;
         held.push(frame);
-        if ended || (!buffer && (content || now.finish.is_some())) {
+        if ended || full || (!buffer && (content || now.finish.is_some())) {
             return Ok(Begun::Stream(Box::new(BegunStream { held, frames, encoder, ended })));
         }
-        if content && matches!(frames, Frames::Http(_)) {
-            limit = Limit::new(route.route.deadlines.idle, FaultKind::IdleTimeout, call);
+        if (now.content || now.thought) && matches!(frames, Frames::Http(_)) {
+            limit = Limit::new(route.route.deadlines.idle, FaultKind::IdleTimeout, deadline);
         }
     }
 }
 
 struct Look {
     content: bool,
+    thought: bool,
     finish: Option<Finish>,
 }
 
-fn look(frame: &Frame, call: &mut Call) -> Look {
-    let mut look = Look { content: false, finish: None };
+fn look(frame: &Frame, meter: &Meter) -> Look {
+    let mut look = Look { content: false, thought: false, finish: None };
     for event in &frame.events {
-        call.note(event);
+        meter.note(event);
         match event {
+            Event::Delta(Delta::Reasoning(text)) => look.thought |= !text.is_empty(),
             Event::Delta(delta) => look.content |= delta.is_content(),
             Event::Finish(finish) => look.finish = Some(finish.clone()),
             Event::Start { .. } | Event::Usage(_) => {}
@@ -233,23 +231,20 @@ fn look(frame: &Frame, call: &mut Call) -> Look {
 
 impl Limit {
     /// `within` from now, or the call's own end when that comes first.
-    fn new(within: Duration, kind: FaultKind, call: &Call) -> Self {
+    fn new(within: Duration, kind: FaultKind, deadline: Instant) -> Self {
         let at = clock::now() + within;
-        if call.deadline() <= at {
-            Self { at: call.deadline(), kind: FaultKind::TotalTimeout }
-        } else {
-            Self { at, kind }
-        }
+        if deadline <= at { Self { at: deadline, kind: FaultKind::TotalTimeout } } else { Self { at, kind } }
     }
 }
 
-async fn wait<T>(what: impl Future<Output = T>, limit: Limit, call: &mut Call) -> Result<T, Fault> {
+async fn wait<T>(what: impl Future<Output = T>, limit: Limit, meter: &Meter) -> Result<T, Fault> {
     let since = clock::now();
     let result = tokio::time::timeout_at(limit.at.into(), what).await;
-    call.waited(since.elapsed());
+    meter.waited(since.elapsed());
     result.map_err(|_| {
         let detail = match limit.kind {
             FaultKind::FirstTokenTimeout => "no content within the first-token deadline",
+            FaultKind::Latency => "slower than twice its own P99 allows",
             FaultKind::IdleTimeout => "no further content within the idle deadline",
             FaultKind::AttemptTimeout => "no whole answer within the attempt deadline",
             _ => "the call's whole time was spent",

@@ -6,11 +6,13 @@ use backstop_models::chat::Chat;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use super::stream::Swallow;
+use super::{Inbound, stream::Swallow};
 use crate::{
+    clock,
     config::Vendor,
     dialect::{self, BadRequest, Envelope, Outgoing},
-    domain::{Dialect, Fault, FaultKind},
+    domain::{Dialect, Fault, FaultKind, RouteId},
+    route::{CallKind, Need},
 };
 
 /// What an answer may be long when the caller did not say and the vendor's dialect must.
@@ -22,17 +24,63 @@ pub(super) struct Question {
     pub envelope: Envelope,
     pub body: Bytes,
     pub forwarded: HeaderMap,
+    /// How its answer is named.
+    label: Label,
     chat: OnceLock<Result<Chat, BadRequest>>,
 }
 
+/// What an answer is called in the caller's dialect.
+#[derive(Debug)]
+pub(super) struct Label {
+    /// 32 hex digits, for the dialect's own prefix.
+    pub id: String,
+    pub route: RouteId,
+    pub created_unix_s: i64,
+}
+
 impl Question {
-    pub(super) fn new(dialect: Dialect, envelope: Envelope, body: Bytes, forwarded: HeaderMap) -> Self {
-        Self { dialect, envelope, body, forwarded, chat: OnceLock::new() }
+    pub(super) fn new(envelope: Envelope, inbound: Inbound, route: RouteId) -> Self {
+        let Inbound { id, dialect, body, forwarded, received_unix_ms, .. } = inbound;
+        let label = Label { id: id.0.simple().to_string(), route, created_unix_s: received_unix_ms / 1000 };
+        Self { dialect, envelope, body, forwarded, label, chat: OnceLock::new() }
+    }
+
+    /// How an answer is named in the caller's dialect.
+    pub(super) fn reply(&self) -> dialect::Reply<'_> {
+        let Label { id, route, created_unix_s } = &self.label;
+        dialect::Reply { id, model: route.as_str(), created_unix_s: *created_unix_s }
+    }
+
+    /// The answer that follows is another one than the caller has seen the beginning of.
+    pub(super) fn rename(&mut self) {
+        self.label.id = clock::call_id().0.simple().to_string();
+    }
+
+    /// Which of a target's baselines it is measured by.
+    pub(super) fn kind(&self) -> CallKind {
+        if self.envelope.stream { CallKind::FirstContent } else { CallKind::total(self.envelope.max_tokens) }
+    }
+
+    /// What it needs of a target.
+    pub(super) fn need(&self) -> Need {
+        Need {
+            tools: self.envelope.has_tools,
+            json_schema: self.envelope.wants_json_schema,
+            images: self.envelope.has_images,
+            input_tokens: Need::tokens_in(self.body.len(), self.envelope.has_images),
+            max_tokens: self.envelope.max_tokens,
+            more_context_than: None,
+        }
     }
 
     /// The question in chat types; the fault names the field that has no place in them.
     pub(super) fn chat(&self) -> Result<&Chat, Fault> {
         self.chat.get_or_init(|| dialect::read_request(self.dialect, &self.body)).as_ref().map_err(unsupported)
+    }
+
+    /// Whether `vendor` is asked in the caller's own dialect.
+    pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
+        vendor.wire == self.dialect.into()
     }
 
     /// The body for `vendor`: the caller's own bytes where both speak one dialect, a translation otherwise.
@@ -44,10 +92,10 @@ impl Question {
             include_usage: self.envelope.stream && vendor.stream_usage,
             default_max_tokens: DEFAULT_MAX_TOKENS,
         };
-        if vendor.dialect == self.dialect {
+        if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.dialect, self.chat()?, &outgoing)
+        dialect::write_request(vendor.wire, self.chat()?, &outgoing)
             .map(Bytes::from)
             .map_err(|error| unsupported(&error))
     }

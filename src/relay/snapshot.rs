@@ -2,12 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use reqwest::Client;
-
+use super::health::{Cell, Health};
 use crate::{
     config::{Prices, Route, Settings, Vendor},
     domain::{RouteId, TargetId},
-    vendor::Clients,
+    vendor::{Client, Clients},
 };
 
 /// What a call is admitted under. Replaced as a whole by a reload.
@@ -28,6 +27,8 @@ pub struct SnapshotRoute {
 pub struct SnapshotTarget {
     pub id: TargetId,
     pub prices: Option<Prices>,
+    /// What is known of its health; outlives the snapshot.
+    pub cell: Arc<Cell>,
     pub reach: Reach,
 }
 
@@ -47,9 +48,10 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    pub fn compile(settings: Arc<Settings>, clients: &Clients) -> Result<Self, SnapshotError> {
+    pub fn compile(settings: Arc<Settings>, clients: &Clients, health: &Health) -> Result<Self, SnapshotError> {
         let vendors: HashMap<_, _> =
             settings.vendors.iter().map(|(id, vendor)| (id.clone(), Arc::new(vendor.clone()))).collect();
+        let cells = health.cells(&settings);
         let mut routes = HashMap::with_capacity(settings.routes.len());
         for (id, route) in &settings.routes {
             let client = clients.with_connect_deadline(route.deadlines.connect)?;
@@ -64,7 +66,10 @@ impl Snapshot {
                     Reach::Http { vendor: Arc::clone(vendor), client: client.clone() }
                 };
                 let prices = settings.prices.get(&target.id).copied();
-                targets.push(SnapshotTarget { id: target.id.clone(), prices, reach });
+                let Some(cell) = cells.get(&target.id).cloned() else {
+                    return Err(SnapshotError::UnknownVendor { route: id.clone(), target: target.id.clone() });
+                };
+                targets.push(SnapshotTarget { id: target.id.clone(), prices, cell, reach });
             }
             routes.insert(id.clone(), Arc::new(SnapshotRoute { route: route.clone(), targets }));
         }

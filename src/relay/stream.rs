@@ -1,17 +1,24 @@
 //! A stream after its commit: frames go out as they come, the outcome is settled before the last byte, and an abnormal
 //! end is an error in the caller's dialect, never a clean end.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use backstop_models::chat::Event;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{Body, Meta, Reply, SnapshotRoute, attempt::LOCAL_GRACE, call::Call};
+use super::{
+    Body, Meta, Reply,
+    attempt::{Begun, LOCAL_GRACE},
+    call::Slot,
+    ladder::{Ladder, Served},
+    meter::Meter,
+};
 use crate::{
     clock,
+    config::MidStream,
     dialect::{self, Problem, ProblemKind, StreamWriter},
-    domain::{Dialect, Ending, Fault, FaultKind},
+    domain::{Dialect, Ending, Fault, FaultKind, Retry, Role},
     vendor::{Frame, Frames},
 };
 
@@ -50,16 +57,18 @@ enum Encoding {
 }
 
 /// The reply that carries the rest of the stream. Dropping it hangs up on the target and settles the call as cancelled.
-pub(super) fn reply(mut call: Call, begun: BegunStream, route: &SnapshotRoute) -> Reply {
-    call.commit();
-    let meta = Meta::of(&call);
+pub(super) fn reply(mut ladder: Ladder, begun: BegunStream, slot: Slot, meter: Meter) -> Reply {
+    ladder.call.commit(slot);
+    let meta = Meta::of(&ladder.call);
     let live = Live {
-        call,
         frames: begun.frames,
         encoder: begun.encoder,
-        idle: route.route.deadlines.idle,
         held: begun.held,
         ended: begun.ended,
+        progress: clock::now(),
+        slot,
+        meter,
+        ladder,
     };
     let body = stream::unfold(Some(live), |live| async {
         let (bytes, live) = live?.next().await;
@@ -70,50 +79,63 @@ pub(super) fn reply(mut call: Call, begun: BegunStream, route: &SnapshotRoute) -
 
 #[derive(Debug)]
 struct Live {
-    call: Call,
     frames: Frames,
     encoder: Encoder,
-    idle: Duration,
     held: Vec<Frame>,
     ended: bool,
+    /// When the target last said something; a keep-alive is nothing.
+    progress: Instant,
+    slot: Slot,
+    meter: Meter,
+    ladder: Ladder,
 }
 
 impl Live {
     /// The next bytes for the caller, and what comes after them: `None` once these are the last.
     async fn next(mut self) -> (Bytes, Option<Self>) {
         let mut out = Vec::new();
-        for frame in std::mem::take(&mut self.held) {
-            self.encoder.write(&frame, &mut out);
-        }
-        if self.ended {
-            return (self.end(out), None);
-        }
-        while out.is_empty() {
+        loop {
+            for frame in std::mem::take(&mut self.held) {
+                self.encoder.write(&frame, &mut out);
+            }
+            if self.ended {
+                return (self.end(out), None);
+            }
+            if !out.is_empty() {
+                return (Bytes::from(out), Some(self));
+            }
             let frame = match self.wait().await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return (self.end(out), None),
-                Err(fault) => return (self.interrupt(&fault, out), None),
+                Err(fault) => match self.restart(&fault).await {
+                    Some(mark) => {
+                        out.extend_from_slice(&mark);
+                        continue;
+                    }
+                    None => return (self.interrupt(&fault, out), None),
+                },
             };
             for event in &frame.events {
-                self.call.note(event);
+                self.meter.note(event);
+                if !matches!(event, Event::Start { .. }) {
+                    self.progress = clock::now();
+                }
             }
             self.encoder.write(&frame, &mut out);
-            if frame.last {
-                return (self.end(out), None);
-            }
+            self.ended = frame.last;
         }
-        (Bytes::from(out), Some(self))
     }
 
     async fn wait(&mut self) -> Result<Option<Frame>, Fault> {
         let since = clock::now();
+        let (deadline, idle) = (self.ladder.call.deadline(), self.progress + self.ladder.route.route.deadlines.idle);
         let (at, kind) = match &self.frames {
-            Frames::Local(_) => (self.call.deadline() + LOCAL_GRACE, FaultKind::TotalTimeout),
-            Frames::Http(_) if self.call.remaining() <= self.idle => (self.call.deadline(), FaultKind::TotalTimeout),
-            Frames::Http(_) => (since + self.idle, FaultKind::IdleTimeout),
+            Frames::Local(_) => (deadline + LOCAL_GRACE, FaultKind::TotalTimeout),
+            Frames::Http(_) if deadline <= idle => (deadline, FaultKind::TotalTimeout),
+            Frames::Http(_) => (idle, FaultKind::IdleTimeout),
         };
         let next = tokio::time::timeout_at(at.into(), self.frames.next()).await;
-        self.call.waited(since.elapsed());
+        self.meter.waited(since.elapsed());
         next.unwrap_or_else(|_| {
             let detail = match kind {
                 FaultKind::IdleTimeout => "no further content within the idle deadline",
@@ -123,10 +145,33 @@ impl Live {
         })
     }
 
+    /// Where the route says so and the dialect lets a caller tell the second answer from the first: the answer begins again
+    /// at the next target, after a mark that says so. `None`: the stream ends with the fault.
+    async fn restart(&mut self, fault: &Fault) -> Option<Vec<u8>> {
+        let restarts = self.ladder.route.route.mid_stream == MidStream::Restart && fault.retry != Retry::Never;
+        if !restarts || !dialect::can_restart(self.ladder.question.dialect) {
+            return None;
+        }
+        self.ladder.call.end_attempt(self.slot, fault);
+        self.ladder.faults.push(fault.clone());
+        self.ladder.question.rename();
+        let Served { begun: Begun::Stream(begun), slot, meter } = self.ladder.climb(Role::Restart).await? else {
+            return None;
+        };
+        self.ladder.call.commit(slot);
+        let target = self.ladder.call.outcome().attempts.last()?.target.to_string();
+        let mark = dialect::restart_mark(&self.ladder.question.reply(), fault.kind, &target);
+        let BegunStream { held, frames, encoder, ended } = *begun;
+        (self.held, self.frames, self.encoder, self.ended) = (held, frames, encoder, ended);
+        (self.slot, self.meter, self.progress) = (slot, meter, clock::now());
+        Some(mark)
+    }
+
     /// A whole answer: recorded first, then its last bytes.
     fn end(mut self, mut out: Vec<u8>) -> Bytes {
-        if let Err(error) = self.call.settle(Ending::Answered, 200) {
-            tracing::error!(request_id = %self.call.id(), %error, "a streamed answer was not recorded");
+        let call = &mut self.ladder.call;
+        if let Err(error) = call.settle(Ending::Answered, 200) {
+            tracing::error!(request_id = %call.id(), %error, "a streamed answer was not recorded");
             let problem = Problem::new(ProblemKind::Unavailable, "the answer could not be recorded; try again later");
             out.clear();
             self.encoder.error(&problem, &mut out);
@@ -137,9 +182,10 @@ impl Live {
     }
 
     fn interrupt(mut self, fault: &Fault, mut out: Vec<u8>) -> Bytes {
-        self.call.end_attempt(fault);
-        if let Err(error) = self.call.settle(Ending::Interrupted, 200) {
-            tracing::error!(request_id = %self.call.id(), %error, "an interrupted stream was not recorded");
+        let call = &mut self.ladder.call;
+        call.end_attempt(self.slot, fault);
+        if let Err(error) = call.settle(Ending::Interrupted, 200) {
+            tracing::error!(request_id = %call.id(), %error, "an interrupted stream was not recorded");
         }
         let kind = match fault.kind {
             FaultKind::TotalTimeout | FaultKind::IdleTimeout => ProblemKind::Timeout,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     dialect::{Problem, ProblemKind},
-    domain::{Attempt, Fault, FaultKind, RouteId},
+    domain::{Attempt, Fault, FaultKind, RouteId, Source},
 };
 
 /// What a caller is told to wait when no target said how long.
@@ -52,27 +52,31 @@ pub(super) fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -
     }
 }
 
-/// The fault that makes this the caller's to mend: the last one, when it is of that kind; or a field that none of the
-/// targets that were asked can carry.
+/// The fault that makes this the caller's to mend: the last one, when it is of that kind; or, when nobody who could have
+/// taken the question has failed or was left alone, a field or a length that none of the targets can carry.
 fn callers_own(faults: &[Fault]) -> Option<&Fault> {
     let last = faults.last()?;
-    if matches!(last.kind, FaultKind::BadRequest | FaultKind::ContextLength | FaultKind::ContentPolicy) {
+    if matches!(last.kind, FaultKind::BadRequest | FaultKind::ContentPolicy) {
         return Some(last);
     }
-    let not_asked = |kind| matches!(kind, FaultKind::Unsupported | FaultKind::Uncertified | FaultKind::BreaksInvariant);
-    if faults.iter().all(|fault| not_asked(fault.kind)) {
-        return faults.iter().find(|fault| fault.kind == FaultKind::Unsupported);
+    let beyond_it = |kind| matches!(kind, FaultKind::Unsupported | FaultKind::ContextLength);
+    let not_there = |kind| matches!(kind, FaultKind::Uncertified | FaultKind::BreaksInvariant);
+    if last.kind == FaultKind::ContextLength && !faults.iter().any(|fault| fault.kind.source() == Source::Vendor)
+        || faults.iter().all(|fault| beyond_it(fault.kind) || not_there(fault.kind))
+    {
+        let too_long = faults.iter().rfind(|fault| fault.kind == FaultKind::ContextLength);
+        return too_long.or_else(|| faults.iter().find(|fault| fault.kind == FaultKind::Unsupported));
     }
     None
 }
 
 fn all_limited(faults: &[Fault]) -> bool {
+    let limited = |kind| matches!(kind, FaultKind::RateLimited | FaultKind::QuotaExhausted | FaultKind::LimitReached);
     let mut asked = faults
         .iter()
         .filter(|fault| !matches!(fault.kind, FaultKind::Uncertified | FaultKind::BreaksInvariant))
         .peekable();
-    asked.peek().is_some()
-        && asked.all(|fault| matches!(fault.kind, FaultKind::RateLimited | FaultKind::QuotaExhausted))
+    asked.peek().is_some() && asked.all(|fault| limited(fault.kind))
 }
 
 #[cfg(test)]

@@ -121,11 +121,10 @@ impl Keeper {
     fn wanted(&self, settings: &Settings, model: &str) -> bool {
         let standings = self.standings.load();
         settings.routes.values().any(|route| {
-            plan(route, &standings, settings.enforcement).steps.iter().any(|step| {
-                step.target.is_local()
-                    && &*step.target.model == model
-                    && !matches!(step.decision, Decision::Skip { .. })
-            })
+            plan(route, &standings, settings.enforcement)
+                .steps
+                .iter()
+                .any(|step| step.target.is_local() && &*step.target.model == model && step.decision.is_attempted())
         })
     }
 

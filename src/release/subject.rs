@@ -10,9 +10,9 @@ use reqwest::header::HeaderMap;
 use crate::{
     config::Vendor,
     dialect::{self, Outgoing},
-    domain::{Fault, FaultKind, TargetId},
+    domain::{Fault, FaultKind, TargetId, Task},
     vault::Vault,
-    vendor::{HttpAsk, answer_fault, ask_whole},
+    vendor::{Client, HttpAsk, answer_fault, ask_whole},
 };
 
 /// How long one answer may take.
@@ -22,7 +22,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 pub struct VendorSubject {
     pub target: TargetId,
     pub vendor: Arc<Vendor>,
-    pub client: reqwest::Client,
+    pub client: Client,
     pub vault: Vault,
 }
 
@@ -53,16 +53,19 @@ impl VendorSubject {
             include_usage: false,
             default_max_tokens: 1024,
         };
-        let body = dialect::write_request(self.vendor.dialect, chat, &outgoing)
+        let body = dialect::write_request(self.vendor.wire, chat, &outgoing)
             .map_err(|error| Fault::new(FaultKind::Unsupported, error.message).with_param(error.param))?;
         let ask = HttpAsk {
             vendor: &self.vendor,
             client: &self.client,
+            model: &self.target.model,
+            task: Task::Answer,
             secret: self.vault.get(&self.vendor.secret),
             headers: &HeaderMap::new(),
             body: Bytes::from(body),
+            listener: &(),
         };
         let body = ask_whole(ask).await?;
-        dialect::read_answer(self.vendor.dialect, &body).map_err(answer_fault)
+        dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)
     }
 }

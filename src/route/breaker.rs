@@ -15,9 +15,8 @@ mod policy;
 
 use std::time::{Duration, Instant};
 
-pub use policy::BreakerPolicy;
-
 use super::window::Window;
+use crate::config::BreakerPolicy;
 
 /// What the breaker would say now; for plans and for people.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,6 +10,7 @@
 //!   most once a minute, in `record`.
 
 mod bucket;
+mod by_kind;
 mod drift;
 mod estimate;
 mod kind;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use by_kind::Baselines;
 pub use estimate::Quantile;
 pub use kind::{CallKind, OutputClass};
 
@@ -26,22 +28,7 @@ use drift::Drift;
 use estimate::Estimate;
 use slices::Slices;
 
-/// The settings of a threshold.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LatencyPolicy {
-    /// How many times the P99 is too slow.
-    pub factor: f64,
-    /// No threshold is below this.
-    pub floor: Duration,
-    /// No threshold is above this; it wins over `floor`.
-    pub ceiling: Duration,
-    /// With fewer whole samples in the window there is no threshold.
-    pub min_samples: u64,
-    /// How far back samples count, from an hour to two days, in whole hours.
-    pub window: Duration,
-    /// The factor by which a ruling quantile may rise or fall in a day; compounded, 1 holds it still.
-    pub max_drift_per_day: f64,
-}
+use crate::config::LatencyPolicy;
 
 /// What became of a timed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +40,7 @@ pub enum Sample {
 }
 
 /// What rules now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threshold {
     /// Whole samples in the window.
     pub samples: u64,
@@ -94,19 +81,6 @@ struct Anchor {
 
 /// How often an estimate is made.
 const REFRESH_MS: i64 = 60_000;
-
-impl Default for LatencyPolicy {
-    fn default() -> Self {
-        Self {
-            factor: 2.0,
-            floor: Duration::from_millis(500),
-            ceiling: Duration::from_secs(60),
-            min_samples: 100,
-            window: Duration::from_secs(24 * 3_600),
-            max_drift_per_day: 1.5,
-        }
-    }
-}
 
 impl Baseline {
     /// Adds one attempt's time. `now_unix_ms`: when it ended, in ms since 1970-01-01 UTC.

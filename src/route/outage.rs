@@ -11,28 +11,16 @@ mod region;
 
 use std::{
     collections::HashMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use region::Region;
 
-use super::{Breaker, BreakerPolicy, BreakerStanding, Ticket, Verdict};
-use crate::domain::TargetId;
-
-/// Who runs the machines behind a target, and as which of its services: what goes down together.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hosting {
-    pub operator: Arc<str>,
-    pub kind: &'static str,
-}
-
-/// A region of a vendor; `None` is the one of a vendor that has no regions, or of a target that names none.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    pub hosting: Hosting,
-    pub region: Option<Arc<str>>,
-}
+use super::{Breaker, BreakerStanding, Ticket, Verdict};
+use crate::{
+    config::{BreakerPolicy, Hosting, Place},
+    domain::TargetId,
+};
 
 /// When failures count as an outage.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,7 +131,7 @@ impl Outages {
         roll: f64,
     ) -> Result<OutageTicket, OutageRefused> {
         let policy = &self.policy;
-        let vendor = self.vendors.entry(place.hosting.clone()).or_insert_with(|| Breaker::new(policy.breaker.clone()));
+        let vendor = self.vendors.entry(place.hosting.clone()).or_insert_with(|| Breaker::new(policy.breaker));
         let region = self.regions.entry(place.clone()).or_insert_with(|| Region::new(policy));
         let for_vendor = vendor
             .admit(now, roll)

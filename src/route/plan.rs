@@ -1,11 +1,14 @@
-//! `route + standings → plan`: every target of the route in order, each to be attempted or skipped for a reason.
+//! `route + standings + need + health → plan`: every target of the route, to be attempted or passed over for a reason.
+//!
+//! The steps stand in the order in which they are tried. That is the route's own order, but for an outage of a region:
+//! then the other regions of the same vendor come before other vendors.
 
 use std::sync::Arc;
 
-use super::Standings;
+use super::{Need, Standings};
 use crate::{
     config::{Enforcement, Route},
-    domain::{FaultKind, TargetId},
+    domain::{Fault, FaultKind, TargetId},
 };
 
 /// What will be tried, printable.
@@ -29,13 +32,30 @@ pub enum Decision {
     AttemptDespite {
         reason: Arc<str>,
     },
-    Skip {
-        kind: FaultKind,
+    /// It fails often, but not always, and nobody else is left.
+    LastResort {
         reason: Arc<str>,
     },
+    Skip(Fault),
 }
 
-/// The plan for one call. A route's first target needs no certificate unless it is the local tier; all later ones do.
+impl Decision {
+    pub fn is_attempted(&self) -> bool {
+        !matches!(self, Self::Skip(_))
+    }
+}
+
+/// How a target is at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// Why it is left alone now.
+    pub objection: Option<Fault>,
+    /// It has answered of late, beside its failures: better than nobody.
+    pub answers_at_times: bool,
+}
+
+/// What the gate and the config say of a route's targets. The first needs no certificate unless it is the local tier; all
+/// later ones do.
 pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> Plan {
     let steps = route
         .targets
@@ -50,7 +70,7 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
             let decision = match (objection, enforcement) {
                 (None, _) => Decision::Attempt,
                 (Some((_, reason)), Enforcement::Warn) => Decision::AttemptDespite { reason },
-                (Some((kind, reason)), Enforcement::Strict) => Decision::Skip { kind, reason },
+                (Some((kind, reason)), Enforcement::Strict) => Decision::Skip(Fault::new(kind, &*reason)),
             };
             Step { index, target: target.id.clone(), decision }
         })
@@ -58,68 +78,60 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
     Plan { steps }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+impl Plan {
+    /// The plan for one question at one moment. `health`: by the targets' places in the route; what is not there is well.
+    pub fn narrowed(mut self, route: &Route, need: &Need, health: &[TargetHealth]) -> Self {
+        for step in &mut self.steps {
+            if !step.decision.is_attempted() {
+                continue;
+            }
+            let unable = need.objection(&route.targets[step.index].can);
+            let unwell = || health.get(step.index).and_then(|health| health.objection.clone());
+            if let Some(fault) = unable.or_else(unwell) {
+                step.decision = Decision::Skip(fault);
+            }
+        }
+        self.take_the_last_resort(health);
+        self.prefer_other_regions(route);
+        self
+    }
 
-    use super::*;
-    use crate::{
-        config::{Criticality, Deadlines, MidStream, OnCallerFault, Target},
-        domain::RouteId,
-        route::Standing,
-    };
-
-    fn route(targets: &[&str]) -> Route {
-        let second = Duration::from_secs(1);
-        Route {
-            id: RouteId::new("r"),
-            criticality: Criticality::Critical,
-            targets: targets
-                .iter()
-                .map(|id| Target { id: TargetId::parse(id).expect("a target"), breach: None })
-                .collect(),
-            suite: "s".into(),
-            deadlines: Deadlines { connect: second, first_token: second, idle: second, attempt: second, total: second },
-            mid_stream: MidStream::Error,
-            on_context_length: OnCallerFault::Refuse,
-            on_content_policy: OnCallerFault::Refuse,
-            log_content: false,
+    /// Where everybody is left alone, those that answer at times are asked after all.
+    fn take_the_last_resort(&mut self, health: &[TargetHealth]) {
+        if self.steps.iter().any(|step| step.decision.is_attempted()) {
+            return;
+        }
+        for step in &mut self.steps {
+            let Decision::Skip(fault) = &step.decision else { continue };
+            let answers = health.get(step.index).is_some_and(|health| health.answers_at_times);
+            if answers && fault.kind == FaultKind::BreakerOpen {
+                step.decision = Decision::LastResort { reason: Arc::from(fault.detail.as_str()) };
+            }
         }
     }
 
-    fn decisions(plan: &Plan) -> Vec<&Decision> {
-        plan.steps.iter().map(|step| &step.decision).collect()
-    }
-
-    #[test]
-    fn a_fallback_without_a_certificate_is_skipped_and_a_primary_needs_none() {
-        let mut standings = Standings::default();
-        standings.set(TargetId::parse("b/y").expect("a target"), "s", Standing::Certified);
-        standings.set(TargetId::parse("b/y").expect("a target"), "other", Standing::Certified);
-        let plan = plan(&route(&["a/x", "b/y", "local/z"]), &standings, Enforcement::Strict);
-        assert!(matches!(
-            decisions(&plan)[..],
-            [Decision::Attempt, Decision::Attempt, Decision::Skip { kind: FaultKind::Uncertified, .. }]
-        ));
-    }
-
-    #[test]
-    fn a_certificate_of_another_suite_does_not_count() {
-        let mut standings = Standings::default();
-        standings.set(TargetId::parse("b/y").expect("a target"), "other", Standing::Certified);
-        let plan = plan(&route(&["a/x", "b/y"]), &standings, Enforcement::Strict);
-        assert!(matches!(decisions(&plan)[..], [Decision::Attempt, Decision::Skip { .. }]));
-    }
-
-    #[test]
-    fn the_local_tier_needs_a_certificate_even_as_a_primary() {
-        let plan = plan(&route(&["local/z"]), &Standings::default(), Enforcement::Strict);
-        assert!(matches!(decisions(&plan)[..], [Decision::Skip { kind: FaultKind::Uncertified, .. }]));
-    }
-
-    #[test]
-    fn warn_attempts_what_strict_skips_and_says_so() {
-        let plan = plan(&route(&["a/x", "local/z"]), &Standings::default(), Enforcement::Warn);
-        assert!(matches!(decisions(&plan)[..], [Decision::Attempt, Decision::AttemptDespite { .. }]));
+    /// Behind a target whose region is out come the other regions of its vendor. A breaker of its own is reason enough: a
+    /// region of one target is out when that is.
+    fn prefer_other_regions(&mut self, route: &Route) {
+        let mut at = 0;
+        while at < self.steps.len() {
+            let is_out = |kind| matches!(kind, FaultKind::RegionOpen | FaultKind::BreakerOpen);
+            let out = matches!(&self.steps[at].decision, Decision::Skip(fault) if is_out(fault.kind));
+            if out {
+                let place = &route.targets[self.steps[at].index].place;
+                let other_region = |step: &Step| {
+                    let other = &route.targets[step.index].place;
+                    step.decision.is_attempted() && other.hosting == place.hosting && other.region != place.region
+                };
+                let (near, rest): (Vec<Step>, Vec<Step>) =
+                    self.steps.split_off(at + 1).into_iter().partition(other_region);
+                self.steps.extend(near);
+                self.steps.extend(rest);
+            }
+            at += 1;
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

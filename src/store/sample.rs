@@ -3,8 +3,8 @@
 use crate::{
     clock,
     domain::{
-        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, RouteId, TargetId, TenantId, TokenUsage,
-        UsageSource,
+        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, Role, RouteId, TargetId, TenantId,
+        TokenUsage, UsageSource,
     },
 };
 
@@ -54,6 +54,7 @@ pub(crate) fn attempt(target: &str, fault: Option<FaultKind>) -> Attempt {
     Attempt {
         target_index: 0,
         target: TargetId::parse(target).expect("vendor/model"),
+        role: Role::Rung,
         started_ms: 0.125,
         ttft_ms: fault.is_none().then_some(10.5),
         duration_ms: Some(99.75),

@@ -9,8 +9,8 @@ use super::{
     local::LocalFrames,
 };
 use crate::{
-    dialect::{StreamReader, sse},
-    domain::{Dialect, Fault, FaultKind},
+    dialect::{StreamReader, event_stream, sse},
+    domain::{Fault, FaultKind, Wire},
 };
 
 /// The largest frame, in bytes.
@@ -37,11 +37,61 @@ pub enum Frames {
 #[derive(Debug)]
 pub struct HttpFrames {
     response: Response,
-    splitter: sse::Splitter,
+    framing: Framing,
     reader: StreamReader,
     finished: bool,
     /// The body is over.
     ended: bool,
+}
+
+/// How a vendor cuts its stream.
+#[derive(Debug)]
+enum Framing {
+    /// Server-sent events.
+    Sse(sse::Splitter),
+    /// AWS's binary event stream.
+    Binary(event_stream::Splitter),
+}
+
+impl Framing {
+    fn of(wire: Wire) -> Self {
+        match wire {
+            Wire::BedrockConverse => Self::Binary(event_stream::Splitter::new(FRAME_LIMIT)),
+            _ => Self::Sse(sse::Splitter::new(FRAME_LIMIT)),
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Sse(splitter) => splitter.push(chunk),
+            Self::Binary(splitter) => splitter.push(chunk),
+        }
+    }
+
+    /// The body is over. A binary message that is not whole by then never was.
+    fn end(&mut self) {
+        match self {
+            Self::Sse(splitter) => splitter.end(),
+            Self::Binary(_) => {}
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<sse::Event<'_>, Fault>> {
+        match self {
+            Self::Sse(splitter) => {
+                splitter.next().map(|event| event.map_err(|long| Fault::new(FaultKind::TooLarge, long.to_string())))
+            }
+            Self::Binary(splitter) => splitter.next().map(|event| event.map_err(broken)),
+        }
+    }
+}
+
+fn broken(error: event_stream::Broken) -> Fault {
+    let kind = match error {
+        event_stream::Broken::Oversized { .. } => FaultKind::TooLarge,
+        event_stream::Broken::Malformed(_) => FaultKind::Malformed,
+    };
+    Fault::new(kind, error.to_string())
 }
 
 impl Frames {
@@ -58,9 +108,9 @@ impl Frames {
 }
 
 impl HttpFrames {
-    pub fn new(dialect: Dialect, response: Response) -> Self {
-        let splitter = sse::Splitter::new(FRAME_LIMIT);
-        Self { response, splitter, reader: StreamReader::new(dialect), finished: false, ended: false }
+    pub fn new(wire: Wire, response: Response) -> Self {
+        let (framing, reader) = (Framing::of(wire), StreamReader::new(wire));
+        Self { response, framing, reader, finished: false, ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<Frame>, Fault> {
@@ -73,7 +123,7 @@ impl HttpFrames {
                 return if self.finished { Ok(None) } else { Err(truncated()) };
             }
             match self.response.chunk().await {
-                Ok(Some(chunk)) => self.splitter.push(&chunk),
+                Ok(Some(chunk)) => self.framing.push(&chunk),
                 Ok(None) => self.end(),
                 Err(_) if self.finished => self.end(),
                 Err(error) => return Err(transport_fault(&error)),
@@ -82,14 +132,14 @@ impl HttpFrames {
     }
 
     fn end(&mut self) {
-        self.splitter.end();
+        self.framing.end();
         self.ended = true;
     }
 
     /// The next frame among the bytes that are here. Comments and keep-alives are not frames.
     fn split(&mut self) -> Result<Option<Frame>, Fault> {
-        while let Some(event) = self.splitter.next() {
-            let event = event.map_err(|long| Fault::new(FaultKind::TooLarge, long.to_string()))?;
+        while let Some(event) = self.framing.next() {
+            let event = event?;
             if event.keep_alive {
                 continue;
             }

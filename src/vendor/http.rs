@@ -1,77 +1,64 @@
-//! Asking a vendor over HTTP: one pooled client, the vendor's auth, and faults from whatever goes wrong.
+//! Asking a vendor over HTTP: the vendor's address and auth, bounded answers, and faults from whatever goes wrong.
 
-use std::{
-    collections::HashMap,
-    error::Error as _,
-    io,
-    sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::{error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Client, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::frame::HttpFrames;
+use super::{
+    client::Client,
+    frame::HttpFrames,
+    request::{self, Asking, Prepared},
+};
 use crate::{
+    clock,
     config::Vendor,
     dialect,
-    domain::{Dialect, Fault, FaultKind},
+    domain::{Fault, FaultKind, Task, Wire},
+    route::read_rate_headers,
 };
 
 /// The largest answer, in bytes, that is read from a vendor.
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
+/// The longest that a vendor is left alone because it says so.
+const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The outbound client. A connect deadline belongs to the connector, so there is one pool for each distinct deadline that
-/// the routes name: usually one.
-#[derive(Debug, Default)]
-pub struct Clients {
-    by_connect: Mutex<HashMap<Duration, Client>>,
+/// Where AWS says what kind of error it is.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+
+/// Hears the headers of every answer of a vendor, errors too: they tell of its limits.
+pub trait Listener: Send + Sync {
+    fn hear(&self, headers: &HeaderMap);
+}
+
+/// Whoever asks and does not count.
+impl Listener for () {
+    fn hear(&self, _: &HeaderMap) {}
 }
 
 /// One request to one vendor.
-#[derive(Debug)]
 pub struct HttpAsk<'a> {
     pub vendor: &'a Vendor,
     pub client: &'a Client,
+    /// The vendor's own name of the model.
+    pub model: &'a str,
+    pub task: Task,
     pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
     pub body: Bytes,
+    /// Is told the headers of whatever the vendor answers.
+    pub listener: &'a dyn Listener,
 }
 
 /// Headers of the caller that mean something to a vendor of the same dialect.
 pub const FORWARDED: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];
-
-impl Clients {
-    /// The client whose connections must stand within `connect`.
-    ///
-    /// # Errors
-    /// When the TLS set-up of this machine is unusable.
-    pub fn with_connect_deadline(&self, connect: Duration) -> Result<Client, reqwest::Error> {
-        let mut clients = self.by_connect.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&connect) {
-            return Ok(client.clone());
-        }
-        let client = Client::builder()
-            .user_agent(concat!("backstop/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(512)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .build()?;
-        clients.insert(connect, client.clone());
-        Ok(client)
-    }
-}
 
 /// Asks for a whole answer: its status-200 body.
 ///
@@ -85,18 +72,18 @@ pub async fn ask_whole(ask: HttpAsk<'_>) -> Result<Bytes, Fault> {
 ///
 /// The caller bounds the time.
 pub async fn ask_stream(ask: HttpAsk<'_>) -> Result<HttpFrames, Fault> {
-    let dialect = ask.vendor.dialect;
+    let wire = ask.vendor.wire;
     let mut response = send(ask).await?;
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.starts_with("application/json") {
         // A vendor that answers a stream with one JSON body either refuses inside a 200 or ignored `stream`.
         let body = read_bounded(&mut response, ERROR_LIMIT).await?;
-        return Err(match dialect::read_answer(dialect, &body) {
+        return Err(match dialect::read_answer(wire, &body) {
             Ok(_) => Fault::new(FaultKind::Malformed, "the vendor sent a whole answer where a stream was asked for"),
             Err(error) => answer_fault(error),
         });
     }
-    Ok(HttpFrames::new(dialect, response))
+    Ok(HttpFrames::new(wire, response))
 }
 
 /// The fault of a body that could not be read as an answer.
@@ -156,52 +143,31 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
-    let HttpAsk { vendor, client, secret, headers, body } = ask;
-    let path = match vendor.dialect {
-        Dialect::OpenaiChat => "chat/completions",
-        Dialect::AnthropicMessages => "messages",
-    };
-    let mut request = client
-        .post(format!("{}/{path}", vendor.base_url))
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .body(body);
-    if vendor.dialect == Dialect::AnthropicMessages && !headers.contains_key("anthropic-version") {
-        request = request.header("anthropic-version", "2023-06-01");
+    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
+    let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
+    let prepared = request::prepare(asking).await?;
+    let sent = prepared.headers.clone();
+    let mut response = post(client, prepared, body.clone()).await?;
+    // A token that was taken back before its time is bought anew, once.
+    if response.status() == StatusCode::UNAUTHORIZED && client.tokens().forget_refused(&vendor.id, &sent) {
+        response = post(client, request::prepare(asking).await?, body.clone()).await?;
     }
-    for name in FORWARDED {
-        for value in headers.get_all(name) {
-            request = request.header(name, value.clone());
-        }
-    }
-    if let Some(secret) = &secret {
-        let (name, value) = credential(vendor.dialect, secret)?;
-        request = request.header(name, value);
-    }
-    let mut response = request.send().await.map_err(|error| transport_fault(&error))?;
+    listener.hear(response.headers());
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
-    let fault = status_fault(vendor.dialect, &mut response).await;
+    let fault = status_fault(vendor.wire, &mut response).await;
     Err(match &secret {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
 }
 
-fn credential(dialect: Dialect, secret: &SecretString) -> Result<(HeaderName, HeaderValue), Fault> {
-    let secret = secret.expose_secret();
-    let (name, value) = match dialect {
-        Dialect::OpenaiChat => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {secret}"))),
-        Dialect::AnthropicMessages => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret)),
-    };
-    let mut value = value.map_err(|_| {
-        Fault::new(
-            FaultKind::NoSecret,
-            "the vendor's secret cannot stand in a header; set it again with `backstop vault set`",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok((name, value))
+async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
+    let Prepared { url, headers } = prepared;
+    let request = client.http().post(url).headers(headers);
+    let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
+    request.send().await.map_err(|error| transport_fault(&error))
 }
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
@@ -215,25 +181,27 @@ fn without_secret(mut fault: Fault, secret: &SecretString) -> Fault {
     fault
 }
 
-async fn status_fault(dialect: Dialect, response: &mut Response) -> Fault {
+async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let status = response.status();
     if status.is_redirection() {
         return Fault::new(FaultKind::Redirected, "the vendor redirected; redirects are not followed")
             .with_status(status.as_u16());
     }
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = read_rate_headers(said, clock::unix_ms()).retry_after;
+    let name = said(ERROR_TYPE).map(str::to_owned);
     // An error whose body is cut short or too long is still the error that its status says.
     let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
-    let error = dialect::read_error(dialect, status.as_u16(), &body);
+    let error = dialect::read_named_error(wire, status.as_u16(), name.as_deref(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
-        .with_retry_after(retry_after);
+        .with_retry_after(retry_after.or(error.retry_after.map(|after| after.min(MOST_RETRY_AFTER))));
     fault.param = error.param;
     fault.code = error.code;
     fault
 }
 
-async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fault> {
+pub(super) async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::new(FaultKind::TooLarge, format!("the vendor's answer is larger than {limit} bytes")));
     }
@@ -257,43 +225,5 @@ async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Fa
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(transport_fault(&error)),
         }
-    }
-}
-
-/// `retry-after-ms`, or `retry-after` in seconds or as an HTTP date, at most an hour.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    const MOST: Duration = Duration::from_secs(3600);
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()).filter(|ms| *ms >= 0.0) {
-        return Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(MOST).min(MOST));
-    }
-    let value = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(MOST).min(MOST));
-    }
-    let date = time::OffsetDateTime::parse(value, &time::format_description::well_known::Rfc2822).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO).min(MOST))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn retry_after_is_read_in_seconds_ms_and_as_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
-        assert_eq!(retry_after(&headers("retry-after", "7"), now), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(&headers("retry-after-ms", "1500"), now), Some(Duration::from_millis(1500)));
-        assert_eq!(
-            retry_after(&headers("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), now),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(retry_after(&headers("retry-after", "-1"), now), None);
-        assert_eq!(retry_after(&headers("retry-after", "1e300"), now), Some(Duration::from_secs(3600)));
-        assert_eq!(retry_after(&headers("retry-after", "soon"), now), None);
     }
 }

@@ -20,6 +20,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) deadlines: Option<Deadlines>,
     /// What happens when a stream breaks after its first content has left [default: error].
     pub(in crate::config) mid_stream: Option<MidStream>,
+    /// Whether a slow target is raced by the next one [default: never].
+    pub(in crate::config) hedge: Option<Hedge>,
     /// What happens when the prompt is too long for a target [default: refuse].
     pub(in crate::config) on_context_length: Option<CallerFault>,
     /// What happens when a target refuses the content [default: refuse].
@@ -42,6 +44,14 @@ pub(in crate::config) struct Deadlines {
     pub(in crate::config) attempt: Option<DurationText>,
     /// The whole call, all attempts [default: 60s].
     pub(in crate::config) total: Option<DurationText>,
+}
+
+/// A race between a slow target and the next one: the first real content wins, the loser is hung up on and still paid for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Hedge {
+    /// How long the first is waited for: `p95` of its own stored baseline, or a span of time [default: p95].
+    pub(in crate::config) after: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -16,8 +16,13 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) kind: Option<KindText>,
     /// Where its API is, version included [default: the kind's own].
     pub(in crate::config) base_url: Option<UrlText>,
-    /// The region it runs in; part of what a certificate is bound to.
+    /// The region it runs in; part of what a certificate is bound to. Kind `vertex` is asked there.
     pub(in crate::config) region: Option<String>,
+    /// The project of a `vertex` vendor [default: the one that its service account belongs to].
+    pub(in crate::config) project: Option<String>,
+    /// The dated API version of an Azure resource whose base URL does not end in `/openai/v1` [default: 2024-10-21].
+    #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$"))]
+    pub(in crate::config) api_version: Option<String>,
     /// Who runs the models, when that is not this vendor: what different-vendor rules and share caps count by.
     pub(in crate::config) operated_by: Option<String>,
     /// Whether it is your own hardware: not a vendor to the share cap, and an end for critical routes.
@@ -44,6 +49,12 @@ pub(in crate::config) struct Model {
     pub(in crate::config) cache_write_per_mtok: Option<f64>,
     /// The longest prompt plus answer, in tokens.
     pub(in crate::config) context_tokens: Option<u32>,
+    /// Whether it can call tools [default: true].
+    pub(in crate::config) tools: Option<bool>,
+    /// Whether it can be held to JSON or a JSON Schema [default: true].
+    pub(in crate::config) json_schema: Option<bool>,
+    /// Whether it sees images [default: true; the in-process models do not].
+    pub(in crate::config) images: Option<bool>,
 }
 
 /// A field of OpenAI chat requests.

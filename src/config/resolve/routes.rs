@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::Resolver;
 use crate::{
-    config::{Criticality, DEFAULT_SUITE, Deadlines, MidStream, OnCallerFault, Route, Target, path::Path, raw},
+    config::{
+        Criticality, DEFAULT_SUITE, Deadlines, Hedge, MidStream, OnCallerFault, Route, Target, path::Path, raw, words,
+    },
     domain::RouteId,
 };
 
@@ -39,6 +41,7 @@ impl Resolver<'_, '_> {
                 Some(raw::MidStream::Restart) => MidStream::Restart,
                 Some(raw::MidStream::Error) | None => MidStream::Error,
             },
+            hedge: raw.hedge.as_ref().map(|raw| self.hedge(&path.key("hedge"), raw)),
             on_context_length: on_caller_fault(raw.on_context_length),
             on_content_policy: on_caller_fault(raw.on_content_policy),
             log_content: raw.log_content.unwrap_or(false),
@@ -61,9 +64,23 @@ impl Resolver<'_, '_> {
             if let Some(first) = raw[..index].iter().position(|other| other.as_str() == text.as_str()) {
                 self.error(&here, format!("`{id}` is already target {first} of this route"), "keep one of them");
             }
-            targets.push(Target { id, breach: None });
+            targets.push(Target::unlocated(id));
         }
         targets
+    }
+
+    fn hedge(&mut self, path: &Path, raw: &raw::Hedge) -> Hedge {
+        match raw.after.as_deref() {
+            None | Some("p95") => Hedge::P95,
+            Some(text) => match humantime::parse_duration(text) {
+                Ok(after) => Hedge::After(after),
+                Err(_) => {
+                    let message = format!("`{}` is neither `p95` nor a span of time", words::cut(text));
+                    self.error(&path.key("after"), message, "e.g. `p95` or `800ms`");
+                    Hedge::P95
+                }
+            },
+        }
     }
 
     /// What is not given has its default, or less where a longer stage was given less.

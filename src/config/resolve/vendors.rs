@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::Resolver;
 use crate::{
     config::{
-        Prices, Settings, Vendor,
+        Access, Capabilities, Prices, Settings, Vendor,
         path::Path,
         raw,
         vendor_kind::{self, VendorKind},
@@ -33,16 +33,23 @@ impl Resolver<'_, '_> {
         vendors
     }
 
-    /// `models:`: prices and context lengths.
+    /// `models:`: prices and capabilities.
     pub(super) fn models(&mut self, file: &raw::File, settings: &mut Settings) {
         for (name, model) in file.models.iter().flatten() {
             let path = Path::root().key("models").key(name.as_str());
             let Some(target) = self.target(&path, name) else { continue };
-            if let Some(tokens) = model.context_tokens {
-                if tokens == 0 {
-                    self.error(&path.key("context_tokens"), "a context has at least 1 token", "");
-                }
-                settings.context_tokens.insert(target.clone(), tokens);
+            if model.context_tokens == Some(0) {
+                self.error(&path.key("context_tokens"), "a context has at least 1 token", "");
+            }
+            let usual = settings.capabilities(&target);
+            let said = Capabilities {
+                tools: model.tools.unwrap_or(usual.tools),
+                json_schema: model.json_schema.unwrap_or(usual.json_schema),
+                images: model.images.unwrap_or(usual.images),
+                context_tokens: model.context_tokens.or(usual.context_tokens),
+            };
+            if said != usual {
+                settings.capabilities.insert(target.clone(), said);
             }
             if let Some(prices) = self.prices(&path, model) {
                 settings.prices.insert(target, prices);
@@ -73,7 +80,7 @@ impl Resolver<'_, '_> {
     fn vendor(&mut self, path: &Path, name: &str, raw: &raw::Vendor, listen: SocketAddr) -> Option<Vendor> {
         let kind = raw.kind.as_ref().and_then(|kind| self.kind(&path.key("kind"), &kind.0));
         let written = raw.base_url.as_ref().map(|text| self.base_url(&path.key("base_url"), text, listen));
-        for (key, text) in [("region", &raw.region), ("operated_by", &raw.operated_by)] {
+        for (key, text) in [("region", &raw.region), ("project", &raw.project), ("operated_by", &raw.operated_by)] {
             if let Some(text) = text {
                 self.name(&path.key(key), text);
             }
@@ -82,9 +89,10 @@ impl Resolver<'_, '_> {
             self.secret_name(&path.key("secret"), secret);
         }
         let kind = kind?;
-        let base_url = match (written, kind.base_url) {
+        let region = self.region(path, kind, raw)?;
+        let base_url = match (written, kind.base_url_in(region)) {
             (Some(url), _) => url?,
-            (None, Some(url)) => url.to_owned(),
+            (None, Some(url)) => url,
             // What was written and is faulty has been reported.
             (None, None) if self.tree.has(&path.key("base_url")) => return None,
             (None, None) => {
@@ -96,14 +104,22 @@ impl Resolver<'_, '_> {
             let message = format!("{base_url}, the default of kind `{}`, is where Backstop itself listens", kind.name);
             self.error(path, message, "give it a `base_url`, or change `listen`");
         }
+        self.api_version(path, kind, raw);
+        if raw.project.is_some() && kind.access != Access::Vertex {
+            self.error(&path.key("project"), format!("kind `{}` has no projects", kind.name), "leave it out");
+        }
         Some(Vendor {
             id: VendorId::new(name),
             kind: kind.name,
-            dialect: kind.dialect,
+            wire: kind.wire,
+            access: kind.access,
             // Somebody's own endpoint may do without a secret, unless one is named for it.
-            needs_secret: kind.needs_secret && (raw.base_url.is_none() || raw.secret.is_some()),
+            needs_secret: kind.needs_secret
+                && (raw.base_url.is_none() || raw.secret.is_some() || kind.base_url.is_none()),
             base_url,
             region: raw.region.clone(),
+            project: raw.project.clone(),
+            api_version: raw.api_version.clone(),
             operated_by: raw.operated_by.clone(),
             self_hosted: raw.self_hosted.unwrap_or(kind.self_hosted),
             secret: raw.secret.clone().unwrap_or_else(|| name.to_owned()),
@@ -114,6 +130,43 @@ impl Resolver<'_, '_> {
             },
             stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
         })
+    }
+
+    /// The region that the kind's address is made with; empty where it has none.
+    fn region<'r>(&mut self, path: &Path, kind: &VendorKind, raw: &'r raw::Vendor) -> Option<&'r str> {
+        let region = raw.region.as_deref();
+        if !kind.needs_region() {
+            return Some(region.unwrap_or_default());
+        }
+        let Some(region) = region else {
+            let message = format!("`region` is missing: kind `{}` is asked in one", kind.name);
+            self.error(path, message, "write one of its regions, say `europe-west4`");
+            return None;
+        };
+        // It becomes part of a host's name.
+        let fits = region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !fits {
+            let help = "regions have lower-case letters, digits and hyphens";
+            self.error(&path.key("region"), format!("`{}` is not a region", words::cut(region)), help);
+        }
+        fits.then_some(region)
+    }
+
+    fn api_version(&mut self, path: &Path, kind: &VendorKind, raw: &raw::Vendor) {
+        let Some(version) = &raw.api_version else { return };
+        let path = path.key("api_version");
+        let bytes = version.strip_suffix("-preview").unwrap_or(version).as_bytes();
+        let dated = bytes.len() == 10
+            && bytes
+                .iter()
+                .enumerate()
+                .all(|(at, byte)| if matches!(at, 4 | 7) { *byte == b'-' } else { byte.is_ascii_digit() });
+        if kind.access != Access::Azure {
+            self.error(&path, format!("kind `{}` has no API version to choose", kind.name), "leave it out");
+        } else if !dated {
+            let message = format!("`{}` is not a version of the API", words::cut(version));
+            self.error(&path, message, "write it as `2024-10-21`, with `-preview` where it is one");
+        }
     }
 
     fn kind(&mut self, path: &Path, name: &str) -> Option<&'static VendorKind> {

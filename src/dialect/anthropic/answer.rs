@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Held, UsageIn, UsageOut, read_stop, stop_sequence};
-use crate::dialect::{Dialect, ReadError, Reply, ids, object::Text};
+use crate::dialect::{ReadError, Reply, Wire, ids, object::Text};
 
 #[derive(Deserialize)]
 struct MessageIn<'a> {
@@ -49,7 +49,7 @@ struct BlockIn<'a> {
 pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
     let read: MessageIn<'_> = serde_json::from_slice(body).map_err(|error| ReadError::syntax(&error))?;
     if read.error.is_some() || read.kind.is_some_and(|kind| kind.0 == "error") {
-        return Err(ReadError::error_object(Dialect::AnthropicMessages, body));
+        return Err(ReadError::error_object(Wire::AnthropicMessages, body));
     }
     let Some(blocks) = read.content else { return Err(ReadError::Empty) };
     let Some(reason) = read.stop_reason else { return Err(ReadError::NoFinish) };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, read_stop};
-use crate::dialect::{Dialect, ReadError, ids, object::Text, sse};
+use crate::dialect::{ReadError, Wire, ids, object::Text, sse};
 
 /// Follows one stream.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Reader {
             return Ok(());
         }
         if frame.event == Some("error") {
-            return Err(ReadError::error_object(Dialect::AnthropicMessages, frame.data.as_bytes()));
+            return Err(ReadError::error_object(Wire::AnthropicMessages, frame.data.as_bytes()));
         }
         let read: Frame<'_> = serde_json::from_str(&frame.data).map_err(|error| ReadError::syntax(&error))?;
         let kind = read.kind.as_ref().map(|kind| kind.0.as_ref()).or(frame.event).unwrap_or_default();
@@ -110,7 +110,7 @@ impl Reader {
             "content_block_stop" => self.close(read.index, out),
             "message_delta" => self.message_delta(read.delta, read.usage, out),
             "message_stop" => self.done = true,
-            "error" => return Err(ReadError::error_object(Dialect::AnthropicMessages, frame.data.as_bytes())),
+            "error" => return Err(ReadError::error_object(Wire::AnthropicMessages, frame.data.as_bytes())),
             // `ping`, and what comes later.
             _ => {}
         }

@@ -9,28 +9,28 @@ use backstop_models::chat::{Image, Message, Part, Role, ToolCall, ToolResult};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::{BadRequest, ids};
+use crate::dialect::{BadRequest, call_id, ids};
 
 /// The images that Anthropic takes inline.
 const MEDIA_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// A conversation as Anthropic wants it.
 #[derive(Default)]
-pub(super) struct Turns<'a> {
-    pub(super) system: Vec<Block<'a>>,
-    pub(super) turns: Vec<Turn<'a>>,
+pub(in crate::dialect) struct Turns<'a> {
+    pub(in crate::dialect) system: Vec<Block<'a>>,
+    pub(in crate::dialect) turns: Vec<Turn<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Turn<'a> {
-    role: &'static str,
+pub(in crate::dialect) struct Turn<'a> {
+    pub(in crate::dialect) role: &'static str,
     #[serde(serialize_with = "write_content")]
-    content: Vec<Block<'a>>,
+    pub(in crate::dialect) content: Vec<Block<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Block<'a> {
+pub(in crate::dialect) enum Block<'a> {
     Text {
         text: &'a str,
     },
@@ -57,7 +57,7 @@ pub(super) enum Block<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Source<'a> {
+pub(in crate::dialect) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
 }
@@ -71,7 +71,7 @@ pub(super) fn write_content<S: serde::Serializer>(blocks: &[Block<'_>], to: S) -
 }
 
 impl<'a> Turns<'a> {
-    pub(super) fn of(messages: &'a [Message]) -> Result<Self, BadRequest> {
+    pub(in crate::dialect) fn of(messages: &'a [Message]) -> Result<Self, BadRequest> {
         let mut turns = Self::default();
         for (index, message) in messages.iter().enumerate() {
             if message.name.is_some() {
@@ -145,7 +145,7 @@ fn tool_use(call: &ToolCall, path: impl FnOnce() -> String) -> Result<Block<'_>,
     };
     match serde_json::from_str::<&RawValue>(arguments) {
         Ok(input) if arguments.starts_with('{') => {
-            Ok(Block::ToolUse { id: ids::encode(&call.id), name: &call.name, input })
+            Ok(Block::ToolUse { id: ids::encode(call_id::short(&call.id)), name: &call.name, input })
         }
         _ => Err(BadRequest::unsupported(path(), "arguments can only be a JSON object there")),
     }
@@ -160,7 +160,11 @@ fn tool_result<'a>(result: &'a ToolResult, place: &dyn Fn() -> String) -> Result
             _ => return Err(BadRequest::unsupported(place(), "a tool's result can only be text and images there")),
         }
     }
-    Ok(Block::ToolResult { tool_use_id: ids::encode(&result.call_id), content, is_error: result.is_error })
+    Ok(Block::ToolResult {
+        tool_use_id: ids::encode(call_id::short(&result.call_id)),
+        content,
+        is_error: result.is_error,
+    })
 }
 
 fn source<'a>(image: &'a Image, place: &dyn Fn() -> String) -> Result<Source<'a>, BadRequest> {

@@ -164,7 +164,7 @@ fn output_config(format: &ResponseFormat) -> Result<Option<Value>, BadRequest> {
 }
 
 /// A budget of tokens to think with, at most half of all; `None` where Anthropic would refuse it.
-fn thinking(chat: &Chat, max_tokens: u32) -> Option<Value> {
+pub(in crate::dialect) fn thinking(chat: &Chat, max_tokens: u32) -> Option<Value> {
     let wanted = match chat.reasoning? {
         ReasoningEffort::None => return Some(json!({ "type": "disabled" })),
         ReasoningEffort::Minimal => MIN_BUDGET,

@@ -12,7 +12,7 @@ use super::{
     finish_reason, read_finish,
     wire::{CallOut, FunctionOut},
 };
-use crate::dialect::{Dialect, ReadError, Reply, object::Text};
+use crate::dialect::{ReadError, Reply, Wire, object::Text};
 
 #[derive(Deserialize)]
 struct Completion<'a> {
@@ -74,7 +74,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     let read: Completion<'_> = serde_json::from_slice(body).map_err(|error| ReadError::syntax(&error))?;
     let is_error = read.object.is_some_and(|object| object.0 == "error");
     if read.error.is_some_and(|error| error.get() != "null") || is_error {
-        return Err(ReadError::error_object(Dialect::OpenaiChat, body));
+        return Err(ReadError::error_object(Wire::OpenaiChat, body));
     }
     let Some(choice) = read.choices.and_then(|choices| choices.into_iter().next()) else {
         return Err(ReadError::Empty);

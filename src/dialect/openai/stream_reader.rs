@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, content::Content, read_finish};
-use crate::dialect::{Dialect, ReadError, object::Text, sse};
+use crate::dialect::{ReadError, Wire, object::Text, sse};
 
 /// Follows one stream.
 #[derive(Debug, Default)]
@@ -109,17 +109,19 @@ impl Reader {
         let is_error_event = frame.event == Some("error");
         let chunk: Chunk<'_> = match serde_json::from_str(data) {
             Ok(chunk) => chunk,
-            Err(_) if is_error_event => return Err(ReadError::error_object(Dialect::OpenaiChat, data.as_bytes())),
+            Err(_) if is_error_event => return Err(ReadError::error_object(Wire::OpenaiChat, data.as_bytes())),
             Err(error) => return Err(ReadError::syntax(&error)),
         };
         let is_error = is_error_event || chunk.object.is_some_and(|object| object.0 == "error");
         if is_error || chunk.error.is_some() {
-            return Err(ReadError::error_object(Dialect::OpenaiChat, data.as_bytes()));
+            return Err(ReadError::error_object(Wire::OpenaiChat, data.as_bytes()));
         }
-        if !self.started {
+        let owned = |text: Text<'_>| Some(text.0.into_owned()).filter(|text| !text.is_empty());
+        let (id, model) = (chunk.id.and_then(owned), chunk.model.and_then(owned));
+        // Azure's first chunk holds nothing but what its filters say of the prompt.
+        if !self.started && (id.is_some() || model.is_some()) {
             self.started = true;
-            let owned = |text: Text<'_>| text.0.into_owned();
-            out.push(Event::Start { id: chunk.id.map(owned), model: chunk.model.map(owned) });
+            out.push(Event::Start { id, model });
         }
         for choice in chunk.choices.into_iter().flatten() {
             self.read_choice(choice, out)?;

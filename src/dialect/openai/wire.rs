@@ -8,7 +8,7 @@ use backstop_models::chat::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::dialect::{BadRequest, Outgoing};
+use crate::dialect::{BadRequest, Outgoing, call_id};
 
 /// The most stop sequences that OpenAI takes.
 const MAX_STOP: usize = 4;
@@ -216,7 +216,7 @@ fn write_message<'a>(index: usize, message: &'a Message, out: &mut Vec<MessageOu
         Role::Tool => {
             for part in &message.content {
                 let Part::ToolResult(result) = part else { return Err(misplaced(index)) };
-                let tool_call_id = Some(result.call_id.as_str());
+                let tool_call_id = Some(call_id::short(&result.call_id));
                 out.push(MessageOut { tool_call_id, ..plain("tool", write_result(result)?) });
             }
         }
@@ -233,7 +233,7 @@ fn write_assistant(index: usize, message: &Message) -> Result<MessageOut<'_>, Ba
             Part::Text(text) => texts.push(PartOut::Text { text: Cow::Borrowed(text) }),
             Part::Refusal(text) => refusal.get_or_insert_default().push_str(text),
             Part::ToolCall(call) => tool_calls.push(CallOut {
-                id: &call.id,
+                id: call_id::short(&call.id),
                 kind: "function",
                 function: FunctionOut { name: &call.name, arguments: &call.arguments },
             }),

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::*;
 
 fn golden(name: &str, from: Dialect, body: serde_json::Value) {
-    let answer = read_answer(from, body.to_string().as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let answer =
+        read_answer(from.into(), body.to_string().as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
     insta::assert_snapshot!(name, pretty(&write_answer(other(from), &answer, &reply())));
 }
 
@@ -83,7 +84,7 @@ fn from_anthropic() {
 fn a_forced_call_that_ends_with_stop_is_a_tool_use_for_anthropic() {
     let call = json!([{ "id": "a", "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
     let body = completion(json!({ "role": "assistant", "content": null, "tool_calls": call }), "stop").to_string();
-    let answer = read_answer(OPENAI, body.as_bytes()).expect("it is whole");
+    let answer = read_answer(OPENAI.into(), body.as_bytes()).expect("it is whole");
     assert!(
         String::from_utf8_lossy(&write_answer(ANTHROPIC, &answer, &reply())).contains(r#""stop_reason":"tool_use""#)
     );
@@ -95,7 +96,7 @@ fn numbers_in_arguments_keep_their_digits() {
     let body = format!(
         r#"{{"type":"message","content":[{{"type":"tool_use","id":"t","name":"f","input":{exact}}}],"stop_reason":"tool_use"}}"#
     );
-    let answer = read_answer(ANTHROPIC, body.as_bytes()).expect("it is whole");
+    let answer = read_answer(ANTHROPIC.into(), body.as_bytes()).expect("it is whole");
     let Part::ToolCall(call) = &answer.content[0] else { panic!("it is a call") };
     assert_eq!(call.arguments, exact);
     assert!(String::from_utf8_lossy(&write_answer(ANTHROPIC, &answer, &reply())).contains(exact));
@@ -104,20 +105,20 @@ fn numbers_in_arguments_keep_their_digits() {
 #[test]
 fn usage_counts_the_cache_as_each_dialect_does() {
     let body = message(json!([]), "end_turn", None).to_string();
-    let usage = read_answer(ANTHROPIC, body.as_bytes()).expect("it is whole").usage;
+    let usage = read_answer(ANTHROPIC.into(), body.as_bytes()).expect("it is whole").usage;
     assert_eq!(
         (usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens),
         (Some(100), Some(60), Some(30))
     );
     let deepseek = json!({ "choices": [{ "message": { "content": "a" }, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 5 } });
-    let usage = read_answer(OPENAI, deepseek.to_string().as_bytes()).expect("it is whole").usage;
+    let usage = read_answer(OPENAI.into(), deepseek.to_string().as_bytes()).expect("it is whole").usage;
     assert_eq!((usage.input_tokens, usage.cached_input_tokens), (Some(9), Some(4)));
 }
 
 #[test]
 fn what_is_no_answer_is_told_apart() {
-    let error = |dialect, body: &str| read_answer(dialect, body.as_bytes()).expect_err(body);
+    let error = |dialect: Dialect, body: &str| read_answer(dialect.into(), body.as_bytes()).expect_err(body);
     assert_eq!(error(OPENAI, ""), ReadError::Empty);
     assert_eq!(error(OPENAI, r#"{"choices":[]}"#), ReadError::Empty);
     assert_eq!(error(ANTHROPIC, "{}"), ReadError::Empty);
@@ -150,8 +151,8 @@ fn an_answer_may_be_empty_and_mistrals_parts_are_joined() {
         json!({ "content": [{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }] }),
         "model_length",
     );
-    let answer = read_answer(OPENAI, body.to_string().as_bytes()).expect("it is whole");
+    let answer = read_answer(OPENAI.into(), body.to_string().as_bytes()).expect("it is whole");
     assert_eq!((answer.content, answer.finish), (vec![Part::Text("ab".into())], Finish::Length));
     let body = completion(json!({ "content": "" }), "stop").to_string();
-    assert_eq!(read_answer(OPENAI, body.as_bytes()).expect("it is whole").content, []);
+    assert_eq!(read_answer(OPENAI.into(), body.as_bytes()).expect("it is whole").content, []);
 }

@@ -19,6 +19,22 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
         (OPENAI, 400, openai("unsupported_parameter", invalid, "no"), BadRequest),
         (OPENAI, 400, openai("model_not_found", invalid, "no"), VendorNotFound),
         (OPENAI, 400, "<html>400 Bad Request</html>".into(), Malformed),
+        (
+            OPENAI,
+            400,
+            r#"{"error":{"code":"content_filter","message":"filtered","status":400,"param":"prompt","innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"jailbreak":{"filtered":true,"detected":true}}}}}"#.into(),
+            ContentPolicy,
+        ),
+        (
+            OPENAI,
+            400,
+            r#"{"error":{"code":null,"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy."}}"#.into(),
+            ContentPolicy,
+        ),
+        (OPENAI, 404, r#"{"error":{"code":"DeploymentNotFound","message":"no"}}"#.into(), VendorNotFound),
+        (OPENAI, 400, r#"{"error":{"code":"OperationNotSupported","message":"no"}}"#.into(), VendorNotFound),
+        (OPENAI, 401, r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#.into(), VendorAuth),
+        (OPENAI, 429, r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit of your current OpenAI S0 pricing tier."}}"#.into(), RateLimited),
         (OPENAI, 401, openai("invalid_api_key", invalid, "Incorrect API key provided: sk-proj-abc"), VendorAuth),
         (OPENAI, 403, openai("", "", "no"), VendorAuth),
         (OPENAI, 404, openai("model_not_found", invalid, "no"), VendorNotFound),
@@ -46,7 +62,7 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
             OPENAI,
             400,
             r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#.into(),
-            BadRequest,
+            VendorAuth,
         ),
         (ANTHROPIC, 400, anthropic(invalid, "prompt is too long: 208310 tokens > 200000 maximum"), ContextLength),
         (ANTHROPIC, 400, anthropic(invalid, "Your credit balance is too low to access the API"), QuotaExhausted),
@@ -62,24 +78,25 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
         (ANTHROPIC, 529, String::new(), Overloaded),
     ];
     for (dialect, status, body, kind) in cases {
-        assert_eq!(read_error(dialect, status, body.as_bytes()).kind, kind, "{status} {body}");
+        assert_eq!(read_error(dialect.into(), status, body.as_bytes()).kind, kind, "{status} {body}");
     }
 }
 
 #[test]
 fn a_caller_sees_a_vendors_words_only_about_the_question_and_without_names() {
     let body = r#"{"error":{"message":"Invalid value for 'messages[0].content' in org-AbC123 with key='sk-proj-12345':\nsee https://api.internal.example.com/docs or 10.0.0.5:8000, v1.2 (vllm.svc.cluster.local:80)","type":"invalid_request_error","param":"messages[0].content","code":"invalid_value"}}"#;
-    let error = read_error(OPENAI, 400, body.as_bytes());
+    let error = read_error(OPENAI.into(), 400, body.as_bytes());
     assert_eq!(error.param.as_deref(), Some("messages[0].content"));
     assert_eq!(error.code.as_deref(), Some("invalid_value"));
     assert_eq!(
         error.message.as_deref(),
         Some("Invalid value for 'messages[0].content' in […] with […] see […] or […] v1.2 […]")
     );
-    let ours = read_error(OPENAI, 401, br#"{"error":{"message":"Incorrect API key provided: sk-abc","param":"x"}}"#);
+    let ours =
+        read_error(OPENAI.into(), 401, br#"{"error":{"message":"Incorrect API key provided: sk-abc","param":"x"}}"#);
     assert_eq!((ours.message, ours.param), (None, None));
     let long = format!(r#"{{"error":{{"message":"{}"}}}}"#, "word ".repeat(10_000));
-    assert!(read_error(OPENAI, 400, long.as_bytes()).message.expect("it is about the question").len() < 620);
+    assert!(read_error(OPENAI.into(), 400, long.as_bytes()).message.expect("it is about the question").len() < 620);
 }
 
 #[test]

@@ -176,6 +176,8 @@ fn advisory(field: &LeftBehind) -> Option<(Value, Value)> {
     match field {
         "metadata" | "prompt_cache_options" => top(json!({ "a": "b" })),
         "store" => top(json!(true)),
+        "user" => top(json!("u-17")),
+        "metadata.user_id" => Some((with(dialect, &json!({ "metadata": { "user_id": "u-17" } })), base(dialect))),
         "service_tier" | "prompt_cache_key" | "prompt_cache_retention" => top(json!("auto")),
         "prediction" => top(json!({ "type": "content", "content": "x" })),
         "cache_control" => top(json!({ "type": "ephemeral" })),
@@ -231,8 +233,16 @@ fn what_is_listed_as_left_behind_changes_nothing() {
             continue;
         };
         assert_ne!(body, plain, "{named:?}");
-        let written = translated(field.dialect, &body).unwrap_or_else(|error| panic!("{named:?}: {error}"));
-        assert_eq!(written, translated(field.dialect, &plain).expect("it can be carried"), "{named:?}");
+        // The other dialect has a place for the end user's id; vendors that are only asked have none.
+        let wires = match field.field {
+            "user" | "metadata.user_id" => vec![Wire::BedrockConverse, Wire::CohereChat],
+            _ => vec![other(field.dialect).into()],
+        };
+        for wire in wires {
+            let write = |body| translated_to(wire, field.dialect, body);
+            let written = write(&body).unwrap_or_else(|error| panic!("{named:?}: {error}"));
+            assert_eq!(written, write(&plain).expect("it can be carried"), "{named:?}");
+        }
     }
     assert_eq!(in_answers, ["thinking blocks of an answer"]);
 }

@@ -110,7 +110,7 @@ fn shared(errors: bool) -> impl Strategy<Value = Chat> {
 }
 
 fn there_and_back(dialect: Dialect, chat: &Chat) -> Chat {
-    let body = write_request(dialect, chat, &outgoing("m")).expect("it can be carried");
+    let body = write_request(dialect.into(), chat, &outgoing("m")).expect("it can be carried");
     open(dialect, &body).expect("what is written is fine");
     read_request(dialect, &body).expect("what is written can be read")
 }
@@ -147,8 +147,8 @@ proptest! {
         for dialect in [OPENAI, ANTHROPIC] {
             let _ = open(dialect, body.as_bytes());
             let _ = read_request(dialect, body.as_bytes());
-            let _ = read_answer(dialect, body.as_bytes());
-            let _ = read_error(dialect, 400, body.as_bytes());
+            let _ = read_answer(dialect.into(), body.as_bytes());
+            let _ = read_error(dialect.into(), 400, body.as_bytes());
         }
     }
 }

@@ -30,7 +30,7 @@ const MESSAGE_START: &str = r#"{"type":"message_start","message":{"id":"msg_1","
 
 fn read(from: Dialect, stream: &str, chunk: usize) -> (Vec<Event>, Result<bool, ReadError>) {
     let mut splitter = sse::Splitter::new(1 << 20);
-    let mut reader = StreamReader::new(from);
+    let mut reader = StreamReader::new(from.into());
     let mut out = Vec::new();
     for bytes in stream.as_bytes().chunks(chunk) {
         splitter.push(bytes);
@@ -200,7 +200,7 @@ fn errors_in_a_stream_are_errors() {
 #[test]
 fn the_usage_frame_is_one_usage_and_nothing_else() {
     let stream = openai_text();
-    let mut reader = StreamReader::new(OPENAI);
+    let mut reader = StreamReader::new(OPENAI.into());
     let mut splitter = sse::Splitter::new(4096);
     splitter.push(stream.as_bytes());
     let mut alone = 0;
@@ -277,4 +277,30 @@ fn usage_comes_in_pieces() {
         reasoning_tokens: None,
     };
     assert_eq!(last, Some(expected));
+}
+
+#[test]
+fn azures_word_on_the_prompt_is_neither_content_nor_usage() {
+    let filters = r#"{"hate":{"filtered":false,"severity":"safe"}}"#;
+    let first = format!(
+        "data: {{\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[{{\"prompt_index\":0,\"content_filter_results\":{filters}}}]}}\n\n"
+    );
+    assert_eq!(read(OPENAI, &first, 64), (vec![], Ok(false)));
+    let rest = chunks(&[
+        &delta(r#"{"role":"assistant","content":"","refusal":null}"#),
+        &delta(r#"{"content":"Hel"}"#),
+        // With the asynchronous filter, results come in chunks of their own.
+        r#"[{"index":0,"finish_reason":null,"content_filter_results":{},"content_filter_offsets":{"check_offset":0}}]"#,
+        r#"[{"index":0,"delta":{},"finish_reason":"content_filter"}]"#,
+    ]);
+    let (events, done) = read(OPENAI, &(first + &rest), 64);
+    assert_eq!(done, Ok(true));
+    assert_eq!(
+        events,
+        [
+            Event::Start { id: Some("chatcmpl-9".into()), model: Some("gpt-4o-mini".into()) },
+            Event::Delta(Delta::Text("Hel".into())),
+            Event::Finish(Finish::ContentFilter),
+        ]
+    );
 }

@@ -2,24 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The settings of a breaker.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BreakerPolicy {
-    /// Over how long the failure rate is taken.
-    pub window: Duration,
-    /// Fewer calls than this within the window have no rate.
-    pub min_calls: u32,
-    /// The share of failures, 0 to 1, at which it opens.
-    pub failure_rate: f64,
-    /// So many failures in a row open it, whatever the rate is.
-    pub consecutive: u32,
-    /// How long it stays open at first.
-    pub cooldown: Duration,
-    /// How long it stays open at most.
-    pub max_cooldown: Duration,
-    /// From the probe's success until all calls go there unwatched.
-    pub recovery: Duration,
-}
+use crate::config::BreakerPolicy;
 
 /// The shares of the calls that go to a place that recovers, each for the same part of `recovery`.
 const STEPS: [f64; 4] = [0.10, 0.25, 0.50, 1.0];
@@ -29,21 +12,6 @@ const COOLDOWN_JITTER: f64 = 0.25;
 
 /// The return begins up to this share of `recovery` late, for the same reason.
 const RECOVERY_JITTER: f64 = 0.25;
-
-impl Default for BreakerPolicy {
-    /// Opens on a brownout of one call in four, and on five failures in a row.
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(30),
-            min_calls: 20,
-            failure_rate: 0.20,
-            consecutive: 5,
-            cooldown: Duration::from_secs(5),
-            max_cooldown: Duration::from_secs(120),
-            recovery: Duration::from_secs(20),
-        }
-    }
-}
 
 impl BreakerPolicy {
     pub(super) fn first_cooldown(&self) -> Duration {

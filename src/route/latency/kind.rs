@@ -51,6 +51,22 @@ impl CallKind {
         }
     }
 
+    /// The kind of a whole answer to a request with this output limit.
+    pub fn total(limit: Option<u32>) -> Self {
+        Self::Total(OutputClass::of(limit.map(u64::from)))
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        match self {
+            Self::FirstContent => 0,
+            Self::Total(OutputClass::UpTo256) => 1,
+            Self::Total(OutputClass::UpTo1024) => 2,
+            Self::Total(OutputClass::UpTo4096) => 3,
+            Self::Total(OutputClass::Open) => 4,
+        }
+    }
+
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.label() == label)
     }

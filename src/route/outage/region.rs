@@ -19,7 +19,7 @@ pub(super) struct Region {
 
 impl Region {
     pub(super) fn new(policy: &OutagePolicy) -> Self {
-        Self { breaker: Breaker::new(policy.breaker.clone()), targets: HashMap::new() }
+        Self { breaker: Breaker::new(policy.breaker), targets: HashMap::new() }
     }
 
     /// Takes a call's verdict; true when the region went out because of it. A failed probe is no news in that sense.

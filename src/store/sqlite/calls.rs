@@ -168,7 +168,7 @@ async fn put_attempts(connection: &mut SqliteConnection, calls: &[&Outcome]) -> 
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO attempts (call_id, position, counts_call, target_index, vendor, model, started_ms, ttft_ms, \
              duration_ms, fault, status, detail, input_tokens, output_tokens, cached_tokens, cache_write_tokens, \
-             reasoning_tokens, usage_source, cost_micros) ",
+             reasoning_tokens, usage_source, cost_micros, role) ",
         );
         query.push_values(chunk, |mut row, (outcome, place, attempt)| {
             row.push_bind(outcome.call.to_string())
@@ -189,7 +189,8 @@ async fn put_attempts(connection: &mut SqliteConnection, calls: &[&Outcome]) -> 
                 .push_bind(count(attempt.usage.cache_write))
                 .push_bind(count(attempt.usage.reasoning))
                 .push_bind(attempt.usage_source.as_str())
-                .push_bind(attempt.cost.map(micros));
+                .push_bind(attempt.cost.map(micros))
+                .push_bind(attempt.role.as_str());
         });
         query.build().persistent(chunk.len() == CHUNK).execute(&mut *connection).await?;
     }

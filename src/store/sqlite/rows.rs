@@ -70,6 +70,7 @@ pub(super) fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         target_index: usize::try_from(row.try_get::<i64, _>("target_index")?).unwrap_or(0),
         target: TargetId { vendor: VendorId::new(text("vendor")?), model: text("model")?.into() },
+        role: word("role", &text("role")?)?,
         started_ms: row.try_get("started_ms")?,
         ttft_ms: row.try_get("ttft_ms")?,
         duration_ms: row.try_get("duration_ms")?,

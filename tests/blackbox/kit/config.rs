@@ -25,8 +25,19 @@ impl Config {
     }
 
     /// `url` without the `/v1`.
-    pub fn vendor(mut self, name: &str, kind: &str, url: &str) -> Self {
-        self.vendors.push_str(&format!("  {name}: {{ kind: {kind}, base_url: \"{url}/v1\" }}\n"));
+    pub fn vendor(self, name: &str, kind: &str, url: &str) -> Self {
+        self.entry(name, &format!("{{ kind: {kind}, base_url: \"{url}/v1\" }}"))
+    }
+
+    /// A vendor in flow-style YAML.
+    pub fn entry(mut self, name: &str, yaml: &str) -> Self {
+        self.vendors.push_str(&format!("  {name}: {yaml}\n"));
+        self
+    }
+
+    /// A vendor of these flow-style fields.
+    pub fn vendor_with(mut self, name: &str, fields: &str) -> Self {
+        self.vendors.push_str(&format!("  {name}: {{ {fields} }}\n"));
         self
     }
 

@@ -3,7 +3,10 @@
 //! It keeps every request it got. It ends with the test's runtime, and never reaches further than 127.0.0.1.
 
 mod anthropic;
+mod bedrock;
+mod cohere;
 mod openai;
+pub mod signature;
 mod wire;
 
 use std::{
@@ -62,6 +65,12 @@ pub enum Reply {
         pieces: Vec<Piece>,
         end: End,
     },
+    /// The same with a media type of its own.
+    StreamOf {
+        media_type: &'static str,
+        pieces: Vec<Piece>,
+        end: End,
+    },
     /// Reads the request and never says a word.
     Silence,
     /// Drops the connection with a TCP reset.
@@ -72,6 +81,8 @@ pub enum Reply {
 pub enum Piece {
     /// Bytes of an event stream.
     Text(String),
+    /// Bytes of a binary one.
+    Bytes(Vec<u8>),
     /// What a slow vendor does.
     Pause(Duration),
     /// Goes on once notified.
@@ -219,6 +230,21 @@ impl Reply {
         anthropic::reply(seen, say)
     }
 
+    /// Bedrock's answer, streamed when the path asks for it.
+    pub fn bedrock(seen: &Seen, say: &Say) -> Self {
+        bedrock::reply(seen, say)
+    }
+
+    /// Messages of an AWS event stream that ends as `end`.
+    pub fn aws_stream(messages: Vec<Vec<u8>>, end: End) -> Self {
+        bedrock::stream(messages, end)
+    }
+
+    /// Cohere's answer, streamed when the question asks for it.
+    pub fn cohere(seen: &Seen, say: &Say) -> Self {
+        cohere::reply(seen, say)
+    }
+
     pub fn openai_error(status: u16, kind: &str) -> Self {
         Self::json(status, &openai::error(kind))
     }
@@ -236,6 +262,21 @@ pub fn openai_frames(text: &str) -> Vec<String> {
 /// The events of an Anthropic stream that says `text`, in order, `message_stop` last.
 pub fn anthropic_frames(text: &str) -> Vec<String> {
     anthropic::frames(&Say::Text(text.to_owned().leak()))
+}
+
+/// The events of a Cohere stream that says `text`, in order, `message-end` last.
+pub fn cohere_frames(text: &str) -> Vec<String> {
+    cohere::frames(&Say::Text(text.to_owned().leak()))
+}
+
+/// The messages of a Bedrock stream that says `text`, in order, `metadata` last.
+pub fn bedrock_messages(text: &str) -> Vec<Vec<u8>> {
+    bedrock::messages(&Say::Text(text.to_owned().leak()))
+}
+
+/// A message of a Bedrock stream that is this exception.
+pub fn bedrock_exception(name: &str) -> Vec<u8> {
+    bedrock::exception(name)
 }
 
 /// A URL on loopback where nothing listens.

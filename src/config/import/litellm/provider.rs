@@ -30,9 +30,11 @@ impl Provider {
     }
 }
 
-const ALL: [Provider; 18] = [
+const ALL: [Provider; 20] = [
     row("openai", "openai", "", "OPENAI_API_KEY"),
     row("anthropic", "anthropic", "/v1", "ANTHROPIC_API_KEY"),
+    row("azure", "azure_openai", "", "AZURE_API_KEY"),
+    row("gemini", "gemini", "", "GEMINI_API_KEY"),
     row("mistral", "mistral", "", "MISTRAL_API_KEY"),
     row("groq", "groq", "", "GROQ_API_KEY"),
     row("deepseek", "deepseek", "", "DEEPSEEK_API_KEY"),

@@ -58,24 +58,27 @@ pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<boo
             stream.write_all(&[out.as_bytes(), &body].concat()).await?;
             Ok(true)
         }
-        Reply::Stream { pieces, end } => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-            stream.write_all(head.as_bytes()).await?;
-            for piece in pieces {
-                send_piece(stream, piece).await?;
-            }
-            match end {
-                End::Whole => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
-                End::Cut => Ok(false),
-                End::Silence => until_hung_up(stream).await,
-            }
-        }
+        Reply::Stream { pieces, end } => send_stream(stream, "text/event-stream", pieces, end).await,
+        Reply::StreamOf { media_type, pieces, end } => send_stream(stream, media_type, pieces, end).await,
         Reply::Silence => until_hung_up(stream).await,
         Reply::Reset => {
             // Closing with unsent data thrown away is what makes the kernel send RST.
             stream.set_zero_linger()?;
             Ok(false)
         }
+    }
+}
+
+async fn send_stream(stream: &mut TcpStream, media_type: &str, pieces: Vec<Piece>, end: End) -> io::Result<bool> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ntransfer-encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    for piece in pieces {
+        send_piece(stream, piece).await?;
+    }
+    match end {
+        End::Whole => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
+        End::Cut => Ok(false),
+        End::Silence => until_hung_up(stream).await,
     }
 }
 
@@ -88,15 +91,18 @@ async fn until_hung_up(stream: &mut TcpStream) -> io::Result<bool> {
 
 async fn send_piece(stream: &mut TcpStream, piece: Piece) -> io::Result<()> {
     match piece {
-        Piece::Text(text) => {
-            let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-            stream.write_all(chunk.as_bytes()).await?;
-            stream.flush().await?;
-        }
+        Piece::Text(text) => send_chunk(stream, text.as_bytes()).await?,
+        Piece::Bytes(bytes) => send_chunk(stream, &bytes).await?,
         Piece::Pause(how_long) => tokio::time::sleep(how_long).await,
         Piece::Until(told) => told.notified().await,
     }
     Ok(())
+}
+
+async fn send_chunk(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let head = format!("{:x}\r\n", bytes.len());
+    stream.write_all(&[head.as_bytes(), bytes, b"\r\n"].concat()).await?;
+    stream.flush().await
 }
 
 async fn chunked(stream: &mut TcpStream, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {

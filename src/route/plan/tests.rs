@@ -1,0 +1,158 @@
+//! Plans: who is asked, who is passed over, and in which order.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    config::{Criticality, Deadlines, Hosting, MidStream, OnCallerFault, Place, Target},
+    domain::RouteId,
+    route::Standing,
+};
+
+fn target(id: &str) -> Target {
+    let (id, region) = id.split_once('@').map_or((id, None), |(id, region)| (id, Some(region)));
+    let id = TargetId::parse(id).expect("a target");
+    // Vendors of one letter: `a1` and `a2` are two entries of the vendor `a`.
+    let hosting = Hosting { operator: id.vendor.as_str()[..1].into(), kind: "openai" };
+    Target { place: Place { hosting, region: region.map(Into::into) }, ..Target::unlocated(id) }
+}
+
+fn route(targets: &[&str]) -> Route {
+    let second = Duration::from_secs(1);
+    Route {
+        id: RouteId::new("r"),
+        criticality: Criticality::Critical,
+        targets: targets.iter().map(|id| target(id)).collect(),
+        suite: "s".into(),
+        deadlines: Deadlines { connect: second, first_token: second, idle: second, attempt: second, total: second },
+        mid_stream: MidStream::Error,
+        hedge: None,
+        on_context_length: OnCallerFault::Refuse,
+        on_content_policy: OnCallerFault::Refuse,
+        log_content: false,
+    }
+}
+
+fn decisions(plan: &Plan) -> Vec<&Decision> {
+    plan.steps.iter().map(|step| &step.decision).collect()
+}
+
+fn is_skipped(decision: &Decision, kind: FaultKind) -> bool {
+    matches!(decision, Decision::Skip(fault) if fault.kind == kind)
+}
+
+fn unwell(kind: FaultKind, answers_at_times: Answers) -> TargetHealth {
+    let answers_at_times = answers_at_times == Answers::AtTimes;
+    TargetHealth { objection: Some(Fault::new(kind, "it fails")), answers_at_times }
+}
+
+#[derive(PartialEq, Clone, Copy, Debug)]
+enum Answers {
+    Never,
+    AtTimes,
+}
+
+fn open(route: &Route) -> Plan {
+    plan(route, &Standings::default(), Enforcement::Warn)
+}
+
+#[test]
+fn a_fallback_without_a_certificate_is_skipped_and_a_primary_needs_none() {
+    let mut standings = Standings::default();
+    standings.set(TargetId::parse("b/y").expect("a target"), "s", Standing::Certified);
+    standings.set(TargetId::parse("b/y").expect("a target"), "other", Standing::Certified);
+    let plan = plan(&route(&["a/x", "b/y", "local/z"]), &standings, Enforcement::Strict);
+    let [first, second, third] = decisions(&plan)[..] else { panic!("three steps") };
+    assert_eq!((first, second), (&Decision::Attempt, &Decision::Attempt));
+    assert!(is_skipped(third, FaultKind::Uncertified));
+}
+
+#[test]
+fn a_certificate_of_another_suite_does_not_count() {
+    let mut standings = Standings::default();
+    standings.set(TargetId::parse("b/y").expect("a target"), "other", Standing::Certified);
+    let plan = plan(&route(&["a/x", "b/y"]), &standings, Enforcement::Strict);
+    assert!(matches!(decisions(&plan)[..], [Decision::Attempt, Decision::Skip(_)]));
+}
+
+#[test]
+fn the_local_tier_needs_a_certificate_even_as_a_primary() {
+    let plan = plan(&route(&["local/z"]), &Standings::default(), Enforcement::Strict);
+    assert!(is_skipped(&plan.steps[0].decision, FaultKind::Uncertified));
+}
+
+#[test]
+fn warn_attempts_what_strict_skips_and_says_so() {
+    let plan = open(&route(&["a/x", "local/z"]));
+    assert!(matches!(decisions(&plan)[..], [Decision::Attempt, Decision::AttemptDespite { .. }]));
+}
+
+#[test]
+fn what_fails_is_passed_over_while_another_target_is_left() {
+    let route = route(&["a/x", "b/y"]);
+    let health = [unwell(FaultKind::BreakerOpen, Answers::AtTimes), TargetHealth::default()];
+    let plan = open(&route).narrowed(&route, &Need::default(), &health);
+    assert!(is_skipped(&plan.steps[0].decision, FaultKind::BreakerOpen));
+    assert!(plan.steps[1].decision.is_attempted());
+}
+
+#[test]
+fn a_brownout_everywhere_is_better_than_no_answer_and_a_dead_target_is_not() {
+    let route = route(&["a/x", "b/y"]);
+    let health = [unwell(FaultKind::BreakerOpen, Answers::Never), unwell(FaultKind::BreakerOpen, Answers::AtTimes)];
+    let plan = open(&route).narrowed(&route, &Need::default(), &health);
+    assert!(is_skipped(&plan.steps[0].decision, FaultKind::BreakerOpen));
+    assert!(matches!(plan.steps[1].decision, Decision::LastResort { .. }));
+}
+
+#[test]
+fn another_region_of_the_vendor_comes_before_another_vendor() {
+    let route = route(&["a1/x@east", "b/y", "a2/x@west"]);
+    let health = [unwell(FaultKind::RegionOpen, Answers::Never)];
+    let plan = open(&route).narrowed(&route, &Need::default(), &health);
+    assert_eq!(plan.steps.iter().map(|step| step.index).collect::<Vec<_>>(), [0, 2, 1]);
+    let well = open(&route).narrowed(&route, &Need::default(), &[]);
+    assert_eq!(well.steps.iter().map(|step| step.index).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn a_target_that_lacks_what_is_needed_is_passed_over_by_name() {
+    let mut route = route(&["a/x", "b/y"]);
+    route.targets[0].can.images = false;
+    let need = Need { images: true, ..Need::default() };
+    let plan = open(&route).narrowed(&route, &need, &[]);
+    assert!(is_skipped(&plan.steps[0].decision, FaultKind::Unsupported));
+    assert!(plan.steps[1].decision.is_attempted());
+}
+
+proptest! {
+    /// Whatever the health, a plan names every target once, attempts none that is dead, and keeps the route's order among
+    /// those that it attempts within one vendor.
+    #[test]
+    fn a_plan_is_a_permutation(kinds in proptest::collection::vec(0_u8..6, 4), answers in any::<bool>()) {
+        let route = route(&["a1/x@east", "b/y", "a2/x@west", "a3/x@east"]);
+        let answers = if answers { Answers::AtTimes } else { Answers::Never };
+        let health: Vec<TargetHealth> = kinds.iter().map(|kind| match kind {
+            0 => unwell(FaultKind::BreakerOpen, answers),
+            1 => unwell(FaultKind::RegionOpen, answers),
+            2 => unwell(FaultKind::VendorOpen, answers),
+            3 => unwell(FaultKind::LimitReached, answers),
+            _ => TargetHealth::default(),
+        }).collect();
+        let plan = open(&route).narrowed(&route, &Need::default(), &health);
+        let mut indexes: Vec<usize> = plan.steps.iter().map(|step| step.index).collect();
+        let attempted: Vec<usize> =
+            plan.steps.iter().filter(|step| step.decision.is_attempted()).map(|step| step.index).collect();
+        indexes.sort_unstable();
+        prop_assert_eq!(indexes, [0, 1, 2, 3]);
+        for index in &attempted {
+            let last_resort = answers == Answers::AtTimes && kinds[*index] == 0;
+            prop_assert!(health[*index].objection.is_none() || last_resort);
+        }
+        if health.iter().any(|health| health.objection.is_none()) {
+            prop_assert!(attempted.iter().all(|index| health[*index].objection.is_none()));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Cohere as a vendor: callers of both dialects are answered by it, and its failures are told apart.
+
+use serde_json::{Value, json};
+
+use super::{
+    client::{anthropic_question, question},
+    config::Config,
+    home::Home,
+    vendor::{End, Reply, Say, Vendor, cohere_frames},
+};
+
+/// A route `chat` to Cohere and then to an OpenAI.
+fn config(cohere: &str, next: &str) -> Config {
+    Config::warn()
+        .vendor_with("co", &format!("kind: cohere, base_url: \"{cohere}/v2\", secret: co"))
+        .vendor("near", "openai", next)
+        .route("chat", &["co/command-a-03-2025", "near/fake-1"])
+}
+
+fn home(cohere: &Vendor, next: &Vendor) -> Home {
+    let home = Home::new(&config(&cohere.url(), &next.url()).text());
+    home.secret("co", "co-secret");
+    home
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
+    let say = Say::Tool("weather", json!({"city": "Linz"}));
+    let vendor = Vendor::start(move |_, seen| Reply::cohere(seen, &say)).await;
+    let next = Vendor::openai(Say::Text("next")).await;
+    let gateway = home(&vendor, &next).serve();
+    let mut body = question("chat", "weather in Linz?");
+    body["tools"] = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
+    body["tool_choice"] = json!({"type": "function", "function": {"name": "weather"}});
+    let answer = gateway.client().chat(&body).await.expect(200).json();
+    let usage = &answer["usage"];
+    assert_eq!((&usage["prompt_tokens"], &usage["prompt_tokens_details"]["cached_tokens"]), (&json!(11), &json!(3)));
+    let message = answer["choices"][0]["message"].clone();
+    assert_eq!(message["tool_calls"][0]["id"], "weather_fake:1");
+    let result = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "sun"});
+    body["messages"].as_array_mut().expect("messages").extend([message, result]);
+    body["stream"] = json!(true);
+    let data = gateway.client().chat(&body).await.expect(200).data();
+    let arguments: String = data
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str())
+        .collect();
+    assert_eq!(serde_json::from_str::<Value>(&arguments).expect("the fragments add up"), json!({"city": "Linz"}));
+
+    let seen = vendor.seen();
+    assert_eq!((seen[0].path.as_str(), seen[0].header("authorization")), ("/v2/chat", Some("Bearer co-secret")));
+    assert_eq!((&seen[0].json()["tool_choice"], &seen[0].json()["stream"]), (&json!("REQUIRED"), &json!(false)));
+    let turns = &seen[1].json()["messages"];
+    assert_eq!((&turns[1]["tool_plan"], &turns[1]["content"]), (&json!("I will look."), &Value::Null));
+    assert_eq!(turns[2], json!({"role": "tool", "tool_call_id": "weather_fake:1", "content": "sun"}));
+    assert_eq!(next.seen_count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_anthropic_caller_is_answered_whole_and_streamed() {
+    let vendor = Vendor::start(|_, seen| Reply::cohere(seen, &Say::Text("hello"))).await;
+    let next = Vendor::openai(Say::Text("next")).await;
+    let gateway = home(&vendor, &next).serve();
+    let mut body = anthropic_question("chat", "hi");
+    let answer = gateway.client().messages(&body).await.expect(200).json();
+    assert_eq!((&answer["content"][0]["text"], &answer["stop_reason"]), (&json!("hello"), &json!("end_turn")));
+    body["stream"] = json!(true);
+    let answer = gateway.client().messages(&body).await.expect(200);
+    let data = answer.data();
+    let text: String = data.iter().filter_map(|event| event["delta"]["text"].as_str()).collect();
+    let ending = data.iter().find(|event| event["type"] == "message_delta").expect("an ending");
+    assert_eq!((text.as_str(), &ending["usage"]["output_tokens"]), ("hello", &json!(7)));
+    assert_eq!(answer.events().last().and_then(|event| event.name.clone()).as_deref(), Some("message_stop"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_it_refuses_or_breaks_goes_to_the_next_until_content_is_here() {
+    let failed = "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"ERROR\"}}\n\n";
+    let vendor = Vendor::start(move |number, _| match number {
+        0 => Reply::json(429, &json!({"id": "x", "message": "trial token rate limit exceeded"})),
+        1 => Reply::json(401, &json!({"id": "x", "message": "invalid api token"})),
+        2 => Reply::events(&[cohere_frames("x").swap_remove(0), failed.to_owned()], End::Whole),
+        3 => Reply::events(&cohere_frames("hello")[..1], End::Cut),
+        4 => Reply::events(&cohere_frames("hello")[..4], End::Cut),
+        _ => Reply::events(&[&cohere_frames("hello")[..4], &[failed.to_owned()]].concat(), End::Whole),
+    })
+    .await;
+    let next = Vendor::openai(Say::Text("next")).await;
+    let gateway = home(&vendor, &next).serve();
+    let mut body = question("chat", "hi");
+    body["stream"] = json!(true);
+    for _ in 0..4 {
+        assert_eq!(gateway.client().chat(&body).await.expect(200).streamed_text(), "next");
+    }
+    for _ in 0..2 {
+        let answer = gateway.client().chat(&body).await.expect(200);
+        assert_eq!(answer.streamed_text(), "he");
+        assert!(answer.body.contains(r#"{"error":"#) && !answer.body.contains("[DONE]"), "{answer:?}");
+    }
+    assert_eq!((vendor.seen_count(), next.seen_count()), (6, 4));
+}
