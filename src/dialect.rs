@@ -47,16 +47,18 @@ pub mod sse;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod token_count;
 mod vendor_error;
 
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
-    envelope::{Envelope, open},
+    envelope::{Envelope, open, open_counted},
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
+    token_count::{read_counted, read_token_count, write_counted, write_token_count},
     vendor_error::{VendorError, read_error, read_named_error},
 };
 use crate::domain::FaultKind;

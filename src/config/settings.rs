@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Access, BreakerPolicy, LatencyPolicy};
-use crate::domain::{Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
+use crate::domain::{Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -59,7 +59,9 @@ impl Settings {
 
     /// What `target` can do, as far as it is known.
     pub fn capabilities(&self, target: &TargetId) -> Capabilities {
-        let usual = Capabilities { images: !target.is_local(), ..Capabilities::ALL };
+        let local = target.is_local();
+        let has = |task| self.vendor(target).map_or(local, |vendor| vendor.access.has(task));
+        let usual = Capabilities { images: !local, token_count: has(Task::CountTokens), ..Capabilities::ALL };
         self.capabilities.get(target).copied().unwrap_or(usual)
     }
 
@@ -214,13 +216,16 @@ pub struct Capabilities {
     /// JSON mode and JSON Schema.
     pub json_schema: bool,
     pub images: bool,
+    /// It counts a question's tokens without answering.
+    pub token_count: bool,
     /// The longest prompt plus answer, in tokens; `None`: not known.
     pub context_tokens: Option<u32>,
 }
 
 impl Capabilities {
     /// What is believed of a model of which nothing is said.
-    pub const ALL: Self = Self { tools: true, json_schema: true, images: true, context_tokens: None };
+    pub const ALL: Self =
+        Self { tools: true, json_schema: true, images: true, token_count: true, context_tokens: None };
 }
 
 /// When a slow target is raced by the next one.

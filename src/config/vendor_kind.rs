@@ -1,6 +1,6 @@
 //! The kinds of vendor that this version speaks to, as data: a new one is a new row.
 
-use crate::domain::Wire;
+use crate::domain::{Task, Wire};
 
 /// What a vendor of this kind has unless its entry says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +35,16 @@ pub enum Access {
     Bedrock,
     /// `Authorization: Bearer`, the model in the body, at `/chat`.
     Cohere,
+}
+
+impl Access {
+    /// Whether such an API has an endpoint for the task. What a single model can do, its vendor says.
+    pub fn has(self, task: Task) -> bool {
+        match task {
+            Task::Answer | Task::Stream => true,
+            Task::CountTokens => matches!(self, Self::Anthropic | Self::Gemini),
+        }
+    }
 }
 
 impl VendorKind {

@@ -48,6 +48,19 @@ pub struct Envelope {
 /// a non-empty array, `stream` a boolean, token limits positive. What else is in it is for the vendor to judge, or for
 /// [`super::read_request`].
 pub fn open(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
+    let envelope = read(dialect, body)?;
+    if dialect == Dialect::AnthropicMessages && envelope.max_tokens.is_none() {
+        return Err(BadRequest::missing("max_tokens".into()));
+    }
+    Ok(envelope)
+}
+
+/// As [`open`], for an Anthropic question whose tokens are only counted: it needs no limit and is never streamed.
+pub fn open_counted(body: &[u8]) -> Result<Envelope, BadRequest> {
+    Ok(Envelope { stream: false, ..read(Dialect::AnthropicMessages, body)? })
+}
+
+fn read(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
     let text = std::str::from_utf8(body).map_err(|_| BadRequest::body("the body is not valid UTF-8".into()))?;
     if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         return Err(BadRequest::body("the body must be a JSON object".into()));
@@ -176,9 +189,6 @@ impl Scan<'_> {
     }
 
     fn finish_anthropic(&mut self, envelope: &mut Envelope) -> Result<(), BadRequest> {
-        if envelope.max_tokens.is_none() {
-            return Err(BadRequest::missing("max_tokens".into()));
-        }
         if let Some(metadata) = self.wanted.take("metadata") {
             envelope.metadata_user = metadata.object()?.string("user_id")?;
         }

@@ -11,6 +11,7 @@ mod refusals;
 mod requests;
 mod round_trips;
 mod streams;
+mod token_counts;
 mod wires;
 
 use super::*;

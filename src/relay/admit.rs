@@ -12,7 +12,7 @@ use super::{Relay, Snapshot, SnapshotRoute, call::Call, question::Question};
 use crate::{
     clock,
     dialect::{self, BadRequest, Envelope},
-    domain::{CallId, Dialect, FeatureId},
+    domain::{CallId, Dialect, FeatureId, Task},
     vault::Client,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 pub struct Inbound {
     pub id: CallId,
     pub dialect: Dialect,
+    /// Never `Stream`: that is for the body to say.
+    pub task: Task,
     pub client: Client,
     pub feature: Option<FeatureId>,
     /// Only those that go along to a vendor of the same dialect.
@@ -55,7 +57,11 @@ pub enum Refusal {
 
 /// Admits one request under `snapshot`.
 pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> Result<Admitted, Refusal> {
-    let envelope = dialect::open(inbound.dialect, &inbound.body).map_err(Refusal::BadRequest)?;
+    let envelope = match inbound.task {
+        Task::Answer | Task::Stream => dialect::open(inbound.dialect, &inbound.body),
+        Task::CountTokens => dialect::open_counted(&inbound.body),
+    }
+    .map_err(Refusal::BadRequest)?;
     let Some(route) = snapshot.route(&envelope.model).cloned() else {
         let Envelope { model, .. } = envelope;
         let nearest = nearest(&model, snapshot.route_names().map(|name| name.as_str()));
@@ -85,6 +91,7 @@ impl Inbound {
         Self {
             id: clock::call_id(),
             dialect,
+            task: Task::Answer,
             client,
             feature: None,
             forwarded: HeaderMap::new(),

@@ -2,6 +2,8 @@
 //!
 //! Until it returns `Ok`, nothing has left, so a fault costs the caller nothing but time.
 
+mod token_count;
+
 use std::{
     future::Future,
     sync::Arc,
@@ -67,8 +69,13 @@ pub(super) async fn attempt(trial: Trial<'_>) -> Result<Begun, Fault> {
     match &trial.target.reach {
         Reach::Http { vendor, client } => {
             let ask = Http { trial, vendor, client };
-            if trial.question.envelope.stream { ask.stream().await } else { ask.whole().await }
+            match trial.question.task() {
+                Task::Stream => ask.stream().await,
+                Task::Answer => ask.whole().await,
+                Task::CountTokens => ask.token_count().await,
+            }
         }
+        Reach::Local if trial.question.task() == Task::CountTokens => token_count::local(trial).await,
         Reach::Local => local(trial).await,
     }
 }
@@ -134,7 +141,7 @@ impl Http<'_> {
                 format!("vendor `{}` has no secret; set it with `backstop vault set {}`", vendor.id, vendor.secret);
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
-        let task = if question.envelope.stream { Task::Stream } else { Task::Answer };
+        let task = question.task();
         let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
         let ask = HttpAsk { vendor, client: self.client, model, task, secret, headers, body, listener: &*target.cell };
         meter.reached();

@@ -11,7 +11,7 @@ use crate::{
     clock,
     config::Vendor,
     dialect::{self, BadRequest, Envelope, Outgoing},
-    domain::{Dialect, Fault, FaultKind, RouteId},
+    domain::{Dialect, Fault, FaultKind, RouteId, Task},
     route::{CallKind, Need},
 };
 
@@ -21,6 +21,7 @@ const DEFAULT_MAX_TOKENS: u32 = 4096;
 #[derive(Debug)]
 pub(super) struct Question {
     pub dialect: Dialect,
+    task: Task,
     pub envelope: Envelope,
     pub body: Bytes,
     pub forwarded: HeaderMap,
@@ -40,9 +41,14 @@ pub(super) struct Label {
 
 impl Question {
     pub(super) fn new(envelope: Envelope, inbound: Inbound, route: RouteId) -> Self {
-        let Inbound { id, dialect, body, forwarded, received_unix_ms, .. } = inbound;
+        let Inbound { id, dialect, task, body, forwarded, received_unix_ms, .. } = inbound;
         let label = Label { id: id.0.simple().to_string(), route, created_unix_s: received_unix_ms / 1000 };
-        Self { dialect, envelope, body, forwarded, label, chat: OnceLock::new() }
+        Self { dialect, task, envelope, body, forwarded, label, chat: OnceLock::new() }
+    }
+
+    /// What a target is asked to do.
+    pub(super) fn task(&self) -> Task {
+        if self.envelope.stream { Task::Stream } else { self.task }
     }
 
     /// How an answer is named in the caller's dialect.
@@ -58,12 +64,17 @@ impl Question {
 
     /// Which of a target's baselines it is measured by.
     pub(super) fn kind(&self) -> CallKind {
-        if self.envelope.stream { CallKind::FirstContent } else { CallKind::total(self.envelope.max_tokens) }
+        match self.task() {
+            Task::Stream => CallKind::FirstContent,
+            Task::Answer => CallKind::total(self.envelope.max_tokens),
+            Task::CountTokens => CallKind::CountTokens,
+        }
     }
 
     /// What it needs of a target.
     pub(super) fn need(&self) -> Need {
         Need {
+            task: self.task(),
             tools: self.envelope.has_tools,
             json_schema: self.envelope.wants_json_schema,
             images: self.envelope.has_images,
@@ -75,7 +86,11 @@ impl Question {
 
     /// The question in chat types; the fault names the field that has no place in them.
     pub(super) fn chat(&self) -> Result<&Chat, Fault> {
-        self.chat.get_or_init(|| dialect::read_request(self.dialect, &self.body)).as_ref().map_err(unsupported)
+        let read = || match self.task {
+            Task::CountTokens => dialect::read_counted(&self.body),
+            _ => dialect::read_request(self.dialect, &self.body),
+        };
+        self.chat.get_or_init(read).as_ref().map_err(unsupported)
     }
 
     /// Whether `vendor` is asked in the caller's own dialect.
@@ -95,9 +110,11 @@ impl Question {
         if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.wire, self.chat()?, &outgoing)
-            .map(Bytes::from)
-            .map_err(|error| unsupported(&error))
+        let written = match self.task {
+            Task::CountTokens => dialect::write_counted(vendor.wire, self.chat()?, &outgoing),
+            _ => dialect::write_request(vendor.wire, self.chat()?, &outgoing),
+        };
+        written.map(Bytes::from).map_err(|error| unsupported(&error))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

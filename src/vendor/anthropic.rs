@@ -11,6 +11,7 @@ const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match asking.task {
         Task::Answer | Task::Stream => "messages",
+        Task::CountTokens => "messages/count_tokens",
     };
     let mut headers = HeaderMap::with_capacity(4);
     forward(asking.forwarded, &["anthropic-version", "anthropic-beta"], &mut headers);

@@ -3,12 +3,13 @@
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::ExposeSecret as _;
 
-use super::request::{Asking, Prepared, credential, forward};
+use super::request::{Asking, Prepared, credential, forward, lacks};
 use crate::domain::{Fault, Task};
 
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match asking.task {
         Task::Answer | Task::Stream => "chat/completions",
+        Task::CountTokens => return Err(lacks(asking)),
     };
     let mut headers = HeaderMap::with_capacity(4);
     forward(asking.forwarded, &["openai-beta"], &mut headers);

@@ -17,12 +17,15 @@ use secrecy::ExposeSecret as _;
 
 use super::{
     gemini::method,
-    request::{Asking, Prepared, credential, segment},
+    request::{Asking, Prepared, credential, lacks, segment},
 };
 use crate::domain::{Fault, FaultKind};
 
 pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let Asking { vendor, client, model, task, secret, .. } = asking;
+    if !task.is_answer() {
+        return Err(lacks(asking));
+    }
     let Some(secret) = secret else {
         let why = format!("vendor `{}` has no service account; set its key with `backstop vault set`", vendor.id);
         return Err(Fault::new(FaultKind::NoSecret, why));

@@ -32,4 +32,5 @@ pub mod records;
 pub mod refusal;
 pub mod reload;
 pub mod sdk;
+pub mod tasks;
 pub mod translation;

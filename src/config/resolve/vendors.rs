@@ -47,6 +47,7 @@ impl Resolver<'_, '_> {
                 json_schema: model.json_schema.unwrap_or(usual.json_schema),
                 images: model.images.unwrap_or(usual.images),
                 context_tokens: model.context_tokens.or(usual.context_tokens),
+                ..usual
             };
             if said != usual {
                 settings.capabilities.insert(target.clone(), said);

@@ -7,6 +7,8 @@ pub enum CallKind {
     FirstContent,
     /// A whole answer.
     Total(OutputClass),
+    /// A question's tokens.
+    CountTokens,
 }
 
 /// How long an answer the request allows, in output tokens.
@@ -32,12 +34,13 @@ impl OutputClass {
 }
 
 impl CallKind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FirstContent,
         Self::Total(OutputClass::UpTo256),
         Self::Total(OutputClass::UpTo1024),
         Self::Total(OutputClass::UpTo4096),
         Self::Total(OutputClass::Open),
+        Self::CountTokens,
     ];
 
     /// As files, metrics and people read it; never changes, since baselines are stored under it.
@@ -48,6 +51,7 @@ impl CallKind {
             Self::Total(OutputClass::UpTo1024) => "total_1024",
             Self::Total(OutputClass::UpTo4096) => "total_4096",
             Self::Total(OutputClass::Open) => "total_open",
+            Self::CountTokens => "count_tokens",
         }
     }
 
@@ -64,6 +68,7 @@ impl CallKind {
             Self::Total(OutputClass::UpTo1024) => 2,
             Self::Total(OutputClass::UpTo4096) => 3,
             Self::Total(OutputClass::Open) => 4,
+            Self::CountTokens => 5,
         }
     }
 
@@ -79,7 +84,7 @@ mod tests {
     #[test]
     fn labels_are_stable_and_tell_the_kinds_apart() {
         let labels = CallKind::ALL.map(CallKind::label);
-        assert_eq!(labels, ["first_content", "total_256", "total_1024", "total_4096", "total_open"]);
+        assert_eq!(labels, ["first_content", "total_256", "total_1024", "total_4096", "total_open", "count_tokens"]);
         assert_eq!(labels.map(CallKind::from_label), CallKind::ALL.map(Some));
         assert_eq!(CallKind::from_label("total"), None);
     }
