@@ -33,6 +33,7 @@ mod anthropic;
 mod call_id;
 mod cohere;
 mod converse;
+mod embed;
 mod envelope;
 pub mod event_stream;
 mod gemini;
@@ -54,6 +55,9 @@ use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
+    embed::{
+        EmbedInput, EmbedRequest, Embeddings, Encoding, open_embed, read_embeddings, write_embed, write_embeddings,
+    },
     envelope::{Envelope, open, open_counted},
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,

@@ -66,6 +66,8 @@ pub enum Task {
     Stream,
     /// How many tokens a question has, without an answer to it.
     CountTokens,
+    /// Texts as vectors.
+    Embed,
 }
 
 impl Task {
@@ -75,6 +77,7 @@ impl Task {
             Self::Answer => "answer",
             Self::Stream => "stream",
             Self::CountTokens => "count_tokens",
+            Self::Embed => "embed",
         }
     }
 

@@ -46,6 +46,10 @@ pub(super) async fn count_tokens(State(api): State<Api>, request: Request<Body>)
     call_for(api, Task::CountTokens, Dialect::AnthropicMessages, request).await
 }
 
+pub(super) async fn embeddings(State(api): State<Api>, request: Request<Body>) -> Response {
+    call_for(api, Task::Embed, Dialect::OpenaiChat, request).await
+}
+
 async fn call(api: Api, dialect: Dialect, request: Request<Body>) -> Response {
     call_for(api, Task::Answer, dialect, request).await
 }

@@ -23,6 +23,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/chat/completions", post(calls::chat_completions))
         .route("/v1/messages", post(calls::messages))
         .route("/v1/messages/count_tokens", post(calls::count_tokens))
+        .route("/v1/embeddings", post(calls::embeddings))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
         .route("/livez", get(ops::livez))
@@ -55,7 +56,7 @@ async fn survive_panic(State(_): State<Api>, request: Request, next: Next) -> Re
 async fn no_such_path(request: Request) -> Response {
     let path = request.uri().path();
     let message = format!(
-        "there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/messages, POST /v1/messages/count_tokens and GET /v1/models",
+        "there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/embeddings and GET /v1/models",
         request.method()
     );
     respond::problem(dialect_of(path), &Problem::new(ProblemKind::NotFound, message))

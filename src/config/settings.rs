@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, BreakerPolicy, LatencyPolicy};
+use super::{Access, BreakerPolicy, LatencyPolicy, VendorKind};
 use crate::domain::{Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub prices: BTreeMap<TargetId, Prices>,
     /// What targets can do, where configured; see [`Settings::capabilities`].
     pub capabilities: BTreeMap<TargetId, Capabilities>,
+    /// The embedding spaces of models, where declared; see [`Target::space`].
+    pub embedding_spaces: BTreeMap<TargetId, Arc<str>>,
     pub routes: BTreeMap<RouteId, Route>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub breaker: BreakerPolicy,
@@ -60,8 +62,14 @@ impl Settings {
     /// What `target` can do, as far as it is known.
     pub fn capabilities(&self, target: &TargetId) -> Capabilities {
         let local = target.is_local();
-        let has = |task| self.vendor(target).map_or(local, |vendor| vendor.access.has(task));
-        let usual = Capabilities { images: !local, token_count: has(Task::CountTokens), ..Capabilities::ALL };
+        let has = |task| self.vendor(target).is_some_and(|vendor| VendorKind::has(vendor.kind, vendor.access, task));
+        let usual = Capabilities {
+            images: !local,
+            answers: !self.embedding_spaces.contains_key(target),
+            embeddings: has(Task::Embed),
+            token_count: local || has(Task::CountTokens),
+            ..Capabilities::ALL
+        };
         self.capabilities.get(target).copied().unwrap_or(usual)
     }
 
@@ -81,6 +89,7 @@ impl Settings {
         for target in routes.values_mut().flat_map(|route| &mut route.targets) {
             target.place = self.place(&target.id);
             target.can = self.capabilities(&target.id);
+            target.declared_space = self.embedding_spaces.get(&target.id).cloned();
         }
         self.routes = routes;
     }
@@ -185,13 +194,28 @@ pub struct Target {
     /// Whose failures go together with this target's.
     pub place: Place,
     pub can: Capabilities,
+    /// The operator's word on which embedding space the model's vectors are of.
+    pub declared_space: Option<Arc<str>>,
 }
 
 impl Target {
     /// A target before anything is known of its vendor; see [`Settings::locate_targets`].
     pub fn unlocated(id: TargetId) -> Self {
         let hosting = Hosting { operator: Arc::from(id.vendor.as_str()), kind: "" };
-        Self { id, breach: None, place: Place { hosting, region: None }, can: Capabilities::ALL }
+        Self { id, breach: None, place: Place { hosting, region: None }, can: Capabilities::ALL, declared_space: None }
+    }
+
+    /// The space of its embeddings: as declared, or its model's name, since one model has one space whoever runs it.
+    pub fn space(&self) -> &str {
+        self.declared_space.as_deref().unwrap_or(&self.id.model)
+    }
+}
+
+impl Route {
+    /// The space that the route's embeddings are of: that of its first target that makes any. Whoever stored vectors of
+    /// the route compares them with later ones, so no other space may ever answer.
+    pub fn embedding_space(&self) -> Option<&str> {
+        self.targets.iter().find(|target| target.can.embeddings).map(Target::space)
     }
 }
 
@@ -216,6 +240,10 @@ pub struct Capabilities {
     /// JSON mode and JSON Schema.
     pub json_schema: bool,
     pub images: bool,
+    /// It answers questions; a model that is declared to make embeddings does not.
+    pub answers: bool,
+    /// It makes embeddings, as far as its vendor's API goes.
+    pub embeddings: bool,
     /// It counts a question's tokens without answering.
     pub token_count: bool,
     /// The longest prompt plus answer, in tokens; `None`: not known.
@@ -224,8 +252,15 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// What is believed of a model of which nothing is said.
-    pub const ALL: Self =
-        Self { tools: true, json_schema: true, images: true, token_count: true, context_tokens: None };
+    pub const ALL: Self = Self {
+        tools: true,
+        json_schema: true,
+        images: true,
+        answers: true,
+        embeddings: true,
+        token_count: true,
+        context_tokens: None,
+    };
 }
 
 /// When a slow target is raced by the next one.

@@ -43,6 +43,7 @@ impl Access {
         match task {
             Task::Answer | Task::Stream => true,
             Task::CountTokens => matches!(self, Self::Anthropic | Self::Gemini),
+            Task::Embed => matches!(self, Self::Openai | Self::Azure | Self::Gemini | Self::Cohere),
         }
     }
 }
@@ -66,6 +67,11 @@ impl VendorKind {
         })
     }
 
+    /// Whether vendors of the kind `name` can do the task.
+    pub fn has(name: &str, access: Access, task: Task) -> bool {
+        access.has(task) && !(task == Task::Embed && WITHOUT_EMBEDDINGS.contains(&name))
+    }
+
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
         ALL.iter().map(|kind| kind.name)
     }
@@ -73,6 +79,9 @@ impl VendorKind {
 
 /// Kinds that are known by name and have no adapter in this version.
 pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
+
+/// Kinds that speak OpenAI's dialect and have no embeddings.
+const WITHOUT_EMBEDDINGS: [&str; 2] = ["groq", "deepseek"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
 pub(super) const ALL: [VendorKind; 18] = [

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The most top-level fields a body may have.
-const MAX_FIELDS: usize = 128;
+pub(super) const MAX_FIELDS: usize = 128;
 
 /// What the relay must know of a body; the body itself is kept as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Envelope {
     pub wants_json_schema: bool,
     /// The caller's id of its end user: OpenAI `user`, Anthropic `metadata.user_id`.
     pub metadata_user: Option<String>,
+    /// Whether it has messages, and in them perhaps ids of tool calls.
+    is_chat: bool,
     /// Where the value of `model` stands in the body.
     model_at: Range<usize>,
     /// What makes an OpenAI stream end with usage: this range, replaced by this text.
@@ -78,6 +80,23 @@ fn read(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
 }
 
 impl Envelope {
+    /// Of a body without messages. `model_at`: where the value of `model` stands in it.
+    pub(super) fn plain(model: String, model_at: Range<usize>, metadata_user: Option<String>) -> Self {
+        Self {
+            model,
+            stream: false,
+            include_usage: false,
+            max_tokens: None,
+            has_tools: false,
+            has_images: false,
+            wants_json_schema: false,
+            metadata_user,
+            is_chat: false,
+            model_at,
+            ask_usage: None,
+        }
+    }
+
     /// The body for a target of the same dialect: `model` is replaced, and an OpenAI stream asks for usage when
     /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too, except what
     /// tool-call ids carry for Gemini alone.
@@ -89,7 +108,9 @@ impl Envelope {
         if let (true, Some((at, text))) = (to.include_usage, &self.ask_usage) {
             edits.push((at.clone(), text.as_bytes()));
         }
-        edits.extend(call_id::payloads(body).map(|at| (at, &b""[..])));
+        if self.is_chat {
+            edits.extend(call_id::payloads(body).map(|at| (at, &b""[..])));
+        }
         edits.sort_by_key(|(at, _)| at.start);
         let mut out = Vec::with_capacity(body.len() + model.len() + 48);
         let mut copied = 0;
@@ -160,6 +181,7 @@ impl Scan<'_> {
             has_images,
             wants_json_schema: false,
             metadata_user: None,
+            is_chat: true,
             model_at,
             ask_usage: None,
         };

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod cohere;
 mod converse;
+mod embeddings;
 mod errors;
 mod gemini;
 mod questions;

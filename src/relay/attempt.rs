@@ -2,6 +2,7 @@
 //!
 //! Until it returns `Ok`, nothing has left, so a fault costs the caller nothing but time.
 
+mod embed;
 mod token_count;
 
 use std::{
@@ -73,10 +74,14 @@ pub(super) async fn attempt(trial: Trial<'_>) -> Result<Begun, Fault> {
                 Task::Stream => ask.stream().await,
                 Task::Answer => ask.whole().await,
                 Task::CountTokens => ask.token_count().await,
+                Task::Embed => ask.embed().await,
             }
         }
-        Reach::Local if trial.question.task() == Task::CountTokens => token_count::local(trial).await,
-        Reach::Local => local(trial).await,
+        Reach::Local => match trial.question.task() {
+            Task::Answer | Task::Stream => local(trial).await,
+            Task::CountTokens => token_count::local(trial).await,
+            Task::Embed => Err(Fault::new(FaultKind::Unsupported, "local models make no embeddings")),
+        },
     }
 }
 

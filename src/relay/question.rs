@@ -10,7 +10,7 @@ use super::{Inbound, stream::Swallow};
 use crate::{
     clock,
     config::Vendor,
-    dialect::{self, BadRequest, Envelope, Outgoing},
+    dialect::{self, BadRequest, EmbedRequest, Envelope, Outgoing},
     domain::{Dialect, Fault, FaultKind, RouteId, Task},
     route::{CallKind, Need},
 };
@@ -28,6 +28,8 @@ pub(super) struct Question {
     /// How its answer is named.
     label: Label,
     chat: OnceLock<Result<Chat, BadRequest>>,
+    /// What is to be embedded, where that is the task.
+    embed: Option<EmbedRequest>,
 }
 
 /// What an answer is called in the caller's dialect.
@@ -40,10 +42,10 @@ pub(super) struct Label {
 }
 
 impl Question {
-    pub(super) fn new(envelope: Envelope, inbound: Inbound, route: RouteId) -> Self {
+    pub(super) fn new((envelope, embed): (Envelope, Option<EmbedRequest>), inbound: Inbound, route: RouteId) -> Self {
         let Inbound { id, dialect, task, body, forwarded, received_unix_ms, .. } = inbound;
         let label = Label { id: id.0.simple().to_string(), route, created_unix_s: received_unix_ms / 1000 };
-        Self { dialect, task, envelope, body, forwarded, label, chat: OnceLock::new() }
+        Self { dialect, task, envelope, body, forwarded, label, chat: OnceLock::new(), embed }
     }
 
     /// What a target is asked to do.
@@ -68,6 +70,7 @@ impl Question {
             Task::Stream => CallKind::FirstContent,
             Task::Answer => CallKind::total(self.envelope.max_tokens),
             Task::CountTokens => CallKind::CountTokens,
+            Task::Embed => CallKind::Embed,
         }
     }
 
@@ -93,6 +96,11 @@ impl Question {
         self.chat.get_or_init(read).as_ref().map_err(unsupported)
     }
 
+    /// What is to be embedded.
+    pub(super) fn embed(&self) -> Result<&EmbedRequest, Fault> {
+        self.embed.as_ref().ok_or_else(|| Fault::new(FaultKind::BadRequest, "there is nothing to embed"))
+    }
+
     /// Whether `vendor` is asked in the caller's own dialect.
     pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
         vendor.wire == self.dialect.into()
@@ -112,6 +120,7 @@ impl Question {
         }
         let written = match self.task {
             Task::CountTokens => dialect::write_counted(vendor.wire, self.chat()?, &outgoing),
+            Task::Embed => dialect::write_embed(vendor.wire, self.embed()?, model),
             _ => dialect::write_request(vendor.wire, self.chat()?, &outgoing),
         };
         written.map(Bytes::from).map_err(|error| unsupported(&error))

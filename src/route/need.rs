@@ -47,9 +47,20 @@ impl Need {
 
     /// Why a target that can do `can` cannot take the question.
     pub fn objection(&self, can: &Capabilities) -> Option<Fault> {
-        if self.task == Task::CountTokens && !can.token_count {
-            let detail = "`/v1/messages/count_tokens` is answered by vendors that count tokens themselves and by local \
-                          models, and this target does neither";
+        let cannot = match self.task {
+            Task::Answer | Task::Stream if !can.answers => {
+                Some("`model`: the target that was to answer is declared to make embeddings, and those alone")
+            }
+            Task::CountTokens if !can.token_count => Some(
+                "`/v1/messages/count_tokens` is answered by vendors that count tokens themselves and by local \
+                          models, and this target does neither",
+            ),
+            Task::Embed if !can.embeddings => {
+                Some("`/v1/embeddings` is answered by vendors that make embeddings, and this target's API has none")
+            }
+            _ => None,
+        };
+        if let Some(detail) = cannot {
             return Some(Fault::new(FaultKind::Unsupported, detail).with_code("unsupported_endpoint"));
         }
         let lacks = |param: &str, what: &str| {
@@ -107,6 +118,17 @@ mod tests {
         let fault = need.objection(&without).expect("nobody there counts");
         assert!(fault.detail.contains("count_tokens") && fault.kind == FaultKind::Unsupported, "{fault}");
         assert_eq!(Need::default().objection(&without), None, "who does not count may answer");
+    }
+
+    #[test]
+    fn embeddings_and_answers_are_different_models_affairs() {
+        let embed = Need { task: Task::Embed, input_tokens: 5000, ..Need::default() };
+        let model = Capabilities { answers: false, context_tokens: Some(1000), ..Capabilities::ALL };
+        assert_eq!(embed.objection(&model), None, "each input has the context for itself");
+        let fault = Need::default().objection(&model).expect("it does not chat");
+        assert!(fault.detail.contains("embeddings"), "{fault}");
+        let fault = embed.objection(&Capabilities { embeddings: false, ..model }).expect("its API has none");
+        assert!(fault.detail.contains("/v1/embeddings"), "{fault}");
     }
 
     #[test]

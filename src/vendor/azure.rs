@@ -17,6 +17,7 @@ pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let Asking { vendor, model, task, secret, .. } = asking;
     let path = match task {
         Task::Answer | Task::Stream => "chat/completions",
+        Task::Embed => "embeddings",
         Task::CountTokens => return Err(lacks(asking)),
     };
     let base = &vendor.base_url;

@@ -38,7 +38,7 @@ pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let operation = match asking.task {
         Task::Answer => "converse",
         Task::Stream => "converse-stream",
-        Task::CountTokens => return Err(lacks(asking)),
+        Task::CountTokens | Task::Embed => return Err(lacks(asking)),
     };
     let url = format!("{}/model/{}/{operation}", asking.vendor.base_url, escape(asking.model, ""));
     let headers = match asking.secret {

@@ -9,6 +9,7 @@ use crate::domain::{Fault, Task};
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match asking.task {
         Task::Answer | Task::Stream => "chat",
+        Task::Embed => "embed",
         Task::CountTokens => return Err(lacks(asking)),
     };
     let mut headers = HeaderMap::with_capacity(2);

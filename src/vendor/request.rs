@@ -55,6 +55,7 @@ pub(super) fn lacks(asking: Asking<'_>) -> Fault {
     let what = match asking.task {
         Task::Answer | Task::Stream => "answers",
         Task::CountTokens => "`/messages/count_tokens`",
+        Task::Embed => "`/embeddings`",
     };
     Fault::new(
         FaultKind::Unsupported,

@@ -13,7 +13,7 @@ use crate::{
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{TargetId, VendorId},
+    domain::{Money, TargetId, VendorId},
 };
 
 impl Resolver<'_, '_> {
@@ -40,6 +40,13 @@ impl Resolver<'_, '_> {
             let Some(target) = self.target(&path, name) else { continue };
             if model.context_tokens == Some(0) {
                 self.error(&path.key("context_tokens"), "a context has at least 1 token", "");
+            }
+            if let Some(space) = &model.embedding_space {
+                self.name(&path.key("embedding_space"), space);
+                if target.is_local() {
+                    self.error(&path.key("embedding_space"), "local models make no embeddings", "leave it out");
+                }
+                settings.embedding_spaces.insert(target.clone(), space.as_str().into());
             }
             let usual = settings.capabilities(&target);
             let said = Capabilities {
@@ -202,6 +209,8 @@ impl Resolver<'_, '_> {
         let mut amount = |key: &str, usd: Option<f64>| usd.map(|usd| self.amount(&path.key(key), usd));
         let input = amount("input_per_mtok", model.input_per_mtok);
         let output = amount("output_per_mtok", model.output_per_mtok);
+        // Embeddings have no output.
+        let output = output.or(model.embedding_space.as_ref().and(input).map(|_| Some(Money::ZERO)));
         let cached = amount("cached_input_per_mtok", model.cached_input_per_mtok);
         let write = amount("cache_write_per_mtok", model.cache_write_per_mtok);
         match (input, output) {
