@@ -5,7 +5,8 @@
 //! included; [`StreamReader`] and [`read_answer`] only watch it. **Different dialects** (the in-process model counts as one):
 //! [`read_request`] → [`Chat`] → [`write_request`], and back through [`read_answer`] and [`write_answer`], or event by event
 //! through [`StreamReader`] and [`StreamWriter`]. A field that the other side cannot carry is refused with its path
-//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`].
+//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`]. Vendors that speak neither
+//! dialect are only asked: [`write_request`], [`read_answer`] and [`StreamReader`] know their [`Wire`]s (`converse`, `cohere`).
 //!
 //! # How the dialects map
 //! | OpenAI chat completions | Anthropic messages | |
@@ -27,6 +28,8 @@
 //! | `message.refusal` | text, and `stop_reason: refusal` | |
 //! | `prompt_tokens` | `input_tokens` + cache reads + cache writes | |
 //! | reasoning text | `thinking` blocks | unsigned reasoning is left behind, see [`advisory`] |
+//!
+//! OpenAI's responses map onto the same types, see `responses` and `docs/dialects.md`.
 
 mod advisory;
 mod anthropic;
@@ -40,10 +43,12 @@ mod gemini;
 mod google_error;
 mod ids;
 mod look;
+mod manners;
 mod object;
 mod openai;
 mod problem;
 mod refusal;
+mod responses;
 pub mod sse;
 mod stream;
 #[cfg(test)]
@@ -59,6 +64,7 @@ pub use self::{
         EmbedInput, EmbedRequest, Embeddings, Encoding, open_embed, read_embeddings, write_embed, write_embeddings,
     },
     envelope::{Envelope, open, open_counted},
+    manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
@@ -85,12 +91,14 @@ pub struct Outgoing<'a> {
 /// How an answer is labelled for the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {
-    /// The call's id, `req_…`; becomes `chatcmpl-…` or `msg_…`.
+    /// The call's id, `req_…`; becomes `chatcmpl-…`, `msg_…` or `resp_…`.
     pub id: &'a str,
     /// The name the caller asked for.
     pub model: &'a str,
     /// In seconds since 1970-01-01 UTC.
     pub created_unix_s: i64,
+    /// The request's body: a response repeats what was asked. Empty where that is not known.
+    pub request: &'a [u8],
 }
 
 /// An answer, or a piece of one, that is none.
@@ -118,6 +126,7 @@ pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Chat, BadRequest> {
     match dialect {
         Dialect::OpenaiChat => openai::read_request(body),
         Dialect::AnthropicMessages => anthropic::read_request(body),
+        Dialect::OpenaiResponses => responses::read_request(body),
     }
 }
 
@@ -129,6 +138,7 @@ pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
         Wire::Gemini => gemini::write_request(chat, to),
         Wire::BedrockConverse => converse::write_request(chat, to),
         Wire::CohereChat => cohere::write_request(chat, to),
+        Wire::OpenaiResponses => responses::write_request(chat, to),
     }
 }
 
@@ -148,6 +158,7 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::Gemini => gemini::read_answer(body),
         Wire::BedrockConverse => converse::read_answer(body),
         Wire::CohereChat => cohere::read_answer(body),
+        Wire::OpenaiResponses => responses::read_answer(body),
     }
 }
 
@@ -156,6 +167,7 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u
     match dialect {
         Dialect::OpenaiChat => openai::write_answer(answer, as_),
         Dialect::AnthropicMessages => anthropic::write_answer(answer, as_),
+        Dialect::OpenaiResponses => responses::write_answer(answer, as_),
     }
 }
 
@@ -196,6 +208,8 @@ pub fn end_mark(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::OpenaiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        // The frame that says why it ended is its last one: a stream without it is not whole.
+        Dialect::OpenaiResponses => b"",
     }
 }
 
@@ -206,6 +220,8 @@ pub fn can_restart(dialect: Dialect) -> bool {
         Dialect::OpenaiChat => true,
         // One `message_start` opens the only message that a stream has.
         Dialect::AnthropicMessages => false,
+        // Likewise one response.
+        Dialect::OpenaiResponses => false,
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Dialect {
     OpenaiChat,
     /// Anthropic `POST /v1/messages`.
     AnthropicMessages,
+    /// OpenAI `POST /v1/responses`.
+    OpenaiResponses,
 }
 
 impl Dialect {
@@ -27,6 +29,7 @@ impl Dialect {
         match self {
             Self::OpenaiChat => "openai_chat",
             Self::AnthropicMessages => "anthropic_messages",
+            Self::OpenaiResponses => "openai_responses",
         }
     }
 }
@@ -44,6 +47,8 @@ pub enum Wire {
     BedrockConverse,
     /// Cohere `POST /v2/chat`.
     CohereChat,
+    /// OpenAI `POST /v1/responses`.
+    OpenaiResponses,
 }
 
 impl From<Dialect> for Wire {
@@ -51,6 +56,7 @@ impl From<Dialect> for Wire {
         match dialect {
             Dialect::OpenaiChat => Self::OpenaiChat,
             Dialect::AnthropicMessages => Self::AnthropicMessages,
+            Dialect::OpenaiResponses => Self::OpenaiResponses,
         }
     }
 }

@@ -35,6 +35,10 @@ pub(super) async fn messages(State(api): State<Api>, request: Request<Body>) -> 
     call(api, Dialect::AnthropicMessages, request).await
 }
 
+pub(super) async fn responses(State(api): State<Api>, request: Request<Body>) -> Response {
+    call(api, Dialect::OpenaiResponses, request).await
+}
+
 /// Why a request got no further, for the metric and the caller.
 struct Refused {
     reason: &'static str,

@@ -25,7 +25,7 @@ pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Response
     let snapshot = api.snapshot.load();
     let models: Vec<Value> = snapshot.route_names().map(|name| model(dialect, name)).collect();
     Json(match dialect {
-        Dialect::OpenaiChat => json!({"object": "list", "data": models}),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => json!({"object": "list", "data": models}),
         Dialect::AnthropicMessages => {
             let end = |model: Option<&Value>| model.and_then(|model| model.get("id")).cloned();
             json!({"first_id": end(models.first()), "last_id": end(models.last()), "data": models, "has_more": false})
@@ -58,7 +58,9 @@ fn dialect(headers: &HeaderMap) -> Dialect {
 
 fn model(dialect: Dialect, name: &RouteId) -> Value {
     match dialect {
-        Dialect::OpenaiChat => json!({"id": name, "object": "model", "created": CREATED, "owned_by": "backstop"}),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+            json!({"id": name, "object": "model", "created": CREATED, "owned_by": "backstop"})
+        }
         Dialect::AnthropicMessages => {
             json!({"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
         }

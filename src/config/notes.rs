@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{MidStream, Settings, path::Path, raw};
+use super::{AlertTo, MidStream, Settings, path::Path, raw};
 
 /// Says every note, with its place in the file.
 pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Path, (&str, &str))) {
@@ -21,9 +21,6 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     if file.share_cap.is_some() {
         say(root.key("share_cap"), ("this version does not enforce the share cap", ""));
     }
-    if !settings.alerts.is_empty() {
-        say(root.key("alerts"), ("this version sends no alerts", "watch `/metrics` and the log"));
-    }
     for (id, tenant) in &settings.tenants {
         if tenant.limits != super::TenantLimits::default() {
             let path = root.key("tenants").key(id.as_str());
@@ -34,13 +31,8 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     for route in settings.routes.values() {
         let path = root.key("routes").key(route.id.as_str());
         if route.mid_stream == MidStream::Restart {
-            say(
-                path.key("mid_stream"),
-                (
-                    "this version ends a broken stream with an in-band error",
-                    "`buffer` holds answers back until they are whole",
-                ),
-            );
+            let what = "answers begin again for chat completions only: in the other dialects a caller could not tell";
+            say(path.key("mid_stream"), (what, "those callers get an in-band error, as with `error`"));
         }
         if route.log_content {
             say(path.key("log_content"), ("prompts and answers of this route are logged", ""));
@@ -65,11 +57,22 @@ fn share_cap_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &
 
 fn plain_http(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
     for vendor in settings.vendors.values() {
-        let host = vendor.base_url.strip_prefix("http://");
-        let here = |host: &str| ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name));
-        if !vendor.self_hosted && host.is_some_and(|host| !here(host)) {
+        if !vendor.self_hosted && is_plain_and_far(&vendor.base_url) {
             let path = Path::root().key("vendors").key(vendor.id.as_str()).key("base_url");
             say(path, ("prompts and the vendor's secret travel unencrypted", "use https"));
         }
     }
+    for (index, sink) in settings.alerts.iter().enumerate() {
+        if let AlertTo::Pagerduty { url, .. } = &sink.to
+            && is_plain_and_far(url)
+        {
+            let path = Path::root().key("alerts").index(index).key("url");
+            say(path, ("the routing key travels unencrypted", "use https"));
+        }
+    }
+}
+
+fn is_plain_and_far(url: &str) -> bool {
+    let here = |host: &str| ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name));
+    url.strip_prefix("http://").is_some_and(|host| !here(host))
 }

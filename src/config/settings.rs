@@ -10,8 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, BreakerPolicy, LatencyPolicy, VendorKind};
-use crate::domain::{Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
+use super::{
+    Access, AlertSink, BreakerPolicy, LatencyPolicy, VendorKind,
+    target::{Capabilities, Hosting, Place, Target},
+};
+use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -116,8 +119,10 @@ pub struct Vendor {
     pub id: VendorId,
     /// The `kind` as written: `openai`, `anthropic`, `groq`, …
     pub kind: &'static str,
-    /// What it is asked in.
+    /// What it is asked in, see [`Self::wire_for`].
     pub wire: Wire,
+    /// Whether a caller of OpenAI's responses is answered by it in that dialect.
+    pub responses: bool,
     /// How its address and its credential are made.
     pub access: Access,
     /// Without a trailing slash; the task's path is appended (`/chat/completions`, `/messages`).
@@ -145,6 +150,14 @@ impl Vendor {
     /// The name that different-vendor rules and share caps count by.
     pub fn operator(&self) -> &str {
         self.operated_by.as_deref().unwrap_or(self.id.as_str())
+    }
+
+    /// What it is asked in for a caller of `dialect`: the caller's own dialect where it has that.
+    pub fn wire_for(&self, dialect: Dialect) -> Wire {
+        match dialect {
+            Dialect::OpenaiResponses if self.responses => Wire::OpenaiResponses,
+            _ => self.wire,
+        }
     }
 }
 
@@ -185,82 +198,12 @@ pub struct Route {
     pub log_content: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub id: TargetId,
-    /// Why strict enforcement leaves this target out of the route, whatever its certificate says: it stands where an
-    /// invariant wants another vendor.
-    pub breach: Option<String>,
-    /// Whose failures go together with this target's.
-    pub place: Place,
-    pub can: Capabilities,
-    /// The operator's word on which embedding space the model's vectors are of.
-    pub declared_space: Option<Arc<str>>,
-}
-
-impl Target {
-    /// A target before anything is known of its vendor; see [`Settings::locate_targets`].
-    pub fn unlocated(id: TargetId) -> Self {
-        let hosting = Hosting { operator: Arc::from(id.vendor.as_str()), kind: "" };
-        Self { id, breach: None, place: Place { hosting, region: None }, can: Capabilities::ALL, declared_space: None }
-    }
-
-    /// The space of its embeddings: as declared, or its model's name, since one model has one space whoever runs it.
-    pub fn space(&self) -> &str {
-        self.declared_space.as_deref().unwrap_or(&self.id.model)
-    }
-}
-
 impl Route {
     /// The space that the route's embeddings are of: that of its first target that makes any. Whoever stored vectors of
     /// the route compares them with later ones, so no other space may ever answer.
     pub fn embedding_space(&self) -> Option<&str> {
         self.targets.iter().find(|target| target.can.embeddings).map(Target::space)
     }
-}
-
-/// Where a target runs: an outage takes a region whole, and then a vendor.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    pub hosting: Hosting,
-    pub region: Option<Arc<str>>,
-}
-
-/// One vendor's machinery. Azure's is not OpenAI's, whoever is said to operate the models.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hosting {
-    pub operator: Arc<str>,
-    pub kind: &'static str,
-}
-
-/// What a call may need and a target may lack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities {
-    pub tools: bool,
-    /// JSON mode and JSON Schema.
-    pub json_schema: bool,
-    pub images: bool,
-    /// It answers questions; a model that is declared to make embeddings does not.
-    pub answers: bool,
-    /// It makes embeddings, as far as its vendor's API goes.
-    pub embeddings: bool,
-    /// It counts a question's tokens without answering.
-    pub token_count: bool,
-    /// The longest prompt plus answer, in tokens; `None`: not known.
-    pub context_tokens: Option<u32>,
-}
-
-impl Capabilities {
-    /// What is believed of a model of which nothing is said.
-    pub const ALL: Self = Self {
-        tools: true,
-        json_schema: true,
-        images: true,
-        answers: true,
-        embeddings: true,
-        token_count: true,
-        context_tokens: None,
-    };
 }
 
 /// When a slow target is raced by the next one.
@@ -353,15 +296,6 @@ pub enum ShareUnit {
     Tokens,
     Requests,
     Cost,
-}
-
-/// Where alerts go; secrets by their name in the vault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AlertSink {
-    Slack { url_secret: String },
-    Pagerduty { routing_key_secret: String },
-    Alertmanager { url: String },
-    Webhook { url: String, signing_secret: String },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -68,6 +68,11 @@ impl StateDir {
         self.root.join("health.json")
     }
 
+    /// Open incidents and the alerts that wait to be sent.
+    pub fn alerts(&self) -> PathBuf {
+        self.root.join("alerts")
+    }
+
     /// Pulled models, one directory each.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")

@@ -92,6 +92,20 @@ fn invariants_are_breaches_and_not_errors() {
 }
 
 #[test]
+fn responses_are_of_vendors_that_have_them() {
+    use crate::domain::{Dialect, Wire};
+    let text = "vendors:\n  a: { kind: openai }\n  b: { kind: openai, responses: false }\n  \
+                c: { kind: vllm, responses: true }\n  d: { kind: anthropic }\n";
+    let settings = read(text).expect("loads").settings;
+    let wires = settings.vendors.values().map(|vendor| vendor.wire_for(Dialect::OpenaiResponses));
+    let expected = [Wire::OpenaiResponses, Wire::OpenaiChat, Wire::OpenaiResponses, Wire::AnthropicMessages];
+    assert_eq!(wires.collect::<Vec<_>>(), expected);
+    assert!(settings.vendors.values().all(|vendor| vendor.wire_for(Dialect::OpenaiChat) == vendor.wire));
+    let told = told(&read("vendors: { d: { kind: anthropic, responses: true } }").expect_err("it has none"));
+    assert!(told.contains("vendors.d.responses") && told.contains("no `/responses`"), "{told}");
+}
+
+#[test]
 fn a_target_that_strict_leaves_out_says_why() {
     let text = "vendors: { a: { kind: openai } }\nroutes: { r: { targets: [a/x, a/y, local/m] } }";
     let settings = read(text).expect("loads").settings;
@@ -155,8 +169,10 @@ fn bedrock_is_where_its_region_is() {
     assert_eq!((own.base_url.as_str(), own.region.as_deref()), ("https://vpce-1.example.com", Some("us-east-1")));
     for fields in ["", ", base_url: https://vpce-1.example.com", ", region: eu.evil/x"] {
         let told = told(&of(fields).expect_err("without a region nothing can be signed"));
-        assert!(told.contains("needs a `region`"), "{told}");
+        assert!(told.contains("`region` is missing") || told.contains("is not a region"), "{told}");
     }
+    // Vertex has hosts of another form for these two; nobody else has.
+    assert_eq!(vendor(", region: eu").base_url, "https://bedrock-runtime.eu.amazonaws.com");
 }
 
 #[test]

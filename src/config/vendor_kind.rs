@@ -15,7 +15,56 @@ pub struct VendorKind {
     pub max_tokens_field: &'static str,
     /// Whether `stream_options.include_usage` is understood.
     pub stream_usage: bool,
+    /// Whether it has OpenAI's responses beside chat completions.
+    pub responses: bool,
     pub self_hosted: bool,
+    pub manners: Manners,
+}
+
+/// What of its dialect's requests a vendor does not take as the dialect's owner does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manners {
+    /// Fields that it has under another name.
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// Fields that it refuses and that do not change what is asked.
+    pub unknown: &'static [&'static str],
+    /// Fields that stand in every request, with their text.
+    pub fixed: &'static [(&'static str, &'static str)],
+    pub messages: Messages,
+}
+
+/// Which messages a vendor takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Messages {
+    AsWritten,
+    /// Knows no `developer`, who is `system` there.
+    WithoutDeveloper,
+    /// And refuses fields that it does not know, null or not, and ids of tool calls that are not 9 letters and digits.
+    Strict,
+}
+
+impl Manners {
+    const PLAIN: Self = Self { renamed: &[], unknown: &[], fixed: &[], messages: Messages::AsWritten };
+    /// Only ever heard of `max_tokens`.
+    const OLDER: Self = Self { renamed: &[("max_completion_tokens", "max_tokens")], ..Self::PLAIN };
+    /// Refuses whatever its reference does not list. <https://docs.mistral.ai/api/endpoint/chat>
+    const MISTRAL: Self = Self {
+        renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+        unknown: &[
+            "stream_options",
+            "store",
+            "service_tier",
+            "user",
+            "safety_identifier",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+        ],
+        messages: Messages::Strict,
+        ..Self::PLAIN
+    };
+    /// The model stands in the path. <https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude>
+    const CLAUDE_ON_VERTEX: Self =
+        Self { unknown: &["model"], fixed: &[("anthropic_version", "vertex-2023-10-16")], ..Self::PLAIN };
 }
 
 /// How a vendor's address and credential are made: one file each in `vendor/`.
@@ -29,6 +78,8 @@ pub enum Access {
     Gemini,
     /// A bearer token that a service account's key buys; project, region and model in the path.
     Vertex,
+    /// The same, for Anthropic's models there.
+    VertexAnthropic,
     /// `api-key`; the model is a deployment, in the path or in the body.
     Azure,
     /// A SigV4 signature or a bearer token, the model in the path.
@@ -49,6 +100,11 @@ impl Access {
 }
 
 impl VendorKind {
+    /// Whether such a vendor takes its dialect's requests as they are.
+    pub fn has_plain_manners(&self) -> bool {
+        self.manners == Manners::PLAIN
+    }
+
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|kind| kind.name == name)
     }
@@ -60,10 +116,13 @@ impl VendorKind {
 
     /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
     pub fn base_url_in(&self, region: &str) -> Option<String> {
-        self.base_url.map(|url| match region {
-            "global" => url.replace("{region}-", ""),
-            "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
-            _ => url.replace("{region}", region),
+        self.base_url.map(|url| {
+            let url = match region {
+                "global" => url.replace("{region}-", ""),
+                "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
+                _ => url.to_owned(),
+            };
+            url.replace("{region}", region)
         })
     }
 
@@ -84,8 +143,12 @@ pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
 const WITHOUT_EMBEDDINGS: [&str; 2] = ["groq", "deepseek"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
-pub(super) const ALL: [VendorKind; 18] = [
-    VendorKind { max_tokens_field: "max_completion_tokens", ..hosted("openai", "https://api.openai.com/v1") },
+pub(super) const ALL: [VendorKind; 19] = [
+    VendorKind {
+        max_tokens_field: "max_completion_tokens",
+        responses: true,
+        ..hosted("openai", "https://api.openai.com/v1")
+    },
     VendorKind {
         wire: Wire::AnthropicMessages,
         access: Access::Anthropic,
@@ -113,11 +176,20 @@ pub(super) const ALL: [VendorKind; 18] = [
         ..hosted("bedrock", "https://bedrock-runtime.{region}.amazonaws.com")
     },
     VendorKind { wire: Wire::CohereChat, access: Access::Cohere, ..hosted("cohere", "https://api.cohere.com/v2") },
+    VendorKind {
+        wire: Wire::AnthropicMessages,
+        access: Access::VertexAnthropic,
+        manners: Manners::CLAUDE_ON_VERTEX,
+        ..hosted("vertex_anthropic", "https://{region}-aiplatform.googleapis.com/v1")
+    },
     // Mistral sends usage with every stream and refuses fields that it does not know.
-    VendorKind { stream_usage: false, ..hosted("mistral", "https://api.mistral.ai/v1") },
+    VendorKind { stream_usage: false, manners: Manners::MISTRAL, ..hosted("mistral", "https://api.mistral.ai/v1") },
     hosted("groq", "https://api.groq.com/openai/v1"),
-    hosted("deepseek", "https://api.deepseek.com/v1"),
-    hosted("together", "https://api.together.xyz/v1"),
+    VendorKind {
+        manners: Manners { messages: Messages::WithoutDeveloper, ..Manners::OLDER },
+        ..hosted("deepseek", "https://api.deepseek.com/v1")
+    },
+    VendorKind { manners: Manners::OLDER, ..hosted("together", "https://api.together.xyz/v1") },
     hosted("fireworks", "https://api.fireworks.ai/inference/v1"),
     hosted("xai", "https://api.x.ai/v1"),
     hosted("openrouter", "https://openrouter.ai/api/v1"),
@@ -137,7 +209,9 @@ const fn hosted(name: &'static str, base_url: &'static str) -> VendorKind {
         needs_secret: true,
         max_tokens_field: "max_tokens",
         stream_usage: true,
+        responses: false,
         self_hosted: false,
+        manners: Manners::PLAIN,
     }
 }
 

@@ -15,7 +15,7 @@ pub struct LeftBehind {
 }
 
 /// All of them.
-pub const LEFT_BEHIND: [LeftBehind; 26] = [
+pub const LEFT_BEHIND: [LeftBehind; 48] = [
     openai("metadata", "tags for the vendor's own dashboard"),
     openai("store", "whether the vendor keeps the answer for its own evaluations"),
     openai("service_tier", "the vendor's own price and speed classes"),
@@ -45,13 +45,39 @@ pub const LEFT_BEHIND: [LeftBehind; 26] = [
         "thinking blocks of an answer",
         "in answers: unsigned reasoning, because the caller's next turn would bring it to a vendor that refuses it",
     ),
+    responses("metadata", "tags for the vendor's own dashboard"),
+    responses("store", "whether the vendor keeps the response; nothing that asks for it later gets here"),
+    responses("service_tier", "the vendor's own price and speed classes"),
+    responses("prompt_cache_key", "a hint to the vendor's cache"),
+    responses("prompt_cache_options", "a hint to the vendor's cache"),
+    responses("prompt_cache_retention", "a hint to the vendor's cache"),
+    responses("truncation", "which items may go where the context is too short; elsewhere that is an error"),
+    responses("max_tool_calls", "a bound on the vendor's own tools, which are refused"),
+    responses("include", "what to say of the vendor's own tools and reasoning; log-probabilities are refused"),
+    responses("stream_options.include_obfuscation", "padding of the vendor's stream"),
+    responses("input[].id", "the vendor's own names of items, their `status` and their `phase`"),
+    responses("input[].name", "on a call's output: a label, which the call has too"),
+    responses("input[].summary", "reasoning items: earlier reasoning, which only its own vendor can read"),
+    responses("input[].content[].annotations", "what the vendor noted on an earlier answer, and its log-probabilities"),
+    responses("input[].content[].prompt_cache_breakpoint", "a hint to the vendor's cache"),
+    responses("input[].content[].detail", "the other dialect chooses an image's resolution itself"),
+    responses("text.format.name", "a label; the schema is carried"),
+    responses("text.format.description", "a label; the schema is carried"),
+    responses("reasoning.summary", "how the vendor shows its own reasoning"),
+    responses("reasoning.generate_summary", "how the vendor shows its own reasoning"),
+    responses("reasoning.context", "which of its own earlier reasoning the vendor reads again"),
+    responses("reasoning.effort", "a hint; left behind where Anthropic would refuse thinking"),
 ];
 
 /// What a wire leaves behind that no caller speaks, by the name it has in chat types or in the vendor's answers, and why.
 pub const LEFT_BEHIND_TOWARDS: [(Wire, &str, &str); 5] = [
     (Wire::Gemini, "user", "an id for abuse detection, for which it has no field"),
     (Wire::Gemini, "reasoning_effort", "a hint; left behind where the model does not think"),
-    (Wire::Gemini, "tools[].strict", "beside a forced call, whose arguments keep to their schema anyway"),
+    (
+        Wire::Gemini,
+        "tools[].strict",
+        "beside a forced call, whose arguments keep to their schema anyway, and where the model is older than 2.5",
+    ),
     (Wire::Gemini, "thoughts of an answer", "in answers: unsigned reasoning, for which callers have no place"),
     (
         Wire::Gemini,
@@ -66,6 +92,10 @@ const fn openai(field: &'static str, why: &'static str) -> LeftBehind {
 
 const fn anthropic(field: &'static str, why: &'static str) -> LeftBehind {
     LeftBehind { dialect: Dialect::AnthropicMessages, field, why }
+}
+
+const fn responses(field: &'static str, why: &'static str) -> LeftBehind {
+    LeftBehind { dialect: Dialect::OpenaiResponses, field, why }
 }
 
 #[cfg(test)]

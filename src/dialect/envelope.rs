@@ -16,6 +16,7 @@ use super::{
     BadRequest, Dialect, Outgoing, call_id,
     look::{Level, Look, Seen, Shape},
     object::{Field, Object, Text},
+    responses,
 };
 
 /// The most top-level fields a body may have.
@@ -29,14 +30,14 @@ pub struct Envelope {
     pub stream: bool,
     /// The caller wants usage at the end of a stream. Always so in Anthropic's dialect.
     pub include_usage: bool,
-    /// At least 1. OpenAI: `max_completion_tokens`, else `max_tokens`.
+    /// At least 1. OpenAI: `max_completion_tokens`, else `max_tokens`; in responses `max_output_tokens`.
     pub max_tokens: Option<u32>,
     pub has_tools: bool,
-    /// In messages or tool results.
+    /// In messages, items or tool results.
     pub has_images: bool,
     /// The answer must be JSON, by a schema or at all.
     pub wants_json_schema: bool,
-    /// The caller's id of its end user: OpenAI `user`, Anthropic `metadata.user_id`.
+    /// The caller's id of its end user: OpenAI `user` or `safety_identifier`, Anthropic `metadata.user_id`.
     pub metadata_user: Option<String>,
     /// Whether it has messages, and in them perhaps ids of tool calls.
     is_chat: bool,
@@ -44,10 +45,12 @@ pub struct Envelope {
     model_at: Range<usize>,
     /// What makes an OpenAI stream end with usage: this range, replaced by this text.
     ask_usage: Option<(Range<usize>, &'static str)>,
+    /// Reasoning items that this gateway made up for the caller: no vendor knows them. In order.
+    own_reasoning: Vec<Range<usize>>,
 }
 
 /// Reads a body's envelope and checks what must hold for every body: a JSON object, `model` a non-empty string, `messages`
-/// a non-empty array, `stream` a boolean, token limits positive. What else is in it is for the vendor to judge, or for
+/// a non-empty array (responses: `input` such an array or a string), `stream` a boolean, token limits positive. What else is in it is for the vendor to judge, or for
 /// [`super::read_request`].
 pub fn open(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
     let envelope = read(dialect, body)?;
@@ -94,12 +97,13 @@ impl Envelope {
             is_chat: false,
             model_at,
             ask_usage: None,
+            own_reasoning: Vec::new(),
         }
     }
 
     /// The body for a target of the same dialect: `model` is replaced, and an OpenAI stream asks for usage when
     /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too, except what
-    /// tool-call ids carry for Gemini alone.
+    /// tool-call ids carry for Gemini alone and the reasoning items of our own making in a responses request.
     ///
     /// `body` must be the one this envelope was read from.
     pub fn rewrite(&self, body: &[u8], to: &Outgoing<'_>) -> Vec<u8> {
@@ -111,6 +115,7 @@ impl Envelope {
         if self.is_chat {
             edits.extend(call_id::payloads(body).map(|at| (at, &b""[..])));
         }
+        edits.extend(self.own_reasoning.iter().map(|at| (at.clone(), &b""[..])));
         edits.sort_by_key(|(at, _)| at.start);
         let mut out = Vec::with_capacity(body.len() + model.len() + 48);
         let mut copied = 0;
@@ -128,7 +133,7 @@ impl Envelope {
 }
 
 /// The top-level fields whose values the envelope needs.
-const WANTED: [&str; 9] = [
+const WANTED: [&str; 16] = [
     "model",
     "stream",
     "stream_options",
@@ -138,6 +143,14 @@ const WANTED: [&str; 9] = [
     "metadata",
     "response_format",
     "output_config",
+    // Of responses:
+    "background",
+    "conversation",
+    "max_output_tokens",
+    "previous_response_id",
+    "prompt",
+    "safety_identifier",
+    "text",
 ];
 
 /// The body, seen once.
@@ -145,6 +158,8 @@ struct Scan<'a> {
     /// The fields of [`WANTED`] that it has.
     wanted: Object<'a>,
     messages: Option<Seen>,
+    /// A responses request's `messages`.
+    input: Option<Seen>,
     tools: Option<Seen>,
     repeated: Option<String>,
 }
@@ -157,13 +172,9 @@ impl Scan<'_> {
         if model.is_empty() {
             return Err(BadRequest::invalid("model".into(), "must not be empty"));
         }
-        let has_images = match self.messages {
-            None | Some(Seen { shape: Shape::Null, .. }) => return Err(BadRequest::missing("messages".into())),
-            Some(Seen { shape: Shape::List, items: 0, .. }) => {
-                return Err(BadRequest::invalid("messages".into(), "must have at least one message"));
-            }
-            Some(Seen { shape: Shape::List, images, .. }) => images,
-            Some(_) => return Err(BadRequest::invalid("messages".into(), "must be an array")),
+        let has_images = match dialect {
+            Dialect::OpenaiResponses => self.input()?,
+            Dialect::OpenaiChat | Dialect::AnthropicMessages => self.messages()?,
         };
         let has_tools = match self.tools {
             None | Some(Seen { shape: Shape::Null, .. }) => false,
@@ -184,12 +195,43 @@ impl Scan<'_> {
             is_chat: true,
             model_at,
             ask_usage: None,
+            own_reasoning: Vec::new(),
         };
         match dialect {
             Dialect::OpenaiChat => self.finish_openai(text, &mut envelope)?,
             Dialect::AnthropicMessages => self.finish_anthropic(&mut envelope)?,
+            Dialect::OpenaiResponses => self.finish_responses(text, &mut envelope)?,
         }
         Ok(envelope)
+    }
+
+    /// Whether a message shows an image.
+    fn messages(&self) -> Result<bool, BadRequest> {
+        match self.messages {
+            None | Some(Seen { shape: Shape::Null, .. }) => Err(BadRequest::missing("messages".into())),
+            Some(Seen { shape: Shape::List, items: 0, .. }) => {
+                Err(BadRequest::invalid("messages".into(), "must have at least one message"))
+            }
+            Some(Seen { shape: Shape::List, images, .. }) => Ok(images),
+            Some(_) => Err(BadRequest::invalid("messages".into(), "must be an array")),
+        }
+    }
+
+    /// Whether an item shows an image. What is on the vendor's own servers may go on without an input.
+    fn input(&self) -> Result<bool, BadRequest> {
+        let on_the_vendors_servers = || {
+            let names = ["conversation", "previous_response_id", "prompt"];
+            names.iter().filter_map(|name| self.wanted.entry(name)).any(|field| field.json() != "null")
+        };
+        match self.input {
+            None | Some(Seen { shape: Shape::Null, .. }) if on_the_vendors_servers() => Ok(false),
+            None | Some(Seen { shape: Shape::Null, .. }) => Err(BadRequest::missing("input".into())),
+            Some(Seen { shape: Shape::List, items: 0, .. }) => {
+                Err(BadRequest::invalid("input".into(), "must have at least one item"))
+            }
+            Some(Seen { shape: Shape::List | Shape::Text, images, .. }) => Ok(images),
+            Some(_) => Err(BadRequest::invalid("input".into(), "must be a string or an array")),
+        }
     }
 
     fn finish_openai(&mut self, text: &str, envelope: &mut Envelope) -> Result<(), BadRequest> {
@@ -217,6 +259,22 @@ impl Scan<'_> {
         if let Some(config) = self.wanted.take("output_config") {
             envelope.wants_json_schema = config.object()?.take("format").is_some();
         }
+        Ok(())
+    }
+
+    fn finish_responses(&mut self, text: &str, envelope: &mut Envelope) -> Result<(), BadRequest> {
+        envelope.max_tokens = self.wanted.take("max_output_tokens").map(Field::positive).transpose()?;
+        envelope.metadata_user = self.wanted.string("user")?.or(self.wanted.string("safety_identifier")?);
+        if let Some(format) =
+            self.wanted.take("text").map(Field::object).transpose()?.and_then(|mut text| text.take("format"))
+        {
+            envelope.wants_json_schema = format.object()?.tag()? != "text";
+        }
+        if self.wanted.boolean("background")?.unwrap_or(false) && !envelope.stream {
+            let why = "needs `stream` here: this gateway has no way to ask for the response later";
+            return Err(BadRequest::invalid("background".into(), why));
+        }
+        envelope.own_reasoning = responses::own_reasoning(text)?;
         Ok(())
     }
 }
@@ -247,7 +305,7 @@ impl<'de> Visitor<'de> for Scanner {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut scan = Scan { wanted: Object::empty(), messages: None, tools: None, repeated: None };
+        let mut scan = Scan { wanted: Object::empty(), messages: None, input: None, tools: None, repeated: None };
         let mut names: Vec<Cow<'de, str>> = Vec::with_capacity(16);
         while let Some(Text(name)) = map.next_key()? {
             if scan.repeated.is_none() && names.contains(&name) {
@@ -255,6 +313,7 @@ impl<'de> Visitor<'de> for Scanner {
             }
             match name.as_ref() {
                 "messages" => scan.messages = Some(map.next_value_seed(Look(Level::Messages))?),
+                "input" => scan.input = Some(map.next_value_seed(Look(Level::Messages))?),
                 "tools" => scan.tools = Some(map.next_value_seed(Look(Level::Any))?),
                 wanted if WANTED.contains(&wanted) => {
                     let raw: &'de RawValue = map.next_value()?;

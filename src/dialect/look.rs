@@ -31,6 +31,8 @@ pub(super) enum Shape {
     Null,
     List,
     Map,
+    Text,
+    /// A number or a boolean.
     Scalar,
 }
 
@@ -83,8 +85,8 @@ impl<'de> Visitor<'de> for Look {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Seen, E> {
-        let images = self.0 == Level::PartType && matches!(text, "image" | "image_url");
-        Ok(Seen { images, ..Seen::SCALAR })
+        let images = self.0 == Level::PartType && matches!(text, "image" | "image_url" | "input_image");
+        Ok(Seen { shape: Shape::Text, images, ..Seen::SCALAR })
     }
 
     fn visit_unit<E: Error>(self) -> Result<Seen, E> {
@@ -109,7 +111,7 @@ impl<'de> Visitor<'de> for Look {
         let mut seen = Seen { shape: Shape::Map, items: 0, images: false };
         while let Some(Text(name)) = map.next_key()? {
             let level = match (self.0, name.as_ref()) {
-                (Level::Message | Level::Part, "content") => Level::Content,
+                (Level::Message | Level::Part, "content") | (Level::Message, "output") => Level::Content,
                 (Level::Part, "type") => Level::PartType,
                 _ => Level::Any,
             };

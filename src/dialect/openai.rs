@@ -10,10 +10,11 @@ mod wire;
 
 pub(super) use self::{
     answer::{read_answer, write_answer},
-    request::read_request,
+    messages::read_image_url,
+    request::{read_effort, read_request, read_user},
     stream_reader::Reader,
     stream_writer::Writer,
-    wire::write_request,
+    wire::{write_effort, write_request},
 };
 
 use backstop_models::chat::{Finish, Usage};

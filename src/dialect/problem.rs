@@ -49,7 +49,7 @@ pub fn status(dialect: Dialect, kind: ProblemKind) -> u16 {
         ProblemKind::Unavailable => 503,
         ProblemKind::Timeout => 504,
         ProblemKind::Overloaded => match dialect {
-            Dialect::OpenaiChat => 503,
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => 503,
             Dialect::AnthropicMessages => 529,
         },
     }
@@ -59,14 +59,7 @@ pub fn status(dialect: Dialect, kind: ProblemKind) -> u16 {
 /// `{"type":"error","error":{"type","message"},"request_id"}`.
 pub fn write_problem(dialect: Dialect, problem: &Problem, request_id: &str) -> Vec<u8> {
     match dialect {
-        Dialect::OpenaiChat => to_json(&OpenaiBody {
-            error: OpenaiError {
-                message: &problem.message,
-                kind: openai_type(problem.kind),
-                param: problem.param.as_deref(),
-                code: problem.code.as_deref().or(openai_code(problem.kind)),
-            },
-        }),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => to_json(&OpenaiBody { error: ErrorFields::of(problem) }),
         Dialect::AnthropicMessages => {
             let message = match &problem.param {
                 Some(param) if !problem.message.contains(param.as_str()) => format!("{param}: {}", problem.message),
@@ -80,16 +73,28 @@ pub fn write_problem(dialect: Dialect, problem: &Problem, request_id: &str) -> V
 
 #[derive(Serialize)]
 struct OpenaiBody<'a> {
-    error: OpenaiError<'a>,
+    error: ErrorFields<'a>,
 }
 
+/// OpenAI's error object.
 #[derive(Serialize)]
-struct OpenaiError<'a> {
-    message: &'a str,
+pub(super) struct ErrorFields<'a> {
+    pub(super) message: &'a str,
     #[serde(rename = "type")]
     kind: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
+    pub(super) param: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
+}
+
+impl<'a> ErrorFields<'a> {
+    pub(super) fn of(problem: &'a Problem) -> Self {
+        Self {
+            message: &problem.message,
+            kind: openai_type(problem.kind),
+            param: problem.param.as_deref(),
+            code: problem.code.as_deref().or(openai_code(problem.kind)),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,7 @@
 //! What is wrong with a caller's body, told by the field's path, as in `messages[2].content[0].type`.
 
+use super::Dialect;
+
 /// A body that is refused. Changes nothing, goes nowhere; the caller can mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -18,6 +20,19 @@ impl BadRequest {
     /// Whether another target, one that speaks the caller's dialect, could take the body.
     pub fn is_unsupported(&self) -> bool {
         self.code == Some(Self::UNSUPPORTED)
+    }
+
+    /// A vendor's side names fields as chat completions do; in responses some are called otherwise.
+    #[must_use]
+    pub fn as_named_in(self, dialect: Dialect) -> Self {
+        let Some(param) = self.param.as_deref().filter(|_| dialect == Dialect::OpenaiResponses) else { return self };
+        let named = match param.strip_prefix("response_format") {
+            Some(rest) => format!("text.format{rest}"),
+            // Items are not messages one for one.
+            None if param.starts_with("messages") => "input".to_owned(),
+            None => param.replace(".function.", "."),
+        };
+        Self { message: self.message.replace(&format!("`{param}`"), &format!("`{named}`")), param: Some(named), ..self }
     }
 
     pub(super) fn body(message: String) -> Self {

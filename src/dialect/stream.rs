@@ -1,10 +1,10 @@
-//! Streams of either dialect, in and out.
+//! Streams of every dialect, in and out.
 
 use backstop_models::chat::Event;
 
 use super::{
     Dialect, Problem, ProblemKind, ReadError, Reply, Wire, anthropic, cohere, converse, gemini, openai,
-    problem::write_problem, sse,
+    problem::write_problem, responses, sse,
 };
 
 /// Reads a vendor's stream, frame by frame.
@@ -21,6 +21,7 @@ enum Reader {
     Gemini(gemini::Reader),
     Converse(converse::Reader),
     Cohere(cohere::Reader),
+    Responses(responses::Reader),
 }
 
 /// Writes a stream for a caller.
@@ -36,6 +37,7 @@ pub struct StreamWriter {
 enum Writer {
     Openai(openai::Writer),
     Anthropic(anthropic::Writer),
+    Responses(Box<responses::Writer>),
 }
 
 impl StreamReader {
@@ -46,6 +48,7 @@ impl StreamReader {
             Wire::Gemini => Reader::Gemini(gemini::Reader::default()),
             Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
             Wire::CohereChat => Reader::Cohere(cohere::Reader::default()),
+            Wire::OpenaiResponses => Reader::Responses(responses::Reader::default()),
         })
     }
 
@@ -58,10 +61,12 @@ impl StreamReader {
             Reader::Gemini(reader) => reader.read(event, out),
             Reader::Converse(reader) => reader.read(event, out),
             Reader::Cohere(reader) => reader.read(event, out),
+            Reader::Responses(reader) => reader.read(event, out),
         }
     }
 
-    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `metadata`, Gemini's finish reason).
+    /// Whether the dialect's own last frame was seen (`[DONE]`, `message_stop`, `response.completed`, `metadata`, Gemini's
+    /// finish reason).
     pub fn done(&self) -> bool {
         match &self.0 {
             Reader::Openai(reader) => reader.done(),
@@ -69,6 +74,7 @@ impl StreamReader {
             Reader::Gemini(reader) => reader.done(),
             Reader::Converse(reader) => reader.done(),
             Reader::Cohere(reader) => reader.done(),
+            Reader::Responses(reader) => reader.done(),
         }
     }
 }
@@ -79,14 +85,27 @@ impl StreamWriter {
         let writer = match dialect {
             Dialect::OpenaiChat => Writer::Openai(openai::Writer::new(reply, include_usage)),
             Dialect::AnthropicMessages => Writer::Anthropic(anthropic::Writer::new(reply)),
+            Dialect::OpenaiResponses => Writer::Responses(Box::new(responses::Writer::new(reply))),
         };
         Self { writer, request_id: reply.id.to_owned() }
+    }
+
+    /// For the error that ends a stream which was forwarded until now: `frames` of it have left, and nothing else of it is
+    /// known here.
+    pub fn after(dialect: Dialect, frames: u64) -> Self {
+        let nameless = Reply { id: "", model: "", created_unix_s: 0, request: b"" };
+        let mut nameless = Self::new(dialect, &nameless, false);
+        if let Writer::Responses(writer) = &mut nameless.writer {
+            writer.go_on_after(frames);
+        }
+        nameless
     }
 
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match &mut self.writer {
             Writer::Openai(writer) => writer.write(event, out),
             Writer::Anthropic(writer) => writer.write(event, out),
+            Writer::Responses(writer) => writer.write(event, out),
         }
     }
 
@@ -95,6 +114,7 @@ impl StreamWriter {
         let finished = match &mut self.writer {
             Writer::Openai(writer) => writer.finish(out),
             Writer::Anthropic(writer) => writer.finish(out),
+            Writer::Responses(writer) => writer.finish(out),
         };
         if !finished {
             let message = "the answer was cut off before its end".to_owned();
@@ -102,12 +122,13 @@ impl StreamWriter {
         }
     }
 
-    /// An in-band error, which ends the stream: OpenAI's `data: {"error":…}` without `[DONE]`, Anthropic's `event: error`.
-    /// The official SDKs raise on both.
+    /// An in-band error, which ends the stream: OpenAI's `data: {"error":…}` without `[DONE]`, Anthropic's `event: error`,
+    /// a failed response and then an `error` event. The official SDKs raise on all of them.
     pub fn error(&mut self, problem: &Problem, out: &mut Vec<u8>) {
-        let (dialect, head): (_, &[u8]) = match &self.writer {
+        let (dialect, head): (_, &[u8]) = match &mut self.writer {
             Writer::Openai(_) => (Dialect::OpenaiChat, b"data: "),
             Writer::Anthropic(_) => (Dialect::AnthropicMessages, b"event: error\ndata: "),
+            Writer::Responses(writer) => return writer.error(problem, out),
         };
         out.extend_from_slice(head);
         out.extend_from_slice(&write_problem(dialect, problem, &self.request_id));

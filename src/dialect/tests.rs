@@ -7,9 +7,11 @@ mod converse;
 mod embeddings;
 mod errors;
 mod gemini;
+mod manners;
 mod questions;
 mod refusals;
 mod requests;
+mod responses;
 mod round_trips;
 mod streams;
 mod token_counts;
@@ -19,6 +21,7 @@ use super::*;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
+const RESPONSES: Dialect = Dialect::OpenaiResponses;
 
 fn outgoing(model: &str) -> Outgoing<'_> {
     Outgoing {
@@ -31,12 +34,12 @@ fn outgoing(model: &str) -> Outgoing<'_> {
 }
 
 fn reply() -> Reply<'static> {
-    Reply { id: "req_0198c0ffee", model: "support-chat", created_unix_s: 1_795_000_000 }
+    Reply { id: "req_0198c0ffee", model: "support-chat", created_unix_s: 1_795_000_000, request: b"" }
 }
 
 fn other(dialect: Dialect) -> Dialect {
     match dialect {
-        Dialect::OpenaiChat => Dialect::AnthropicMessages,
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => Dialect::AnthropicMessages,
         Dialect::AnthropicMessages => Dialect::OpenaiChat,
     }
 }

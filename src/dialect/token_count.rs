@@ -23,7 +23,11 @@ pub fn write_counted(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
             let request = RawValue::from_string(request).expect("what was written is JSON");
             Ok(in_gemini_request(to.model, &request))
         }
-        Wire::AnthropicMessages | Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat => {
+        Wire::AnthropicMessages
+        | Wire::OpenaiChat
+        | Wire::OpenaiResponses
+        | Wire::BedrockConverse
+        | Wire::CohereChat => {
             let message = "tokens are not counted by the target that was to answer".to_owned();
             Err(BadRequest { message, param: None, code: Some(BadRequest::UNSUPPORTED) })
         }
@@ -53,7 +57,11 @@ pub fn read_token_count(wire: Wire, body: &[u8]) -> Result<u64, ReadError> {
     let counted: Counted = serde_json::from_slice(body).map_err(|error| ReadError::syntax(&error))?;
     let tokens = match wire {
         Wire::Gemini => counted.total_tokens,
-        Wire::AnthropicMessages | Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat => counted.input_tokens,
+        Wire::AnthropicMessages
+        | Wire::OpenaiChat
+        | Wire::OpenaiResponses
+        | Wire::BedrockConverse
+        | Wire::CohereChat => counted.input_tokens,
     };
     match tokens {
         Some(0) => Err(ReadError::Malformed { why: "it counts no tokens in a question that has some".into() }),

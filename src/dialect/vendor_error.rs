@@ -108,19 +108,19 @@ impl<'a> Said<'a> {
         Self {
             kind: text(fields.kind).or_else(|| text(fields.status)),
             code: text(fields.code),
-            message: text(fields.message).or_else(|| text(fields.detail)),
+            message: text(fields.message).or_else(|| text(fields.detail)).or_else(|| list(fields)),
             param: text(fields.param),
             status: fields.code.and_then(|raw| raw.get().parse().ok()).filter(|status| (400..600).contains(status)),
             details: Details::read(fields.details),
         }
     }
 
-    /// AWS writes a type as `com.amazon.coral.service#Name` and as `Name:http://…`; the name is what counts.
+    /// With the type that stands beside the body. AWS writes it as `Name:http://…`, and in a body as `com.amazon.x#Name`.
     fn named(mut self, name: Option<&'a str>) -> Self {
-        let name = name.map(Cow::Borrowed).or(self.kind.take());
-        self.kind = name.map(|name| match name.rsplit('#').next().and_then(|name| name.split(':').next()) {
-            Some(bare) if bare.len() < name.len() => Cow::Owned(bare.to_owned()),
-            _ => name,
+        let beside = name.and_then(|name| name.split(':').next()).map(Cow::Borrowed);
+        self.kind = beside.or(self.kind.take()).map(|kind| match kind.rsplit_once('#') {
+            Some((_, bare)) => Cow::Owned(bare.to_owned()),
+            None => kind,
         });
         self
     }
@@ -134,7 +134,11 @@ impl<'a> Said<'a> {
             Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
             _ => None,
         };
-        own.or_else(|| self.common_kind())
+        match own {
+            // What AWS calls only invalid, its words may tell better.
+            Some(FaultKind::BadRequest) => self.common_kind().or(own),
+            _ => own.or_else(|| self.common_kind()),
+        }
     }
 
     fn common_kind(&self) -> Option<FaultKind> {
@@ -169,6 +173,9 @@ fn by_word(word: &str) -> Option<FaultKind> {
         "content_policy_violation" | "content_filter" | "ResponsibleAIPolicyViolation" | "cyber_policy_violation" => {
             FaultKind::ContentPolicy
         }
+        // What a response fails with.
+        "invalid_prompt" | "bio_policy" | "image_content_policy_violation" => FaultKind::ContentPolicy,
+        image if IMAGE_ERRORS.contains(&image) => FaultKind::BadRequest,
         "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" | "billing_error" => {
             FaultKind::QuotaExhausted
         }
@@ -185,8 +192,23 @@ fn by_word(word: &str) -> Option<FaultKind> {
     })
 }
 
+/// The codes of a response that failed because of an image of the caller's.
+const IMAGE_ERRORS: [&str; 11] = [
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_base64_image",
+    "invalid_image_url",
+    "image_too_large",
+    "image_too_small",
+    "image_parse_error",
+    "image_file_too_large",
+    "unsupported_image_media_type",
+    "empty_image_file",
+    "failed_to_download_image",
+];
+
 /// Phrases of messages whose code and type say nothing of the kind; lower case.
-const PHRASES: [(&str, FaultKind); 16] = [
+const PHRASES: [(&str, FaultKind); 17] = [
     ("prompt is too long", FaultKind::ContextLength),
     ("maximum context length", FaultKind::ContextLength),
     ("exceed context limit", FaultKind::ContextLength),
@@ -197,6 +219,8 @@ const PHRASES: [(&str, FaultKind); 16] = [
     ("api key not valid", FaultKind::VendorAuth),
     // Gemini's older models have these and not what was asked for.
     ("function calling with a response mime type", FaultKind::Unsupported),
+    // Mistral's and vLLM's word for a field that they do not know.
+    ("extra_forbidden", FaultKind::Unsupported),
     ("penalty is not enabled", FaultKind::Unsupported),
     ("credit balance is too low", FaultKind::QuotaExhausted),
     ("specified api usage limits", FaultKind::QuotaExhausted),
@@ -221,7 +245,7 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
         429 => FaultKind::RateLimited,
         400..=499 => FaultKind::BadRequest,
         529 => FaultKind::Overloaded,
-        503 if wire != Wire::AnthropicMessages => FaultKind::Overloaded,
+        503 if !matches!(wire, Wire::AnthropicMessages | Wire::CohereChat) => FaultKind::Overloaded,
         500..=599 => FaultKind::ServerError,
         _ => FaultKind::Malformed,
     }
@@ -230,6 +254,12 @@ fn by_status(wire: Wire, status: u16) -> FaultKind {
 fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
     let Text(text) = serde_json::from_str(raw?.get()).ok()?;
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// A validator's list of what is wrong, as it stands.
+fn list<'a>(fields: &ErrorFields<'a>) -> Option<Cow<'a, str>> {
+    let raw = fields.message.or(fields.detail)?.get();
+    raw.starts_with(['[', '{']).then_some(Cow::Borrowed(raw))
 }
 
 fn looks_like_html(body: &[u8]) -> bool {

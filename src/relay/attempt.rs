@@ -97,7 +97,7 @@ impl Http<'_> {
         let Trial { question, meter, route, .. } = self.trial;
         let limit = self.first_limit(route.route.deadlines.attempt, FaultKind::AttemptTimeout);
         let body = self.send(ask_whole, limit).await?;
-        let answer = dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)?;
+        let answer = dialect::read_answer(self.vendor.wire_for(question.dialect), &body).map_err(answer_fault)?;
         let content_bytes = content_bytes(&answer);
         if content_bytes == 0 && answer.finish == Finish::Stop {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
@@ -148,7 +148,8 @@ impl Http<'_> {
         }
         let task = question.task();
         let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
-        let ask = HttpAsk { vendor, client: self.client, model, task, secret, headers, body, listener: &*target.cell };
+        let (wire, listener) = (vendor.wire_for(question.dialect), &*target.cell);
+        let ask = HttpAsk { vendor, client: self.client, model, task, wire, secret, headers, body, listener };
         meter.reached();
         wait(how(ask), limit, meter).await?
     }

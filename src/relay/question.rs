@@ -56,7 +56,7 @@ impl Question {
     /// How an answer is named in the caller's dialect.
     pub(super) fn reply(&self) -> dialect::Reply<'_> {
         let Label { id, route, created_unix_s } = &self.label;
-        dialect::Reply { id, model: route.as_str(), created_unix_s: *created_unix_s }
+        dialect::Reply { id, model: route.as_str(), created_unix_s: *created_unix_s, request: &self.body }
     }
 
     /// The answer that follows is another one than the caller has seen the beginning of.
@@ -103,7 +103,7 @@ impl Question {
 
     /// Whether `vendor` is asked in the caller's own dialect.
     pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
-        vendor.wire == self.dialect.into()
+        vendor.wire_for(self.dialect) == self.dialect.into()
     }
 
     /// The body for `vendor`: the caller's own bytes where both speak one dialect, a translation otherwise.
@@ -118,12 +118,13 @@ impl Question {
         if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
+        let wire = vendor.wire_for(self.dialect);
         let written = match self.task {
-            Task::CountTokens => dialect::write_counted(vendor.wire, self.chat()?, &outgoing),
-            Task::Embed => dialect::write_embed(vendor.wire, self.embed()?, model),
-            _ => dialect::write_request(vendor.wire, self.chat()?, &outgoing),
+            Task::CountTokens => dialect::write_counted(wire, self.chat()?, &outgoing),
+            Task::Embed => dialect::write_embed(wire, self.embed()?, model),
+            Task::Answer | Task::Stream => dialect::write_request(wire, self.chat()?, &outgoing),
         };
-        written.map(Bytes::from).map_err(|error| unsupported(&error))
+        written.map(Bytes::from).map_err(|error| unsupported(&error.as_named_in(self.dialect)))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

@@ -52,6 +52,8 @@ enum Encoding {
     Forward {
         swallow_usage: bool,
         ended: bool,
+        /// How many have left.
+        frames: u64,
     },
     Translate(Box<StreamWriter>),
 }
@@ -204,7 +206,7 @@ impl Encoder {
     /// `swallow_usage`: the caller did not ask for the usage that the vendor sends.
     pub(super) fn forward(dialect: Dialect, swallow_usage: Swallow) -> Self {
         let swallow_usage = swallow_usage == Swallow::Usage;
-        Self { dialect, how: Encoding::Forward { swallow_usage, ended: false } }
+        Self { dialect, how: Encoding::Forward { swallow_usage, ended: false, frames: 0 } }
     }
 
     pub(super) fn translate(writer: StreamWriter, dialect: Dialect) -> Self {
@@ -214,8 +216,9 @@ impl Encoder {
     fn write(&mut self, frame: &Frame, out: &mut Vec<u8>) {
         match &mut self.how {
             Encoding::Forward { swallow_usage: true, .. } if is_usage_only(frame) => {}
-            Encoding::Forward { ended, .. } => {
+            Encoding::Forward { ended, frames, .. } => {
                 *ended |= frame.last;
+                *frames += 1;
                 out.extend_from_slice(&frame.raw);
             }
             Encoding::Translate(writer) => frame.events.iter().for_each(|event| writer.write(event, out)),
@@ -232,10 +235,7 @@ impl Encoder {
 
     fn error(&mut self, problem: &Problem, out: &mut Vec<u8>) {
         match &mut self.how {
-            Encoding::Forward { .. } => {
-                let nameless = dialect::Reply { id: "", model: "", created_unix_s: 0 };
-                StreamWriter::new(self.dialect, &nameless, false).error(problem, out);
-            }
+            Encoding::Forward { frames, .. } => StreamWriter::after(self.dialect, *frames).error(problem, out),
             Encoding::Translate(writer) => writer.error(problem, out),
         }
     }

@@ -60,6 +60,7 @@ impl VendorSubject {
             client: &self.client,
             model: &self.target.model,
             task: Task::Answer,
+            wire: self.vendor.wire,
             secret: self.vault.get(&self.vendor.secret),
             headers: &HeaderMap::new(),
             body: Bytes::from(body),

@@ -56,6 +56,7 @@ mod tests {
             vendor,
             client: &client,
             model,
+            wire: vendor.wire,
             task: Task::Stream,
             secret: Some(&secret),
             forwarded: &forwarded,

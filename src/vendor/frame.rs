@@ -1,5 +1,7 @@
 //! A streamed answer as it comes in: frames of the vendor's own bytes, each with what it means.
 
+use std::time::{Duration, Instant};
+
 use backstop_models::chat::Event;
 use bytes::Bytes;
 use reqwest::Response;
@@ -9,12 +11,15 @@ use super::{
     local::LocalFrames,
 };
 use crate::{
+    clock,
     dialect::{StreamReader, event_stream, sse},
     domain::{Fault, FaultKind, Wire},
 };
 
 /// The largest frame, in bytes.
 const FRAME_LIMIT: usize = 4 * 1024 * 1024;
+/// How long what follows the finish reason may take: a whole answer is not held up by a vendor that forgets to close.
+const REST: Duration = Duration::from_secs(1);
 
 /// One step of a streamed answer.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct HttpFrames {
     framing: Framing,
     reader: StreamReader,
     finished: bool,
+    /// The finish reason has come: how long the rest of the stream (usage, the end mark) is waited for.
+    rest_until: Option<Instant>,
     /// The body is over.
     ended: bool,
 }
@@ -110,7 +117,7 @@ impl Frames {
 impl HttpFrames {
     pub fn new(wire: Wire, response: Response) -> Self {
         let (framing, reader) = (Framing::of(wire), StreamReader::new(wire));
-        Self { response, framing, reader, finished: false, ended: false }
+        Self { response, framing, reader, finished: false, rest_until: None, ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<Frame>, Fault> {
@@ -122,7 +129,12 @@ impl HttpFrames {
                 // The finish reason has come, so the answer is whole; only its end mark is missing.
                 return if self.finished { Ok(None) } else { Err(truncated()) };
             }
-            match self.response.chunk().await {
+            let chunk = self.response.chunk();
+            let next = match self.rest_until {
+                Some(until) => tokio::time::timeout_at(until.into(), chunk).await.unwrap_or(Ok(None)),
+                None => chunk.await,
+            };
+            match next {
                 Ok(Some(chunk)) => self.framing.push(&chunk),
                 Ok(None) => self.end(),
                 Err(_) if self.finished => self.end(),
@@ -146,6 +158,9 @@ impl HttpFrames {
             let mut events = Vec::new();
             self.reader.read(&event, &mut events).map_err(answer_fault)?;
             self.finished |= events.iter().any(|event| matches!(event, Event::Finish(_)));
+            if self.finished {
+                self.rest_until.get_or_insert_with(|| clock::now() + REST);
+            }
             let last = self.reader.done();
             if last && !self.finished {
                 return Err(truncated());

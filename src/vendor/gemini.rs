@@ -48,6 +48,7 @@ mod tests {
                 client: &client,
                 model,
                 task,
+                wire: vendor.wire,
                 secret: Some(&secret),
                 forwarded: &forwarded,
                 body: &body,

@@ -1,6 +1,6 @@
 //! Asking a vendor over HTTP: the vendor's address and auth, bounded answers, and faults from whatever goes wrong.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{borrow::Cow, error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::Vendor,
+    config::{Vendor, VendorKind},
     dialect,
     domain::{Fault, FaultKind, Task, Wire},
     route::read_rate_headers,
@@ -26,6 +26,8 @@ use crate::{
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 /// The most that is read of an error's body, in bytes.
 const ERROR_LIMIT: usize = 256 * 1024;
+/// How long an error's body is waited for; its status has said the most of it.
+const ERROR_DEADLINE: Duration = Duration::from_secs(1);
 /// The longest that a vendor is left alone because it says so.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -49,6 +51,8 @@ pub struct HttpAsk<'a> {
     /// The vendor's own name of the model.
     pub model: &'a str,
     pub task: Task,
+    /// What `body` is in, and the answer will be.
+    pub wire: Wire,
     pub secret: Option<SecretString>,
     /// What of the caller's headers goes along: only those of [`FORWARDED`].
     pub headers: &'a HeaderMap,
@@ -72,7 +76,7 @@ pub async fn ask_whole(ask: HttpAsk<'_>) -> Result<Bytes, Fault> {
 ///
 /// The caller bounds the time.
 pub async fn ask_stream(ask: HttpAsk<'_>) -> Result<HttpFrames, Fault> {
-    let wire = ask.vendor.wire;
+    let wire = ask.wire;
     let mut response = send(ask).await?;
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.starts_with("application/json") {
@@ -143,8 +147,9 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
-    let HttpAsk { vendor, client, model, task, secret, headers: forwarded, body, listener } = ask;
-    let asking = Asking { vendor, client, model, task, secret: secret.as_ref(), forwarded, body: &body };
+    let HttpAsk { vendor, client, model, task, wire, secret, headers: forwarded, body, listener } = ask;
+    let body = suited(vendor, body);
+    let asking = Asking { vendor, client, model, task, wire, secret: secret.as_ref(), forwarded, body: &body };
     let prepared = request::prepare(asking).await?;
     let sent = prepared.headers.clone();
     let mut response = post(client, prepared, body.clone()).await?;
@@ -156,11 +161,22 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
-    let fault = status_fault(vendor.wire, &mut response).await;
+    let fault = status_fault(wire, &mut response).await;
     Err(match &secret {
         Some(secret) => without_secret(fault, secret),
         None => fault,
     })
+}
+
+/// The body as the vendor takes it, where it has manners of its own.
+fn suited(vendor: &Vendor, body: Bytes) -> Bytes {
+    match VendorKind::find(vendor.kind) {
+        Some(kind) if !kind.has_plain_manners() => match dialect::suit(&kind.manners, &body) {
+            Cow::Owned(suited) => Bytes::from(suited),
+            Cow::Borrowed(_) => body,
+        },
+        _ => body,
+    }
 }
 
 async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
@@ -172,7 +188,10 @@ async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Respon
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
 fn without_secret(mut fault: Fault, secret: &SecretString) -> Fault {
-    let quotes = |text: &str| text.contains(secret.expose_secret());
+    let secret = secret.expose_secret();
+    // Of credentials in JSON, each long string counts by itself.
+    let quotes =
+        |text: &str| text.contains(secret) || secret.split('"').any(|part| part.len() >= 20 && text.contains(part));
     if quotes(&fault.detail) {
         fault.detail = "the vendor gave a reason that quotes our secret".to_owned();
     }
@@ -190,8 +209,9 @@ async fn status_fault(wire: Wire, response: &mut Response) -> Fault {
     let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = read_rate_headers(said, clock::unix_ms()).retry_after;
     let name = said(ERROR_TYPE).map(str::to_owned);
-    // An error whose body is cut short or too long is still the error that its status says.
-    let body = read_bounded(response, ERROR_LIMIT).await.unwrap_or_default();
+    // An error whose body is cut short, too long or too slow is still the error that its status says.
+    let body = tokio::time::timeout(ERROR_DEADLINE, read_bounded(response, ERROR_LIMIT)).await;
+    let body = body.unwrap_or_else(|_| Ok(Bytes::new())).unwrap_or_default();
     let error = dialect::read_named_error(wire, status.as_u16(), name.as_deref(), &body);
     let mut fault = Fault::new(error.kind, error.message.unwrap_or_else(|| "the vendor gave no reason".to_owned()))
         .with_status(status.as_u16())
@@ -225,5 +245,23 @@ pub(super) async fn read_bounded(response: &mut Response, limit: usize) -> Resul
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(transport_fault(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_json_secret_is_quoted() {
+        let secret = r#"{"access_key_id":"AKIDFAKEFAKEFAKEFAKE","secret_access_key":"wJalrXUtnFEMI/fake+secret"}"#;
+        let told = |detail: &str| {
+            let mut fault = Fault::new(FaultKind::BadRequest, detail).with_param(Some(detail.to_owned()));
+            fault.code = Some(detail.to_owned());
+            without_secret(fault, &SecretString::from(secret))
+        };
+        let fault = told("what is AKIDFAKEFAKEFAKEFAKE?");
+        assert!(!fault.detail.contains("AKID") && fault.param.is_none() && fault.code.is_none(), "{fault:?}");
+        assert_eq!(told("`secret_access_key` is no field").detail, "`secret_access_key` is no field");
     }
 }

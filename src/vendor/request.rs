@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::{Client, anthropic, azure, bedrock, cohere, gemini, openai, vertex};
 use crate::{
     config::{Access, Vendor},
-    domain::{Fault, FaultKind, Task},
+    domain::{Fault, FaultKind, Task, Wire},
 };
 
 /// What is to be asked of whom.
@@ -19,6 +19,8 @@ pub(super) struct Asking<'a> {
     /// The vendor's own name of the model.
     pub(super) model: &'a str,
     pub(super) task: Task,
+    /// What `body` is in.
+    pub(super) wire: Wire,
     pub(super) secret: Option<&'a SecretString>,
     /// What of the caller's headers goes along.
     pub(super) forwarded: &'a HeaderMap,
@@ -44,7 +46,7 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
         Access::Anthropic => anthropic::prepare(asking),
         Access::Azure => azure::prepare(asking),
         Access::Gemini => gemini::prepare(asking),
-        Access::Vertex => vertex::prepare(asking).await,
+        Access::Vertex | Access::VertexAnthropic => vertex::prepare(asking).await,
         Access::Bedrock => bedrock::prepare(asking),
         Access::Cohere => cohere::prepare(asking),
     }

@@ -1,7 +1,7 @@
 //! Vertex AI's way of access: a bearer token that a service account's key buys, the model below a project and a region.
 //!
-//! The secret is the account's key file as Google gives it, JSON on one line. Gemini's models and tuned endpoints are asked;
-//! models of other publishers speak other wires there and are not.
+//! The secret is the account's key file as Google gives it, JSON on one line. Gemini's models and tuned endpoints are asked,
+//! and under a kind of their own Anthropic's models; those of further publishers speak other wires there and are not.
 
 mod service_account;
 mod token;
@@ -17,12 +17,15 @@ use secrecy::ExposeSecret as _;
 
 use super::{
     gemini::method,
-    request::{Asking, Prepared, credential, lacks, segment},
+    request::{Asking, Prepared, credential, forward, lacks, segment},
 };
-use crate::domain::{Fault, FaultKind};
+use crate::{
+    config::Access,
+    domain::{Fault, FaultKind, Task},
+};
 
 pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
-    let Asking { vendor, client, model, task, secret, .. } = asking;
+    let Asking { vendor, client, model, task, secret, forwarded, .. } = asking;
     if !task.is_answer() {
         return Err(lacks(asking));
     }
@@ -37,11 +40,18 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     };
     let region = vendor.region.as_deref().unwrap_or("global");
     let place = format!("{}/projects/{}/locations/{}", vendor.base_url, segment(project), segment(region));
-    let model = match model.strip_prefix("endpoints/") {
-        Some(endpoint) => format!("endpoints/{}", segment(endpoint)),
-        None => format!("publishers/google/models/{}", segment(model.strip_prefix("google/").unwrap_or(model))),
+    let of = |publisher: &str| {
+        let name = model.strip_prefix(publisher).and_then(|rest| rest.strip_prefix('/')).unwrap_or(model);
+        format!("publishers/{publisher}/models/{}", segment(name))
+    };
+    let what = match (vendor.access, task, model.strip_prefix("endpoints/")) {
+        (Access::VertexAnthropic, Task::Answer, _) => format!("{}:rawPredict", of("anthropic")),
+        (Access::VertexAnthropic, Task::Stream, _) => format!("{}:streamRawPredict", of("anthropic")),
+        (_, _, Some(endpoint)) => format!("endpoints/{}:{}", segment(endpoint), method(task)),
+        (_, _, None) => format!("{}:{}", of("google"), method(task)),
     };
     let bearer = credential(&format!("Bearer {}", token.value.expose_secret()))?;
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
-    Ok(Prepared { url: format!("{place}/{model}:{}", method(task)), headers })
+    let mut headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+    forward(forwarded, &["anthropic-beta"], &mut headers);
+    Ok(Prepared { url: format!("{place}/{what}"), headers })
 }

@@ -6,7 +6,7 @@ use super::{
     client::{anthropic_question, question},
     config::Config,
     home::Home,
-    vendor::{End, Reply, Say, Seen, Vendor},
+    vendor::{End, Reply, Say, Seen, Vendor, anthropic_frames},
 };
 
 /// For these tests alone, as its name says.
@@ -43,6 +43,13 @@ fn gemini(seen: &Seen, say: &Say) -> Reply {
 
 fn one_gemini(url: &str) -> String {
     Config::warn().vendor("near", "gemini", url).route("chat", &["near/gemini-3-pro"]).text()
+}
+
+fn service_account(tokens: &Vendor) -> Value {
+    json!({
+        "type": "service_account", "project_id": "my-project", "private_key_id": "k1", "private_key": KEY,
+        "client_email": "backstop@my-project.iam.gserviceaccount.com", "token_uri": format!("{}/token", tokens.url()),
+    })
 }
 
 fn with_weather(mut body: Value, tool: Value) -> Value {
@@ -200,11 +207,7 @@ async fn vertex_is_asked_with_a_token_that_is_kept_and_bought_anew_once_when_ref
     let vendors = format!("{{ kind: vertex, region: europe-west4, base_url: \"{}/v1\" }}", vendor.url());
     let config = Config::warn().entry("near", &vendors).route("chat", &["near/gemini-2.5-flash"]);
     let home = Home::new(&config.text());
-    let account = json!({
-        "type": "service_account", "project_id": "my-project", "private_key_id": "k1", "private_key": KEY,
-        "client_email": "backstop@my-project.iam.gserviceaccount.com", "token_uri": format!("{}/token", tokens.url()),
-    });
-    home.secret("near", &account.to_string());
+    home.secret("near", &service_account(&tokens).to_string());
     let gateway = home.serve();
     let client = gateway.client();
     for _ in 0..2 {
@@ -220,4 +223,32 @@ async fn vertex_is_asked_with_a_token_that_is_kept_and_bought_anew_once_when_ref
     let path =
         "/v1/projects/my-project/locations/europe-west4/publishers/google/models/gemini-2.5-flash:generateContent";
     assert_eq!(vendor.seen()[0].path, path);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn claude_on_vertex_is_asked_in_anthropics_wire() {
+    let tokens = Vendor::start(|_, _| Reply::json(200, &json!({ "access_token": "ya29.t", "expires_in": 3600 }))).await;
+    let vendor = Vendor::start(|_, seen| match seen.path.ends_with(":streamRawPredict") {
+        true => Reply::events(&anthropic_frames("hello"), End::Whole),
+        false => Reply::anthropic(seen, &Say::Text("hello")),
+    })
+    .await;
+    let entry = format!("{{ kind: vertex_anthropic, region: us-east5, base_url: \"{}/v1\" }}", vendor.url());
+    let config = Config::warn().entry("near", &entry).route("chat", &["near/claude-haiku-4-5@20251001"]);
+    let home = Home::new(&config.text());
+    home.secret("near", &service_account(&tokens).to_string());
+    let gateway = home.serve();
+    let client = gateway.client();
+    assert_eq!(client.chat(&question("chat", "hi")).await.expect(200).chat_text(), "hello");
+    let mut body = anthropic_question("chat", "hi");
+    body["stream"] = json!(true);
+    let events = client.messages(&body).await.expect(200).events();
+    assert_eq!(events.last().and_then(|event| event.name.as_deref()), Some("message_stop"));
+    let place = "/v1/projects/my-project/locations/us-east5/publishers/anthropic/models/claude-haiku-4-5@20251001";
+    for (asked, method) in vendor.seen().iter().zip(["rawPredict", "streamRawPredict"]) {
+        assert_eq!(asked.path, format!("{place}:{method}"));
+        let body = asked.json();
+        assert_eq!((&body["anthropic_version"], body.get("model")), (&json!("vertex-2023-10-16"), None));
+        assert_eq!((asked.header("authorization"), asked.header("x-api-key")), (Some("Bearer ya29.t"), None));
+    }
 }

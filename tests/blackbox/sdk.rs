@@ -11,7 +11,7 @@ use super::{
     config::{Config, PATIENT},
     gateway::Gateway,
     prepared::{self, TARGET},
-    vendor::{End, Reply, Say, Vendor, anthropic_frames, closed_port, openai_frames},
+    vendor::{End, Reply, Say, Vendor, anthropic_frames, closed_port, openai_frames, responses_frames},
 };
 
 /// What each SDK needs altogether; single calls have bounds of their own.
@@ -21,11 +21,14 @@ const LIMIT: Duration = Duration::from_secs(240);
 async fn run(mut command: Command, needs: &Path) {
     assert!(needs.exists(), "{} is missing: run `tests/run sdk`, which installs it", needs.display());
     let _turn = prepared::turn().await;
-    let near = Vendor::start(|_, seen| match seen.json()["model"].as_str() {
-        Some("text") => Reply::openai(seen, &Say::Text("hello")),
-        Some("tool") => Reply::openai(seen, &Say::Tool("weather", json!({"city": "Linz"}))),
-        Some("limited") => Reply::openai_error(429, "requests"),
-        Some("breaks") => Reply::events(&openai_frames("hello")[..3], End::Cut),
+    let near = Vendor::start(|_, seen| match (seen.json()["model"].as_str(), seen.path.as_str()) {
+        (Some("text"), "/v1/responses") => Reply::responses(seen, &Say::Text("hello")),
+        (Some("tool"), "/v1/responses") => Reply::responses(seen, &Say::Tool("weather", json!({"city": "Linz"}))),
+        (Some("breaks"), "/v1/responses") => Reply::events(&responses_frames("hello")[..6], End::Cut),
+        (Some("text"), _) => Reply::openai(seen, &Say::Text("hello")),
+        (Some("tool"), _) => Reply::openai(seen, &Say::Tool("weather", json!({"city": "Linz"}))),
+        (Some("limited"), _) => Reply::openai_error(429, "requests"),
+        (Some("breaks"), _) => Reply::events(&openai_frames("hello")[..3], End::Cut),
         _ => Reply::openai_error(500, "server_error"),
     })
     .await;
@@ -55,6 +58,8 @@ async fn run(mut command: Command, needs: &Path) {
         let name = |side: &str| if case == "text" { side.to_owned() } else { format!("{side}-{case}") };
         config = config.vendor(&name("near"), "openai_compatible", &near.url());
         config = config.vendor(&name("far"), "anthropic", &far.url());
+        config = config.vendor(&name("native"), "openai", &near.url());
+        config = config.route(&format!("native-{case}"), &[&format!("{}/{case}", name("native"))]);
         config = config.route(&format!("openai-{case}"), &[&format!("{}/{case}", name("near"))]);
         config = config.route(&format!("anthropic-{case}"), &[&format!("{}/{case}", name("far"))]);
     }
@@ -79,23 +84,24 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn pytest(file: &str) -> (Command, std::path::PathBuf) {
+fn pytest(files: &[&str]) -> (Command, std::path::PathBuf) {
     let python = root().join(".venv/bin/python");
     let mut command = Command::new(&python);
-    command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--color=no", file]);
+    command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--color=no"]);
+    command.args(files);
     command.current_dir(root().join("tests/sdk")).env("PYTHONDONTWRITEBYTECODE", "1");
     (command, python)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_python_openai_sdk() {
-    let (command, python) = pytest("test_openai.py");
+    let (command, python) = pytest(&["test_openai.py", "test_responses.py"]);
     run(command, &python).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_python_anthropic_sdk() {
-    let (command, python) = pytest("test_anthropic.py");
+    let (command, python) = pytest(&["test_anthropic.py"]);
     run(command, &python).await;
 }
 

@@ -16,9 +16,9 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) kind: Option<KindText>,
     /// Where its API is, version included [default: the kind's own].
     pub(in crate::config) base_url: Option<UrlText>,
-    /// The region it runs in; part of what a certificate is bound to. Kind `vertex` is asked there.
+    /// The region it runs in; part of what a certificate is bound to. Kinds `vertex` and `vertex_anthropic` are asked there.
     pub(in crate::config) region: Option<String>,
-    /// The project of a `vertex` vendor [default: the one that its service account belongs to].
+    /// The project of a `vertex` or `vertex_anthropic` vendor [default: the one that its service account belongs to].
     pub(in crate::config) project: Option<String>,
     /// The dated API version of an Azure resource whose base URL does not end in `/openai/v1` [default: 2024-10-21].
     #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$"))]
@@ -33,6 +33,9 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) max_tokens_field: Option<MaxTokensField>,
     /// Whether a stream may be asked for usage with `stream_options.include_usage` [default: the kind's own].
     pub(in crate::config) stream_usage: Option<bool>,
+    /// Whether it has OpenAI's `/responses`. Then callers of `/v1/responses` are answered by it in that dialect, their
+    /// requests forwarded as they come; else they are translated [default: true for kind `openai`, else false].
+    pub(in crate::config) responses: Option<bool>,
 }
 
 /// What is known of one model. Prices are in US dollars per million tokens.

@@ -13,7 +13,7 @@ use crate::{
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{Money, TargetId, VendorId},
+    domain::{Money, TargetId, VendorId, Wire},
 };
 
 impl Resolver<'_, '_> {
@@ -113,8 +113,13 @@ impl Resolver<'_, '_> {
             self.error(path, message, "give it a `base_url`, or change `listen`");
         }
         self.api_version(path, kind, raw);
-        if raw.project.is_some() && kind.access != Access::Vertex {
+        if raw.project.is_some() && !matches!(kind.access, Access::Vertex | Access::VertexAnthropic) {
             self.error(&path.key("project"), format!("kind `{}` has no projects", kind.name), "leave it out");
+        }
+        let responses = raw.responses.unwrap_or(kind.responses);
+        if responses && kind.wire != Wire::OpenaiChat {
+            let message = format!("kind `{}` has no `/responses`", kind.name);
+            self.error(&path.key("responses"), message, "leave it out: calls are translated");
         }
         Some(Vendor {
             id: VendorId::new(name),
@@ -137,6 +142,7 @@ impl Resolver<'_, '_> {
                 None => kind.max_tokens_field,
             },
             stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
+            responses,
         })
     }
 

@@ -20,7 +20,8 @@ const MAX_NAME: usize = 128;
 pub(in crate::dialect) fn write_request(chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u8>, BadRequest> {
     refuse(chat)?;
     let mut contents = Contents::of(&chat.messages)?;
-    if Generation::of(to.model) == Generation::Levels {
+    let generation = Generation::of(to.model);
+    if generation == Generation::Levels {
         contents.excuse_unsigned_calls();
     }
     let Contents { system, contents, .. } = contents;
@@ -29,7 +30,7 @@ pub(in crate::dialect) fn write_request(chat: &Chat, to: &Outgoing<'_>) -> Resul
         system_instruction: (!system.is_empty()).then_some(System { parts: system }),
         contents,
         tools: if chat.tools.is_empty() { Vec::new() } else { vec![Tools { function_declarations }] },
-        tool_config: calling(chat).map(|function_calling_config| ToolConfig { function_calling_config }),
+        tool_config: calling(chat, generation).map(|function_calling_config| ToolConfig { function_calling_config }),
         generation_config: GenerationConfig::of(chat, to.model)?,
     };
     Ok(serde_json::to_vec(&body).expect("text, numbers and JSON values are always JSON"))
@@ -177,8 +178,8 @@ fn refuse(chat: &Chat) -> Result<(), BadRequest> {
 }
 
 /// `VALIDATED` is `AUTO` with arguments that keep to their schema: what `strict` asks for.
-fn calling(chat: &Chat) -> Option<Calling<'_>> {
-    let strict = chat.tools.iter().any(|tool| tool.strict == Some(true));
+fn calling(chat: &Chat, generation: Generation) -> Option<Calling<'_>> {
+    let strict = generation != Generation::Plain && chat.tools.iter().any(|tool| tool.strict == Some(true));
     let (mode, allowed_function_names) = match &chat.tool_choice {
         _ if chat.tools.is_empty() => return None,
         ToolChoice::Auto if strict => ("VALIDATED", Vec::new()),

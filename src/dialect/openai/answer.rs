@@ -93,9 +93,14 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
 
 fn read_message(message: Message<'_>) -> Result<Vec<Part>, ReadError> {
     let mut parts = Vec::new();
-    let reasoning = message.reasoning_content.or(message.reasoning).map(owned).filter(|text| !text.is_empty());
-    parts.extend(reasoning.map(|text| Part::Reasoning(Reasoning { text, signature: None })));
-    parts.extend(message.content.map(|text| text.0.into_owned()).filter(|text| !text.is_empty()).map(Part::Text));
+    let Content { text, thinking } = message.content.unwrap_or_default();
+    let reasoning = message.reasoning_content.or(message.reasoning).map_or(thinking, owned);
+    parts.extend(
+        Some(reasoning)
+            .filter(|text| !text.is_empty())
+            .map(|text| Part::Reasoning(Reasoning { text, signature: None })),
+    );
+    parts.extend(Some(text.into_owned()).filter(|text| !text.is_empty()).map(Part::Text));
     parts.extend(message.refusal.map(owned).filter(|text| !text.is_empty()).map(Part::Refusal));
     for call in message.tool_calls.into_iter().flatten() {
         let Some(function) = call.function else {

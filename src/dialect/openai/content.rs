@@ -1,4 +1,4 @@
-//! An answer's `content`: a string, or the list of parts that Mistral's reasoning models send.
+//! An answer's `content`: a string, or the list of parts that Mistral's reasoning models send, thinking among them.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,12 +9,23 @@ use serde::{
 
 use crate::dialect::object::Text;
 
-/// The text of it, borrowed where it stands as it is.
-#[derive(Debug)]
-pub(super) struct Content<'a>(pub(super) Cow<'a, str>);
+#[derive(Debug, Default)]
+pub(super) struct Content<'a> {
+    /// Borrowed where it stands as it is.
+    pub(super) text: Cow<'a, str>,
+    pub(super) thinking: String,
+}
 
 #[derive(Deserialize)]
 struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    thinking: Option<Vec<Thought<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Thought<'a> {
     #[serde(borrow)]
     text: Option<Text<'a>>,
 }
@@ -24,31 +35,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
         struct Read;
 
         impl<'de> Visitor<'de> for Read {
-            type Value = Cow<'de, str>;
+            type Value = Content<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text or a list of parts")
             }
 
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
+                Ok(Content { text: Cow::Borrowed(text), ..Content::default() })
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
+                Ok(Content { text: Cow::Owned(text.to_owned()), ..Content::default() })
             }
 
             fn visit_seq<S: SeqAccess<'de>>(self, mut parts: S) -> Result<Self::Value, S::Error> {
-                let mut joined = String::new();
+                let (mut joined, mut thinking) = (String::new(), String::new());
                 while let Some(part) = parts.next_element::<Part<'de>>()? {
-                    if let Some(text) = part.text {
-                        joined.push_str(&text.0);
-                    }
+                    joined.push_str(part.text.as_ref().map_or("", |text| &text.0));
+                    let thoughts = part.thinking.into_iter().flatten().filter_map(|thought| thought.text);
+                    thoughts.for_each(|text| thinking.push_str(&text.0));
                 }
-                Ok(Cow::Owned(joined))
+                Ok(Content { text: Cow::Owned(joined), thinking })
             }
         }
 
-        deserializer.deserialize_any(Read).map(Content)
+        deserializer.deserialize_any(Read)
     }
 }

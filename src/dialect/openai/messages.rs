@@ -103,10 +103,15 @@ fn read_part(field: Field<'_>, role: Role) -> Result<Part, BadRequest> {
 fn read_image(field: Field<'_>) -> Result<Image, BadRequest> {
     let mut image = field.object()?;
     let url = image.require("url")?;
-    let path = url.path.clone();
-    let url = url.string()?;
     let detail = image.string("detail")?;
     image.finish()?;
+    read_image_url(url, detail)
+}
+
+/// An image by its address, or within it as a `data:` URL.
+pub(in crate::dialect) fn read_image_url(url: Field<'_>, detail: Option<String>) -> Result<Image, BadRequest> {
+    let path = url.path.clone();
+    let url = url.string()?;
     let Some(data) = url.strip_prefix("data:") else {
         return Ok(Image::Url { url, detail });
     };

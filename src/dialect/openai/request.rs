@@ -72,7 +72,7 @@ fn read_max_tokens(body: &mut Object<'_>) -> Result<Option<u32>, BadRequest> {
     Ok(new.or(old))
 }
 
-fn read_user(body: &mut Object<'_>) -> Result<Option<String>, BadRequest> {
+pub(in crate::dialect) fn read_user(body: &mut Object<'_>) -> Result<Option<String>, BadRequest> {
     let user = body.string("user")?;
     let safety_identifier = body.string("safety_identifier")?;
     Ok(user.or(safety_identifier))
@@ -192,7 +192,7 @@ fn read_format(field: Field<'_>) -> Result<ResponseFormat, BadRequest> {
     Ok(read)
 }
 
-fn read_effort(field: Field<'_>) -> Result<ReasoningEffort, BadRequest> {
+pub(in crate::dialect) fn read_effort(field: Field<'_>) -> Result<ReasoningEffort, BadRequest> {
     let path = field.path.clone();
     Ok(match field.text()?.as_ref() {
         "none" => ReasoningEffort::None,

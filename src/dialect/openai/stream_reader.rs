@@ -3,6 +3,8 @@
 //! Tells the forms apart that compatible vendors give a stream: usage in any chunk or in `x_groq`, parallel calls that all
 //! have index 0, calls without an index, errors as a chunk.
 
+use std::borrow::Cow;
+
 use backstop_models::chat::{Delta, Event, Finish};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -165,8 +167,10 @@ impl Reader {
                 out.push(Event::Delta(make(text.into_owned())));
             }
         };
+        let Content { text, thinking } = delta.content.unwrap_or_default();
         push(delta.reasoning_content.or(delta.reasoning), Delta::Reasoning);
-        push(delta.content.map(|content| Text(content.0)), Delta::Text);
+        push(Some(Text(Cow::Owned(thinking))), Delta::Reasoning);
+        push(Some(Text(text)), Delta::Text);
         push(delta.refusal, Delta::Refusal);
         for call in delta.tool_calls.into_iter().flatten() {
             self.read_call(call, out)?;

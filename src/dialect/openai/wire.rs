@@ -328,7 +328,7 @@ fn write_format(format: &ResponseFormat) -> Option<Value> {
     }
 }
 
-fn write_effort(effort: ReasoningEffort) -> &'static str {
+pub(in crate::dialect) fn write_effort(effort: ReasoningEffort) -> &'static str {
     match effort {
         ReasoningEffort::None => "none",
         ReasoningEffort::Minimal => "minimal",

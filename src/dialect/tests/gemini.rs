@@ -260,7 +260,13 @@ fn what_is_listed_as_left_behind_changes_nothing() {
         let (with, without) = match field {
             "user" => (Chat { user: Some("u".into()), ..plain.clone() }, plain.clone()),
             "reasoning_effort" => (Chat { reasoning: Some(ReasoningEffort::High), ..plain.clone() }, plain.clone()),
-            "tools[].strict" => (forced(Some(true)), forced(None)),
+            "tools[].strict" => {
+                let free = |strict| Chat { tool_choice: ToolChoice::Auto, ..forced(strict) };
+                let [with, without] = [free(Some(true)), free(None)]
+                    .map(|chat| write_request(wire, &chat, &outgoing("gemini-2.0-flash")).expect("it is fine"));
+                assert_eq!(with, without, "{field}");
+                (forced(Some(true)), forced(None))
+            }
             other => {
                 in_answers.push(other);
                 continue;
@@ -270,5 +276,7 @@ fn what_is_listed_as_left_behind_changes_nothing() {
             [with, without].map(|chat| write_request(wire, &chat, &outgoing("gemini-2.0-flash")).expect("it is fine"));
         assert_eq!(with, without, "{field}");
     }
+    let newer = |strict| write_request(Wire::Gemini, &forced(strict), &outgoing("gemini-2.5-pro")).expect("it is fine");
+    assert_eq!(newer(Some(true)), newer(None));
     assert_eq!(in_answers, ["thoughts of an answer", "thoughtSignature of a text"]);
 }

@@ -7,6 +7,7 @@ use super::*;
 fn base(dialect: Dialect) -> Value {
     match dialect {
         Dialect::OpenaiChat => json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] }),
+        Dialect::OpenaiResponses => json!({ "model": "m", "input": "Hi" }),
         Dialect::AnthropicMessages => {
             json!({ "model": "m", "max_tokens": 100, "messages": [{ "role": "user", "content": "Hi" }] })
         }
@@ -151,6 +152,9 @@ fn what_is_wrong_is_told_by_its_path() {
 /// A body that has the field, and the same without it; `None` for what stands in answers.
 fn advisory(field: &LeftBehind) -> Option<(Value, Value)> {
     let LeftBehind { dialect, field, .. } = *field;
+    if dialect == RESPONSES {
+        return Some(responses::advisory(field));
+    }
     let top = |value: Value| Some((with(dialect, &json!({ field: value })), base(dialect)));
     let assistant = |message: Value| {
         let messages = |message: Value| json!({ "messages": [{ "role": "user", "content": "Hi" }, message] });

@@ -70,7 +70,7 @@ fn hundredths(high: u32) -> impl Strategy<Value = Option<f64>> {
 }
 
 /// What both dialects can say.
-fn shared(errors: bool) -> impl Strategy<Value = Chat> {
+pub(super) fn shared(errors: bool) -> impl Strategy<Value = Chat> {
     let messages = (option::of(text()), prop::collection::vec(turn(errors), 0..3), user());
     let choices = (tools(), 0..4_u8, option::of(any::<bool>()));
     let settings =
@@ -115,6 +115,30 @@ fn there_and_back(dialect: Dialect, chat: &Chat) -> Chat {
     read_request(dialect, &body).expect("what is written can be read")
 }
 
+/// The ids of the calls, and those that results name.
+fn ids_of(chat: &Chat) -> (Vec<String>, Vec<String>) {
+    let (mut calls, mut results) = (Vec::new(), Vec::new());
+    for part in chat.messages.iter().flat_map(|message| &message.content) {
+        match part {
+            Part::ToolCall(call) => calls.push(call.id.clone()),
+            Part::ToolResult(result) => results.push(result.call_id.clone()),
+            _ => {}
+        }
+    }
+    (calls, results)
+}
+
+/// Makes all ids the same, to compare the rest.
+fn set_ids(chat: &mut Chat) {
+    for part in chat.messages.iter_mut().flat_map(|message| &mut message.content) {
+        match part {
+            Part::ToolCall(call) => call.id = "id".into(),
+            Part::ToolResult(result) => result.call_id = "id".into(),
+            _ => {}
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn through_anthropic(chat in shared(true)) {
@@ -143,6 +167,50 @@ proptest! {
     }
 
     #[test]
+    fn vendors_that_are_only_asked_get_all_texts_and_calls_or_refuse_by_name(chat in shared(true)) {
+        for wire in [Wire::BedrockConverse, Wire::CohereChat] {
+            let body = match write_request(wire, &chat, &outgoing("anthropic.claude")) {
+                Ok(body) => body,
+                Err(error) => {
+                    prop_assert!(error.param.is_some(), "{wire:?}: {error}");
+                    continue;
+                }
+            };
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("what is written is JSON");
+            let text = body.to_string();
+            for part in chat.messages.iter().flat_map(|message| &message.content) {
+                match part {
+                    Part::Text(said) => {
+                        let quoted = json!(said).to_string();
+                        prop_assert!(text.contains(&quoted[1..quoted.len() - 1]), "{said} is not in {text}");
+                    }
+                    Part::ToolCall(call) => prop_assert!(text.contains(&call.name)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_mistral_gets_is_what_was_asked(chat in shared(false)) {
+        let body = write_request(OPENAI.into(), &chat, &outgoing("m")).expect("it can be carried");
+        let kind = crate::config::VendorKind::find("mistral").expect("it is a kind");
+        let suited = suit(&kind.manners, &body);
+        let mut again = read_request(OPENAI, &suited).expect("what is suited can be read");
+        let (calls, results) = ids_of(&again);
+        prop_assert!(calls.iter().chain(&results).all(|id| id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())));
+        let (own_calls, own_results) = ids_of(&chat);
+        let place = |id: &String, ids: &[String]| ids.iter().position(|known| known == id);
+        for (at, (result, own)) in results.iter().zip(&own_results).enumerate() {
+            prop_assert_eq!(place(result, &calls), place(own, &own_calls), "result {} finds its call", at);
+        }
+        set_ids(&mut again);
+        let mut chat = Chat { user: None, ..chat };
+        set_ids(&mut chat);
+        prop_assert_eq!(again, chat);
+    }
+
+    #[test]
     fn no_body_breaks_a_reader(body in "\\PC{0,40}|\\{\"model\":\"m\",\"messages\":\\[[\\[\\]{}\":,a-z0-9]{0,40}\\]\\}") {
         for dialect in [OPENAI, ANTHROPIC] {
             let _ = open(dialect, body.as_bytes());
@@ -150,5 +218,11 @@ proptest! {
             let _ = read_answer(dialect.into(), body.as_bytes());
             let _ = read_error(dialect.into(), 400, body.as_bytes());
         }
+        for wire in [Wire::Gemini, Wire::BedrockConverse, Wire::CohereChat] {
+            let _ = read_answer(wire, body.as_bytes());
+            let _ = read_error(wire, 400, body.as_bytes());
+        }
+        let kind = crate::config::VendorKind::find("mistral").expect("it is a kind");
+        let _ = suit(&kind.manners, body.as_bytes());
     }
 }

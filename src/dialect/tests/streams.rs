@@ -28,7 +28,7 @@ fn events(events: &[&str]) -> String {
 
 const MESSAGE_START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":10,"cache_creation_input_tokens":0,"cache_read_input_tokens":90,"output_tokens":1}}}"#;
 
-fn read(from: Dialect, stream: &str, chunk: usize) -> (Vec<Event>, Result<bool, ReadError>) {
+pub(super) fn read(from: Dialect, stream: &str, chunk: usize) -> (Vec<Event>, Result<bool, ReadError>) {
     let mut splitter = sse::Splitter::new(1 << 20);
     let mut reader = StreamReader::new(from.into());
     let mut out = Vec::new();
@@ -61,7 +61,7 @@ fn written(dialect: Dialect, events: &[Event]) -> String {
     String::from_utf8(out).expect("it is text")
 }
 
-fn openai_text() -> String {
+pub(super) fn openai_text() -> String {
     chunks(&[
         &delta(r#"{"role":"assistant","content":"","refusal":null}"#),
         &delta(r#"{"content":"Hel"}"#),
@@ -71,7 +71,7 @@ fn openai_text() -> String {
     ])
 }
 
-fn openai_calls() -> String {
+pub(super) fn openai_calls() -> String {
     let call = |index: u32, id: &str, name: &str| {
         delta(&format!(
             r#"{{"tool_calls":[{{"index":{index},"id":"{id}","type":"function","function":{{"name":"{name}","arguments":""}}}}]}}"#
@@ -94,7 +94,7 @@ fn openai_calls() -> String {
     ])
 }
 
-fn anthropic_text() -> String {
+pub(super) fn anthropic_text() -> String {
     events(&[
         MESSAGE_START,
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
@@ -111,7 +111,7 @@ fn anthropic_text() -> String {
     ])
 }
 
-fn anthropic_calls() -> String {
+pub(super) fn anthropic_calls() -> String {
     events(&[
         MESSAGE_START,
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_1","name":"get_weather","input":{}}}"#,

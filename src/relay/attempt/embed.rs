@@ -18,7 +18,8 @@ impl Http<'_> {
         let request = question.embed()?;
         let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, deadline);
         let body = self.send(ask_whole, limit).await?;
-        let embeddings = dialect::read_embeddings(self.vendor.wire, &body, request).map_err(answer_fault)?;
+        let embeddings =
+            dialect::read_embeddings(self.vendor.wire_for(question.dialect), &body, request).map_err(answer_fault)?;
         // Vectors are no output that anybody counts in tokens.
         let usage = Usage { input_tokens: embeddings.input_tokens, output_tokens: Some(0), ..Usage::default() };
         meter.whole(usage, 0);

@@ -16,7 +16,7 @@ impl Http<'_> {
         let Trial { question, route, deadline, .. } = self.trial;
         let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, deadline);
         let body = self.send(ask_whole, limit).await?;
-        let tokens = dialect::read_token_count(self.vendor.wire, &body).map_err(answer_fault)?;
+        let tokens = dialect::read_token_count(self.vendor.wire_for(question.dialect), &body).map_err(answer_fault)?;
         let native = question.is_native_to(self.vendor);
         Ok(Begun::Whole(if native { body } else { Bytes::from(dialect::write_token_count(tokens)) }))
     }

@@ -38,7 +38,8 @@ fn secret(token_uri: &str) -> SecretString {
 }
 
 fn vendor(more: &str) -> Vendor {
-    let text = format!("vendors: {{ v: {{ kind: vertex, {more} }} }}");
+    let kind = if more.contains("kind:") { "" } else { "kind: vertex, " };
+    let text = format!("vendors: {{ v: {{ {kind}{more} }} }}");
     let loaded = load(&text, std::path::Path::new("test.yaml")).unwrap_or_else(|findings| panic!("{findings:?}"));
     loaded.settings.vendors.into_values().next().expect("there is one")
 }
@@ -78,7 +79,17 @@ fn granted(number: usize, expires_in: u32) -> (u16, Value) {
 async fn ask(client: &Client, vendor: &Vendor, secret: &SecretString, model: &str) -> Result<Prepared, Fault> {
     let (forwarded, body) = (HeaderMap::new(), Bytes::new());
     let secret = Some(secret);
-    prepare(Asking { vendor, client, model, task: Task::Answer, secret, forwarded: &forwarded, body: &body }).await
+    prepare(Asking {
+        vendor,
+        client,
+        model,
+        wire: vendor.wire,
+        task: Task::Answer,
+        secret,
+        forwarded: &forwarded,
+        body: &body,
+    })
+    .await
 }
 
 fn bearer(prepared: &Prepared) -> &str {
@@ -218,6 +229,11 @@ async fn the_place_and_the_model_stand_in_the_path() {
             "region: eu",
             "endpoints/12/3",
             "https://aiplatform.eu.rep.googleapis.com/v1/projects/my-project/locations/eu/endpoints/12%2F3:generateContent",
+        ),
+        (
+            "kind: vertex_anthropic, region: us-east5",
+            "claude-sonnet-4-5@20250929",
+            "https://us-east5-aiplatform.googleapis.com/v1/projects/my-project/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict",
         ),
         (
             "region: us-central1, base_url: \"http://127.0.0.1:9/v1\"",

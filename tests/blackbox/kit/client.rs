@@ -72,11 +72,21 @@ impl Client {
         send(self.post("/v1/chat/completions", body)).await
     }
 
+    /// OpenAI's responses.
+    pub async fn responses(&self, body: &Value) -> Answer {
+        send(self.post("/v1/responses", body)).await
+    }
+
     /// Anthropic's messages, with the key where that SDK puts it.
     pub async fn messages(&self, body: &Value) -> Answer {
+        send(self.post_message(body)).await
+    }
+
+    /// The same, not yet sent.
+    pub fn post_message(&self, body: &Value) -> RequestBuilder {
         let request = self.bare(Method::POST, "/v1/messages").header("x-api-key", &self.key);
         let request = request.header("anthropic-version", "2023-06-01").header("content-type", "application/json");
-        send(request.body(body.to_string())).await
+        request.body(body.to_string())
     }
 
     /// A stream of chat completions, once its head is here.
@@ -91,15 +101,25 @@ impl Client {
 
 /// Sends `request` and reads the answer to its end.
 pub async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the gateway answers");
+    try_send(request).await.expect("the gateway answers, and its body comes whole")
+}
+
+/// As [`send`], for a test that goes on after an answer that breaks.
+pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response.bytes().await.expect("the answer's body comes whole");
-    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    let body = response.bytes().await?;
+    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// A question in OpenAI's dialect.
 pub fn question(route: &str, text: &str) -> Value {
     json!({"model": route, "messages": [{"role": "user", "content": text}]})
+}
+
+/// A question to OpenAI's responses.
+pub fn responses_question(route: &str, text: &str) -> Value {
+    json!({"model": route, "input": text})
 }
 
 /// A question in Anthropic's dialect.

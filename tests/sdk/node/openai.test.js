@@ -85,3 +85,22 @@ test("the local model answers, also when every vendor is down", async () => {
     assert.equal(text, data.choices[0].message.content);
   }
 });
+
+for (const side of ["openai", "anthropic", "native"]) {
+  test(`${side}: responses, whole, streamed and cut`, async () => {
+    const whole = await client.responses.create({ model: `${side}-text`, input: "hi" });
+    assert.equal(whole.output_text, "hello");
+    assert.equal(whole.usage.total_tokens, 18);
+    const stream = client.responses.stream({ model: `${side}-text`, input: "hi" });
+    let text = "";
+    for await (const event of stream) if (event.type === "response.output_text.delta") text += event.delta;
+    assert.equal(text, "hello");
+    assert.equal((await stream.finalResponse()).status, "completed");
+    const types = [];
+    await assert.rejects(async () => {
+      const cut = await client.responses.create({ model: `${side}-breaks`, input: "hi", stream: true });
+      for await (const event of cut) types.push(event.type);
+    }, OpenAI.APIError);
+    assert.ok(types.includes("response.output_text.delta") && !types.includes("response.completed"));
+  });
+}

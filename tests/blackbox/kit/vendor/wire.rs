@@ -60,6 +60,7 @@ pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<boo
         }
         Reply::Stream { pieces, end } => send_stream(stream, "text/event-stream", pieces, end).await,
         Reply::StreamOf { media_type, pieces, end } => send_stream(stream, media_type, pieces, end).await,
+        Reply::Raw { pieces, end } => send_pieces(stream, Coding::Raw, pieces, end).await,
         Reply::Silence => until_hung_up(stream).await,
         Reply::Reset => {
             // Closing with unsent data thrown away is what makes the kernel send RST.
@@ -72,13 +73,28 @@ pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<boo
 async fn send_stream(stream: &mut TcpStream, media_type: &str, pieces: Vec<Piece>, end: End) -> io::Result<bool> {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ntransfer-encoding: chunked\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
+    send_pieces(stream, Coding::Chunked, pieces, end).await
+}
+
+/// Whether bytes are put into chunks of HTTP's.
+#[derive(Clone, Copy)]
+enum Coding {
+    Chunked,
+    Raw,
+}
+
+async fn send_pieces(stream: &mut TcpStream, coding: Coding, pieces: Vec<Piece>, end: End) -> io::Result<bool> {
     for piece in pieces {
-        send_piece(stream, piece).await?;
+        send_piece(stream, coding, piece).await?;
     }
-    match end {
-        End::Whole => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
-        End::Cut => Ok(false),
-        End::Silence => until_hung_up(stream).await,
+    match (end, coding) {
+        (End::Whole, Coding::Chunked) => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
+        (End::Whole | End::Cut, _) => Ok(false),
+        (End::Silence, _) => until_hung_up(stream).await,
+        (End::Reset, _) => {
+            stream.set_zero_linger()?;
+            Ok(false)
+        }
     }
 }
 
@@ -89,14 +105,26 @@ async fn until_hung_up(stream: &mut TcpStream) -> io::Result<bool> {
     Ok(false)
 }
 
-async fn send_piece(stream: &mut TcpStream, piece: Piece) -> io::Result<()> {
+async fn send_piece(stream: &mut TcpStream, coding: Coding, piece: Piece) -> io::Result<()> {
     match piece {
-        Piece::Text(text) => send_chunk(stream, text.as_bytes()).await?,
-        Piece::Bytes(bytes) => send_chunk(stream, &bytes).await?,
+        Piece::Text(text) => send_bytes(stream, coding, text.as_bytes()).await?,
+        Piece::Bytes(bytes) => send_bytes(stream, coding, &bytes).await?,
         Piece::Pause(how_long) => tokio::time::sleep(how_long).await,
         Piece::Until(told) => told.notified().await,
+        Piece::Repeat(text, apart) => loop {
+            // Ends with the error of a connection that the other side has closed.
+            send_bytes(stream, coding, text.as_bytes()).await?;
+            tokio::time::sleep(apart).await;
+        },
     }
     Ok(())
+}
+
+async fn send_bytes(stream: &mut TcpStream, coding: Coding, bytes: &[u8]) -> io::Result<()> {
+    match coding {
+        Coding::Chunked => send_chunk(stream, bytes).await,
+        Coding::Raw => stream.write_all(bytes).await,
+    }
 }
 
 async fn send_chunk(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
