@@ -20,6 +20,7 @@ mod secret_scan;
 mod settings;
 mod shape;
 mod state_dir;
+mod target;
 mod tree;
 mod vendor_kind;
 mod watch;
@@ -37,10 +38,11 @@ pub use health::{BreakerPolicy, LatencyPolicy};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    Capabilities, Criticality, Deadlines, Enforcement, Hedge, Hosting, LocalTier, LogFormat, MidStream, OnCallerFault,
-    Place, Prices, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, Hedge, LocalTier, LogFormat, MidStream, OnCallerFault, Prices, Route,
+    Settings, ShareCap, ShareUnit, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
+pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
 pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
 

@@ -36,6 +36,7 @@ mod anthropic;
 mod call_id;
 mod cohere;
 mod converse;
+mod embed;
 mod envelope;
 pub mod event_stream;
 mod gemini;
@@ -52,17 +53,22 @@ pub mod sse;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod token_count;
 mod vendor_error;
 
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
-    envelope::{Envelope, open},
+    embed::{
+        EmbedInput, EmbedRequest, Embeddings, Encoding, open_embed, read_embeddings, write_embed, write_embeddings,
+    },
+    envelope::{Envelope, open, open_counted},
     manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
+    token_count::{read_counted, read_token_count, write_counted, write_token_count},
     vendor_error::{VendorError, read_error, read_named_error},
 };
 use crate::domain::FaultKind;

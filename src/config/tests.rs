@@ -274,3 +274,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
+    let text = "vendors: { openai: { kind: openai }, eu: { kind: azure_openai, base_url: \"https://r.openai.azure.com\" } }\n\
+                models: { eu/emb: { embedding_space: text-embedding-3-small, input_per_mtok: 0.02 } }\n\
+                routes: { docs: { targets: [openai/text-embedding-3-small, eu/emb] } }\n";
+    let settings = read(text).expect("loads").settings;
+    let route = settings.routes.values().next().expect("there is one");
+    let [primary, declared] = route.targets.as_slice() else { panic!("{:?}", route.targets) };
+    assert_eq!((primary.space(), declared.space()), ("text-embedding-3-small", "text-embedding-3-small"));
+    assert_eq!(route.embedding_space(), Some("text-embedding-3-small"));
+    assert!(primary.can.answers && !declared.can.answers && declared.can.embeddings);
+    let prices = settings.prices[&declared.id];
+    assert_eq!((prices.input_per_mtok, prices.output_per_mtok), (Money::from_micros(20_000), Money::ZERO));
+    assert!(read("models: { local/m: { embedding_space: s } }").is_err(), "local models make none");
+}

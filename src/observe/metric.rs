@@ -3,7 +3,7 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Finished calls. Labels: `route`, `dialect`, `ending`.
+/// Finished calls. Labels: `route`, `dialect`, `task`, `ending`.
 pub const CALLS: &str = "backstop_calls_total";
 /// Attempts at targets, skipped ones too. Labels: `route`, `target`, `result` (`ok` or a fault kind).
 pub const ATTEMPTS: &str = "backstop_attempts_total";
@@ -66,7 +66,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
-    describe_counter!(CALLS, "Finished calls by route, dialect and ending");
+    describe_counter!(CALLS, "Finished calls by route, dialect, task and ending");
     describe_counter!(ATTEMPTS, "Attempts at targets by route, target and result");
     describe_counter!(FALLBACKS, "Calls served by a target that is not the route's first");
     describe_counter!(REFUSED, "Calls refused before admission, by reason");

@@ -57,7 +57,7 @@ impl Publisher {
 
 fn count(outcome: &Outcome) {
     let route = outcome.route.to_string();
-    counter!(metric::CALLS, "route" => route.clone(), "dialect" => outcome.dialect.as_str(), "ending" => outcome.ending.as_str())
+    counter!(metric::CALLS, "route" => route.clone(), "dialect" => outcome.dialect.as_str(), "task" => outcome.task.as_str(), "ending" => outcome.ending.as_str())
         .increment(1);
     histogram!(metric::CALL_SECONDS, "route" => route.clone()).record(outcome.total_ms / 1e3);
     histogram!(metric::OVERHEAD_SECONDS).record(outcome.overhead_ms / 1e3);
@@ -110,7 +110,7 @@ fn log(outcome: &Outcome) {
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
-                request_id = %outcome.call, tenant = %outcome.tenant, route = %outcome.route, status = outcome.status,
+                request_id = %outcome.call, tenant = %outcome.tenant, route = %outcome.route, task = outcome.task.as_str(), status = outcome.status,
                 ending = outcome.ending.as_str(), served_by, faults = faults.join(", "), total_ms = outcome.total_ms,
                 overhead_ms = outcome.overhead_ms, $message
             )

@@ -37,4 +37,5 @@ pub mod reload;
 pub mod responses;
 pub mod sdk;
 pub mod soak;
+pub mod tasks;
 pub mod translation;

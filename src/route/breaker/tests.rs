@@ -132,6 +132,20 @@ fn what_was_asked_before_it_opened_says_nothing() {
 }
 
 #[test]
+fn nor_does_it_once_calls_come_back() {
+    let start = Instant::now();
+    let mut breaker = breaker();
+    let old: Vec<Ticket> = (0..10).map(|_| breaker.admit(start, 0.0).expect("admitted")).collect();
+    breaker.trip(start, 0.0);
+    let now = start + 5 * SECOND;
+    call(&mut breaker, now, Verdict::Success);
+    for ticket in old {
+        breaker.record(now, ticket, Verdict::Failure, 0.0);
+    }
+    assert_eq!(breaker.standing(now), BreakerStanding::Recovering { share: 0.10 });
+}
+
+#[test]
 fn tripping_an_open_one_only_lengthens_it() {
     let start = Instant::now();
     let mut breaker = opened(start);
