@@ -264,7 +264,7 @@ proptest! {
         for ticket in std::mem::take(&mut world.out) {
             world.breaker.record(world.now, ticket, Verdict::Neutral, 0.5);
         }
-        let policy = world.breaker.policy.clone();
+        let policy = world.breaker.policy;
         world.now += 20_000 * SECOND + policy.max_cooldown;
         for _ in 0..40 {
             if let Ok(ticket) = world.breaker.admit(world.now, 0.0) {
