@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{AlertSeverity, Settings},
-    domain::{Attempt, Ending, FaultKind, Outcome, RouteId, Source, TargetId},
+    domain::{Attempt, Ending, FaultKind, Outcome, RouteId, Source, TargetId, Task},
 };
 
 /// Answers in a row, on a better rung, that end an incident of a route.
@@ -230,8 +230,11 @@ fn blank(dedup_key: DedupKey, event: Event, about: (RouteId, String), now_unix_m
     }
 }
 
-/// `None`: the call says nothing of the route.
+/// `None`: the call says nothing of the route, as one that only counted tokens does not.
 fn rung(outcome: &Outcome, route_total_ms: f64) -> Option<Rung> {
+    if outcome.task == Task::CountTokens {
+        return None;
+    }
     match outcome.ending {
         Ending::Open | Ending::Cancelled => None,
         Ending::Answered => Some(Rung::Answered(match outcome.served() {
