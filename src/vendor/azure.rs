@@ -7,26 +7,31 @@ use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret as _;
 
 use super::request::{Asking, Prepared, credential, lacks, segment};
-use crate::domain::{Fault, Task};
+use crate::domain::{Fault, Task, Wire};
 
 /// The newest dated version that is generally available; what came after it is the v1 API.
 /// <https://learn.microsoft.com/azure/ai-services/openai/reference>
 const API_VERSION: &str = "2024-10-21";
+/// The newest dated version; only such previews have responses.
+const RESPONSES_API_VERSION: &str = "2025-04-01-preview";
 
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
-    let Asking { vendor, model, task, secret, .. } = asking;
-    let path = match task {
-        Task::Answer | Task::Stream => "chat/completions",
-        Task::Embed => "embeddings",
-        Task::CountTokens => return Err(lacks(asking)),
+    let Asking { vendor, model, task, wire, secret, .. } = asking;
+    let by_deployment = || format!("deployments/{}/", segment(model));
+    // Responses name the deployment in the body in either API.
+    let (path, deployment, newest) = match (task, wire) {
+        (Task::Answer | Task::Stream, Wire::OpenaiResponses) => ("responses", String::new(), RESPONSES_API_VERSION),
+        (Task::Answer | Task::Stream, _) => ("chat/completions", by_deployment(), API_VERSION),
+        (Task::Embed, _) => ("embeddings", by_deployment(), API_VERSION),
+        (Task::CountTokens, _) => return Err(lacks(asking)),
     };
     let base = &vendor.base_url;
     let url = if base.ends_with("/openai/v1") {
         format!("{base}/{path}")
     } else {
-        let version = vendor.api_version.as_deref().unwrap_or(API_VERSION);
+        let version = vendor.api_version.as_deref().unwrap_or(newest);
         let base = base.strip_suffix("/openai").unwrap_or(base);
-        format!("{base}/openai/deployments/{}/{path}?api-version={version}", segment(model))
+        format!("{base}/openai/{deployment}{path}?api-version={version}")
     };
     let mut headers = HeaderMap::with_capacity(2);
     if let Some(secret) = secret {
@@ -50,13 +55,17 @@ mod tests {
     }
 
     fn prepared(vendor: &Vendor, model: &str) -> Prepared {
+        prepared_in(Wire::OpenaiChat, vendor, model)
+    }
+
+    fn prepared_in(wire: Wire, vendor: &Vendor, model: &str) -> Prepared {
         let client = crate::vendor::Clients::for_tests();
         let (secret, forwarded, body) = (SecretString::from("k"), HeaderMap::new(), Bytes::new());
         let asking = Asking {
             vendor,
             client: &client,
             model,
-            wire: vendor.wire,
+            wire,
             task: Task::Stream,
             secret: Some(&secret),
             forwarded: &forwarded,
@@ -84,5 +93,9 @@ mod tests {
         );
         let v1 = vendor("base_url: \"https://r.openai.azure.com/openai/v1\"");
         assert_eq!(prepared(&v1, "gpt-4o").url, "https://r.openai.azure.com/openai/v1/chat/completions");
+        let responses = |vendor: &Vendor| prepared_in(Wire::OpenaiResponses, vendor, "gpt-4o").url;
+        assert_eq!(responses(&v1), "https://r.openai.azure.com/openai/v1/responses");
+        let dated = "https://r.openai.azure.com/openai/responses?api-version=2025-04-01-preview";
+        assert_eq!(responses(&resource), dated);
     }
 }

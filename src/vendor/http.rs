@@ -156,7 +156,7 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     let HttpAsk { vendor, client, model, task, wire, secret, headers: forwarded, body, listener } = ask;
-    let body = suited(vendor, body);
+    let body = suited(vendor, wire, body);
     let asking = Asking { vendor, client, model, task, wire, secret: secret.as_ref(), forwarded, body: &body };
     let prepared = request::prepare(asking).await?;
     let sent = prepared.headers.clone();
@@ -176,10 +176,11 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
     })
 }
 
-/// The body as the vendor takes it, where it has manners of its own.
-fn suited(vendor: &Vendor, body: Bytes) -> Bytes {
+/// The body as the vendor takes it, where it has manners of its own. They are of its kind's dialect: in another one that it
+/// speaks beside that, fields of the same name are other fields.
+fn suited(vendor: &Vendor, wire: Wire, body: Bytes) -> Bytes {
     match VendorKind::find(vendor.kind) {
-        Some(kind) if !kind.has_plain_manners() => match dialect::suit(&kind.manners, &body) {
+        Some(kind) if wire == kind.wire && !kind.has_plain_manners() => match dialect::suit(&kind.manners, &body) {
             Cow::Owned(suited) => Bytes::from(suited),
             Cow::Borrowed(_) => body,
         },
@@ -259,6 +260,16 @@ pub(super) async fn read_bounded(response: &mut Response, limit: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn manners_are_of_the_kinds_own_dialect() {
+        let text = "vendors: { m: { kind: mistral, responses: true } }";
+        let loaded = crate::config::load(text, std::path::Path::new("test.yaml")).expect("it loads");
+        let vendor = loaded.settings.vendors.values().next().expect("there is one");
+        let body = Bytes::from_static(br#"{"model":"m","input":"hi","store":false,"user":"u","metadata":null}"#);
+        assert_eq!(suited(vendor, Wire::OpenaiResponses, body.clone()), body);
+        assert_ne!(suited(vendor, Wire::OpenaiChat, body.clone()), body);
+    }
 
     #[test]
     fn no_part_of_a_json_secret_is_quoted() {
