@@ -99,10 +99,11 @@ impl Http<'_> {
         let body = self.send(ask_whole, limit).await?;
         let answer = dialect::read_answer(self.vendor.wire_for(question.dialect), &body).map_err(answer_fault)?;
         let content_bytes = content_bytes(&answer);
+        // An answer of no use may have been paid for.
+        meter.whole(answer.usage, content_bytes);
         if content_bytes == 0 && answer.finish == Finish::Stop {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
         }
-        meter.whole(answer.usage, content_bytes);
         if question.is_native_to(self.vendor) {
             return Ok(Begun::Whole(body));
         }

@@ -133,7 +133,9 @@ impl Reading {
         if !lost && said.output_tokens.is_none() && (self.seen_bytes == 0 || !self.reached) {
             return (TokenUsage::default(), UsageSource::None);
         }
-        let whole = fault.is_none() && said.input_tokens.is_some() && said.output_tokens.is_some();
+        let whole = fault.is_none_or(|kind| kind == FaultKind::EmptyAnswer)
+            && said.input_tokens.is_some()
+            && said.output_tokens.is_some();
         let output = match said.output_tokens {
             Some(output) if whole => output,
             // Anthropic says one token at the start and the rest at the end: what was cut in between counts as seen.

@@ -119,7 +119,7 @@ impl Live {
             };
             for event in &frame.events {
                 self.meter.note(event);
-                if !matches!(event, Event::Start { .. }) {
+                if matches!(event, Event::Delta(_) | Event::Finish(_)) {
                     self.progress = clock::now();
                 }
             }

@@ -172,15 +172,24 @@ impl HttpFrames {
             }
             let mut events = Vec::new();
             self.reader.read(&event, &mut events).map_err(answer_fault)?;
+            let last = self.reader.done();
+            let mut raw = Bytes::copy_from_slice(event.raw);
+            if self.finished && !events.iter().all(|event| matches!(event, Event::Usage(_))) {
+                // After the finish reason there is usage and the end mark; whatever else comes is no part of the answer.
+                events.retain(|event| matches!(event, Event::Usage(_)));
+                raw = Bytes::new();
+                if events.is_empty() && !last {
+                    continue;
+                }
+            }
             self.finished |= events.iter().any(|event| matches!(event, Event::Finish(_)));
             if self.finished {
                 self.rest_until.get_or_insert_with(|| clock::now() + REST);
             }
-            let last = self.reader.done();
             if last && !self.finished {
                 return Err(truncated());
             }
-            return Ok(Some(Frame { raw: Bytes::copy_from_slice(event.raw), events, last }));
+            return Ok(Some(Frame { raw, events, last }));
         }
         Ok(None)
     }

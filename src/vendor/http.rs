@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error as _, io, time::Duration};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -129,6 +129,8 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
             match io.kind() {
                 io::ErrorKind::ConnectionRefused => return FaultKind::ConnectRefused,
                 io::ErrorKind::TimedOut if error.source().is_none() => return FaultKind::ConnectTimeout,
+                // A chunk whose size is none.
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => return FaultKind::Malformed,
                 _ => {}
             }
         }
@@ -136,7 +138,7 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
         if error.to_string().starts_with("dns error") {
             return FaultKind::Dns;
         }
-        if error.to_string().starts_with("invalid HTTP") {
+        if error.to_string().starts_with("invalid HTTP") || error.to_string().ends_with(" parsed") {
             return FaultKind::Malformed;
         }
         if error.to_string() == "message head is too large" {
@@ -166,6 +168,9 @@ async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
         response = post(client, request::prepare(asking).await?, body.clone()).await?;
     }
     listener.hear(response.headers());
+    if let Some(fault) = encoded(response.headers()) {
+        return Err(fault);
+    }
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
@@ -193,6 +198,13 @@ async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Respon
     let request = client.http().post(url).headers(headers);
     let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
     request.send().await.map_err(|error| transport_fault(&error))
+}
+
+/// An answer that is packed although nobody asked for that is not unpacked: what it grows to is nobody's bound.
+fn encoded(headers: &HeaderMap) -> Option<Fault> {
+    let encoding = headers.get(CONTENT_ENCODING)?;
+    let plain = encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    (!plain).then(|| Fault::new(FaultKind::Malformed, "the vendor sent a compressed answer, which was not asked for"))
 }
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
