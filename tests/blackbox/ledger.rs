@@ -31,9 +31,14 @@ impl Rows {
 
     /// The one row of the call that callers know as `id`.
     pub fn only(&self, id: &str) -> &Value {
-        let rows: Vec<&Value> = self.0.iter().filter(|row| digits(&row["id"]) == digits(&json!(id))).collect();
+        let rows = self.all_of(id);
         assert_eq!(rows.len(), 1, "the call {id} should be there exactly once among {:#?}", self.0);
         rows[0]
+    }
+
+    /// The rows of the call that callers know as `id`.
+    pub fn all_of(&self, id: &str) -> Vec<&Value> {
+        self.0.iter().filter(|row| digits(&row["id"]) == digits(&json!(id))).collect()
     }
 
     /// How often each call is there.

@@ -7,7 +7,7 @@
 #[path = "kit/all.rs"]
 pub mod kit;
 
-pub use kit::{client, config, gateway, home, prepared, vendor};
+pub use kit::{client, config, gateway, home, places, prepared, vendor};
 
 // What they show.
 pub mod azure;
@@ -20,6 +20,7 @@ pub mod cohere;
 pub mod disk;
 pub mod engine;
 pub mod fakes;
+pub mod faults;
 pub mod google;
 pub mod ladder;
 pub mod ledger;

@@ -96,10 +96,18 @@ impl Client {
 
 /// Sends `request` and reads the answer to its end.
 pub async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the gateway answers");
+    try_send(request).await.expect("the gateway answers, and its body comes whole")
+}
+
+/// As [`send`], where a broken answer is not the end of the test.
+///
+/// # Errors
+/// When there is no answer, or only part of one.
+pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response.bytes().await.expect("the answer's body comes whole");
-    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    let body = response.bytes().await?;
+    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// A question in OpenAI's dialect.

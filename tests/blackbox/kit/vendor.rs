@@ -72,6 +72,11 @@ pub enum Reply {
         pieces: Vec<Piece>,
         end: End,
     },
+    /// Exactly these bytes, status line and all; `End::Whole` keeps the connection.
+    Raw {
+        pieces: Vec<Piece>,
+        end: End,
+    },
     /// Reads the request and never says a word.
     Silence,
     /// Drops the connection with a TCP reset.
@@ -88,6 +93,8 @@ pub enum Piece {
     Pause(Duration),
     /// Goes on once notified.
     Until(Arc<Notify>),
+    /// The same again and again, with a pause after each, until the other side hangs up.
+    Forever(Vec<u8>, Duration),
 }
 
 /// How a stream ends.
@@ -96,6 +103,8 @@ pub enum End {
     Whole,
     /// The connection closes in the middle.
     Cut,
+    /// The connection breaks with a TCP reset.
+    Reset,
     /// Nothing more comes, and nothing closes.
     Silence,
 }
@@ -263,6 +272,26 @@ impl Reply {
 /// The frames of an OpenAI stream that says `text`, in order, `[DONE]` last.
 pub fn openai_frames(text: &str) -> Vec<String> {
     openai::frames(&Say::Text(text.to_owned().leak()), true)
+}
+
+/// The frames of an OpenAI stream that says `say`, without usage; `[DONE]` last.
+pub fn openai_said(say: &Say) -> Vec<String> {
+    openai::frames(say, false)
+}
+
+/// The events of an Anthropic stream that says `say`; `message_stop` last.
+pub fn anthropic_said(say: &Say) -> Vec<String> {
+    anthropic::frames(say)
+}
+
+/// A whole chat completion that says `say`.
+pub fn openai_whole(say: &Say) -> Value {
+    openai::whole(say, "fake-1")
+}
+
+/// A whole message that says `say`.
+pub fn anthropic_whole(say: &Say) -> Value {
+    anthropic::whole(say, "fake-2")
 }
 
 /// The events of a response that says `text`, in order, `response.completed` last.

@@ -46,7 +46,8 @@ pub(super) fn frames(say: &Say) -> Vec<String> {
     out
 }
 
-fn whole(say: &Say, model: &str) -> Value {
+/// A whole answer.
+pub(super) fn whole(say: &Say, model: &str) -> Value {
     let (block, stop) = match say {
         Say::Text(text) => (json!({"type": "text", "text": text}), "end_turn"),
         Say::Tool(name, arguments) => {

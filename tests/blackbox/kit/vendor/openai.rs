@@ -49,7 +49,8 @@ pub(super) fn frames(say: &Say, usage: bool) -> Vec<String> {
     frames
 }
 
-fn whole(say: &Say, model: &str) -> Value {
+/// A whole answer.
+pub(super) fn whole(say: &Say, model: &str) -> Value {
     let (message, finish) = match say {
         Say::Text(text) => (json!({"role": "assistant", "content": text, "refusal": null}), "stop"),
         Say::Tool(name, arguments) => {
