@@ -70,3 +70,11 @@ impl Bits {
         self.out
     }
 }
+
+/// The bytes were held against zlib, which makes 517 zeros of them.
+#[test]
+fn a_bomb_is_what_gzip_unpacks() {
+    let hex: String = zeros(516).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "1f8b08000000000000ff631805a3000031187d5105020000");
+    assert!(zeros(64 << 20).len() < 450_000);
+}

@@ -30,7 +30,8 @@ pub const GRACE: Duration = Duration::from_secs(3);
 /// How many rows are asked at the same time.
 const AT_ONCE: usize = 24;
 
-const SECRET: &str = "sk-fault-suite-key-7f3a";
+/// Every vendor's key.
+pub const SECRET: &str = "sk-fault-suite-key-7f3a";
 
 /// A row, set up.
 pub struct Case {
@@ -39,7 +40,6 @@ pub struct Case {
     pub id: String,
     pub mode: Mode,
     pub expect: Expect,
-    pub secret: &'static str,
     /// Where a redirect points.
     pub elsewhere: Option<Vendor>,
     base_url: String,
@@ -117,7 +117,6 @@ impl Case {
             id: format!("f{number}{letter}"),
             mode,
             expect: row.expect,
-            secret: SECRET,
             elsewhere: None,
             base_url: String::new(),
             fake: None,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     saw::{Mode, Said, Saw},
     speech::{PRIMARY, RESCUED, tool_arguments},
-    stage::{ATTEMPT, Case, GRACE, TOTAL},
+    stage::{ATTEMPT, Case, GRACE, SECRET, TOTAL},
     statuses::LEAK,
     table::{End, Spent},
 };
@@ -55,7 +55,7 @@ pub fn faults_of(case: &Case, happened: &Happened, row: Option<&Value>) -> Vec<S
         wrong.push("no answer or no row of the ledger".to_owned());
         return wrong;
     };
-    for secret in [LEAK, case.secret, "127.0.0.1", "nowhere.invalid"] {
+    for secret in [LEAK, SECRET, "127.0.0.1", "nowhere.invalid"] {
         if answer.body.contains(secret) || row.to_string().contains(secret) {
             wrong.push(format!("`{secret}` is told"));
         }
