@@ -61,11 +61,17 @@ impl Splitter {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// The stream is over: a last frame whose lines are whole counts although its blank line is missing.
+    /// The stream is over: a last frame whose lines are whole counts although its blank line is missing. Take all frames out
+    /// with [`Self::next`] before.
     pub fn end(&mut self) {
-        if !self.ended && matches!(self.buffer.get(self.start..).and_then(<[u8]>::last), Some(b'\n' | b'\r')) {
-            self.push(b"\n");
-        }
+        let blank: &[u8] = match self.buffer.get(self.start..).and_then(<[u8]>::last) {
+            _ if self.ended => b"",
+            Some(b'\n') => b"\n",
+            // A CR that no LF follows ends its line after all; a line that is nothing else is the blank one.
+            Some(b'\r') if self.line + 1 < self.buffer.len() => b"\r",
+            _ => b"",
+        };
+        self.push(blank);
         self.ended = true;
     }
 

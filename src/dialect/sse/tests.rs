@@ -61,7 +61,9 @@ fn lines_may_end_in_any_way() {
 #[test]
 fn a_cut_line_at_the_end_is_no_event_but_a_missing_blank_line_is_forgiven() {
     assert_eq!(all("data: a\n\ndata: {\"hal"), all("data: a\n\n"));
-    assert_eq!(all("data: [DONE]\n")[0].data, "[DONE]");
+    for end in ["\n", "\r", "\r\n"] {
+        assert_eq!(all(&format!("data: [DONE]{end}"))[0].data, "[DONE]", "with {end:?}");
+    }
 }
 
 #[test]
@@ -93,10 +95,10 @@ fn by_the_book(stream: &[u8]) -> Vec<(Option<String>, String)> {
         }
         at += 1;
     }
-    // What no line end follows is no line.
-    lines.pop();
-    // A missing last blank line is forgiven.
-    lines.push(Vec::new());
+    // What no line end follows is no line, and its event is none. Where all lines are whole, a missing blank one is forgiven.
+    if lines.pop().is_some_and(|rest| rest.is_empty()) {
+        lines.push(Vec::new());
+    }
     let (mut out, mut name, mut data) = (Vec::new(), None, None::<Vec<String>>);
     for line in lines {
         if line.is_empty() {
@@ -110,7 +112,8 @@ fn by_the_book(stream: &[u8]) -> Vec<(Option<String>, String)> {
         let (field, value) = line.split_once(':').unwrap_or((&line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
         match field {
-            "event" => name = Some(value).filter(|name| !name.is_empty()),
+            // A name that is no text is none that anybody waits for.
+            "event" => name = Some(value).filter(|name| !name.is_empty() && !name.contains('\u{fffd}')),
             "data" => data.get_or_insert_default().push(value),
             _ => {}
         }
@@ -164,7 +167,8 @@ proptest! {
         let bytes: Vec<_> = stream.chunks(1).collect();
         prop_assert_eq!(&split(&bytes, 4096).expect("it is short"), &whole);
         let raw: Vec<u8> = whole.iter().flat_map(|event| event.raw.clone()).collect();
-        prop_assert!(stream.starts_with(&raw) || [&stream[..], b"\n"].concat() == raw);
+        let completed = |end: &[u8]| [&stream[..], end].concat() == raw;
+        prop_assert!(stream.starts_with(&raw) || completed(b"\n") || completed(b"\r"));
     }
 
     #[test]
