@@ -2,6 +2,7 @@
 
 mod first_run;
 mod health;
+mod left_out;
 pub mod reload;
 mod serving;
 
@@ -15,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
+    alert::{Alerts, Post},
     api::{Api, CALLS_AT_ONCE, Readiness},
     config::{Settings, StateDir},
     ledger::{Ledger, LedgerError},
@@ -40,6 +42,7 @@ pub struct App {
     pub gate: Arc<Gate>,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
     _vault_watch: VaultWatch,
@@ -75,21 +78,24 @@ impl App {
         let keys = ClientKeys::open(store).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
-                Traces::start(endpoint, http)
+                Traces::start(endpoint, http.clone())
                     .map_err(|source| AppError::Traces { endpoint: endpoint.clone(), source })?,
             ),
             None => None,
         };
-        let (publisher, published) = publish::start(traces);
         let settings = Arc::new(settings);
         let health = stored_health(&state);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
+        let settings = Arc::new(ArcSwap::new(settings));
+        let post = Post { client: http.clone(), vault: vault.clone() };
+        let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post).await;
+        let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, publisher, vault, health));
         let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
         Ok(Self {
             state,
-            settings: Arc::new(ArcSwap::new(settings)),
+            settings,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             clients,
             keys,
@@ -98,6 +104,7 @@ impl App {
             gate,
             keeper,
             readiness: Arc::default(),
+            alerts,
             metrics,
             published,
         })

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod alerts;
 pub mod calls;
 pub mod check;
 mod engine_threads;
@@ -56,6 +57,7 @@ pub enum Verb {
     Routes(routes::RoutesArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
+    Alerts(alerts::AlertsArgs),
 }
 
 impl Context {
@@ -85,5 +87,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Routes(args) => routes::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
+        Verb::Alerts(args) => alerts::run(context, args).await,
     }
 }

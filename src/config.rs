@@ -3,6 +3,7 @@
 //! text → tree with places ([`tree`]) → shape against the schema ([`shape`]) → raw structs ([`raw`]) → settings
 //! ([`resolve`]) → invariants and notes. Each step reports all it finds; a fault in one place never hides another.
 
+mod alert_sink;
 mod defaults;
 mod difference;
 mod finding;
@@ -19,6 +20,7 @@ mod secret_scan;
 mod settings;
 mod shape;
 mod state_dir;
+mod target;
 mod tree;
 mod vendor_kind;
 mod watch;
@@ -29,17 +31,18 @@ mod tests;
 
 use std::path::Path;
 
+pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    AlertSink, Capabilities, Criticality, Deadlines, Enforcement, Hedge, Hosting, LocalTier, LogFormat, MidStream,
-    OnCallerFault, Place, Prices, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tenant, TenantLimits,
-    VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, Hedge, LocalTier, LogFormat, MidStream, OnCallerFault, Prices, Route,
+    Settings, ShareCap, ShareUnit, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
+pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
 pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
 

@@ -5,7 +5,8 @@
 //! included; [`StreamReader`] and [`read_answer`] only watch it. **Different dialects** (the in-process model counts as one):
 //! [`read_request`] → [`Chat`] → [`write_request`], and back through [`read_answer`] and [`write_answer`], or event by event
 //! through [`StreamReader`] and [`StreamWriter`]. A field that the other side cannot carry is refused with its path
-//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`].
+//! ([`BadRequest::is_unsupported`]); the few that may be left behind are listed in [`advisory`]. Vendors that speak neither
+//! dialect are only asked: [`write_request`], [`read_answer`] and [`StreamReader`] know their [`Wire`]s (`converse`, `cohere`).
 //!
 //! # How the dialects map
 //! | OpenAI chat completions | Anthropic messages | |
@@ -27,12 +28,15 @@
 //! | `message.refusal` | text, and `stop_reason: refusal` | |
 //! | `prompt_tokens` | `input_tokens` + cache reads + cache writes | |
 //! | reasoning text | `thinking` blocks | unsigned reasoning is left behind, see [`advisory`] |
+//!
+//! OpenAI's responses map onto the same types, see `responses` and `docs/dialects.md`.
 
 mod advisory;
 mod anthropic;
 mod call_id;
 mod cohere;
 mod converse;
+mod embed;
 mod envelope;
 pub mod event_stream;
 mod gemini;
@@ -49,17 +53,22 @@ pub mod sse;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod token_count;
 mod vendor_error;
 
 use backstop_models::chat::{Answer, Chat};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
-    envelope::{Envelope, open},
+    embed::{
+        EmbedInput, EmbedRequest, Embeddings, Encoding, open_embed, read_embeddings, write_embed, write_embeddings,
+    },
+    envelope::{Envelope, open, open_counted},
     manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
+    token_count::{read_counted, read_token_count, write_counted, write_token_count},
     vendor_error::{VendorError, read_error, read_named_error},
 };
 use crate::domain::FaultKind;

@@ -61,11 +61,34 @@ impl From<Dialect> for Wire {
     }
 }
 
-/// What a vendor is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a target is asked to do. A call's own task is never [`Task::Stream`]: how its answer comes is not what it is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Task {
     /// An answer, whole.
+    #[default]
     Answer,
     /// An answer as it is made.
     Stream,
+    /// How many tokens a question has, without an answer to it.
+    CountTokens,
+    /// Texts as vectors.
+    Embed,
+}
+
+impl Task {
+    /// The ledger's and the metrics' word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Stream => "stream",
+            Self::CountTokens => "count_tokens",
+            Self::Embed => "embed",
+        }
+    }
+
+    /// Whether what comes back is a model's answer, whole or streamed.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Answer | Self::Stream)
+    }
 }

@@ -24,6 +24,8 @@ pub mod relay;
 
 pub mod release;
 
+pub mod alert;
+
 pub mod api;
 
 pub mod app;

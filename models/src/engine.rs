@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use crate::chat::{Chat, Event, Finish};
@@ -151,6 +152,17 @@ impl Engine {
     /// that reached its length, and one that has not begun is [`EngineFault::OutOfTime`].
     pub fn ask_until(&self, chat: Chat, until: Instant) -> Result<Generation, EngineFault> {
         self.queue(chat, Some(until))
+    }
+
+    /// How many tokens the prompt of `chat` has, whether or not they fit the context: what an answer's usage would say.
+    /// Takes no place in the queue; renders and tokenizes on the calling thread.
+    ///
+    /// # Errors
+    /// What [`Self::ask`] would refuse but for its length.
+    pub fn count(&self, chat: Chat) -> Result<usize, EngineFault> {
+        let model = &self.shared.model;
+        let call = admit::admit_of_any_length(chat, model)?;
+        Ok(answer::prompt(&call, model, OffsetDateTime::now_utc())?.len())
     }
 
     fn queue(&self, chat: Chat, until: Option<Instant>) -> Result<Generation, EngineFault> {

@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`: one way for all, from headers and bytes to a reply.
+//! Every `POST` that is a call: one way for all, from headers and bytes to a reply.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{Api, auth, respond};
 use crate::{
     clock,
     dialect::{Problem, ProblemKind},
-    domain::{CallId, Dialect, FeatureId},
+    domain::{CallId, Dialect, FeatureId, Task},
     observe::metric,
     relay::{self, Inbound, Refusal},
     vendor::FORWARDED,
@@ -46,7 +46,19 @@ struct Refused {
     retry_after: Option<Duration>,
 }
 
+pub(super) async fn count_tokens(State(api): State<Api>, request: Request<Body>) -> Response {
+    call_for(api, Task::CountTokens, Dialect::AnthropicMessages, request).await
+}
+
+pub(super) async fn embeddings(State(api): State<Api>, request: Request<Body>) -> Response {
+    call_for(api, Task::Embed, Dialect::OpenaiChat, request).await
+}
+
 async fn call(api: Api, dialect: Dialect, request: Request<Body>) -> Response {
+    call_for(api, Task::Answer, dialect, request).await
+}
+
+async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>) -> Response {
     let (received, received_unix_ms, id) = (clock::now(), clock::unix_ms(), clock::call_id());
     let refuse = |refused: Refused| {
         counter!(metric::REFUSED, "reason" => refused.reason).increment(1);
@@ -70,7 +82,7 @@ async fn call(api: Api, dialect: Dialect, request: Request<Body>) -> Response {
         (Err(refused), _) | (_, Err(refused)) => return refuse(refused),
     };
     let forwarded = forwarded(&parts.headers);
-    let inbound = Inbound { id, dialect, client, feature, forwarded, timeout, received, received_unix_ms, body };
+    let inbound = Inbound { id, dialect, task, client, feature, forwarded, timeout, received, received_unix_ms, body };
     match relay::admit(&api.relay, snapshot, inbound) {
         Ok(admitted) => {
             let reply = relay::answer(&api.relay, admitted).await;

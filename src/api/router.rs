@@ -22,6 +22,8 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(calls::chat_completions))
         .route("/v1/messages", post(calls::messages))
+        .route("/v1/messages/count_tokens", post(calls::count_tokens))
+        .route("/v1/embeddings", post(calls::embeddings))
         .route("/v1/responses", post(calls::responses))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
@@ -61,8 +63,8 @@ async fn survive_panic(State(_): State<Api>, request: Request, next: Next) -> Re
 async fn no_such_path(request: Request) -> Response {
     let path = request.uri().path();
     let message = format!(
-        "there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/responses, POST /v1/messages and \
-         GET /v1/models",
+        "there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, \
+         POST /v1/messages/count_tokens, POST /v1/embeddings and GET /v1/models",
         request.method()
     );
     respond::problem(dialect_of(path), &Problem::new(ProblemKind::NotFound, message))

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, health};
+use super::{App, health, left_out::left_out as left_out_now};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -46,12 +46,15 @@ pub struct Began {
 pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping, WatchError> {
     let watch = origin.map(|origin| watch_config(app, origin, began)).transpose()?;
     let (keeper, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.settings));
+    let (standings, alerts) = (Arc::clone(&app.relay.standings), app.alerts.left_out());
     let rounds = tokio::spawn(async move {
         let mut tick = tokio::time::interval(ROUND);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            keeper.round(&settings.load_full()).await;
+            let settings = settings.load_full();
+            keeper.round(&settings).await;
+            alerts.tell(left_out_now(&settings, &standings.load()));
         }
     });
     Ok(Keeping { rounds, health: health::keep(app), _watch: watch })

@@ -15,6 +15,8 @@ use crate::api::{self, Stage};
 
 /// How long the ledger may take to carry its last rows into the database.
 const LEDGER_CLOSE: Duration = Duration::from_secs(5);
+/// How long the last alerts may take.
+const ALERTS_CLOSE: Duration = Duration::from_secs(5);
 /// How long the last metrics and traces may take.
 const PUBLISH_CLOSE: Duration = Duration::from_secs(6);
 
@@ -64,7 +66,7 @@ impl Serving {
         if let Err(error) = health::write(&app.relay, &app.state).await {
             tracing::warn!(%error, "the targets' health was not written");
         }
-        let App { relay, published, keeper, keys, snapshot, .. } = app;
+        let App { relay, published, alerts, keeper, keys, snapshot, .. } = app;
         drop((keeper, keys, snapshot));
         if !relay.ledger.close(LEDGER_CLOSE).await {
             tracing::warn!(
@@ -75,5 +77,6 @@ impl Serving {
         if tokio::time::timeout(PUBLISH_CLOSE, published).await.is_err() {
             tracing::warn!("the last metrics and traces were not delivered");
         }
+        alerts.close(ALERTS_CLOSE).await;
     }
 }

@@ -121,6 +121,7 @@ fn table(calls: &[Outcome]) -> String {
         ("id", Align::Left),
         ("tenant", Align::Left),
         ("route", Align::Left),
+        ("task", Align::Left),
         ("served by", Align::Left),
         ("ending", Align::Left),
         ("attempts", Align::Right),
@@ -133,6 +134,7 @@ fn table(calls: &[Outcome]) -> String {
             call.call.to_string(),
             call.tenant.to_string(),
             call.route.to_string(),
+            call.task.as_str().to_owned(),
             call.served().map_or_else(|| "-".to_owned(), |attempt| attempt.target.to_string()),
             call.ending.as_str().to_owned(),
             call.attempts.len().to_string(),
@@ -146,12 +148,13 @@ fn table(calls: &[Outcome]) -> String {
 fn timeline(call: &Outcome) -> String {
     let feature = call.feature.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let head = format!(
-        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n\n",
+        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}  task {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n\n",
         call.call,
         print::moment(call.started_unix_ms),
         call.tenant,
         call.key,
         call.route,
+        call.task.as_str(),
         call.dialect.as_str(),
         if call.streamed { ", streamed" } else { "" },
         call.ending.as_str(),

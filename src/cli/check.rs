@@ -55,7 +55,7 @@ fn findings(file: &Path) -> (Option<Settings>, Vec<Finding>) {
     }
 }
 
-/// What the state directory adds: targets without a certificate, vendors without a secret.
+/// What the state directory adds: targets without a certificate, vendors and receivers of alerts without a secret.
 async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) -> anyhow::Result<Vec<Finding>> {
     let installation = Installation::find(context)?;
     let gate = Gate::open(&installation.state)?;
@@ -87,6 +87,14 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
         let mut finding = Finding::of_file(Severity::Note, &*name, message)
             .with_help(format!("run `backstop vault set {}` with the secret on standard input", vendor.secret));
         finding.path = format!("vendors.{}", vendor.id);
+        findings.push(finding);
+    }
+    for (index, sink) in settings.alerts.iter().enumerate() {
+        let Some(secret) = sink.secret().filter(|name| vault.get(name).is_none()) else { continue };
+        let message = format!("the vault has no secret `{secret}`: no alert reaches this receiver");
+        let mut finding = Finding::of_file(Severity::Note, &*name, message)
+            .with_help(format!("run `backstop vault set {secret}`, then `backstop alerts test`"));
+        finding.path = format!("alerts[{index}]");
         findings.push(finding);
     }
     Ok(findings)

@@ -73,6 +73,8 @@ impl Installation {
     /// The names that secrets are looked for under, besides those that the vault has.
     pub(super) fn secrets(&self) -> Vec<String> {
         let vendors = self.settings.iter().flat_map(|settings| settings.vendors.values());
-        vendors.map(|vendor| vendor.secret.clone()).collect()
+        let sinks = self.settings.iter().flat_map(|settings| &settings.alerts);
+        let of_sinks = sinks.filter_map(|sink| sink.secret().map(str::to_owned));
+        vendors.map(|vendor| vendor.secret.clone()).chain(of_sinks).collect()
     }
 }

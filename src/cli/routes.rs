@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock,
     config::{LatencyPolicy, Route, Settings},
-    domain::{FaultKind, TargetId},
+    domain::{FaultKind, TargetId, Task},
     relay::health::{HealthView, read_views},
     release::Gate,
     route::{CallKind, Decision, Need, Quantile, Step, TargetHealth, plan},
@@ -123,6 +123,7 @@ async fn explain(
         tokio::task::spawn_blocking(move || gate.examine(&settings).standings).await?
     };
     let need = Need {
+        task: Task::Answer,
         tools: args.tools,
         json_schema: args.json_schema,
         images: args.images,

@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: VaultArgs) -> anyhow::Result<ExitCode>
             let listed = installation.vault().await?.set(&name, &secret)?;
             print::note(&format!("sealed {name} (…{}), version {}", listed.last_four, listed.version));
             if !installation.secrets().is_empty() && !installation.secrets().contains(&name.to_string()) {
-                eprintln!("note: no vendor of the config looks for a secret named {name}");
+                eprintln!("note: nothing in the config looks for a secret named {name}");
             }
         }
         VaultVerb::Rotate { name } => {

@@ -65,6 +65,7 @@ impl Default for Settings {
             vendors: BTreeMap::new(),
             prices: BTreeMap::new(),
             capabilities: BTreeMap::new(),
+            embedding_spaces: BTreeMap::new(),
             routes: BTreeMap::new(),
             tenants: BTreeMap::new(),
             breaker: BreakerPolicy::default(),

@@ -12,6 +12,7 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
     changes.extend(of_map("tenants", &old.tenants, &new.tenants));
     changes.extend(of_map("prices", &old.prices, &new.prices));
     changes.extend(of_map("capabilities", &old.capabilities, &new.capabilities));
+    changes.extend(of_map("embedding_spaces", &old.embedding_spaces, &new.embedding_spaces));
     let sections = [
         ("enforcement", old.enforcement != new.enforcement),
         ("breaker", old.breaker != new.breaker),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{MidStream, Settings, path::Path, raw};
+use super::{AlertTo, MidStream, Settings, path::Path, raw};
 
 /// Says every note, with its place in the file.
 pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Path, (&str, &str))) {
@@ -20,9 +20,6 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     }
     if file.share_cap.is_some() {
         say(root.key("share_cap"), ("this version does not enforce the share cap", ""));
-    }
-    if !settings.alerts.is_empty() {
-        say(root.key("alerts"), ("this version sends no alerts", "watch `/metrics` and the log"));
     }
     for (id, tenant) in &settings.tenants {
         if tenant.limits != super::TenantLimits::default() {
@@ -60,11 +57,22 @@ fn share_cap_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &
 
 fn plain_http(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
     for vendor in settings.vendors.values() {
-        let host = vendor.base_url.strip_prefix("http://");
-        let here = |host: &str| ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name));
-        if !vendor.self_hosted && host.is_some_and(|host| !here(host)) {
+        if !vendor.self_hosted && is_plain_and_far(&vendor.base_url) {
             let path = Path::root().key("vendors").key(vendor.id.as_str()).key("base_url");
             say(path, ("prompts and the vendor's secret travel unencrypted", "use https"));
         }
     }
+    for (index, sink) in settings.alerts.iter().enumerate() {
+        if let AlertTo::Pagerduty { url, .. } = &sink.to
+            && is_plain_and_far(url)
+        {
+            let path = Path::root().key("alerts").index(index).key("url");
+            say(path, ("the routing key travels unencrypted", "use https"));
+        }
+    }
+}
+
+fn is_plain_and_far(url: &str) -> bool {
+    let here = |host: &str| ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name));
+    url.strip_prefix("http://").is_some_and(|host| !here(host))
 }

@@ -10,8 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, BreakerPolicy, LatencyPolicy};
-use crate::domain::{Dialect, Money, RouteId, TargetId, TenantId, TokenUsage, VendorId, Wire};
+use super::{
+    Access, AlertSink, BreakerPolicy, LatencyPolicy, VendorKind,
+    target::{Capabilities, Hosting, Place, Target},
+};
+use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -26,6 +29,8 @@ pub struct Settings {
     pub prices: BTreeMap<TargetId, Prices>,
     /// What targets can do, where configured; see [`Settings::capabilities`].
     pub capabilities: BTreeMap<TargetId, Capabilities>,
+    /// The embedding spaces of models, where declared; see [`Target::space`].
+    pub embedding_spaces: BTreeMap<TargetId, Arc<str>>,
     pub routes: BTreeMap<RouteId, Route>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub breaker: BreakerPolicy,
@@ -59,7 +64,15 @@ impl Settings {
 
     /// What `target` can do, as far as it is known.
     pub fn capabilities(&self, target: &TargetId) -> Capabilities {
-        let usual = Capabilities { images: !target.is_local(), ..Capabilities::ALL };
+        let local = target.is_local();
+        let has = |task| self.vendor(target).is_some_and(|vendor| VendorKind::has(vendor.kind, vendor.access, task));
+        let usual = Capabilities {
+            images: !local,
+            answers: !self.embedding_spaces.contains_key(target),
+            embeddings: has(Task::Embed),
+            token_count: local || has(Task::CountTokens),
+            ..Capabilities::ALL
+        };
         self.capabilities.get(target).copied().unwrap_or(usual)
     }
 
@@ -79,6 +92,7 @@ impl Settings {
         for target in routes.values_mut().flat_map(|route| &mut route.targets) {
             target.place = self.place(&target.id);
             target.can = self.capabilities(&target.id);
+            target.declared_space = self.embedding_spaces.get(&target.id).cloned();
         }
         self.routes = routes;
     }
@@ -184,53 +198,12 @@ pub struct Route {
     pub log_content: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub id: TargetId,
-    /// Why strict enforcement leaves this target out of the route, whatever its certificate says: it stands where an
-    /// invariant wants another vendor.
-    pub breach: Option<String>,
-    /// Whose failures go together with this target's.
-    pub place: Place,
-    pub can: Capabilities,
-}
-
-impl Target {
-    /// A target before anything is known of its vendor; see [`Settings::locate_targets`].
-    pub fn unlocated(id: TargetId) -> Self {
-        let hosting = Hosting { operator: Arc::from(id.vendor.as_str()), kind: "" };
-        Self { id, breach: None, place: Place { hosting, region: None }, can: Capabilities::ALL }
+impl Route {
+    /// The space that the route's embeddings are of: that of its first target that makes any. Whoever stored vectors of
+    /// the route compares them with later ones, so no other space may ever answer.
+    pub fn embedding_space(&self) -> Option<&str> {
+        self.targets.iter().find(|target| target.can.embeddings).map(Target::space)
     }
-}
-
-/// Where a target runs: an outage takes a region whole, and then a vendor.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    pub hosting: Hosting,
-    pub region: Option<Arc<str>>,
-}
-
-/// One vendor's machinery. Azure's is not OpenAI's, whoever is said to operate the models.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hosting {
-    pub operator: Arc<str>,
-    pub kind: &'static str,
-}
-
-/// What a call may need and a target may lack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities {
-    pub tools: bool,
-    /// JSON mode and JSON Schema.
-    pub json_schema: bool,
-    pub images: bool,
-    /// The longest prompt plus answer, in tokens; `None`: not known.
-    pub context_tokens: Option<u32>,
-}
-
-impl Capabilities {
-    /// What is believed of a model of which nothing is said.
-    pub const ALL: Self = Self { tools: true, json_schema: true, images: true, context_tokens: None };
 }
 
 /// When a slow target is raced by the next one.
@@ -323,15 +296,6 @@ pub enum ShareUnit {
     Tokens,
     Requests,
     Cost,
-}
-
-/// Where alerts go; secrets by their name in the vault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AlertSink {
-    Slack { url_secret: String },
-    Pagerduty { routing_key_secret: String },
-    Alertmanager { url: String },
-    Webhook { url: String, signing_secret: String },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -63,6 +63,11 @@ impl StateDir {
         self.root.join("vault")
     }
 
+    /// Open incidents and the alerts that wait to be sent.
+    pub fn alerts(&self) -> PathBuf {
+        self.root.join("alerts")
+    }
+
     /// What is known of every target's health and speed.
     pub fn health(&self) -> PathBuf {
         self.root.join("health.json")

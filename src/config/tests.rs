@@ -169,8 +169,10 @@ fn bedrock_is_where_its_region_is() {
     assert_eq!((own.base_url.as_str(), own.region.as_deref()), ("https://vpce-1.example.com", Some("us-east-1")));
     for fields in ["", ", base_url: https://vpce-1.example.com", ", region: eu.evil/x"] {
         let told = told(&of(fields).expect_err("without a region nothing can be signed"));
-        assert!(told.contains("region"), "{told}");
+        assert!(told.contains("`region` is missing") || told.contains("is not a region"), "{told}");
     }
+    // Vertex has hosts of another form for these two; nobody else has.
+    assert_eq!(vendor(", region: eu").base_url, "https://bedrock-runtime.eu.amazonaws.com");
 }
 
 #[test]
@@ -271,4 +273,20 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
+    let text = "vendors: { openai: { kind: openai }, eu: { kind: azure_openai, base_url: \"https://r.openai.azure.com\" } }\n\
+                models: { eu/emb: { embedding_space: text-embedding-3-small, input_per_mtok: 0.02 } }\n\
+                routes: { docs: { targets: [openai/text-embedding-3-small, eu/emb] } }\n";
+    let settings = read(text).expect("loads").settings;
+    let route = settings.routes.values().next().expect("there is one");
+    let [primary, declared] = route.targets.as_slice() else { panic!("{:?}", route.targets) };
+    assert_eq!((primary.space(), declared.space()), ("text-embedding-3-small", "text-embedding-3-small"));
+    assert_eq!(route.embedding_space(), Some("text-embedding-3-small"));
+    assert!(primary.can.answers && !declared.can.answers && declared.can.embeddings);
+    let prices = settings.prices[&declared.id];
+    assert_eq!((prices.input_per_mtok, prices.output_per_mtok), (Money::from_micros(20_000), Money::ZERO));
+    assert!(read("models: { local/m: { embedding_space: s } }").is_err(), "local models make none");
 }

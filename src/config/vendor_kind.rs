@@ -1,6 +1,6 @@
 //! The kinds of vendor that this version speaks to, as data: a new one is a new row.
 
-use crate::domain::Wire;
+use crate::domain::{Task, Wire};
 
 /// What a vendor of this kind has unless its entry says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,6 +88,17 @@ pub enum Access {
     Cohere,
 }
 
+impl Access {
+    /// Whether such an API has an endpoint for the task. What a single model can do, its vendor says.
+    pub fn has(self, task: Task) -> bool {
+        match task {
+            Task::Answer | Task::Stream => true,
+            Task::CountTokens => matches!(self, Self::Anthropic | Self::Gemini),
+            Task::Embed => matches!(self, Self::Openai | Self::Azure | Self::Gemini | Self::Cohere),
+        }
+    }
+}
+
 impl VendorKind {
     /// Whether such a vendor takes its dialect's requests as they are.
     pub fn has_plain_manners(&self) -> bool {
@@ -105,11 +116,19 @@ impl VendorKind {
 
     /// The base URL in a region. Vertex AI has two more forms of host than the one for a single region.
     pub fn base_url_in(&self, region: &str) -> Option<String> {
-        self.base_url.map(|url| match region {
-            "global" => url.replace("{region}-", ""),
-            "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
-            _ => url.replace("{region}", region),
+        self.base_url.map(|url| {
+            let url = match region {
+                "global" => url.replace("{region}-", ""),
+                "us" | "eu" => url.replace("{region}-aiplatform", &format!("aiplatform.{region}.rep")),
+                _ => url.to_owned(),
+            };
+            url.replace("{region}", region)
         })
+    }
+
+    /// Whether vendors of the kind `name` can do the task.
+    pub fn has(name: &str, access: Access, task: Task) -> bool {
+        access.has(task) && !(task == Task::Embed && WITHOUT_EMBEDDINGS.contains(&name))
     }
 
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
@@ -119,6 +138,9 @@ impl VendorKind {
 
 /// Kinds that are known by name and have no adapter in this version.
 pub(super) const WITHOUT_ADAPTER: [&str; 0] = [];
+
+/// Kinds that speak OpenAI's dialect and have no embeddings.
+const WITHOUT_EMBEDDINGS: [&str; 2] = ["groq", "deepseek"];
 
 /// Base URLs and field names as the vendors' API references give them (2026-11).
 pub(super) const ALL: [VendorKind; 19] = [

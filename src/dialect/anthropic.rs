@@ -14,7 +14,7 @@ mod wire;
 
 pub(super) use self::{
     answer::{read_answer, write_answer},
-    request::read_request,
+    request::{read_counted, read_request},
     stream_reader::Reader,
     stream_writer::Writer,
     wire::{thinking, write_request},

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// The most top-level fields a body may have.
-const MAX_FIELDS: usize = 128;
+pub(super) const MAX_FIELDS: usize = 128;
 
 /// What the relay must know of a body; the body itself is kept as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Envelope {
     pub wants_json_schema: bool,
     /// The caller's id of its end user: OpenAI `user` or `safety_identifier`, Anthropic `metadata.user_id`.
     pub metadata_user: Option<String>,
+    /// Whether it has messages, and in them perhaps ids of tool calls.
+    is_chat: bool,
     /// Where the value of `model` stands in the body.
     model_at: Range<usize>,
     /// What makes an OpenAI stream end with usage: this range, replaced by this text.
@@ -51,6 +53,19 @@ pub struct Envelope {
 /// a non-empty array (responses: `input` such an array or a string), `stream` a boolean, token limits positive. What else is in it is for the vendor to judge, or for
 /// [`super::read_request`].
 pub fn open(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
+    let envelope = read(dialect, body)?;
+    if dialect == Dialect::AnthropicMessages && envelope.max_tokens.is_none() {
+        return Err(BadRequest::missing("max_tokens".into()));
+    }
+    Ok(envelope)
+}
+
+/// As [`open`], for an Anthropic question whose tokens are only counted: it needs no limit and is never streamed.
+pub fn open_counted(body: &[u8]) -> Result<Envelope, BadRequest> {
+    Ok(Envelope { stream: false, ..read(Dialect::AnthropicMessages, body)? })
+}
+
+fn read(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
     let text = std::str::from_utf8(body).map_err(|_| BadRequest::body("the body is not valid UTF-8".into()))?;
     if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         return Err(BadRequest::body("the body must be a JSON object".into()));
@@ -68,6 +83,24 @@ pub fn open(dialect: Dialect, body: &[u8]) -> Result<Envelope, BadRequest> {
 }
 
 impl Envelope {
+    /// Of a body without messages. `model_at`: where the value of `model` stands in it.
+    pub(super) fn plain(model: String, model_at: Range<usize>, metadata_user: Option<String>) -> Self {
+        Self {
+            model,
+            stream: false,
+            include_usage: false,
+            max_tokens: None,
+            has_tools: false,
+            has_images: false,
+            wants_json_schema: false,
+            metadata_user,
+            is_chat: false,
+            model_at,
+            ask_usage: None,
+            own_reasoning: Vec::new(),
+        }
+    }
+
     /// The body for a target of the same dialect: `model` is replaced, and an OpenAI stream asks for usage when
     /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too, except what
     /// tool-call ids carry for Gemini alone and the reasoning items of our own making in a responses request.
@@ -79,7 +112,9 @@ impl Envelope {
         if let (true, Some((at, text))) = (to.include_usage, &self.ask_usage) {
             edits.push((at.clone(), text.as_bytes()));
         }
-        edits.extend(call_id::payloads(body).map(|at| (at, &b""[..])));
+        if self.is_chat {
+            edits.extend(call_id::payloads(body).map(|at| (at, &b""[..])));
+        }
         edits.extend(self.own_reasoning.iter().map(|at| (at.clone(), &b""[..])));
         edits.sort_by_key(|(at, _)| at.start);
         let mut out = Vec::with_capacity(body.len() + model.len() + 48);
@@ -157,6 +192,7 @@ impl Scan<'_> {
             has_images,
             wants_json_schema: false,
             metadata_user: None,
+            is_chat: true,
             model_at,
             ask_usage: None,
             own_reasoning: Vec::new(),
@@ -217,9 +253,6 @@ impl Scan<'_> {
     }
 
     fn finish_anthropic(&mut self, envelope: &mut Envelope) -> Result<(), BadRequest> {
-        if envelope.max_tokens.is_none() {
-            return Err(BadRequest::missing("max_tokens".into()));
-        }
         if let Some(metadata) = self.wanted.take("metadata") {
             envelope.metadata_user = metadata.object()?.string("user_id")?;
         }

@@ -52,6 +52,16 @@ impl<'a> Object<'a> {
         self.fields.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// A field that stands twice.
+    pub(super) fn repeated(&self) -> Option<String> {
+        let twice = |at: usize| self.fields[..at].iter().any(|(name, _)| *name == self.fields[at].0);
+        (1..self.fields.len()).find(|at| twice(*at)).map(|at| self.child(&self.fields[at].0))
+    }
+
     /// A field as it stands, null or not.
     pub(super) fn entry(&self, name: &str) -> Option<Field<'a>> {
         let (_, raw) = self.fields.iter().find(|(field, _)| field == name)?;

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod cohere;
 mod converse;
+mod embeddings;
 mod errors;
 mod gemini;
 mod manners;
@@ -13,6 +14,7 @@ mod requests;
 mod responses;
 mod round_trips;
 mod streams;
+mod token_counts;
 mod wires;
 
 use super::*;

@@ -115,12 +115,12 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// AWS writes a type as `com.amazon.coral.service#Name` and as `Name:http://…`; the name is what counts.
+    /// With the type that stands beside the body. AWS writes it as `Name:http://…`, and in a body as `com.amazon.x#Name`.
     fn named(mut self, name: Option<&'a str>) -> Self {
-        let name = name.map(Cow::Borrowed).or(self.kind.take());
-        self.kind = name.map(|name| match name.rsplit('#').next().and_then(|name| name.split(':').next()) {
-            Some(bare) if bare.len() < name.len() => Cow::Owned(bare.to_owned()),
-            _ => name,
+        let beside = name.and_then(|name| name.split(':').next()).map(Cow::Borrowed);
+        self.kind = beside.or(self.kind.take()).map(|kind| match kind.rsplit_once('#') {
+            Some((_, bare)) => Cow::Owned(bare.to_owned()),
+            None => kind,
         });
         self
     }
@@ -134,7 +134,11 @@ impl<'a> Said<'a> {
             Wire::CohereChat => cohere::error_kind(self.message.as_deref()),
             _ => None,
         };
-        own.or_else(|| self.common_kind())
+        match own {
+            // What AWS calls only invalid, its words may tell better.
+            Some(FaultKind::BadRequest) => self.common_kind().or(own),
+            _ => own.or_else(|| self.common_kind()),
+        }
     }
 
     fn common_kind(&self) -> Option<FaultKind> {

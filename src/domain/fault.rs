@@ -251,9 +251,10 @@ impl FaultKind {
         )
     }
 
-    /// Whether no connection came to stand, so that the same target may be asked again at once.
+    /// Whether the connection was refused at once, so that the same target may be asked again: a black hole would only cost
+    /// its deadline twice.
     pub fn is_connect(self) -> bool {
-        matches!(self, Self::Dns | Self::ConnectRefused | Self::ConnectTimeout)
+        matches!(self, Self::Dns | Self::ConnectRefused)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, Dialect, FaultKind, FeatureId, KeyId, Money, RouteId, TargetId, TenantId};
+use super::{CallId, Dialect, FaultKind, FeatureId, KeyId, Money, RouteId, TargetId, Task, TenantId};
 
 /// A call, told once, at its end. The ledger keeps it as one row and a row per attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Outcome {
     pub feature: Option<FeatureId>,
     pub route: RouteId,
     pub dialect: Dialect,
+    /// What was asked for; rows of earlier versions are all of answers.
+    #[serde(default)]
+    pub task: Task,
     pub streamed: bool,
     /// In the order they were made; targets that were skipped have a fault and no duration.
     pub attempts: Vec<Attempt>,

@@ -102,6 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn a_line_from_before_there_were_tasks_is_an_answers() {
+        let outcome = sample::answered();
+        let json = serde_json::to_string(&outcome).expect("outcomes are JSON");
+        let before = json.replace("\"task\":\"answer\",", "");
+        assert_ne!(json, before);
+        let line = format!("\n{:08x} {before}\n", crc32fast::hash(before.as_bytes()));
+        assert_eq!(read(line.as_bytes()).calls, [outcome]);
+    }
+
+    #[test]
     fn another_versions_line_is_not_taken_for_a_torn_one() {
         let json = b"{\"new\":1}";
         let line = format!("\n{:08x} {}\n", crc32fast::hash(json), String::from_utf8_lossy(json));

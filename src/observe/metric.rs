@@ -3,7 +3,7 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Finished calls. Labels: `route`, `dialect`, `ending`.
+/// Finished calls. Labels: `route`, `dialect`, `task`, `ending`.
 pub const CALLS: &str = "backstop_calls_total";
 /// Attempts at targets, skipped ones too. Labels: `route`, `target`, `result` (`ok` or a fault kind).
 pub const ATTEMPTS: &str = "backstop_attempts_total";
@@ -41,7 +41,15 @@ pub const LEDGER_LAG: &str = "backstop_ledger_lag_rows";
 pub const LOCAL_QUEUED: &str = "backstop_local_queued";
 /// 1 while the local engine can answer. Label: `model`.
 pub const LOCAL_READY: &str = "backstop_local_ready";
-/// Outcomes that metrics and traces did not get because their queue was full.
+/// Alerts sent, by what came of it. Labels: `sink` (its kind), `result` (`ok`, `retry`, `refused`, `gave_up`).
+pub const ALERTS_SENT: &str = "backstop_alerts_sent_total";
+/// Alerts that wait in the outbox. Label: `sink` (its kind).
+pub const ALERTS_OUTBOX: &str = "backstop_alerts_outbox";
+/// Alerts that left the outbox unsent because it was full. Label: `sink` (its kind).
+pub const ALERTS_DROPPED: &str = "backstop_alerts_dropped_total";
+/// Incidents that are open now. Label: `severity`.
+pub const INCIDENTS: &str = "backstop_incidents_open";
+/// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0];
@@ -58,7 +66,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
-    describe_counter!(CALLS, "Finished calls by route, dialect and ending");
+    describe_counter!(CALLS, "Finished calls by route, dialect, task and ending");
     describe_counter!(ATTEMPTS, "Attempts at targets by route, target and result");
     describe_counter!(FALLBACKS, "Calls served by a target that is not the route's first");
     describe_counter!(REFUSED, "Calls refused before admission, by reason");
@@ -77,5 +85,9 @@ fn describe() {
     describe_gauge!(LEDGER_LAG, "Ledger rows in the journal that the database does not have yet");
     describe_gauge!(LOCAL_QUEUED, "Calls that wait for the local engine");
     describe_gauge!(LOCAL_READY, "1 while the local engine can answer");
-    describe_counter!(UNPUBLISHED, "Outcomes that metrics and traces did not get because their queue was full");
+    describe_counter!(ALERTS_SENT, "Alerts sent, by kind of sink and result");
+    describe_gauge!(ALERTS_OUTBOX, "Alerts that wait in the outbox, by kind of sink");
+    describe_counter!(ALERTS_DROPPED, "Alerts that left the outbox unsent because it was full, by kind of sink");
+    describe_gauge!(INCIDENTS, "Incidents that are open now, by severity");
+    describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

@@ -17,7 +17,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider},
 };
 
-use crate::domain::{Attempt, Ending, Outcome};
+use crate::domain::{Attempt, Ending, Outcome, Task};
 
 /// Sends finished calls as spans. Drop it (or call [`Traces::shutdown`]) to flush.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Traces {
 
     /// One span for the call and one below it for each attempt.
     pub fn call(&self, outcome: &Outcome) {
-        let operation = "chat";
+        let operation = operation(outcome.task);
         let mut attributes = vec![
             KeyValue::new("gen_ai.operation.name", operation),
             KeyValue::new("gen_ai.request.model", outcome.route.to_string()),
@@ -88,7 +88,7 @@ impl Traces {
 
     fn attempt(&self, outcome: &Outcome, attempt: &Attempt, parent: &Context) {
         let mut attributes = vec![
-            KeyValue::new("gen_ai.operation.name", "chat"),
+            KeyValue::new("gen_ai.operation.name", operation(outcome.task)),
             KeyValue::new("gen_ai.provider.name", attempt.target.vendor.to_string()),
             KeyValue::new("gen_ai.request.model", attempt.target.model.to_string()),
             KeyValue::new("backstop.target.index", attempt.target_index as i64),
@@ -103,7 +103,7 @@ impl Traces {
         if let Some(fault) = attempt.fault {
             attributes.push(KeyValue::new("error.type", fault.as_str()));
         }
-        let mut span = SpanBuilder::from_name(format!("chat {}", attempt.target))
+        let mut span = SpanBuilder::from_name(format!("{} {}", operation(outcome.task), attempt.target))
             .with_kind(SpanKind::Client)
             .with_start_time(at(outcome, attempt.started_ms))
             .with_attributes(attributes)
@@ -112,6 +112,15 @@ impl Traces {
             span.set_status(Status::error(fault.as_str()));
         }
         span.end_with_timestamp(at(outcome, attempt.started_ms + attempt.duration_ms.unwrap_or(0.0)));
+    }
+}
+
+/// By the GenAI conventions; they have no word for a count.
+fn operation(task: Task) -> &'static str {
+    match task {
+        Task::Answer | Task::Stream => "chat",
+        Task::CountTokens => "count_tokens",
+        Task::Embed => "embeddings",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The side of an outcome that may be lost: metrics, the log line and the trace of each finished call.
 //!
-//! One task reads a bounded queue. When it is full, outcomes are dropped and counted: the ledger has them anyway.
+//! One task reads a bounded queue and tells the rooms that listen, over bounded queues of their own. When one is full,
+//! outcomes are dropped and counted: the ledger has them anyway.
 
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ pub struct Publisher {
     queue: mpsc::Sender<Arc<Outcome>>,
 }
 
-/// Starts the task. It ends, after the last outcome and the last trace, when every [`Publisher`] is gone.
-pub fn start(traces: Option<Traces>) -> (Publisher, JoinHandle<()>) {
+/// Starts the task. It ends, after the last outcome and the last trace, when every [`Publisher`] is gone; `listeners` are
+/// gone with it.
+pub fn start(traces: Option<Traces>, listeners: Vec<mpsc::Sender<Arc<Outcome>>>) -> (Publisher, JoinHandle<()>) {
     let (queue, mut outcomes) = mpsc::channel::<Arc<Outcome>>(QUEUE);
     let task = tokio::spawn(async move {
         while let Some(outcome) = outcomes.recv().await {
@@ -29,7 +31,13 @@ pub fn start(traces: Option<Traces>) -> (Publisher, JoinHandle<()>) {
             if let Some(traces) = &traces {
                 traces.call(&outcome);
             }
+            for listener in &listeners {
+                if listener.try_send(Arc::clone(&outcome)).is_err() {
+                    counter!(metric::UNPUBLISHED).increment(1);
+                }
+            }
         }
+        drop(listeners);
         if let Some(traces) = traces {
             // Flushing blocks; the runtime's other work goes on meanwhile.
             let _ = tokio::task::spawn_blocking(move || traces.shutdown()).await;
@@ -49,7 +57,7 @@ impl Publisher {
 
 fn count(outcome: &Outcome) {
     let route = outcome.route.to_string();
-    counter!(metric::CALLS, "route" => route.clone(), "dialect" => outcome.dialect.as_str(), "ending" => outcome.ending.as_str())
+    counter!(metric::CALLS, "route" => route.clone(), "dialect" => outcome.dialect.as_str(), "task" => outcome.task.as_str(), "ending" => outcome.ending.as_str())
         .increment(1);
     histogram!(metric::CALL_SECONDS, "route" => route.clone()).record(outcome.total_ms / 1e3);
     histogram!(metric::OVERHEAD_SECONDS).record(outcome.overhead_ms / 1e3);
@@ -102,7 +110,7 @@ fn log(outcome: &Outcome) {
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
-                request_id = %outcome.call, tenant = %outcome.tenant, route = %outcome.route, status = outcome.status,
+                request_id = %outcome.call, tenant = %outcome.tenant, route = %outcome.route, task = outcome.task.as_str(), status = outcome.status,
                 ending = outcome.ending.as_str(), served_by, faults = faults.join(", "), total_ms = outcome.total_ms,
                 overhead_ms = outcome.overhead_ms, $message
             )

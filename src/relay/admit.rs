@@ -11,8 +11,8 @@ use reqwest::header::HeaderMap;
 use super::{Relay, Snapshot, SnapshotRoute, call::Call, question::Question};
 use crate::{
     clock,
-    dialect::{self, BadRequest, Envelope},
-    domain::{CallId, Dialect, FeatureId},
+    dialect::{self, BadRequest, EmbedRequest, Envelope},
+    domain::{CallId, Dialect, FeatureId, Task},
     vault::Client,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 pub struct Inbound {
     pub id: CallId,
     pub dialect: Dialect,
+    /// Never `Stream`: that is for the body to say.
+    pub task: Task,
     pub client: Client,
     pub feature: Option<FeatureId>,
     /// Only those that go along to a vendor of the same dialect.
@@ -55,7 +57,7 @@ pub enum Refusal {
 
 /// Admits one request under `snapshot`.
 pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> Result<Admitted, Refusal> {
-    let envelope = dialect::open(inbound.dialect, &inbound.body).map_err(Refusal::BadRequest)?;
+    let (envelope, embed) = open(&inbound).map_err(Refusal::BadRequest)?;
     let Some(route) = snapshot.route(&envelope.model).cloned() else {
         let Envelope { model, .. } = envelope;
         let nearest = nearest(&model, snapshot.route_names().map(|name| name.as_str()));
@@ -67,8 +69,18 @@ pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> R
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
     let call = Call::open(relay, &inbound, &route, budget, envelope.stream);
-    let question = Question::new(envelope, inbound, route.route.id.clone());
+    let question = Question::new((envelope, embed), inbound, route.route.id.clone());
     Ok(Admitted { question, route, snapshot, call })
+}
+
+/// What is embedded is known at once; what a chat says only when somebody must hear it in another dialect.
+fn open(inbound: &Inbound) -> Result<(Envelope, Option<EmbedRequest>), BadRequest> {
+    let body = &inbound.body;
+    match inbound.task {
+        Task::Answer | Task::Stream => Ok((dialect::open(inbound.dialect, body)?, None)),
+        Task::CountTokens => Ok((dialect::open_counted(body)?, None)),
+        Task::Embed => dialect::open_embed(body).map(|(envelope, embed)| (envelope, Some(embed))),
+    }
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
@@ -85,6 +97,7 @@ impl Inbound {
         Self {
             id: clock::call_id(),
             dialect,
+            task: Task::Answer,
             client,
             feature: None,
             forwarded: HeaderMap::new(),

@@ -2,6 +2,9 @@
 //!
 //! Until it returns `Ok`, nothing has left, so a fault costs the caller nothing but time.
 
+mod embed;
+mod token_count;
+
 use std::{
     future::Future,
     sync::Arc,
@@ -67,9 +70,18 @@ pub(super) async fn attempt(trial: Trial<'_>) -> Result<Begun, Fault> {
     match &trial.target.reach {
         Reach::Http { vendor, client } => {
             let ask = Http { trial, vendor, client };
-            if trial.question.envelope.stream { ask.stream().await } else { ask.whole().await }
+            match trial.question.task() {
+                Task::Stream => ask.stream().await,
+                Task::Answer => ask.whole().await,
+                Task::CountTokens => ask.token_count().await,
+                Task::Embed => ask.embed().await,
+            }
         }
-        Reach::Local => local(trial).await,
+        Reach::Local => match trial.question.task() {
+            Task::Answer | Task::Stream => local(trial).await,
+            Task::CountTokens => token_count::local(trial).await,
+            Task::Embed => Err(Fault::new(FaultKind::Unsupported, "local models make no embeddings")),
+        },
     }
 }
 
@@ -134,7 +146,7 @@ impl Http<'_> {
                 format!("vendor `{}` has no secret; set it with `backstop vault set {}`", vendor.id, vendor.secret);
             return Err(Fault::new(FaultKind::NoSecret, why));
         }
-        let task = if question.envelope.stream { Task::Stream } else { Task::Answer };
+        let task = question.task();
         let headers = if question.is_native_to(vendor) { &question.forwarded } else { no_headers() };
         let (wire, listener) = (vendor.wire_for(question.dialect), &*target.cell);
         let ask = HttpAsk { vendor, client: self.client, model, task, wire, secret, headers, body, listener };

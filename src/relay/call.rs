@@ -72,6 +72,7 @@ impl Call {
                 feature: inbound.feature.clone(),
                 route: route.route.id.clone(),
                 dialect: inbound.dialect,
+                task: inbound.task,
                 streamed,
                 attempts: Vec::with_capacity(route.targets.len()),
                 served_by: None,

@@ -43,7 +43,7 @@ impl Health {
         Self { inner: Mutex::new(Inner { stored, ..Inner::default() }) }
     }
 
-    /// The cell of each target of `settings`. One whose place and policies are the same keeps what it knows; a baseline is
+    /// The cell of each target of `settings`. One whose address, place and policies are the same keeps what it knows; a baseline is
     /// kept in any case.
     pub fn cells(&self, settings: &Settings) -> HashMap<TargetId, Arc<Cell>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock,
     config::{Capabilities, Hedge, OnCallerFault, Route},
-    domain::{Fault, FaultKind, Retry, Role},
+    domain::{Fault, FaultKind, Retry, Role, Task},
     route::{CallKind, Decision, Need, Plan, Step, backoff},
 };
 
@@ -212,7 +212,8 @@ impl Ladder {
     }
 
     fn hedge_after(&self, step: &Step) -> Option<Duration> {
-        if step.target.is_local() {
+        // A count is no answer that somebody waits for word by word; two of them would only be twice the work.
+        if step.target.is_local() || self.need.task == Task::CountTokens {
             return None;
         }
         match self.route.route.hedge? {

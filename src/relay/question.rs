@@ -10,8 +10,8 @@ use super::{Inbound, stream::Swallow};
 use crate::{
     clock,
     config::Vendor,
-    dialect::{self, BadRequest, Envelope, Outgoing},
-    domain::{Dialect, Fault, FaultKind, RouteId},
+    dialect::{self, BadRequest, EmbedRequest, Envelope, Outgoing},
+    domain::{Dialect, Fault, FaultKind, RouteId, Task},
     route::{CallKind, Need},
 };
 
@@ -21,12 +21,15 @@ const DEFAULT_MAX_TOKENS: u32 = 4096;
 #[derive(Debug)]
 pub(super) struct Question {
     pub dialect: Dialect,
+    task: Task,
     pub envelope: Envelope,
     pub body: Bytes,
     pub forwarded: HeaderMap,
     /// How its answer is named.
     label: Label,
     chat: OnceLock<Result<Chat, BadRequest>>,
+    /// What is to be embedded, where that is the task.
+    embed: Option<EmbedRequest>,
 }
 
 /// What an answer is called in the caller's dialect.
@@ -39,10 +42,15 @@ pub(super) struct Label {
 }
 
 impl Question {
-    pub(super) fn new(envelope: Envelope, inbound: Inbound, route: RouteId) -> Self {
-        let Inbound { id, dialect, body, forwarded, received_unix_ms, .. } = inbound;
+    pub(super) fn new((envelope, embed): (Envelope, Option<EmbedRequest>), inbound: Inbound, route: RouteId) -> Self {
+        let Inbound { id, dialect, task, body, forwarded, received_unix_ms, .. } = inbound;
         let label = Label { id: id.0.simple().to_string(), route, created_unix_s: received_unix_ms / 1000 };
-        Self { dialect, envelope, body, forwarded, label, chat: OnceLock::new() }
+        Self { dialect, task, envelope, body, forwarded, label, chat: OnceLock::new(), embed }
+    }
+
+    /// What a target is asked to do.
+    pub(super) fn task(&self) -> Task {
+        if self.envelope.stream { Task::Stream } else { self.task }
     }
 
     /// How an answer is named in the caller's dialect.
@@ -58,12 +66,18 @@ impl Question {
 
     /// Which of a target's baselines it is measured by.
     pub(super) fn kind(&self) -> CallKind {
-        if self.envelope.stream { CallKind::FirstContent } else { CallKind::total(self.envelope.max_tokens) }
+        match self.task() {
+            Task::Stream => CallKind::FirstContent,
+            Task::Answer => CallKind::total(self.envelope.max_tokens),
+            Task::CountTokens => CallKind::CountTokens,
+            Task::Embed => CallKind::Embed,
+        }
     }
 
     /// What it needs of a target.
     pub(super) fn need(&self) -> Need {
         Need {
+            task: self.task(),
             tools: self.envelope.has_tools,
             json_schema: self.envelope.wants_json_schema,
             images: self.envelope.has_images,
@@ -75,7 +89,16 @@ impl Question {
 
     /// The question in chat types; the fault names the field that has no place in them.
     pub(super) fn chat(&self) -> Result<&Chat, Fault> {
-        self.chat.get_or_init(|| dialect::read_request(self.dialect, &self.body)).as_ref().map_err(unsupported)
+        let read = || match self.task {
+            Task::CountTokens => dialect::read_counted(&self.body),
+            _ => dialect::read_request(self.dialect, &self.body),
+        };
+        self.chat.get_or_init(read).as_ref().map_err(unsupported)
+    }
+
+    /// What is to be embedded.
+    pub(super) fn embed(&self) -> Result<&EmbedRequest, Fault> {
+        self.embed.as_ref().ok_or_else(|| Fault::new(FaultKind::BadRequest, "there is nothing to embed"))
     }
 
     /// Whether `vendor` is asked in the caller's own dialect.
@@ -95,9 +118,13 @@ impl Question {
         if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
         }
-        dialect::write_request(vendor.wire_for(self.dialect), self.chat()?, &outgoing)
-            .map(Bytes::from)
-            .map_err(|error| unsupported(&error.as_named_in(self.dialect)))
+        let wire = vendor.wire_for(self.dialect);
+        let written = match self.task {
+            Task::CountTokens => dialect::write_counted(wire, self.chat()?, &outgoing),
+            Task::Embed => dialect::write_embed(wire, self.embed()?, model),
+            Task::Answer | Task::Stream => dialect::write_request(wire, self.chat()?, &outgoing),
+        };
+        written.map(Bytes::from).map_err(|error| unsupported(&error.as_named_in(self.dialect)))
     }
 
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.

@@ -139,6 +139,9 @@ impl Live {
         let next = tokio::time::timeout_at(at.into(), self.frames.next()).await;
         self.meter.waited(since.elapsed());
         next.unwrap_or_else(|_| {
+            if self.frames.is_finished() {
+                return Ok(None);
+            }
             let detail = match kind {
                 FaultKind::IdleTimeout => "no further content within the idle deadline",
                 _ => "the call's whole time was spent",

@@ -6,7 +6,7 @@
 use super::Estimate;
 use crate::{
     config::Capabilities,
-    domain::{Fault, FaultKind},
+    domain::{Fault, FaultKind, Task},
 };
 
 const BYTES_PER_TOKEN: u64 = 5;
@@ -14,6 +14,7 @@ const BYTES_PER_TOKEN: u64 = 5;
 /// What a question needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Need {
+    pub task: Task,
     pub tools: bool,
     /// JSON mode or a JSON Schema.
     pub json_schema: bool,
@@ -35,6 +36,9 @@ impl Need {
     /// What it will take of a vendor's limits: the low guess at its tokens, and an answer of usual length at most.
     pub fn estimate(&self) -> Estimate {
         const USUAL_OUTPUT: u64 = 256;
+        if !self.task.is_answer() {
+            return Estimate { input: self.input_tokens, output: 0 };
+        }
         Estimate {
             input: self.input_tokens,
             output: self.max_tokens.map_or(USUAL_OUTPUT, |most| u64::from(most).min(USUAL_OUTPUT)),
@@ -43,6 +47,22 @@ impl Need {
 
     /// Why a target that can do `can` cannot take the question.
     pub fn objection(&self, can: &Capabilities) -> Option<Fault> {
+        let cannot = match self.task {
+            Task::Answer | Task::Stream if !can.answers => {
+                Some("`model`: the target that was to answer is declared to make embeddings, and those alone")
+            }
+            Task::CountTokens if !can.token_count => Some(
+                "`/v1/messages/count_tokens` is answered by vendors that count tokens themselves and by local \
+                          models, and this target does neither",
+            ),
+            Task::Embed if !can.embeddings => {
+                Some("`/v1/embeddings` is answered by vendors that make embeddings, and this target's API has none")
+            }
+            _ => None,
+        };
+        if let Some(detail) = cannot {
+            return Some(Fault::new(FaultKind::Unsupported, detail).with_code("unsupported_endpoint"));
+        }
         let lacks = |param: &str, what: &str| {
             let detail = format!("`{param}` is not supported by the target that was to answer: {what}");
             Some(
@@ -60,7 +80,8 @@ impl Need {
         if self.images && !can.images {
             return lacks("messages", "it sees no images");
         }
-        let context = can.context_tokens?;
+        // A question that is too long is counted all the same.
+        let context = can.context_tokens.filter(|_| self.task.is_answer())?;
         let wanted = self.input_tokens + self.max_tokens.map_or(0, u64::from);
         let too_long = wanted > u64::from(context) || self.more_context_than.is_some_and(|refused| context <= refused);
         too_long.then(|| {
@@ -78,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_a_target_lacks_is_named() {
-        let can = Capabilities { tools: false, images: false, json_schema: false, context_tokens: Some(1000) };
+        let can = Capabilities { tools: false, images: false, json_schema: false, ..Capabilities::ALL };
         let need = Need { tools: true, ..Need::default() };
         assert_eq!(need.objection(&can).and_then(|fault| fault.param).as_deref(), Some("tools"));
         let need = Need { images: true, ..Need::default() };
@@ -86,6 +107,28 @@ mod tests {
         let need = Need { json_schema: true, ..Need::default() };
         assert_eq!(need.objection(&can).and_then(|fault| fault.param).as_deref(), Some("response_format"));
         assert_eq!(Need::default().objection(&can), None);
+    }
+
+    #[test]
+    fn a_count_needs_a_counter_and_no_room() {
+        let need = Need { task: Task::CountTokens, input_tokens: 5000, ..Need::default() };
+        let can = Capabilities { context_tokens: Some(1000), ..Capabilities::ALL };
+        assert_eq!(need.objection(&can), None);
+        let without = Capabilities { token_count: false, ..can };
+        let fault = need.objection(&without).expect("nobody there counts");
+        assert!(fault.detail.contains("count_tokens") && fault.kind == FaultKind::Unsupported, "{fault}");
+        assert_eq!(Need::default().objection(&without), None, "who does not count may answer");
+    }
+
+    #[test]
+    fn embeddings_and_answers_are_different_models_affairs() {
+        let embed = Need { task: Task::Embed, input_tokens: 5000, ..Need::default() };
+        let model = Capabilities { answers: false, context_tokens: Some(1000), ..Capabilities::ALL };
+        assert_eq!(embed.objection(&model), None, "each input has the context for itself");
+        let fault = Need::default().objection(&model).expect("it does not chat");
+        assert!(fault.detail.contains("embeddings"), "{fault}");
+        let fault = embed.objection(&Capabilities { embeddings: false, ..model }).expect("its API has none");
+        assert!(fault.detail.contains("/v1/embeddings"), "{fault}");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{Need, Standings};
 use crate::{
-    config::{Enforcement, Route},
-    domain::{Fault, FaultKind, TargetId},
+    config::{Enforcement, Route, Target},
+    domain::{Fault, FaultKind, TargetId, Task},
 };
 
 /// What will be tried, printable.
@@ -55,7 +55,8 @@ pub struct TargetHealth {
 }
 
 /// What the gate and the config say of a route's targets. The first needs no certificate unless it is the local tier; all
-/// later ones do.
+/// later ones do, but for those that are declared to make the route's own embeddings: they answer nothing that a suite
+/// could examine, see [`is_declared_equal`].
 pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> Plan {
     let steps = route
         .targets
@@ -65,6 +66,7 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
             let objection = match &target.breach {
                 Some(breach) => Some((FaultKind::BreaksInvariant, Arc::from(breach.as_str()))),
                 None if index == 0 && !target.id.is_local() => None,
+                None if is_declared_equal(route, target) => None,
                 None => standings.objection(&target.id, &route.suite).map(|why| (FaultKind::Uncertified, why)),
             };
             let decision = match (objection, enforcement) {
@@ -78,14 +80,45 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
     Plan { steps }
 }
 
+/// Whether an operator has declared the target's embeddings to be of the route's space. Then nothing is left that a
+/// certificate could vouch for: such a target makes those embeddings and no answers.
+fn is_declared_equal(route: &Route, target: &Target) -> bool {
+    let embeds_only = target.declared_space.is_some() && target.can.embeddings && !target.can.answers;
+    embeds_only && route.embedding_space() == Some(target.space())
+}
+
+/// Embeddings of another space cannot be compared with what the route gave before.
+fn elsewhere(route: &Route, target: &Target, need: &Need) -> Option<Fault> {
+    let space = route.embedding_space().filter(|space| need.task == Task::Embed && *space != target.space())?;
+    let detail = format!(
+        "its embeddings are of the space `{}` and the route's are of `{space}`: vectors of two spaces cannot be compared",
+        target.space()
+    );
+    Some(Fault::new(FaultKind::Unsupported, detail).with_code("other_embedding_space"))
+}
+
+/// A target of the same name is left out for want of a certificate that embeddings cannot have: what helps is said.
+fn hint_at_declaration(step: &mut Step, route: &Route, need: &Need) {
+    let target = &route.targets[step.index];
+    let Decision::Skip(fault) = &mut step.decision else { return };
+    if need.task == Task::Embed && fault.kind == FaultKind::Uncertified && target.can.embeddings {
+        *fault = elsewhere(route, target, need).unwrap_or_else(|| {
+            let detail = format!("the config does not declare that its `embedding_space` is `{}`", target.space());
+            Fault::new(FaultKind::Uncertified, detail)
+        });
+    }
+}
+
 impl Plan {
     /// The plan for one question at one moment. `health`: by the targets' places in the route; what is not there is well.
     pub fn narrowed(mut self, route: &Route, need: &Need, health: &[TargetHealth]) -> Self {
         for step in &mut self.steps {
             if !step.decision.is_attempted() {
+                hint_at_declaration(step, route, need);
                 continue;
             }
-            let unable = need.objection(&route.targets[step.index].can);
+            let target = &route.targets[step.index];
+            let unable = need.objection(&target.can).or_else(|| elsewhere(route, target, need));
             let unwell = || health.get(step.index).and_then(|health| health.objection.clone());
             if let Some(fault) = unable.or_else(unwell) {
                 step.decision = Decision::Skip(fault);

@@ -3,7 +3,7 @@
 use crate::{
     clock,
     domain::{
-        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, Role, RouteId, TargetId, TenantId,
+        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, Role, RouteId, TargetId, Task, TenantId,
         TokenUsage, UsageSource,
     },
 };
@@ -18,6 +18,7 @@ pub(crate) fn answered() -> Outcome {
         feature: None,
         route: RouteId::new("support-chat"),
         dialect: Dialect::OpenaiChat,
+        task: Task::Answer,
         streamed: false,
         attempts: vec![attempt("openai/gpt-4o-mini", None)],
         served_by: Some(0),

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     clock,
     config::TenantLimits,
-    domain::{CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, TenantId},
+    domain::{CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId},
 };
 
 async fn store(dir: &Path) -> Store {
@@ -38,7 +38,8 @@ async fn raw(path: &Path, sql: &'static str) {
 async fn a_call_comes_back_as_it_went_in() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = store(dir.path()).await;
-    let mut calls = vec![sample::answered(), sample::failed_over()];
+    let embedded = Outcome { task: Task::Embed, ..sample::answered() };
+    let mut calls = vec![sample::answered(), sample::failed_over(), embedded];
     calls.extend(FaultKind::ALL.into_iter().chain([FaultKind::ClientGone]).map(|kind| Outcome {
         attempts: vec![sample::attempt("openai/gpt-4o-mini", Some(kind))],
         served_by: None,
@@ -52,7 +53,7 @@ async fn a_call_comes_back_as_it_went_in() {
         .list_calls(CallFilter { tenant: None, route: None, ending: Some(Ending::Answered), limit: 10 })
         .await
         .expect("lists");
-    assert_eq!(listed.len(), 2);
+    assert_eq!(listed.len(), 3);
     let other = CallFilter { tenant: None, route: Some(RouteId::new("other")), ending: None, limit: 10 };
     assert_eq!(store.list_calls(other).await.expect("lists"), []);
 }

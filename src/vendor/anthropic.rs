@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 
-use super::request::{Asking, Prepared, credential, forward};
+use super::request::{Asking, Prepared, credential, forward, lacks};
 use crate::domain::{Fault, Task};
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -11,6 +11,8 @@ const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match asking.task {
         Task::Answer | Task::Stream => "messages",
+        Task::CountTokens => "messages/count_tokens",
+        Task::Embed => return Err(lacks(asking)),
     };
     let mut headers = HeaderMap::with_capacity(4);
     forward(asking.forwarded, &["anthropic-version", "anthropic-beta"], &mut headers);

@@ -6,7 +6,7 @@
 use reqwest::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret as _;
 
-use super::request::{Asking, Prepared, credential, segment};
+use super::request::{Asking, Prepared, credential, lacks, segment};
 use crate::domain::{Fault, Task};
 
 /// The newest dated version that is generally available; what came after it is the v1 API.
@@ -17,6 +17,8 @@ pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let Asking { vendor, model, task, secret, .. } = asking;
     let path = match task {
         Task::Answer | Task::Stream => "chat/completions",
+        Task::Embed => "embeddings",
+        Task::CountTokens => return Err(lacks(asking)),
     };
     let base = &vendor.base_url;
     let url = if base.ends_with("/openai/v1") {

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::{
-    request::{Asking, Prepared, credential},
+    request::{Asking, Prepared, credential, lacks},
     sigv4::{self, Credentials, Request, Scope, escape},
 };
 use crate::{
@@ -38,6 +38,7 @@ pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let operation = match asking.task {
         Task::Answer => "converse",
         Task::Stream => "converse-stream",
+        Task::CountTokens | Task::Embed => return Err(lacks(asking)),
     };
     let url = format!("{}/model/{}/{operation}", asking.vendor.base_url, escape(asking.model, ""));
     let headers = match asking.secret {

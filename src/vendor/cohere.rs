@@ -3,12 +3,14 @@
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::ExposeSecret as _;
 
-use super::request::{Asking, Prepared, credential};
+use super::request::{Asking, Prepared, credential, lacks};
 use crate::domain::{Fault, Task};
 
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match asking.task {
         Task::Answer | Task::Stream => "chat",
+        Task::Embed => "embed",
+        Task::CountTokens => return Err(lacks(asking)),
     };
     let mut headers = HeaderMap::with_capacity(2);
     if let Some(secret) = asking.secret {

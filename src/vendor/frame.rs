@@ -85,9 +85,14 @@ impl Framing {
 
     fn next(&mut self) -> Option<Result<sse::Event<'_>, Fault>> {
         match self {
-            Self::Sse(splitter) => {
-                splitter.next().map(|event| event.map_err(|long| Fault::new(FaultKind::TooLarge, long.to_string())))
-            }
+            Self::Sse(splitter) => splitter.next().map(|event| match event {
+                // The bytes may be forwarded as they are, and a letter that is lost makes another answer.
+                Ok(event) if std::str::from_utf8(event.raw).is_err() => {
+                    Err(Fault::new(FaultKind::Malformed, "an event of the stream is not UTF-8"))
+                }
+                Ok(event) => Ok(event),
+                Err(long) => Err(Fault::new(FaultKind::TooLarge, long.to_string())),
+            }),
             Self::Binary(splitter) => splitter.next().map(|event| event.map_err(broken)),
         }
     }
@@ -110,6 +115,16 @@ impl Frames {
         match self {
             Self::Http(frames) => frames.next().await,
             Self::Local(frames) => frames.next().await,
+        }
+    }
+}
+
+impl Frames {
+    /// Whether the finish reason has come: what is missing then is usage and the end mark at most.
+    pub fn is_finished(&self) -> bool {
+        match self {
+            Self::Http(frames) => frames.finished,
+            Self::Local(frames) => frames.is_finished(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) fn method(task: Task) -> &'static str {
     match task {
         Task::Answer => "generateContent",
         Task::Stream => "streamGenerateContent?alt=sse",
+        Task::CountTokens => "countTokens",
+        Task::Embed => "batchEmbedContents",
     }
 }
 
@@ -58,6 +60,8 @@ mod tests {
         };
         assert_eq!(url("gemini-2.5-flash", Task::Answer), "models/gemini-2.5-flash:generateContent");
         assert_eq!(url("gemini-2.5-flash", Task::Stream), "models/gemini-2.5-flash:streamGenerateContent?alt=sse");
+        assert_eq!(url("gemini-2.5-flash", Task::CountTokens), "models/gemini-2.5-flash:countTokens");
+        assert_eq!(url("gemini-embedding-001", Task::Embed), "models/gemini-embedding-001:batchEmbedContents");
         assert_eq!(url("tunedModels/a b", Task::Answer), "tunedModels/a%20b:generateContent");
         assert_eq!(url("a/../../x?y", Task::Answer), "a/..%2F..%2Fx%3Fy:generateContent");
     }

@@ -110,6 +110,7 @@ pub(super) fn transport_fault(error: &reqwest::Error) -> Fault {
         FaultKind::ConnectTimeout => "no connection within the connect deadline",
         FaultKind::Tls => "the vendor's TLS handshake failed",
         FaultKind::Malformed => "what the vendor sent is not HTTP",
+        FaultKind::TooLarge => "the head of the vendor's answer is larger than it may be",
         _ => "the connection broke",
     };
     Fault::new(kind, detail)
@@ -121,13 +122,10 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
     }
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
+        if is_tls(error) {
             return FaultKind::Tls;
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return FaultKind::Tls;
-            }
             match io.kind() {
                 io::ErrorKind::ConnectionRefused => return FaultKind::ConnectRefused,
                 io::ErrorKind::TimedOut if error.source().is_none() => return FaultKind::ConnectTimeout,
@@ -141,9 +139,19 @@ fn transport_kind(error: &reqwest::Error) -> FaultKind {
         if error.to_string().starts_with("invalid HTTP") {
             return FaultKind::Malformed;
         }
+        if error.to_string() == "message head is too large" {
+            return FaultKind::TooLarge;
+        }
         cause = error.source();
     }
     if error.is_connect() { FaultKind::ConnectRefused } else { FaultKind::Reset }
+}
+
+/// Whatever fails in a handshake, a connection that breaks too, the connector wraps in an I/O error, and it wraps nothing
+/// else. The wrapper does not tell what it holds as its source.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>() || inner.is::<io::Error>())
 }
 
 async fn send(ask: HttpAsk<'_>) -> Result<Response, Fault> {
@@ -188,7 +196,10 @@ async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Respon
 
 /// A vendor that quotes our secret does not make us quote it, in whichever field.
 fn without_secret(mut fault: Fault, secret: &SecretString) -> Fault {
-    let quotes = |text: &str| text.contains(secret.expose_secret());
+    let secret = secret.expose_secret();
+    // Of credentials in JSON, each long string counts by itself.
+    let quotes =
+        |text: &str| text.contains(secret) || secret.split('"').any(|part| part.len() >= 20 && text.contains(part));
     if quotes(&fault.detail) {
         fault.detail = "the vendor gave a reason that quotes our secret".to_owned();
     }
@@ -242,5 +253,23 @@ pub(super) async fn read_bounded(response: &mut Response, limit: usize) -> Resul
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(transport_fault(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_json_secret_is_quoted() {
+        let secret = r#"{"access_key_id":"AKIDFAKEFAKEFAKEFAKE","secret_access_key":"wJalrXUtnFEMI/fake+secret"}"#;
+        let told = |detail: &str| {
+            let mut fault = Fault::new(FaultKind::BadRequest, detail).with_param(Some(detail.to_owned()));
+            fault.code = Some(detail.to_owned());
+            without_secret(fault, &SecretString::from(secret))
+        };
+        let fault = told("what is AKIDFAKEFAKEFAKEFAKE?");
+        assert!(!fault.detail.contains("AKID") && fault.param.is_none() && fault.code.is_none(), "{fault:?}");
+        assert_eq!(told("`secret_access_key` is no field").detail, "`secret_access_key` is no field");
     }
 }

@@ -15,6 +15,7 @@ use backstop_models::{
     engine::{Engine, EngineFault, Generation},
 };
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::frame::Frame;
 use crate::domain::{Fault, FaultKind};
@@ -23,9 +24,17 @@ use crate::domain::{Fault, FaultKind};
 const GRACE: Duration = Duration::from_secs(2);
 
 /// All local models, by id. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LocalTier {
     models: Arc<ArcSwap<HashMap<String, LocalState>>>,
+    /// The turn to count tokens.
+    counting: Arc<Semaphore>,
+}
+
+impl Default for LocalTier {
+    fn default() -> Self {
+        Self { models: Arc::default(), counting: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 /// How one local model is.
@@ -69,23 +78,47 @@ impl LocalTier {
 
     /// Puts `chat` into the model's queue. The answer ends by `until`.
     pub fn ask(&self, model: &str, chat: Chat, until: Instant) -> Result<LocalFrames, Fault> {
+        let generation = self.engine(model)?.ask_until(chat, until).map_err(engine_fault)?;
+        Ok(LocalFrames { generation, until: until + GRACE, finished: false })
+    }
+
+    /// How many tokens the model reads `chat` as. One count at a time, on a thread where that disturbs nobody; one that is
+    /// given up keeps its turn until it is done.
+    pub async fn count(&self, model: &str, chat: Chat) -> Result<u64, Fault> {
+        let engine = self.engine(model)?;
+        let closed = |_| Fault::new(FaultKind::Engine, "the local tier is going down");
+        let turn = Arc::clone(&self.counting).acquire_owned().await.map_err(closed)?;
+        let counted = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            engine.count(chat)
+        });
+        match counted.await {
+            Ok(Ok(tokens)) => Ok(tokens as u64),
+            Ok(Err(fault)) => Err(engine_fault(fault)),
+            Err(_) => Err(Fault::new(FaultKind::Engine, "the local engine failed at the count")),
+        }
+    }
+
+    fn engine(&self, model: &str) -> Result<Engine, Fault> {
         let models = self.models.load();
-        let engine = match models.get(model) {
-            Some(LocalState::Ready(engine)) => engine,
+        match models.get(model) {
+            Some(LocalState::Ready(engine)) => Ok(engine.clone()),
             Some(LocalState::Loading) => {
-                return Err(Fault::new(FaultKind::Engine, "the local model is still being loaded; try again soon"));
+                Err(Fault::new(FaultKind::Engine, "the local model is still being loaded; try again soon"))
             }
             Some(LocalState::Failed { why }) => {
-                return Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}")));
+                Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}")))
             }
-            None => return Err(Fault::new(FaultKind::Engine, "the local model is not loaded")),
-        };
-        let generation = engine.ask_until(chat, until).map_err(engine_fault)?;
-        Ok(LocalFrames { generation, until: until + GRACE, finished: false })
+            None => Err(Fault::new(FaultKind::Engine, "the local model is not loaded")),
+        }
     }
 }
 
 impl LocalFrames {
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     pub async fn next(&mut self) -> Result<Option<Frame>, Fault> {
         if self.finished {
             return Ok(None);

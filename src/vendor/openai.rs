@@ -3,13 +3,15 @@
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::ExposeSecret as _;
 
-use super::request::{Asking, Prepared, credential, forward};
+use super::request::{Asking, Prepared, credential, forward, lacks};
 use crate::domain::{Fault, Task, Wire};
 
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match (asking.task, asking.wire) {
         (Task::Answer | Task::Stream, Wire::OpenaiResponses) => "responses",
         (Task::Answer | Task::Stream, _) => "chat/completions",
+        (Task::Embed, _) => "embeddings",
+        (Task::CountTokens, _) => return Err(lacks(asking)),
     };
     let mut headers = HeaderMap::with_capacity(4);
     forward(asking.forwarded, &["openai-beta"], &mut headers);

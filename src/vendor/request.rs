@@ -52,6 +52,19 @@ pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     }
 }
 
+/// The API has no endpoint for the task.
+pub(super) fn lacks(asking: Asking<'_>) -> Fault {
+    let what = match asking.task {
+        Task::Answer | Task::Stream => "answers",
+        Task::CountTokens => "`/messages/count_tokens`",
+        Task::Embed => "`/embeddings`",
+    };
+    Fault::new(
+        FaultKind::Unsupported,
+        format!("{what}: vendors of kind `{}` have no endpoint for it", asking.vendor.kind),
+    )
+}
+
 /// A credential as a header's value, which no log shows.
 pub(super) fn credential(value: &str) -> Result<HeaderValue, Fault> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{
     gemini::method,
-    request::{Asking, Prepared, credential, forward, segment},
+    request::{Asking, Prepared, credential, forward, lacks, segment},
 };
 use crate::{
     config::Access,
@@ -26,6 +26,9 @@ use crate::{
 
 pub(super) async fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let Asking { vendor, client, model, task, secret, forwarded, .. } = asking;
+    if !task.is_answer() {
+        return Err(lacks(asking));
+    }
     let Some(secret) = secret else {
         let why = format!("vendor `{}` has no service account; set its key with `backstop vault set`", vendor.id);
         return Err(Fault::new(FaultKind::NoSecret, why));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{anthropic_question, question},
+    client::{Answer, anthropic_question, question},
     config::Config,
     home::Home,
     vendor::{End, Reply, Say, Seen, Vendor, bedrock_exception, bedrock_messages, signature},
@@ -56,7 +56,8 @@ fn weather() -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
     let vendor = signed(Say::Tool("weather", json!({"city": "Linz"}))).await;
-    let gateway = home(&bedrock(&vendor.url(), MODEL)).serve();
+    let home = home(&bedrock(&vendor.url(), MODEL));
+    let gateway = home.serve();
     let mut body = question("chat", "weather in Linz?");
     body["tools"] = json!([{"type": "function", "function": {"name": "weather", "parameters": weather()}}]);
     let answer = gateway.client().chat(&body).await.expect(200).json();
@@ -97,7 +98,8 @@ async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
 async fn an_anthropic_caller_is_answered_whole_and_streamed() {
     let vendor = signed(Say::Text("hello")).await;
     let profile = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-v1:0";
-    let gateway = home(&bedrock(&vendor.url(), profile)).serve();
+    let home = home(&bedrock(&vendor.url(), profile));
+    let gateway = home.serve();
     let mut body = anthropic_question("chat", "hi");
     let answer = gateway.client().messages(&body).await.expect(200).json();
     assert_eq!((&answer["content"][0]["text"], &answer["stop_reason"]), (&json!("hello"), &json!("end_turn")));
@@ -147,8 +149,34 @@ async fn a_wrong_secret_falls_over_and_is_not_the_callers_fault() {
     assert_eq!((answer.chat_text().as_str(), vendor.seen_count()), ("next", 1));
 }
 
+/// The answer where Bedrock refuses with a 400 of this type, and an OpenAI behind it says `next`.
+async fn refused(name: &'static str, message: &'static str) -> Answer {
+    let aws =
+        Vendor::start(move |_, _| Reply::json_with(400, ("x-amzn-errortype", name), &json!({"message": message})))
+            .await;
+    let next = Vendor::openai(Say::Text("next")).await;
+    let config = Config::warn().vendor_with("aws", &fields(&aws.url())).vendor("near", "openai", &next.url());
+    let home = home(&config.route("chat", &[&format!("aws/{MODEL}"), "near/fake-1"]));
+    let gateway = home.serve();
+    gateway.client().chat(&question("chat", "hi")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_error_is_told_by_the_header_that_names_it() {
+    for (name, message) in [
+        ("ServiceQuotaExceededException", "too many"),
+        ("ValidationException", "Invocation of model ID x with on-demand throughput isn\u{2019}t supported."),
+    ] {
+        assert_eq!(refused(name, message).await.expect(200).chat_text(), "next", "{name}");
+    }
+    let blank = "The text field at messages.0 of arn:aws:iam::123456789012:user/x is blank.";
+    let error = refused("ValidationException", blank).await.expect(400).openai_error();
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("is blank") && !message.contains("123456789012"), "{message}");
+}
+
 /// Bedrock sends what `messages` has and ends as `end`; then comes an OpenAI that says `next`.
-async fn falls_over(messages: Vec<Vec<u8>>, end: fn() -> End) -> (super::client::Answer, usize) {
+async fn falls_over(messages: Vec<Vec<u8>>, end: fn() -> End) -> (Answer, usize) {
     let aws = Vendor::start(move |_, seen| match fault(seen) {
         None => Reply::aws_stream(messages.clone(), end()),
         Some(fault) => Reply::json(403, &json!({"message": fault})),
@@ -156,7 +184,8 @@ async fn falls_over(messages: Vec<Vec<u8>>, end: fn() -> End) -> (super::client:
     .await;
     let next = Vendor::openai(Say::Text("next")).await;
     let config = Config::warn().vendor_with("aws", &fields(&aws.url())).vendor("near", "openai", &next.url());
-    let gateway = home(&config.route("chat", &[&format!("aws/{MODEL}"), "near/fake-1"])).serve();
+    let home = home(&config.route("chat", &[&format!("aws/{MODEL}"), "near/fake-1"]));
+    let gateway = home.serve();
     let mut body = question("chat", "hi");
     body["stream"] = json!(true);
     (gateway.client().chat(&body).await.expect(200), next.seen_count())
@@ -197,6 +226,6 @@ async fn a_stream_whose_usage_is_cut_off_is_whole() {
     let mut messages = bedrock_messages("hello");
     messages.pop();
     let (answer, asked) = falls_over(messages, || End::Cut).await;
-    assert_eq!((answer.streamed_text().as_str(), asked), ("hello", 0));
+    assert_eq!((answer.streamed_text().as_str(), asked), ("hello", 0), "{answer:?}");
     assert!(answer.body.contains("[DONE]"), "{answer:?}");
 }

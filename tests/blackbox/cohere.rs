@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    client::{anthropic_question, question},
+    client::{Answer, anthropic_question, question},
     config::Config,
     home::Home,
     vendor::{End, Reply, Say, Vendor, cohere_frames},
@@ -28,7 +28,8 @@ async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
     let say = Say::Tool("weather", json!({"city": "Linz"}));
     let vendor = Vendor::start(move |_, seen| Reply::cohere(seen, &say)).await;
     let next = Vendor::openai(Say::Text("next")).await;
-    let gateway = home(&vendor, &next).serve();
+    let home = home(&vendor, &next);
+    let gateway = home.serve();
     let mut body = question("chat", "weather in Linz?");
     body["tools"] = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
     body["tool_choice"] = json!({"type": "function", "function": {"name": "weather"}});
@@ -60,7 +61,8 @@ async fn an_openai_caller_goes_through_a_tool_loop_whole_and_streamed() {
 async fn an_anthropic_caller_is_answered_whole_and_streamed() {
     let vendor = Vendor::start(|_, seen| Reply::cohere(seen, &Say::Text("hello"))).await;
     let next = Vendor::openai(Say::Text("next")).await;
-    let gateway = home(&vendor, &next).serve();
+    let home = home(&vendor, &next);
+    let gateway = home.serve();
     let mut body = anthropic_question("chat", "hi");
     let answer = gateway.client().messages(&body).await.expect(200).json();
     assert_eq!((&answer["content"][0]["text"], &answer["stop_reason"]), (&json!("hello"), &json!("end_turn")));
@@ -73,31 +75,46 @@ async fn an_anthropic_caller_is_answered_whole_and_streamed() {
     assert_eq!(answer.events().last().and_then(|event| event.name.clone()).as_deref(), Some("message_stop"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_it_refuses_or_breaks_goes_to_the_next_until_content_is_here() {
-    let failed = "event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"ERROR\"}}\n\n";
-    let vendor = Vendor::start(move |number, _| match number {
-        0 => Reply::json(401, &json!({"id": "x", "message": "invalid api token"})),
-        1 => Reply::events(&[cohere_frames("x").swap_remove(0), failed.to_owned()], End::Whole),
-        2 => Reply::events(&cohere_frames("hello")[..1], End::Cut),
-        3 => Reply::events(&cohere_frames("hello")[..4], End::Cut),
-        4 => Reply::events(&[&cohere_frames("hello")[..4], &[failed.to_owned()]].concat(), End::Whole),
-        // The last, since a limit is remembered.
-        _ => Reply::json(429, &json!({"id": "x", "message": "trial token rate limit exceeded"})),
-    })
-    .await;
+/// A stream's answer where Cohere replies so and an OpenAI behind it says `next`, and how often that was asked.
+async fn streamed(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Answer, usize) {
+    let vendor = Vendor::start(move |_, _| reply()).await;
     let next = Vendor::openai(Say::Text("next")).await;
-    let gateway = home(&vendor, &next).serve();
+    let home = home(&vendor, &next);
+    let gateway = home.serve();
     let mut body = question("chat", "hi");
     body["stream"] = json!(true);
-    for _ in 0..3 {
-        assert_eq!(gateway.client().chat(&body).await.expect(200).streamed_text(), "next");
+    (gateway.client().chat(&body).await.expect(200), next.seen_count())
+}
+
+/// The last event of an answer that failed.
+fn failed() -> String {
+    let end = json!({"type": "message-end", "delta": {"finish_reason": "ERROR"}});
+    format!("event: message-end\ndata: {end}\n\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_it_refuses_or_breaks_before_content_goes_to_the_next() {
+    let replies: [fn() -> Reply; 4] = [
+        || Reply::json(429, &json!({"id": "x", "message": "trial token rate limit exceeded"})),
+        || Reply::json(401, &json!({"id": "x", "message": "invalid api token"})),
+        || Reply::events(&[cohere_frames("x").swap_remove(0), failed()], End::Whole),
+        || Reply::events(&cohere_frames("hello")[..1], End::Cut),
+    ];
+    for reply in replies {
+        let (answer, asked) = streamed(reply).await;
+        assert_eq!((answer.streamed_text().as_str(), asked), ("next", 1), "{answer:?}");
     }
-    for _ in 0..2 {
-        let answer = gateway.client().chat(&body).await.expect(200);
-        assert_eq!(answer.streamed_text(), "he");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_breaks_after_it_is_an_error_in_the_stream() {
+    let replies: [fn() -> Reply; 2] = [
+        || Reply::events(&cohere_frames("hello")[..4], End::Cut),
+        || Reply::events(&[&cohere_frames("hello")[..4], &[failed()]].concat(), End::Whole),
+    ];
+    for reply in replies {
+        let (answer, asked) = streamed(reply).await;
+        assert_eq!((answer.streamed_text().as_str(), asked), ("he", 0), "{answer:?}");
         assert!(answer.body.contains(r#"{"error":"#) && !answer.body.contains("[DONE]"), "{answer:?}");
     }
-    assert_eq!(gateway.client().chat(&body).await.expect(200).streamed_text(), "next");
-    assert_eq!((vendor.seen_count(), next.seen_count()), (6, 4));
 }

@@ -7,7 +7,6 @@ use tokio::sync::Notify;
 
 use super::{
     client::{Client, question, send},
-    places::Place,
     vendor::{End, Piece, Reply, Say, Vendor, closed_port, openai_frames},
 };
 
@@ -71,48 +70,4 @@ async fn a_fake_takes_large_bodies() {
     let client = Client::new(&vendor.url(), "k");
     let request = client.bare(reqwest::Method::POST, "/v1/x").body(vec![b'x'; 5_000_000]);
     assert_eq!(send(request).await.json()["got"], 5_000_000);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_fake_can_say_exactly_these_bytes_and_never_stop() {
-    let vendor = Vendor::start(|number, _| match number {
-        0 => Reply::Raw { pieces: vec![Piece::Bytes(b"HTTP/1.1 418 Short\r\n\r\ntea".to_vec())], end: End::Cut },
-        1 => Reply::Raw { pieces: vec![Piece::Bytes(b"no HTTP\r\n\r\n".to_vec())], end: End::Cut },
-        2 => Reply::Stream { pieces: vec![Piece::Forever(b"x".to_vec(), Duration::ZERO)], end: End::Whole },
-        _ => Reply::events(&openai_frames("cut")[..2], End::Reset),
-    })
-    .await;
-    let client = Client::new(&vendor.url(), "k");
-    let ask = || client.post("/v1/x", &question("m", "hi"));
-    let short = send(ask()).await.expect(418);
-    assert_eq!(short.body, "tea");
-    ask().send().await.expect_err("no HTTP");
-    let mut endless = ask().send().await.expect("the head comes");
-    for _ in 0..3 {
-        assert!(endless.chunk().await.expect("it goes on").is_some());
-    }
-    drop(endless);
-    let reset = ask().send().await.expect("the head comes");
-    assert!(reset.bytes().await.is_err(), "a reset stream is no whole body");
-    drop(client);
-    vendor.all_hung_up().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn no_vendor_is_at_places() {
-    let ask = async |scheme: &str, place: &Place| {
-        let client = Client::new(&format!("{scheme}://{}", place.address()), "k");
-        let request = client.bare(reqwest::Method::GET, "/").timeout(Duration::from_millis(500));
-        format!("{:?}", request.send().await.expect_err("nobody answers"))
-    };
-    let refused = ask("http", &Place::closed_port()).await;
-    assert!(refused.contains("ConnectionRefused"), "{refused}");
-    let lost = ask("http", &Place::black_hole().await).await;
-    assert!(lost.contains("TimedOut"), "{lost}");
-    let mute = ask("https", &Place::mute().await).await;
-    assert!(mute.contains("TimedOut"), "{mute}");
-    let unknown = ask("https", &Place::self_signed().await).await;
-    assert!(unknown.contains("InvalidCertificate"), "{unknown}");
-    let plain = ask("https", &Place::plain_text().await).await;
-    assert!(plain.contains("InvalidMessage"), "{plain}");
 }

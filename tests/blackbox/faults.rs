@@ -1,158 +1,279 @@
-//! The fault suite: everything that can go wrong with a primary, whole and streamed, for callers and vendors of both
-//! dialects. The caller gets one whole, unmixed answer or one honest error, within its budget, and the ledger tells the truth.
+//! Every fault that a vendor is known to have, streamed and not, from both dialects to both: the caller gets one whole
+//! answer or one honest error, in time, and the ledger tells what happened.
 //!
-//! The rows are data (`connecting`, `http`, `statuses`, `bodies`, `openings`, `breaks`); each says what must come of it by
-//! the issue and DESIGN, never what came of it last time. A run leaves a table per quadrant in `target/test-logs`.
+//! One gateway for each pair of dialects, one vendor and one route for each row, so that no breaker that one row opens
+//! and no limit that it learns touches another. All rows run; what fails is told together. The table of what happened is
+//! printed and kept in `target/test-logs/faults.txt`.
 
 pub mod bodies;
-pub mod breaks;
-pub mod connecting;
-pub mod gzip;
-pub mod http;
-pub mod openings;
-pub mod saw;
-pub mod speech;
-pub mod stage;
+pub mod fault;
+pub mod judge;
+pub mod reach;
 pub mod statuses;
-pub mod table;
-pub mod truth;
+pub mod streams;
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use saw::Mode;
-use speech::Speech;
-use stage::{Case, install, play, set_up};
-use table::Fault;
-use truth::{Happened, end_of, faults_of};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+use tokio::sync::Mutex;
 
-use super::ledger::Rows;
+use self::fault::{Fault, Got, Mode, Place, RESCUED, Scene, Wire};
+use super::{
+    client::{Answer, anthropic_question, question, try_send},
+    config::Config,
+    gateway::Gateway,
+    home::Home,
+    ledger::Rows,
+    vendor::{
+        Say, Seen, Vendor, closed_port,
+        place::{BlackHole, Blunt},
+    },
+};
 
-/// Above the bounds of all answers that are held at the same time, and far below what a bomb would unpack to.
-const MEMORY: u64 = 700 << 20;
+/// Rows that are asked side by side.
+const AT_ONCE: usize = 16;
 
-fn table() -> Vec<Fault> {
-    [connecting::faults(), http::faults(), statuses::faults(), bodies::faults(), openings::faults(), breaks::faults()]
-        .into_iter()
-        .flatten()
-        .collect()
+/// A key that must not leave for another origin.
+const KEY: &str = "sk-canary-fault-suite";
+const REDIRECTS: [&str; 2] = ["redirect-302", "redirect-307"];
+
+/// One pair of dialects after the other: side by side they would only wait for each other. The number counts them.
+static TURN: Mutex<usize> = Mutex::const_new(0);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openai_callers_survive_every_fault_of_an_openai_vendor() {
+    quadrant(Wire::Openai, Wire::Openai).await;
 }
 
-async fn quadrant(caller: Speech, vendor: Speech) {
-    let cases = set_up(&table(), vendor).await;
-    let (home, _good) = install(&cases, vendor).await;
-    let gateway = home.serve();
-    let happened = play(&gateway, &cases, caller).await;
-    let resident = gateway.resident();
-    let metrics = gateway.client().get("/metrics").await.body;
-    let log = gateway.stop();
-    let rows = Rows::of(&home);
-    let judged: Vec<Vec<String>> =
-        cases.iter().zip(&happened).map(|(case, happened)| judge(case, happened, &rows)).collect();
-    let (report, mut failing) = tell(caller, vendor, (&cases, &happened, &judged), &rows);
-    keep(&format!("faults-{caller:?}-{vendor:?}.txt"), &report);
-    println!("{report}");
-    let mut hold = |holds: bool, what: String| {
-        if !holds {
-            failing.push(what);
-        }
-    };
-    hold(rows.count() == cases.len(), format!("{} rows in the ledger for {} calls", rows.count(), cases.len()));
-    hold(metrics.contains("backstop_calls_in_flight 0\n"), "a call is left over".to_owned());
-    hold(resident < MEMORY, format!("{} MiB resident", resident >> 20));
-    for secret in [stage::SECRET, statuses::LEAK] {
-        hold(!log.contains(secret), format!("the log tells `{secret}`"));
-    }
-    assert!(
-        failing.is_empty(),
-        "{} of {} rows do not hold, or all of them together:\n{}",
-        failing.len(),
-        cases.len(),
-        failing.join("\n")
-    );
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openai_callers_survive_every_fault_of_an_anthropic_vendor() {
+    quadrant(Wire::Openai, Wire::Anthropic).await;
 }
 
-fn judge(case: &Case, happened: &Happened, rows: &Rows) -> Vec<String> {
-    let id = happened.answer.as_ref().and_then(|answer| answer.header("x-request-id"));
-    let row = id.map(|id| rows.all_of(id)).filter(|rows| rows.len() == 1).map(|rows| rows[0]);
-    faults_of(case, happened, row)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anthropic_callers_survive_every_fault_of_an_openai_vendor() {
+    quadrant(Wire::Anthropic, Wire::Openai).await;
 }
 
-/// The table of what happened, and the rows that do not hold.
-fn tell(
-    caller: Speech,
-    vendor: Speech,
-    all: (&[Case], &[Happened], &[Vec<String>]),
-    rows: &Rows,
-) -> (String, Vec<String>) {
-    let (cases, happened, judged) = all;
-    let mut report = format!("{caller:?} caller, {vendor:?} vendor\n");
-    let mut failing = Vec::new();
-    for ((case, happened), wrong) in cases.iter().zip(happened).zip(judged) {
-        let mode = if case.mode == Mode::Whole { "whole" } else { "streamed" };
-        let end = end_of(case, happened).map_or_else(|_| "NOT HONEST".to_owned(), |end| format!("{end:?}"));
-        let id = happened.answer.as_ref().and_then(|answer| answer.header("x-request-id"));
-        let attempts = id.map(|id| attempts(rows, id)).unwrap_or_default();
-        let took = happened.took.as_millis();
-        let verdict = if wrong.is_empty() { "holds" } else { "FAILS" };
-        let line = format!("{:<42} {mode:<9} {end:<14} {took:>5} ms  {verdict}  {attempts}", case.name);
-        let _ = writeln!(report, "{line}");
-        if !wrong.is_empty() {
-            let _ = writeln!(report, "    {}", wrong.join("\n    "));
-            failing.push(format!("{line}\n    {}", wrong.join("\n    ")));
-        }
-    }
-    let _ = writeln!(report, "{} rows, {} do not hold", cases.len(), failing.len());
-    (report, failing)
-}
-
-/// The attempts of a call, in short.
-fn attempts(rows: &Rows, id: &str) -> String {
-    let told = |attempt: &serde_json::Value| {
-        let fault = attempt["fault"].as_str().unwrap_or("ok");
-        let target = attempt["target"].as_str().unwrap_or_default();
-        format!(
-            "{}: {fault} ({})",
-            target.trim_end_matches("/fake"),
-            attempt["usage_source"].as_str().unwrap_or_default()
-        )
-    };
-    let attempts = rows.all_of(id).into_iter().filter_map(|row| row["attempts"].as_array()).flatten();
-    attempts.map(told).collect::<Vec<_>>().join(", ")
-}
-
-fn keep(name: &str, report: &str) {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-logs");
-    fs::create_dir_all(&directory)
-        .and_then(|()| fs::write(directory.join(name), report))
-        .expect("the build directory can be written");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anthropic_callers_survive_every_fault_of_an_anthropic_vendor() {
+    quadrant(Wire::Anthropic, Wire::Anthropic).await;
 }
 
 #[test]
-fn the_suite_is_as_wide_as_it_says() {
-    let table = table();
-    let both = table.iter().filter(|fault| fault.whole.is_some() && fault.streamed.is_some()).count();
-    assert!(both >= 40, "only {both} faults are both whole and streamed");
-    let mut names: Vec<&str> = table.iter().map(|fault| fault.name).collect();
-    names.sort_unstable();
-    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two faults of one name: {names:#?}");
+fn the_table_is_as_large_as_it_should_be() {
+    let all = table();
+    for mode in [Mode::Whole, Mode::Streamed] {
+        let count = all.iter().filter(|fault| fault.expect(mode).is_some()).count();
+        assert!(count >= 40, "{count} faults {mode:?}");
+    }
+    let names: BTreeSet<_> = all.iter().map(|fault| fault.name).collect();
+    assert_eq!(names.len(), all.len(), "a name is there twice");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_an_openai_vendor_for_an_openai_caller() {
-    quadrant(Speech::OpenAi, Speech::OpenAi).await;
+fn table() -> Vec<Fault> {
+    [reach::all(), statuses::all(), bodies::all(), streams::all()].into_iter().flatten().collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_an_openai_vendor_for_an_anthropic_caller() {
-    quadrant(Speech::Anthropic, Speech::OpenAi).await;
+/// A question that was asked.
+struct Row<'a> {
+    fault: &'a Fault,
+    mode: Mode,
+    answer: Result<Answer, String>,
+    took: Duration,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_an_anthropic_vendor_for_an_openai_caller() {
-    quadrant(Speech::OpenAi, Speech::Anthropic).await;
+/// Where the vendors of a quadrant are.
+struct Stage {
+    primary: Vendor,
+    good: Vendor,
+    trap: Vendor,
+    closed: String,
+    hole: BlackHole,
+    blunt: Blunt,
+    mute: Blunt,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_an_anthropic_vendor_for_an_anthropic_caller() {
-    quadrant(Speech::Anthropic, Speech::Anthropic).await;
+async fn quadrant(caller: Wire, vendor: Wire) {
+    let mut turn = TURN.lock().await;
+    let (faults, stage) = (table(), Stage::build(vendor).await);
+    let home = Home::new(&stage.config(&faults, vendor));
+    for name in REDIRECTS {
+        for mode in [Mode::Whole, Mode::Streamed] {
+            home.secret(&entry(name, mode), KEY);
+        }
+    }
+    let gateway = home.serve();
+    let modes = faults.iter().flat_map(|fault| [(fault, Mode::Whole), (fault, Mode::Streamed)]);
+    let mut asked: Vec<_> = modes.filter(|(fault, mode)| fault.expect(*mode).is_some()).enumerate().collect();
+    // What is large keeps a small machine busy, so it comes last.
+    asked.sort_by_key(|(_, (fault, _))| fault.is_large());
+    let asked = asked.into_iter();
+    let asked = asked.map(async |(number, (fault, mode))| (number, ask(&gateway, caller, fault, mode).await));
+    let mut rows: Vec<(usize, Row<'_>)> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+    rows.sort_by_key(|(number, _)| *number);
+    let rows: Vec<Row<'_>> = rows.into_iter().map(|(_, row)| row).collect();
+    let log = gateway.stop();
+    let (ledger, seen) = (Rows::of(&home), stage.primary.seen());
+    let mut failed = Vec::new();
+    let mut told = format!("\n{} caller, {} vendor: {} rows\n", caller.name(), vendor.name(), rows.len());
+    for row in &rows {
+        let (line, verdict) = row.judge(caller, &ledger, &seen);
+        let name = format!("{:<9}{}", format!("{:?}", row.mode).to_lowercase(), row.fault.name);
+        let right = if verdict.is_ok() { "ok" } else { "WRONG" };
+        let _ = writeln!(told, "{name:<46} {line:<52} {:>5} ms  {right}", row.took.as_millis());
+        failed.extend(verdict.err().map(|why| format!("{name}: {why}")));
+    }
+    keep(&told, *turn);
+    *turn += 1;
+    drop(turn);
+    assert_eq!(stage.trap.connections(), 0, "a redirect was followed");
+    let with_key = seen.iter().filter(|seen| seen.headers.iter().any(|(_, value)| value.contains(KEY))).count();
+    assert_eq!(with_key, 2 * REDIRECTS.len(), "the key that must not travel is sent where it belongs");
+    assert!(!log.contains(KEY) && !log.contains("panicked"), "{log}");
+    assert!(failed.is_empty(), "{} of {} rows are wrong:\n{}", failed.len(), rows.len(), failed.join("\n"));
+}
+
+/// The vendor's and the route's name.
+fn entry(name: &str, mode: Mode) -> String {
+    match mode {
+        Mode::Whole => format!("w-{name}"),
+        Mode::Streamed => format!("s-{name}"),
+    }
+}
+
+impl Stage {
+    async fn build(vendor: Wire) -> Self {
+        let trap = Vendor::openai(Say::Text("never")).await;
+        let (faults, trap_url) = (Arc::new(table()), trap.url());
+        let primary = Vendor::start(move |_, seen| {
+            let model = seen.json()["model"].as_str().expect("a model").to_owned();
+            let mode = if seen.wants_stream() { Mode::Streamed } else { Mode::Whole };
+            let fault = faults.iter().find(|fault| fault.name == model).expect("every model is a fault");
+            (fault.say)(Scene { wire: vendor, mode, trap: &trap_url })
+        })
+        .await;
+        let good = match vendor.other() {
+            Wire::Openai => Vendor::openai(Say::Text(RESCUED)).await,
+            Wire::Anthropic => Vendor::anthropic(Say::Text(RESCUED)).await,
+        };
+        let blunt = Blunt::saying(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        let (mute, closed, hole) = (Blunt::saying(b"").await, closed_port().await, BlackHole::dig().await);
+        Self { primary, good, trap, closed, hole, blunt, mute }
+    }
+
+    fn config(&self, faults: &[Fault], vendor: Wire) -> String {
+        let mut config = Config::warn().vendor("good", vendor.other().name(), &self.good.url());
+        for fault in faults {
+            let url = match fault.place {
+                Place::Fake => self.primary.url(),
+                Place::Closed => self.closed.clone(),
+                Place::Unresolvable => "http://no-such-host.invalid".to_owned(),
+                Place::BlackHole => self.hole.url(),
+                Place::PlainTls => self.blunt.https_url(),
+                Place::TlsCut => self.mute.https_url(),
+            };
+            for mode in [Mode::Whole, Mode::Streamed] {
+                let name = entry(fault.name, mode);
+                let targets = [format!("{name}/{}", fault.name), "good/fake".to_owned()];
+                let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+                config = config.vendor(&name, vendor.name(), &url);
+                config = config.route_with(&name, &targets, &format!("deadlines: {}", fault.deadlines));
+            }
+        }
+        config.text()
+    }
+}
+
+async fn ask<'a>(gateway: &Gateway, caller: Wire, fault: &'a Fault, mode: Mode) -> Row<'a> {
+    let (client, route) = (gateway.client(), entry(fault.name, mode));
+    let streamed = json!(mode == Mode::Streamed);
+    let request = match caller {
+        Wire::Openai => {
+            let mut body = question(&route, "hi");
+            body["stream"] = streamed;
+            client.post("/v1/chat/completions", &body)
+        }
+        Wire::Anthropic => {
+            let mut body = anthropic_question(&route, "hi");
+            body["stream"] = streamed;
+            client.post_message(&body)
+        }
+    };
+    let begin = Instant::now();
+    let answer = try_send(request).await.map_err(|error| format!("the answer broke off: {error}"));
+    Row { fault, mode, answer, took: begin.elapsed() }
+}
+
+impl Row<'_> {
+    /// What happened, in a few words, and what is wrong with it.
+    fn judge(&self, caller: Wire, ledger: &Rows, seen: &[Seen]) -> (String, Result<(), String>) {
+        let answer = match &self.answer {
+            Ok(answer) => answer,
+            Err(why) => return ("nothing".into(), Err(why.clone())),
+        };
+        let id = answer.header("x-request-id").unwrap_or_default();
+        let rows = ledger.all_of(id);
+        let faults: Vec<String> = rows
+            .iter()
+            .flat_map(|row| row["attempts"].as_array().into_iter().flatten())
+            .map(|attempt| attempt["fault"].as_str().unwrap_or("served").to_owned())
+            .collect();
+        let got = judge::got(answer, caller, self.mode);
+        let line = format!("{} [{}]", got.as_ref().map_or("?".into(), |got| format!("{got:?}")), faults.join(", "));
+        let verdict = got.and_then(|got| self.weigh(answer, got, &rows, seen));
+        (line, verdict)
+    }
+
+    fn weigh(&self, answer: &Answer, got: Got, rows: &[&serde_json::Value], seen: &[Seen]) -> Result<(), String> {
+        let Self { fault, mode, took, .. } = self;
+        let expect = fault.expect(*mode).expect("only rows that expect something are asked");
+        let primary = format!("{}/{}", entry(fault.name, *mode), fault.name);
+        if !expect.any.contains(&got) {
+            return Err(format!(
+                "{got:?}, not {:?}: {}",
+                expect.any,
+                answer.body.chars().take(300).collect::<String>()
+            ));
+        }
+        if *took > fault.within {
+            return Err(format!("took {took:?}, more than {:?}", fault.within));
+        }
+        let served_by = match got {
+            Got::Rescued => Some("good/fake"),
+            Got::Refused(_) => None,
+            _ => Some(&*primary),
+        };
+        if answer.header("x-backstop-served-by") != served_by {
+            return Err(format!("the answer says it is by {:?}", answer.header("x-backstop-served-by")));
+        }
+        let [row] = rows else { return Err(format!("{} rows in the ledger", rows.len())) };
+        judge::ledger(row, got, expect, *mode, &primary)?;
+        let attempts =
+            row["attempts"].as_array().map_or(0, |all| all.iter().filter(|it| it["target"] == primary).count());
+        let wanted = *mode == Mode::Streamed;
+        let asked =
+            seen.iter().filter(|seen| seen.json()["model"] == fault.name && seen.wants_stream() == wanted).count();
+        if fault.place == Place::Fake && asked != attempts {
+            return Err(format!("the primary was asked {asked} times and the ledger knows of {attempts}"));
+        }
+        Ok(())
+    }
+}
+
+/// Prints the table and keeps it; the first of a run begins the file anew.
+fn keep(table: &str, turn: usize) {
+    println!("{table}");
+    let logs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-logs");
+    std::fs::create_dir_all(&logs).expect("the target directory can be written");
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).write(true).truncate(turn == 0).append(turn > 0).open(logs.join("faults.txt"));
+    file.and_then(|mut file| file.write_all(table.as_bytes())).expect("the log can be written");
 }

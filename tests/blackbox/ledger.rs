@@ -36,7 +36,7 @@ impl Rows {
         rows[0]
     }
 
-    /// The rows of the call that callers know as `id`.
+    /// Every row of that call.
     pub fn all_of(&self, id: &str) -> Vec<&Value> {
         self.0.iter().filter(|row| digits(&row["id"]) == digits(&json!(id))).collect()
     }

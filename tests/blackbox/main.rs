@@ -7,9 +7,10 @@
 #[path = "kit/all.rs"]
 pub mod kit;
 
-pub use kit::{client, config, gateway, home, places, prepared, vendor};
+pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
+pub mod alerts;
 pub mod azure;
 pub mod bedrock;
 pub mod breaker;
@@ -35,4 +36,6 @@ pub mod refusal;
 pub mod reload;
 pub mod responses;
 pub mod sdk;
+pub mod soak;
+pub mod tasks;
 pub mod translation;

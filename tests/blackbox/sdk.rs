@@ -40,9 +40,17 @@ async fn run(mut command: Command, needs: &Path) {
         _ => Reply::anthropic_error(529, "overloaded_error"),
     })
     .await;
+    let counter = Vendor::start(|_, _| Reply::json(200, &json!({"input_tokens": 14}))).await;
+    let vectors = json!({"float": [[0.5, -0.25], [1.0, 0.0]]});
+    let embedded = json!({"id": "1", "embeddings": vectors, "meta": {"billed_units": {"input_tokens": 4}}});
+    let cohere = Vendor::start(move |_, _| Reply::json(200, &embedded)).await;
     let critical = format!("criticality: critical, deadlines: {PATIENT}");
     let mut config = Config::warn()
         .vendor("gone", "openai", &closed_port().await)
+        .vendor("counter", "anthropic", &counter.url())
+        .vendor_with("co", &format!("kind: cohere, base_url: \"{}/v2\"", cohere.url()))
+        .route("count", &["counter/claude"])
+        .route("embed", &["co/embed-v4.0"])
         .route_with("local", &[TARGET], &critical)
         .route_with("outage", &["gone/a", "near-down/b", "far-down/c", TARGET], &critical);
     // A vendor for each case: what one does must not count against the others.

@@ -56,6 +56,17 @@ def test_a_streamed_tool_call(anthropic_client, route):
     assert (call.name, call.input, final.stop_reason) == ("weather", {"city": "Linz"}, "tool_use")
 
 
+def test_tokens_are_counted(anthropic_client):
+    counted = anthropic_client.messages.count_tokens(model="count", messages=HI, system="Be brief.", tools=TOOLS)
+    assert counted.input_tokens == 14
+
+
+def test_tokens_that_nobody_counts(anthropic_client):
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        anthropic_client.messages.count_tokens(model="openai-text", messages=HI)
+    assert "count_tokens" in str(caught.value)
+
+
 def test_headers_say_who_served(anthropic_client):
     raw = anthropic_client.messages.with_raw_response.create(model="anthropic-text", max_tokens=64, messages=HI)
     assert raw.headers["x-backstop-served-by"] == "far/text"
@@ -129,6 +140,8 @@ def test_the_local_model(anthropic_client):
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
     answer = raw.parse()
     assert "Paris" in answer.content[0].text and answer.usage.output_tokens <= 16
+    counted = anthropic_client.messages.count_tokens(model="local", messages=CAPITAL, system=SYSTEM)
+    assert counted.input_tokens == answer.usage.input_tokens
     with anthropic_client.messages.stream(**ask, system=SYSTEM) as stream:
         assert "".join(stream.text_stream) == answer.content[0].text
 

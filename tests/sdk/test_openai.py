@@ -64,6 +64,22 @@ def test_a_streamed_tool_call(openai_client, route):
     assert final.choices[0].finish_reason == "tool_calls"
 
 
+def test_embeddings(openai_client):
+    # The SDK asks for base64 by itself and unpacks it.
+    answer = openai_client.embeddings.create(model="embed", input=["one", "two"])
+    assert [item.embedding for item in answer.data] == [[0.5, -0.25], [1.0, 0.0]]
+    assert [item.index for item in answer.data] == [0, 1]
+    assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (4, 4)
+    plain = openai_client.embeddings.create(model="embed", input=["one", "two"], encoding_format="float")
+    assert plain.data[0].embedding == [0.5, -0.25]
+
+
+def test_embeddings_of_a_model_that_makes_none(openai_client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        openai_client.embeddings.create(model="anthropic-text", input="one")
+    assert "/v1/embeddings" in str(caught.value)
+
+
 def test_headers_say_who_served(openai_client):
     raw = openai_client.chat.completions.with_raw_response.create(model="openai-text", messages=HI)
     assert raw.headers["x-backstop-served-by"] == "near/text"

@@ -37,6 +37,17 @@ pub(super) enum Shape {
 
 /// Checks `chat` against what `model` can do.
 pub(super) fn admit(chat: Chat, model: &Model) -> Result<Call, EngineFault> {
+    let call = admit_of_any_length(chat, model)?;
+    // A text so long that it cannot fit whatever its tokens are is not worth a place in the line.
+    let (bytes, limit) = (text_bytes(&call.chat)?, model.context_tokens.get());
+    if bytes > model.vocabulary.most_bytes(limit) {
+        return Err(EngineFault::ContextLength { prompt_tokens: limit + 1, limit });
+    }
+    Ok(call)
+}
+
+/// As [`admit`], for a chat whose prompt is counted and not computed.
+pub(super) fn admit_of_any_length(chat: Chat, model: &Model) -> Result<Call, EngineFault> {
     match chat.n {
         None | Some(1) => {}
         Some(0) => return Err(bad("n", "it must be at least 1")),
@@ -48,7 +59,7 @@ pub(super) fn admit(chat: Chat, model: &Model) -> Result<Call, EngineFault> {
     if chat.messages.is_empty() {
         return Err(bad("messages", "there must be at least one"));
     }
-    check_text(&chat, model)?;
+    text_bytes(&chat)?;
     check_stops(&chat.stop)?;
     let parameters = Parameters::check(&chat.sampling, model.vocabulary.len())
         .map_err(|wrong| bad(wrong.field, &format!("it must be {}", wrong.expected)))?;
@@ -62,8 +73,8 @@ pub(super) fn admit(chat: Chat, model: &Model) -> Result<Call, EngineFault> {
     Ok(Call { parameters, tools, shape, max_tokens: max_tokens.min(model.context_tokens.get()), chat })
 }
 
-/// Refuses images by their place, and a text so long that it cannot fit whatever its tokens are.
-fn check_text(chat: &Chat, model: &Model) -> Result<(), EngineFault> {
+/// The bytes of all text. Images are refused by their place.
+fn text_bytes(chat: &Chat) -> Result<usize, EngineFault> {
     let mut bytes = 0;
     for (index, message) in chat.messages.iter().enumerate() {
         for (part_index, part) in message.content.iter().enumerate() {
@@ -89,11 +100,7 @@ fn check_text(chat: &Chat, model: &Model) -> Result<(), EngineFault> {
             };
         }
     }
-    let limit = model.context_tokens.get();
-    if bytes > model.vocabulary.most_bytes(limit) {
-        return Err(EngineFault::ContextLength { prompt_tokens: limit + 1, limit });
-    }
-    Ok(())
+    Ok(bytes)
 }
 
 fn check_stops(stops: &[String]) -> Result<(), EngineFault> {

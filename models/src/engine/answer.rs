@@ -60,35 +60,39 @@ pub(super) fn prepare(
     now: OffsetDateTime,
     entropy: Entropy,
 ) -> Result<Prepared, EngineFault> {
-    let vocabulary = &model.vocabulary;
-    let mut prompt = model.template.render(&call.chat, &call.tools, now).map_err(render_fault)?;
     let constraint = match &call.shape {
         Shape::Text | Shape::TextOrCalls => None,
         Shape::Json(schema) => Some(grammars.json(schema).map_err(|error| grammar_fault(&error, "response_format"))?),
-        Shape::Call => {
-            // What the model would write to open a call is written for it; the rest it is held to.
-            prompt.text.push_str(calls::OPEN);
-            prompt.text.push('\n');
-            Some(grammars.call(&call.tools).map_err(|error| grammar_fault(&error, "tools"))?)
-        }
+        Shape::Call => Some(grammars.call(&call.tools).map_err(|error| grammar_fault(&error, "tools"))?),
     };
-    let prompt = vocabulary.encode_prompt(&prompt.text, prompt.guard).map_err(|error| failed(&error))?;
-    let limit = model.context_tokens.get();
-    if prompt.is_empty() {
-        let why = "the model's chat template makes an empty prompt of them".to_owned();
-        return Err(EngineFault::BadRequest { field: "messages".to_owned(), why });
-    }
+    let (prompt, limit) = (prompt(call, model, now)?, model.context_tokens.get());
     if prompt.len() >= limit {
         return Err(EngineFault::ContextLength { prompt_tokens: prompt.len(), limit });
     }
     Ok(Prepared {
         constraint,
-        voice: Voice::new(call, vocabulary.space_at_start(), entropy.ids),
+        voice: Voice::new(call, model.vocabulary.space_at_start(), entropy.ids),
         sampler: Sampler::new(call.parameters.clone(), call.chat.sampling.seed.unwrap_or(entropy.seed)),
         max_tokens: call.max_tokens.min(limit - prompt.len()),
         prompt,
         id: format!("local-{:016x}", entropy.ids),
     })
+}
+
+/// The prompt as tokens, whatever its length.
+pub(super) fn prompt(call: &Call, model: &Model, now: OffsetDateTime) -> Result<Vec<u32>, EngineFault> {
+    let mut prompt = model.template.render(&call.chat, &call.tools, now).map_err(render_fault)?;
+    if call.shape == Shape::Call {
+        // What the model would write to open a call is written for it; the rest it is held to.
+        prompt.text.push_str(calls::OPEN);
+        prompt.text.push('\n');
+    }
+    let tokens = model.vocabulary.encode_prompt(&prompt.text, prompt.guard).map_err(|error| failed(&error))?;
+    if tokens.is_empty() {
+        let why = "the model's chat template makes an empty prompt of them".to_owned();
+        return Err(EngineFault::BadRequest { field: "messages".to_owned(), why });
+    }
+    Ok(tokens)
 }
 
 /// Computes the answer and streams it to `events`, until it is whole or the caller's time is over.

@@ -152,6 +152,7 @@ async fn an_answer_streams_whole_characters_and_ends_with_usage_and_finish() {
     let tokens = scripted.model.vocabulary.encode("hello wörld 🦀").expect("it is text").len() as u64 + 1;
     assert_eq!(usage.output_tokens, Some(tokens));
     assert!(usage.input_tokens > Some(5));
+    assert_eq!(scripted.engine.count(hello()).ok().map(|tokens| tokens as u64), usage.input_tokens);
     assert!(scripted.engine.health().last_token_at.is_some());
 }
 
@@ -180,6 +181,7 @@ async fn answers_and_prompts_are_bounded() {
             "{fault}"
         );
     }
+    assert!(scripted.engine.count(long(1_000_000)).is_ok_and(|tokens| tokens >= 1_000_000), "a count has no bound");
     scripted.will(vec![Step::Say(10); 600]);
     let answer = scripted.answer(long(limit - 100)).await.expect("it is answered");
     let Usage { input_tokens: Some(input), output_tokens: Some(output), .. } = answer.usage else { panic!("usage") };

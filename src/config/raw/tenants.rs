@@ -50,10 +50,24 @@ pub(in crate::config) struct Alert {
     pub(in crate::config) url_secret: Option<String>,
     /// PagerDuty: the name, in the vault, of the routing key.
     pub(in crate::config) routing_key_secret: Option<String>,
-    /// Alertmanager and webhook: where to post to.
+    /// Webhook: where to post to. Alertmanager: its own URL, without `/api/v2/alerts`. PagerDuty: where its events go,
+    /// without `/v2/enqueue`, e.g. `https://events.eu.pagerduty.com` [default: https://events.pagerduty.com].
     pub(in crate::config) url: Option<UrlText>,
     /// Webhook: the name, in the vault, of the key that signs each post.
     pub(in crate::config) signing_secret: Option<String>,
+    /// What is less than that is not sent there [default: all].
+    pub(in crate::config) min_severity: Option<AlertSeverity>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum AlertSeverity {
+    /// The first fallback served.
+    Warning,
+    /// A later fallback served, an answer broke off, or something of ours is to be mended: a secret, a model's name.
+    Error,
+    /// No target could answer, or one left its route.
+    Critical,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -61,7 +75,7 @@ pub(in crate::config) struct Alert {
 pub(in crate::config) enum AlertKind {
     /// Takes `url_secret`.
     Slack,
-    /// Takes `routing_key_secret`.
+    /// Takes `routing_key_secret`, and `url` where it is not the default.
     Pagerduty,
     /// Takes `url`.
     Alertmanager,

@@ -42,7 +42,7 @@ pub(in crate::config) struct Vendor {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Model {
-    /// Needs `output_per_mtok` too.
+    /// Needs `output_per_mtok` too, but where `embedding_space` is declared.
     pub(in crate::config) input_per_mtok: Option<f64>,
     /// Needs `input_per_mtok` too.
     pub(in crate::config) output_per_mtok: Option<f64>,
@@ -58,6 +58,9 @@ pub(in crate::config) struct Model {
     pub(in crate::config) json_schema: Option<bool>,
     /// Whether it sees images [default: true; the in-process models do not].
     pub(in crate::config) images: Option<bool>,
+    /// Declares that it makes embeddings and no answers, and that they can be compared with those of every model of the
+    /// same space: then it may take over for them without a certificate [default: its own name, not declared].
+    pub(in crate::config) embedding_space: Option<String>,
 }
 
 /// A field of OpenAI chat requests.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::Resolver;
 use crate::{
-    config::{AlertSink, ShareCap, ShareUnit, Tenant, TenantLimits, path::Path, raw},
+    config::{AlertSeverity, AlertSink, AlertTo, ShareCap, ShareUnit, Tenant, TenantLimits, path::Path, raw},
     domain::TenantId,
 };
+
+/// Where PagerDuty takes events, in its first region.
+const PAGERDUTY: &str = "https://events.pagerduty.com";
 
 impl Resolver<'_, '_> {
     pub(super) fn tenants(&mut self, file: &raw::File) -> BTreeMap<TenantId, Tenant> {
@@ -71,24 +74,36 @@ impl Resolver<'_, '_> {
         }
         let kind = raw.kind?;
         let url = raw.url.as_ref().map(|url| self.url(&path.key("url"), url));
-        let (name, wanted): (_, &[&str]) = match kind {
-            raw::AlertKind::Slack => ("slack", &["url_secret"]),
-            raw::AlertKind::Pagerduty => ("pagerduty", &["routing_key_secret"]),
-            raw::AlertKind::Alertmanager => ("alertmanager", &["url"]),
-            raw::AlertKind::Webhook => ("webhook", &["url", "signing_secret"]),
+        let (name, needs, takes): (_, &[&str], &[&str]) = match kind {
+            raw::AlertKind::Slack => ("slack", &["url_secret"], &[]),
+            raw::AlertKind::Pagerduty => ("pagerduty", &["routing_key_secret"], &["url"]),
+            raw::AlertKind::Alertmanager => ("alertmanager", &["url"], &[]),
+            raw::AlertKind::Webhook => ("webhook", &["url", "signing_secret"], &[]),
         };
         for key in ["url_secret", "routing_key_secret", "url", "signing_secret"] {
-            match (self.tree.has(&path.key(key)), wanted.contains(&key)) {
-                (true, false) => self.error(&path.key(key), format!("kind `{name}` does not take `{key}`"), ""),
+            match (self.tree.has(&path.key(key)), needs.contains(&key)) {
+                (true, false) if !takes.contains(&key) => {
+                    self.error(&path.key(key), format!("kind `{name}` does not take `{key}`"), "");
+                }
                 (false, true) => self.error(path, format!("kind `{name}` needs `{key}`"), ""),
                 _ => {}
             }
         }
-        Some(match kind {
-            raw::AlertKind::Slack => AlertSink::Slack { url_secret: raw.url_secret.clone()? },
-            raw::AlertKind::Pagerduty => AlertSink::Pagerduty { routing_key_secret: raw.routing_key_secret.clone()? },
-            raw::AlertKind::Alertmanager => AlertSink::Alertmanager { url: url?? },
-            raw::AlertKind::Webhook => AlertSink::Webhook { url: url??, signing_secret: raw.signing_secret.clone()? },
-        })
+        let to = match kind {
+            raw::AlertKind::Slack => AlertTo::Slack { url_secret: raw.url_secret.clone()? },
+            raw::AlertKind::Pagerduty => AlertTo::Pagerduty {
+                routing_key_secret: raw.routing_key_secret.clone()?,
+                url: url.unwrap_or_else(|| Some(PAGERDUTY.to_owned()))?,
+            },
+            raw::AlertKind::Alertmanager => AlertTo::Alertmanager { url: url?? },
+            raw::AlertKind::Webhook => AlertTo::Webhook { url: url??, signing_secret: raw.signing_secret.clone()? },
+        };
+        let min_severity = match raw.min_severity {
+            None => AlertSeverity::default(),
+            Some(raw::AlertSeverity::Warning) => AlertSeverity::Warning,
+            Some(raw::AlertSeverity::Error) => AlertSeverity::Error,
+            Some(raw::AlertSeverity::Critical) => AlertSeverity::Critical,
+        };
+        Some(AlertSink { to, min_severity })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{TargetId, VendorId, Wire},
+    domain::{Money, TargetId, VendorId, Wire},
 };
 
 impl Resolver<'_, '_> {
@@ -41,12 +41,20 @@ impl Resolver<'_, '_> {
             if model.context_tokens == Some(0) {
                 self.error(&path.key("context_tokens"), "a context has at least 1 token", "");
             }
+            if let Some(space) = &model.embedding_space {
+                self.name(&path.key("embedding_space"), space);
+                if target.is_local() {
+                    self.error(&path.key("embedding_space"), "local models make no embeddings", "leave it out");
+                }
+                settings.embedding_spaces.insert(target.clone(), space.as_str().into());
+            }
             let usual = settings.capabilities(&target);
             let said = Capabilities {
                 tools: model.tools.unwrap_or(usual.tools),
                 json_schema: model.json_schema.unwrap_or(usual.json_schema),
                 images: model.images.unwrap_or(usual.images),
                 context_tokens: model.context_tokens.or(usual.context_tokens),
+                ..usual
             };
             if said != usual {
                 settings.capabilities.insert(target.clone(), said);
@@ -207,6 +215,8 @@ impl Resolver<'_, '_> {
         let mut amount = |key: &str, usd: Option<f64>| usd.map(|usd| self.amount(&path.key(key), usd));
         let input = amount("input_per_mtok", model.input_per_mtok);
         let output = amount("output_per_mtok", model.output_per_mtok);
+        // Embeddings have no output.
+        let output = output.or(model.embedding_space.as_ref().and(input).map(|_| Some(Money::ZERO)));
         let cached = amount("cached_input_per_mtok", model.cached_input_per_mtok);
         let write = amount("cache_write_per_mtok", model.cache_write_per_mtok);
         match (input, output) {

@@ -12,6 +12,15 @@ use crate::dialect::{
 const FORMAT_NAME: &str = "output";
 
 pub(in crate::dialect) fn read_request(body: &[u8]) -> Result<Chat, BadRequest> {
+    let chat = read_counted(body)?;
+    if chat.max_tokens.is_none() {
+        return Err(BadRequest::missing("max_tokens".into()));
+    }
+    Ok(chat)
+}
+
+/// A request whose tokens are only counted: its answer needs no limit.
+pub(in crate::dialect) fn read_counted(body: &[u8]) -> Result<Chat, BadRequest> {
     let mut body = Object::root(body)?;
     // The envelope's.
     body.leave(&["model", "stream"]);
@@ -44,7 +53,7 @@ pub(in crate::dialect) fn read_request(body: &[u8]) -> Result<Chat, BadRequest> 
             Some(stop) => stop.list()?.into_iter().map(Field::string).collect::<Result<_, _>>()?,
             None => Vec::new(),
         },
-        max_tokens: Some(body.require("max_tokens")?.positive()?),
+        max_tokens: body.take("max_tokens").map(Field::positive).transpose()?,
         response_format,
         reasoning: body.take("thinking").map(read_thinking).transpose()?.flatten().or(effort),
         n: None,

@@ -8,7 +8,7 @@ use backstop_models::chat::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::dialect::{BadRequest, Outgoing};
+use crate::dialect::{BadRequest, Outgoing, call_id};
 
 /// The most stop sequences that Cohere takes.
 const MAX_STOP: usize = 5;
@@ -267,7 +267,10 @@ fn write_messages(messages: &[Message]) -> Result<Vec<MessageOut<'_>>, BadReques
             Role::Tool => {
                 for part in &message.content {
                     let Part::ToolResult(result) = part else { return Err(misplaced(index)) };
-                    out.push(MessageOut::Tool { tool_call_id: &result.call_id, content: write_result(index, result)? });
+                    out.push(MessageOut::Tool {
+                        tool_call_id: call_id::short(&result.call_id),
+                        content: write_result(index, result)?,
+                    });
                 }
             }
         }
@@ -291,7 +294,7 @@ fn write_assistant(index: usize, message: &Message) -> Result<Option<MessageOut<
                 texts.extend((!text.is_empty()).then_some(PartOut::Text { text }));
             }
             Part::ToolCall(call) => tool_calls.push(Call {
-                id: &call.id,
+                id: call_id::short(&call.id),
                 kind: "function",
                 function: CallFunction { name: &call.name, arguments: arguments(&call.arguments) },
             }),

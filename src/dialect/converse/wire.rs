@@ -12,7 +12,7 @@ use crate::dialect::{
         thinking,
         turns::{self, Source, Turns},
     },
-    ids,
+    call_id, ids,
 };
 
 /// The longest name of a tool, and the longest id of a call, that Converse takes.
@@ -286,7 +286,7 @@ fn image_url(place: String) -> BadRequest {
 }
 
 fn fitting_id(id: &str, path: String) -> Result<(), BadRequest> {
-    if ids::encode(id).len() > MAX_NAME {
+    if ids::encode(call_id::short(id)).len() > MAX_NAME {
         return Err(BadRequest::unsupported(path, "it takes ids of letters, digits, `_` and `-`, up to 64"));
     }
     Ok(())

@@ -9,7 +9,7 @@ use backstop_models::chat::{Chat, Image, Message, Part, ResponseFormat, Role, To
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::dialect::{BadRequest, Outgoing, openai};
+use crate::dialect::{BadRequest, Outgoing, call_id, openai};
 
 /// The longest name of a function that OpenAI takes.
 const MAX_NAME: usize = 64;
@@ -152,7 +152,7 @@ fn write_message<'a>(index: usize, message: &'a Message, out: &mut Vec<ItemOut<'
             for part in &message.content {
                 let Part::ToolResult(result) = part else { return Err(misplaced(index)) };
                 out.push(ItemOut::FunctionCallOutput {
-                    call_id: &result.call_id,
+                    call_id: call_id::short(&result.call_id),
                     output: write_result(index, result)?,
                 });
             }
@@ -172,9 +172,11 @@ fn write_assistant<'a>(index: usize, message: &'a Message, out: &mut Vec<ItemOut
         match part {
             Part::Text(text) => said.push(PartOut::OutputText { text: Cow::Borrowed(text) }),
             Part::Refusal(refusal) => said.push(PartOut::Refusal { refusal }),
-            Part::ToolCall(call) => {
-                calls.push(ItemOut::FunctionCall { call_id: &call.id, name: &call.name, arguments: &call.arguments })
-            }
+            Part::ToolCall(call) => calls.push(ItemOut::FunctionCall {
+                call_id: call_id::short(&call.id),
+                name: &call.name,
+                arguments: &call.arguments,
+            }),
             Part::Reasoning(_) => {}
             Part::Image(_) | Part::ToolResult(_) => return Err(misplaced(index)),
         }

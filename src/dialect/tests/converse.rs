@@ -300,13 +300,15 @@ fn errors_are_told_by_name_and_words() {
         (404, "ResourceNotFoundException", "Could not resolve the foundation model", VendorNotFound),
         (400, "ValidationException", "Input is too long for requested model.", ContextLength),
         (400, "ValidationException", no_demand, VendorNotFound),
+        (400, "ValidationException", "prompt is too long: 208310 tokens > 200000 maximum", ContextLength),
+        (400, "ValidationException", "Output blocked by content filtering policy", ContentPolicy),
         (400, "ValidationException", "The provided model identifier is invalid.", VendorNotFound),
         (400, "ValidationException", "The text field in the ContentBlock object at messages.0 is blank.", BadRequest),
     ] {
         let body = json!({ "message": message }).to_string();
         let read = read_named_error(WIRE, status, Some(name), body.as_bytes());
         assert_eq!(read.kind, kind, "{name}: {message}");
-        assert_eq!(read.message.is_some(), kind == BadRequest || kind == ContextLength);
+        assert_eq!(read.message.is_some(), kind.source() == crate::domain::Source::Caller);
     }
     for (status, kind) in [(424, ServerError), (403, VendorAuth), (503, Overloaded), (400, BadRequest)] {
         assert_eq!(read_error(WIRE, status, b"").kind, kind, "{status}");

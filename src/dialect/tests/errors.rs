@@ -19,39 +19,10 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
         (OPENAI, 400, openai("unsupported_parameter", invalid, "no"), BadRequest),
         (OPENAI, 400, openai("model_not_found", invalid, "no"), VendorNotFound),
         (OPENAI, 400, "<html>400 Bad Request</html>".into(), Malformed),
-        (
-            OPENAI,
-            400,
-            r#"{"error":{"code":"content_filter","message":"filtered","status":400,"param":"prompt","innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"jailbreak":{"filtered":true,"detected":true}}}}}"#.into(),
-            ContentPolicy,
-        ),
-        (
-            OPENAI,
-            400,
-            r#"{"error":{"code":null,"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy."}}"#.into(),
-            ContentPolicy,
-        ),
-        (OPENAI, 404, r#"{"error":{"code":"DeploymentNotFound","message":"no"}}"#.into(), VendorNotFound),
-        (OPENAI, 400, r#"{"error":{"code":"OperationNotSupported","message":"no"}}"#.into(), VendorNotFound),
-        (OPENAI, 401, r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#.into(), VendorAuth),
-        (OPENAI, 429, r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit of your current OpenAI S0 pricing tier."}}"#.into(), RateLimited),
         (OPENAI, 401, openai("invalid_api_key", invalid, "Incorrect API key provided: sk-proj-abc"), VendorAuth),
         (OPENAI, 403, openai("", "", "no"), VendorAuth),
         (OPENAI, 404, openai("model_not_found", invalid, "no"), VendorNotFound),
         (OPENAI, 422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#.into(), BadRequest),
-        (
-            OPENAI,
-            422,
-            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","logit_bias"],"msg":"Extra inputs are not permitted","input":{}}]},"type":"invalid_request_error","param":null,"code":null}"#.into(),
-            Unsupported,
-        ),
-        (OPENAI, 401, r#"{"message":"Unauthorized","request_id":"1"}"#.into(), VendorAuth),
-        (
-            OPENAI,
-            429,
-            r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","code":"3505"}"#.into(),
-            RateLimited,
-        ),
         (OPENAI, 429, openai("rate_limit_exceeded", "tokens", "slow down"), RateLimited),
         (
             OPENAI,
@@ -92,6 +63,45 @@ fn a_vendors_error_is_told_by_its_words_and_then_by_its_status() {
     ];
     for (dialect, status, body, kind) in cases {
         assert_eq!(read_error(dialect.into(), status, body.as_bytes()).kind, kind, "{status} {body}");
+    }
+}
+
+#[test]
+fn azures_and_mistrals_errors_are_told_by_their_own_words() {
+    use FaultKind::*;
+    let cases: [(u16, &str, FaultKind); 9] = [
+        (
+            400,
+            r#"{"error":{"code":"content_filter","message":"filtered","status":400,"param":"prompt","innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"jailbreak":{"filtered":true,"detected":true}}}}}"#,
+            ContentPolicy,
+        ),
+        (
+            400,
+            r#"{"error":{"code":null,"message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy."}}"#,
+            ContentPolicy,
+        ),
+        (404, r#"{"error":{"code":"DeploymentNotFound","message":"no"}}"#, VendorNotFound),
+        (400, r#"{"error":{"code":"OperationNotSupported","message":"no"}}"#, VendorNotFound),
+        (401, r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#, VendorAuth),
+        (
+            429,
+            r#"{"error":{"code":"429","message":"Requests have exceeded call rate limit of your current OpenAI S0 pricing tier."}}"#,
+            RateLimited,
+        ),
+        (
+            422,
+            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","logit_bias"],"msg":"Extra inputs are not permitted","input":{}}]},"type":"invalid_request_error","param":null,"code":null}"#,
+            Unsupported,
+        ),
+        (401, r#"{"message":"Unauthorized","request_id":"1"}"#, VendorAuth),
+        (
+            429,
+            r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","code":"3505"}"#,
+            RateLimited,
+        ),
+    ];
+    for (status, body, kind) in cases {
+        assert_eq!(read_error(OPENAI.into(), status, body.as_bytes()).kind, kind, "{status} {body}");
     }
 }
 

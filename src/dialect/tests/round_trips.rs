@@ -167,6 +167,31 @@ proptest! {
     }
 
     #[test]
+    fn vendors_that_are_only_asked_get_all_texts_and_calls_or_refuse_by_name(chat in shared(true)) {
+        for wire in [Wire::BedrockConverse, Wire::CohereChat] {
+            let body = match write_request(wire, &chat, &outgoing("anthropic.claude")) {
+                Ok(body) => body,
+                Err(error) => {
+                    prop_assert!(error.param.is_some(), "{wire:?}: {error}");
+                    continue;
+                }
+            };
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("what is written is JSON");
+            let text = body.to_string();
+            for part in chat.messages.iter().flat_map(|message| &message.content) {
+                match part {
+                    Part::Text(said) => {
+                        let quoted = json!(said).to_string();
+                        prop_assert!(text.contains(&quoted[1..quoted.len() - 1]), "{said} is not in {text}");
+                    }
+                    Part::ToolCall(call) => prop_assert!(text.contains(&call.name)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_mistral_gets_is_what_was_asked(chat in shared(false)) {
         let body = write_request(OPENAI.into(), &chat, &outgoing("m")).expect("it can be carried");
         let kind = crate::config::VendorKind::find("mistral").expect("it is a kind");
@@ -193,8 +218,10 @@ proptest! {
             let _ = read_answer(dialect.into(), body.as_bytes());
             let _ = read_error(dialect.into(), 400, body.as_bytes());
         }
-        let _ = read_answer(Wire::Gemini, body.as_bytes());
-        let _ = read_error(Wire::Gemini, 400, body.as_bytes());
+        for wire in [Wire::Gemini, Wire::BedrockConverse, Wire::CohereChat] {
+            let _ = read_answer(wire, body.as_bytes());
+            let _ = read_error(wire, 400, body.as_bytes());
+        }
         let kind = crate::config::VendorKind::find("mistral").expect("it is a kind");
         let _ = suit(&kind.manners, body.as_bytes());
     }

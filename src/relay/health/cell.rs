@@ -27,6 +27,8 @@ const THRESHOLD_FRESH: Duration = Duration::from_secs(1);
 pub struct Cell {
     id: TargetId,
     place: Place,
+    /// The vendor's address: at another one, what was seen of the target says nothing.
+    address: Option<String>,
     host: Arc<Hosted>,
     breaker_policy: BreakerPolicy,
     latency_policy: LatencyPolicy,
@@ -106,11 +108,13 @@ impl Cell {
             last_success: None,
         };
         let (breaker_policy, latency_policy) = (settings.breaker, settings.latency);
-        Self { id, place, host, breaker_policy, latency_policy, state: Mutex::new(state) }
+        let address = address(settings, &id);
+        Self { id, place, address, host, breaker_policy, latency_policy, state: Mutex::new(state) }
     }
 
     pub(super) fn fits(&self, place: &Place, host: &Arc<Hosted>, settings: &Settings) -> bool {
         self.place == *place
+            && self.address == address(settings, &self.id)
             && Arc::ptr_eq(&self.host, host)
             && self.breaker_policy == settings.breaker
             && self.latency_policy == settings.latency
@@ -293,6 +297,10 @@ impl Drop for Asked {
     }
 }
 
+fn address(settings: &Settings, id: &TargetId) -> Option<String> {
+    settings.vendor(id).map(|vendor| vendor.base_url.clone())
+}
+
 /// What an ending says of the target. A caller's own fault is an answer like any other; a limit is no illness.
 fn verdict(fault: Option<&Fault>) -> Verdict {
     let Some(fault) = fault else { return Verdict::Success };
@@ -341,3 +349,6 @@ fn wait_of(standing: BreakerStanding, now: Instant) -> Option<Duration> {
         BreakerStanding::Closed | BreakerStanding::Recovering { .. } | BreakerStanding::HalfOpen { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,20 @@ fn what_was_asked_before_it_opened_says_nothing() {
 }
 
 #[test]
+fn nor_does_it_once_calls_come_back() {
+    let start = Instant::now();
+    let mut breaker = breaker();
+    let old: Vec<Ticket> = (0..10).map(|_| breaker.admit(start, 0.0).expect("admitted")).collect();
+    breaker.trip(start, 0.0);
+    let now = start + 5 * SECOND;
+    call(&mut breaker, now, Verdict::Success);
+    for ticket in old {
+        breaker.record(now, ticket, Verdict::Failure, 0.0);
+    }
+    assert_eq!(breaker.standing(now), BreakerStanding::Recovering { share: 0.10 });
+}
+
+#[test]
 fn tripping_an_open_one_only_lengthens_it() {
     let start = Instant::now();
     let mut breaker = opened(start);
@@ -250,7 +264,7 @@ proptest! {
         for ticket in std::mem::take(&mut world.out) {
             world.breaker.record(world.now, ticket, Verdict::Neutral, 0.5);
         }
-        let policy = world.breaker.policy.clone();
+        let policy = world.breaker.policy;
         world.now += 20_000 * SECOND + policy.max_cooldown;
         for _ in 0..40 {
             if let Ok(ticket) = world.breaker.admit(world.now, 0.0) {

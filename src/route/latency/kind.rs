@@ -7,6 +7,10 @@ pub enum CallKind {
     FirstContent,
     /// A whole answer.
     Total(OutputClass),
+    /// A question's tokens.
+    CountTokens,
+    /// Embeddings, however many.
+    Embed,
 }
 
 /// How long an answer the request allows, in output tokens.
@@ -32,12 +36,14 @@ impl OutputClass {
 }
 
 impl CallKind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::FirstContent,
         Self::Total(OutputClass::UpTo256),
         Self::Total(OutputClass::UpTo1024),
         Self::Total(OutputClass::UpTo4096),
         Self::Total(OutputClass::Open),
+        Self::CountTokens,
+        Self::Embed,
     ];
 
     /// As files, metrics and people read it; never changes, since baselines are stored under it.
@@ -48,6 +54,8 @@ impl CallKind {
             Self::Total(OutputClass::UpTo1024) => "total_1024",
             Self::Total(OutputClass::UpTo4096) => "total_4096",
             Self::Total(OutputClass::Open) => "total_open",
+            Self::CountTokens => "count_tokens",
+            Self::Embed => "embed",
         }
     }
 
@@ -64,6 +72,8 @@ impl CallKind {
             Self::Total(OutputClass::UpTo1024) => 2,
             Self::Total(OutputClass::UpTo4096) => 3,
             Self::Total(OutputClass::Open) => 4,
+            Self::CountTokens => 5,
+            Self::Embed => 6,
         }
     }
 
@@ -79,7 +89,10 @@ mod tests {
     #[test]
     fn labels_are_stable_and_tell_the_kinds_apart() {
         let labels = CallKind::ALL.map(CallKind::label);
-        assert_eq!(labels, ["first_content", "total_256", "total_1024", "total_4096", "total_open"]);
+        assert_eq!(
+            labels,
+            ["first_content", "total_256", "total_1024", "total_4096", "total_open", "count_tokens", "embed"]
+        );
         assert_eq!(labels.map(CallKind::from_label), CallKind::ALL.map(Some));
         assert_eq!(CallKind::from_label("total"), None);
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    config::{Criticality, Deadlines, Hosting, MidStream, OnCallerFault, Place, Target},
+    config::{Capabilities, Criticality, Deadlines, Hosting, MidStream, OnCallerFault, Place, Target},
     domain::RouteId,
     route::Standing,
 };
@@ -155,4 +155,59 @@ proptest! {
             prop_assert!(attempted.iter().all(|index| health[*index].objection.is_none()));
         }
     }
+}
+
+/// A target whose embeddings are declared to be of `space`.
+fn embeds(id: &str, space: &str) -> Target {
+    let can = Capabilities { answers: false, ..Capabilities::ALL };
+    Target { declared_space: Some(space.into()), can, ..target(id) }
+}
+
+const EMBED: Need = Need {
+    task: Task::Embed,
+    tools: false,
+    json_schema: false,
+    images: false,
+    input_tokens: 10,
+    max_tokens: None,
+    more_context_than: None,
+};
+
+#[test]
+fn embeddings_stay_in_their_space() {
+    let mut route = route(&["a/small", "b/large", "c/small"]);
+    route.targets.push(embeds("d/emb-eu", "small"));
+    route.targets.push(embeds("e/small", "other"));
+    let plan = |enforcement| plan(&route, &Standings::default(), enforcement).narrowed(&route, &EMBED, &[]);
+    let warn = plan(Enforcement::Warn);
+    let warn = decisions(&warn);
+    assert_eq!((warn[0], warn[3]), (&Decision::Attempt, &Decision::Attempt));
+    assert!(matches!(warn[2], Decision::AttemptDespite { .. }), "one name, one space, but nobody has declared it");
+    assert!(is_skipped(warn[1], FaultKind::Unsupported) && is_skipped(warn[4], FaultKind::Unsupported));
+    let strict = plan(Enforcement::Strict);
+    let strict = decisions(&strict);
+    assert_eq!((strict[0], strict[3]), (&Decision::Attempt, &Decision::Attempt));
+    assert!(is_skipped(strict[1], FaultKind::Unsupported) && is_skipped(strict[2], FaultKind::Uncertified));
+    assert!(matches!(strict[2], Decision::Skip(fault) if fault.detail.contains("`embedding_space` is `small`")));
+}
+
+#[test]
+fn a_space_is_that_of_the_first_who_embeds() {
+    let mut route = route(&["a/chat", "b/small"]);
+    route.targets[0].can.embeddings = false;
+    route.targets[1] = embeds("b/small", "small");
+    let plan = plan(&route, &Standings::default(), Enforcement::Strict);
+    let narrowed = plan.clone().narrowed(&route, &EMBED, &[]);
+    assert!(is_skipped(decisions(&narrowed)[0], FaultKind::Unsupported));
+    assert_eq!(decisions(&narrowed)[1], &Decision::Attempt);
+    let chat = Need { task: Task::Answer, ..EMBED };
+    assert!(is_skipped(decisions(&plan.narrowed(&route, &chat, &[]))[1], FaultKind::Unsupported), "it does not chat");
+}
+
+#[test]
+fn a_breach_is_one_for_embeddings_too() {
+    let mut route = route(&["a/small"]);
+    route.targets.push(Target { breach: Some("the same operator".into()), ..embeds("a2/small", "small") });
+    let plan = plan(&route, &Standings::default(), Enforcement::Strict).narrowed(&route, &EMBED, &[]);
+    assert!(is_skipped(decisions(&plan)[1], FaultKind::BreaksInvariant));
 }

@@ -130,6 +130,19 @@ fn a_bucket_is_waited_for_only_as_long_as_the_call_needs() {
 }
 
 #[test]
+fn a_word_is_believed_for_an_hour_however_much_is_spent() {
+    let now = Instant::now();
+    let mut quota = Quota::new();
+    let requests = meter(100, 1, Some(31 * 86_400 * SECOND), Refill::Continuous);
+    quota.observe(now, &RateHeaders { requests, ..RateHeaders::default() });
+    for minute in 0..60 {
+        quota.spend(now + minute * 60 * SECOND, call(1, 1));
+    }
+    assert!(quota.objection(now + LONGEST - SECOND, call(1, 1)).is_some());
+    assert_eq!(quota.objection(now + LONGEST, call(1, 1)), None);
+}
+
+#[test]
 fn a_large_prompt_goes_elsewhere_while_small_ones_are_served() {
     let now = Instant::now();
     let mut quota = Quota::new();

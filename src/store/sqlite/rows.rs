@@ -52,6 +52,7 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
         feature: row.try_get::<Option<String>, _>("feature")?.map(FeatureId::new),
         route: RouteId::new(text("route")?),
         dialect: word("dialect", &text("dialect")?)?,
+        task: word("task", &text("task")?)?,
         streamed: row.try_get("streamed")?,
         attempts: Vec::new(),
         served_by: row.try_get::<Option<i64>, _>("served_by")?.and_then(|index| usize::try_from(index).ok()),

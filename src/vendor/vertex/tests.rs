@@ -79,7 +79,17 @@ fn granted(number: usize, expires_in: u32) -> (u16, Value) {
 async fn ask(client: &Client, vendor: &Vendor, secret: &SecretString, model: &str) -> Result<Prepared, Fault> {
     let (forwarded, body) = (HeaderMap::new(), Bytes::new());
     let secret = Some(secret);
-    prepare(Asking { vendor, client, model, wire: vendor.wire, task: Task::Answer, secret, forwarded: &forwarded, body: &body }).await
+    prepare(Asking {
+        vendor,
+        client,
+        model,
+        wire: vendor.wire,
+        task: Task::Answer,
+        secret,
+        forwarded: &forwarded,
+        body: &body,
+    })
+    .await
 }
 
 fn bearer(prepared: &Prepared) -> &str {

@@ -1,166 +1,151 @@
-//! A 200 that holds no answer, or one that is not what was asked for; and its like in a stream.
+//! Faults inside a 200 that was to be one whole body, and what a stream makes of the same.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{
-    http::{chunks_cut, half_of_it, short_of_its_length},
-    speech::{PRIMARY, Speech, body, json_text, stream},
-    table::{
-        ANSWERED, CUT, Expect, Fault, NO_ANSWER, NOT_JSON, SAID_ERROR, Spent, answered_or_rescued, refused, rescued,
-    },
-};
-use crate::kit::vendor::{End, Reply};
+use super::fault::{Fault, Got, Mode, Scene, Wire, body, fault, frames, raw};
+use crate::vendor::{End, Piece, Reply};
 
-const SSE: &str = "text/event-stream";
-const TOO_LONG: Expect = refused(&[super::table::End::Refused(400)], &["context_length"]);
+/// One more than the bound on an answer.
+const MIB: usize = 1 << 20;
+const TOO_MANY_MIB: usize = 33;
 
-pub fn faults() -> Vec<Fault> {
-    [no_answers(), odd_answers()].into_iter().flatten().collect()
+pub fn all() -> Vec<Fault> {
+    [nonsense(), hollow(), sizes(), mismatched()].into_iter().flatten().collect()
 }
 
-fn no_answers() -> Vec<Fault> {
-    let (nothing, not_json) = (rescued(NO_ANSWER), rescued(NOT_JSON));
+fn nonsense() -> Vec<Fault> {
     vec![
-        Fault::both("error object inside a 200", |speech| speech.failure(200), rescued(SAID_ERROR)),
-        Fault::both("too long a prompt, inside a 200", too_long_inside, TOO_LONG),
-        Fault::both("HTML inside a 200", |_| body("text/html", "<html><body>busy</body></html>"), nothing),
-        Fault::whole("empty 200", |_| json_text(""), nothing).and_streamed(|_| body(SSE, ""), nothing),
-        Fault::whole("whitespace 200", |_| json_text(" \n\t \n"), nothing)
-            .and_streamed(|_| body(SSE, " \n\n\n \n\n"), nothing),
-        Fault::both("empty JSON 200 for either", |_| json_text("{}"), nothing),
-        Fault::whole("broken JSON", |_| json_text("{\"choices\": [}"), not_json)
-            .and_streamed(|_| body(SSE, "data: {\"choices\": [}\n\n"), not_json),
-        Fault::whole("half of the JSON", half_of_it, not_json),
-        Fault::whole("shorter than its length", short_of_its_length, rescued(CUT)),
-        Fault::whole("chunks without an end", chunks_cut, rescued(CUT)),
-        Fault::whole("an array", |_| json_text("[1, 2]"), not_json)
-            .and_streamed(|_| body(SSE, "data: [1, 2]\n\n"), nothing),
-        Fault::whole("null", |_| json_text("null"), nothing).and_streamed(|_| body(SSE, "data: null\n\n"), nothing),
-        Fault::whole("a string", |_| json_text("\"ok\""), not_json)
-            .and_streamed(|_| body(SSE, "data: \"ok\"\n\n"), nothing),
-        Fault::whole("content of another type", |speech| json_text(speech.whole_saying("7")), not_json),
-        Fault::whole("the list is an object", the_list_is_an_object, not_json),
-        Fault::whole("no choices", |speech| without(speech, Part::Content), nothing)
-            .and_streamed(|speech| stream(vec![], &[no_choices(speech).as_bytes()], End::Whole), nothing),
-        Fault::whole("no finish reason", |speech| without(speech, Part::Finish), rescued(NO_ANSWER)),
-        Fault::whole("finish without content", finish_without_content, nothing.spent(Spent::ReportedInVain)),
-        Fault::whole("the other dialect's answer", |speech| Reply::json(200, &speech.other().whole()), nothing)
-            .and_streamed(|speech| stream(speech.other().frames(), &[], End::Whole), nothing),
-        Fault::whole("a stream where an answer was asked", |speech| stream(speech.frames(), &[], End::Whole), not_json),
-        Fault::whole("two answers in one body", two_answers, not_json),
-        Fault::whole("an answer and garbage", |speech| json_text(format!("{}<html>", speech.whole())), not_json),
-        Fault::whole("no UTF-8 in the text", no_text, not_json),
+        fault("error-inside-a-200", |scene| Reply::json(200, &scene.wire.server_error()))
+            .rescued("error_in_body|server_error"),
+        fault("html-inside-a-200", |_| body("text/html", "<html><body>It works!</body></html>"))
+            .whole(&[Got::Rescued], "malformed")
+            .streamed(&[Got::Rescued], "malformed|truncated"),
+        fault("empty-200", |scene| body(scene.media_type(), ""))
+            .whole(&[Got::Rescued], "empty_answer|malformed")
+            .streamed(&[Got::Rescued], "truncated|empty_answer"),
+        fault("white-space-200", |scene| body(scene.media_type(), "\n\n   \n\n"))
+            .whole(&[Got::Rescued], "empty_answer|malformed")
+            .streamed(&[Got::Rescued], "truncated|empty_answer"),
+        fault("broken-json", |scene| body("application/json", &scene.wire.answer().to_string()[..60]))
+            .rescued("malformed"),
+        fault("truncated-body", |scene| {
+            let good = scene.good();
+            let part = &good[..if scene.mode == Mode::Whole { good.len() / 2 } else { 20 }];
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-length: ", scene.media_type());
+            raw(format!("{head}{}\r\n\r\n{part}", good.len()), End::Cut)
+        })
+        .rescued("reset|truncated"),
+        fault("json-of-the-wrong-type", |_| Reply::json(200, &json!(["answer"]))).rescued("malformed|empty_answer"),
+        fault("json-null", |_| Reply::json(200, &Value::Null)).rescued("malformed|empty_answer"),
+        fault("json-of-something-else", |_| Reply::json(200, &json!({"ok": true}))).rescued("malformed|empty_answer"),
+        fault("two-answers-in-one-body", |scene| {
+            let good = scene.wire.answer().to_string();
+            body("application/json", [good.clone(), good].concat())
+        })
+        .rescued("malformed"),
+        fault("json-of-endless-depth", |_| body("application/json", "[".repeat(100_000))).rescued("malformed"),
+        fault("invalid-utf8", |scene| {
+            let good = scene.wire.answer().to_string();
+            let (before, after) = good.split_once("primary").expect("it says so");
+            body("application/json", [before.as_bytes(), b"prim\xffary", after.as_bytes()].concat())
+        })
+        .rescued("malformed"),
+        fault("gzip-that-nobody-asked-for", |scene| Reply::Whole {
+            status: 200,
+            headers: vec![("content-type", scene.media_type().into()), ("content-encoding", "gzip".into())],
+            body: b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c\x4a\x06\x00\xc2\x41\x24\x35\x03\x00\x00\x00"
+                .to_vec(),
+        })
+        .whole(&[Got::Rescued], "malformed")
+        .streamed(&[Got::Rescued], "malformed|truncated"),
     ]
 }
 
-fn odd_answers() -> Vec<Fault> {
+fn hollow() -> Vec<Fault> {
     vec![
-        Fault::whole(
-            "wrong content-type",
-            |speech| body("text/html", speech.whole().to_string()),
-            answered_or_rescued(NOT_JSON),
-        )
-        .and_streamed(|speech| body("text/plain", speech.frames().concat()), answered_or_rescued(NO_ANSWER)),
-        Fault::streamed(
-            "a stream that calls itself JSON",
-            |speech| json_text(speech.frames().concat()),
-            answered_or_rescued(NOT_JSON),
-        ),
-        Fault::whole("no content-type", |speech| untyped(speech.whole().to_string()), ANSWERED)
-            .and_streamed(|speech| untyped(speech.frames().concat()), ANSWERED),
-        Fault::streamed(
-            "a whole answer where a stream was asked",
-            |speech| Reply::json(200, &speech.whole()),
-            answered_or_rescued(NOT_JSON),
-        ),
-        Fault::streamed(
-            "JSON in a stream's clothes",
-            |speech| body(SSE, speech.whole().to_string()),
-            rescued(NO_ANSWER),
-        ),
-        Fault::whole("deep JSON beside the answer", deep, ANSWERED),
-        Fault::whole("no usage", without_usage, ANSWERED.spent(Spent::Estimated)).and_streamed(
-            |speech| stream(speech.frames_without_usage(), &[], End::Whole),
-            ANSWERED.spent(Spent::Estimated),
-        ),
-        Fault::whole(
-            "whitespace around the JSON",
-            |speech| json_text(format!("\r\n {} \n\n", speech.whole())),
-            ANSWERED,
-        ),
+        hollowed("no-content", |wire, answer| match wire {
+            Wire::Openai => answer["choices"] = json!([]),
+            Wire::Anthropic => answer["content"] = json!([]),
+        }),
+        hollowed("empty-text", |wire, answer| match wire {
+            Wire::Openai => answer["choices"][0]["message"]["content"] = json!(""),
+            Wire::Anthropic => answer["content"][0]["text"] = json!(""),
+        }),
+        hollowed("null-content", |wire, answer| match wire {
+            Wire::Openai => answer["choices"][0]["message"]["content"] = Value::Null,
+            Wire::Anthropic => answer["content"] = Value::Null,
+        }),
+        hollowed("no-finish-reason", |wire, answer| match wire {
+            Wire::Openai => answer["choices"][0]["finish_reason"] = Value::Null,
+            Wire::Anthropic => answer["stop_reason"] = Value::Null,
+        }),
     ]
 }
 
-enum Part {
-    Content,
-    Finish,
+/// An answer that lacks something, whole where a whole one was asked for; as a whole one, wrong where a stream was.
+fn hollowed(name: &'static str, spoil: fn(Wire, &mut Value)) -> Fault {
+    fault(name, move |scene| {
+        let mut answer = scene.wire.answer();
+        spoil(scene.wire, &mut answer);
+        Reply::json(200, &answer)
+    })
+    .rescued("empty_answer|malformed|truncated")
 }
 
-/// The whole answer with a part of it emptied.
-fn without(speech: Speech, part: Part) -> Reply {
-    let mut answer = speech.whole();
-    let (place, empty) = match (speech, part) {
-        (Speech::OpenAi, Part::Content) => (&mut answer["choices"], json!([])),
-        (Speech::Anthropic, Part::Content) => (&mut answer["content"], json!([])),
-        (Speech::OpenAi, Part::Finish) => (&mut answer["choices"][0]["finish_reason"], Value::Null),
-        (Speech::Anthropic, Part::Finish) => (&mut answer["stop_reason"], Value::Null),
-    };
-    *place = empty;
-    Reply::json(200, &answer)
+fn sizes() -> Vec<Fault> {
+    vec![
+        fault("body-above-the-bound", |scene| {
+            let letters = vec![b' '; MIB];
+            let pieces = (0..TOO_MANY_MIB).map(|_| Piece::Bytes(letters.clone())).collect();
+            Reply::StreamOf { media_type: scene.media_type(), pieces, end: End::Whole }
+        })
+        .large()
+        .rescued("too_large"),
+        fault("length-above-the-bound", |_| {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99000000000\r\n\r\n";
+            raw(head, End::Silence)
+        })
+        .at_once()
+        .rescued("too_large"),
+        fault("slow-drip", |scene| slow_drip(&scene)).rescued("late"),
+        fault("slow-drip-of-white-space", |scene| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n\r\n", scene.media_type());
+            let ever = Piece::Repeat(" ".into(), Duration::from_millis(20));
+            Reply::Raw { pieces: vec![Piece::Text(head), ever], end: End::Cut }
+        })
+        .rescued("late"),
+    ]
 }
 
-fn the_list_is_an_object(speech: Speech) -> Reply {
-    let mut answer = speech.whole();
-    match speech {
-        Speech::OpenAi => answer["choices"] = json!({"0": "x"}),
-        Speech::Anthropic => answer["content"] = json!({"text": "x"}),
+/// A good answer, or a stream's first frame, a byte at a time.
+fn slow_drip(scene: &Scene<'_>) -> Reply {
+    let good = scene.good();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\ncontent-length: ", scene.media_type());
+    let mut pieces = vec![Piece::Text(format!("{head}{}\r\n\r\n", good.len()))];
+    for byte in good.bytes() {
+        pieces.push(Piece::Bytes(vec![byte]));
+        pieces.push(Piece::Pause(Duration::from_millis(20)));
     }
-    Reply::json(200, &answer)
+    Reply::Raw { pieces, end: End::Whole }
 }
 
-/// A whole stream without a word, finish reason or block in it.
-fn no_choices(speech: Speech) -> String {
-    let first = speech.begun(0).into_iter().next().expect("every stream begins");
-    let first = match speech {
-        Speech::OpenAi => "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"choices\":[]}\n\n".to_owned(),
-        Speech::Anthropic => first,
-    };
-    first + &speech.end_mark()
-}
-
-fn finish_without_content(speech: Speech) -> Reply {
-    json_text(speech.whole_saying("\"\""))
-}
-
-fn two_answers(speech: Speech) -> Reply {
-    json_text(format!("{}\n{}", speech.whole(), speech.whole_saying("\"another\"")))
-}
-
-fn no_text(speech: Speech) -> Reply {
-    let text = speech.whole().to_string();
-    let at = text.find(PRIMARY).expect("the answer says it");
-    let mut bytes = text.into_bytes();
-    bytes[at] = 0xff;
-    json_text(bytes)
-}
-
-fn too_long_inside(speech: Speech) -> Reply {
-    let message = "This model's maximum context length is 8192 tokens, however you requested 9000 tokens";
-    Reply::json(200, &speech.error("invalid_request_error", "invalid_request_error", message))
-}
-
-fn untyped(body: String) -> Reply {
-    Reply::Whole { status: 200, headers: vec![], body: body.into() }
-}
-
-fn deep(speech: Speech) -> Reply {
-    let (open, close) = ("[".repeat(100), "]".repeat(100));
-    let text = speech.whole().to_string();
-    json_text(text.replacen('{', &format!("{{\"deep\":{open}{close},"), 1))
-}
-
-fn without_usage(speech: Speech) -> Reply {
-    let mut answer = speech.whole();
-    answer.as_object_mut().expect("an answer is an object").remove("usage");
-    Reply::json(200, &answer)
+/// A good answer in the wrong wrapping. Where it can be read without guessing, it counts.
+fn mismatched() -> Vec<Fault> {
+    vec![
+        fault("plain-text-type", |scene| body("text/plain", scene.good())).answered(),
+        fault("no-type-at-all", |scene| Reply::Whole { status: 200, headers: vec![], body: scene.good().into() })
+            .answered(),
+        fault("length-without-chunks", |scene| body(scene.media_type(), scene.good())).answered(),
+        fault("stream-where-a-body-was-asked-for", |scene| {
+            frames([scene.wire.finished(), vec![scene.wire.done()]].concat(), &[], End::Whole)
+        })
+        .whole(&[Got::Rescued], "malformed"),
+        fault("body-where-a-stream-was-asked-for", |scene| Reply::json(200, &scene.wire.answer()))
+            .streamed(&[Got::Rescued], "malformed"),
+        // Neither is right and either is honest: the type says one thing, the bytes another.
+        fault("stream-that-is-called-json", |scene| body("application/json", scene.good()))
+            .streamed(&[Got::Rescued, Got::Answered], "malformed"),
+    ]
 }

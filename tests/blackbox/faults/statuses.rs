@@ -1,197 +1,116 @@
-//! Errors that a vendor says with a status: which are the caller's own, which are ours, and which are the vendor's.
+//! Faults that a vendor's status tells: the caller's own, ours, and the vendor's.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{
-    speech::{Speech, raw},
-    table::{Expect, Fault, refused, rescued},
-};
-use crate::kit::vendor::{End, Piece, Reply};
+use super::fault::{Fault, Wire, fault, raw};
+use crate::vendor::{End, Piece, Reply};
 
-const BAD_REQUEST: Expect = refused(&[super::table::End::Refused(400)], &["bad_request"]);
-/// Statuses of their own, which an SDK may want to see.
-const TOO_LARGE: Expect =
-    refused(&[super::table::End::Refused(413), super::table::End::Refused(400)], &["bad_request", "context_length"]);
-const UNPROCESSABLE: Expect =
-    refused(&[super::table::End::Refused(422), super::table::End::Refused(400)], &["bad_request"]);
-const CONTEXT_LENGTH: Expect = refused(&[super::table::End::Refused(400)], &["context_length"]);
-const CONTENT_POLICY: Expect = refused(&[super::table::End::Refused(400)], &["content_policy"]);
-const AUTH: Expect = rescued(&["vendor_auth"]);
-const NOT_FOUND: Expect = rescued(&["vendor_not_found"]);
-const SERVER: Expect = rescued(&["server_error"]);
-const SERVER_OR_FULL: Expect = rescued(&["server_error", "overloaded"]);
-const LIMITED: Expect = rescued(&["rate_limited"]);
-const QUOTA: Expect = rescued(&["quota_exhausted"]);
-
-/// A secret-like word in a vendor's error, which nobody may see.
-pub const LEAK: &str = "sk-proj-leaked-by-the-vendor-0001";
-
-pub fn faults() -> Vec<Fault> {
+pub fn all() -> Vec<Fault> {
     [callers(), ours(), limits(), servers()].into_iter().flatten().collect()
 }
 
+/// Nobody else is asked.
 fn callers() -> Vec<Fault> {
     vec![
-        Fault::both("400", |speech| bad(speech, 400, "messages.0: unknown role"), BAD_REQUEST),
-        Fault::both("400 context length", too_long, CONTEXT_LENGTH),
-        Fault::both("400 content policy", against_policy, CONTENT_POLICY),
-        Fault::both(
-            "413",
-            |speech| Reply::json(413, &speech.error("invalid_request_error", "request_too_large", "too large")),
-            TOO_LARGE,
-        ),
-        Fault::both("422", |speech| bad(speech, 422, "temperature: above 2"), UNPROCESSABLE),
-        Fault::both("400 without a body", |_| status(400, "text/plain", ""), BAD_REQUEST),
-        Fault::both("400 of a proxy, in HTML", |_| status(400, "text/html", PAGE), rescued(&["malformed"])),
+        error("400", 400, "invalid_request_error", Value::Null, "messages: too few").refused("bad_request"),
+        fault("400-context-length", |scene| {
+            let (code, message) = match scene.wire {
+                Wire::Openai => (json!("context_length_exceeded"), "maximum context length is 10 tokens"),
+                Wire::Anthropic => (Value::Null, "prompt is too long: 20 tokens > 10 maximum"),
+            };
+            Reply::json(400, &scene.wire.error("invalid_request_error", code, message))
+        })
+        .refused("context_length"),
+        fault("400-content-policy", |scene| {
+            let (code, message) = match scene.wire {
+                Wire::Openai => (json!("content_policy_violation"), "rejected by the safety system"),
+                Wire::Anthropic => (Value::Null, "Output blocked by content filtering policy"),
+            };
+            Reply::json(400, &scene.wire.error("invalid_request_error", code, message))
+        })
+        .refused("content_policy"),
+        error("413", 413, "request_too_large", Value::Null, "request exceeds the maximum size").refused("bad_request"),
+        error("422", 422, "invalid_request_error", Value::Null, "unprocessable").refused("bad_request"),
     ]
 }
 
+/// A wrong key, a wrong name: the operator's to mend, and the fallback's to answer.
 fn ours() -> Vec<Fault> {
     vec![
-        Fault::both("401", |speech| bad(speech, 401, &format!("Incorrect API key provided: {LEAK}")), AUTH),
-        Fault::both("403", |speech| bad(speech, 403, "not in this country"), AUTH),
-        Fault::both("404", |speech| bad(speech, 404, "no such model"), NOT_FOUND),
-        Fault::both("405", |speech| bad(speech, 405, "method not allowed"), NOT_FOUND),
-        Fault::both("410", |speech| bad(speech, 410, "this model has retired"), NOT_FOUND),
-        Fault::both("402", |speech| bad(speech, 402, "pay first"), QUOTA),
-        Fault::both("insufficient quota", spent, QUOTA),
-        Fault::both(
-            "credit balance in a 400",
-            |speech| bad(speech, 400, "Your credit balance is too low to access the API"),
-            QUOTA,
-        ),
+        error("401", 401, "authentication_error", json!("invalid_api_key"), "bad key").rescued("vendor_auth"),
+        error("403", 403, "permission_error", Value::Null, "not for you").rescued("vendor_auth"),
+        error("404", 404, "not_found_error", json!("model_not_found"), "no such model").rescued("vendor_not_found"),
+        fault("404-html", |_| html(404)).rescued("vendor_not_found"),
+        error("408", 408, "timeout_error", Value::Null, "too slow").rescued("server_error"),
+        error("409", 409, "conflict", Value::Null, "try again").rescued("server_error"),
+        fault("400-html", |_| html(400)).rescued("malformed"),
     ]
 }
 
 fn limits() -> Vec<Fault> {
     vec![
-        Fault::both("429 with seconds", |speech| limited(speech, &[("retry-after", "20".into())]), LIMITED),
-        Fault::both("429 with a second", |speech| limited(speech, &[("retry-after", "1".into())]), LIMITED.again()),
-        Fault::both("429 with a date", |speech| limited(speech, &[("retry-after", in_a_minute())]), LIMITED),
-        Fault::both(
-            "429 with milliseconds",
-            |speech| limited(speech, &[("retry-after-ms", "40".into())]),
-            LIMITED.again(),
-        ),
-        Fault::both("429 without a word", |speech| limited(speech, &[]), LIMITED),
-        Fault::both("429 with nonsense", |speech| limited(speech, &[("retry-after", "soon".into())]), LIMITED),
-        Fault::both("429 with a negative wait", |speech| limited(speech, &[("retry-after", "-5".into())]), LIMITED),
-        Fault::both("429 in HTML", |_| status(429, "text/html", PAGE), LIMITED),
+        limited("429", None),
+        limited("429-seconds", Some(("retry-after", "20"))),
+        limited("429-date", Some(("retry-after", "Wed, 21 Oct 2037 07:28:00 GMT"))),
+        limited("429-ms", Some(("retry-after-ms", "1500"))),
+        limited("429-nonsense", Some(("retry-after", "soon"))),
+        fault("429-html", |_| html(429)).rescued("rate_limited"),
+        fault("insufficient-quota", |scene| match scene.wire {
+            Wire::Openai => {
+                let message = "You exceeded your current quota";
+                Reply::json(429, &scene.wire.error("insufficient_quota", json!("insufficient_quota"), message))
+            }
+            Wire::Anthropic => {
+                let message = "Your credit balance is too low to access the API";
+                Reply::json(400, &scene.wire.error("invalid_request_error", Value::Null, message))
+            }
+        })
+        .rescued("quota_exhausted"),
+        error("402", 402, "billing_error", Value::Null, "pay first").rescued("quota_exhausted"),
     ]
 }
 
 fn servers() -> Vec<Fault> {
     vec![
-        Fault::both("408", |speech| speech.failure(408), SERVER),
-        Fault::both("409", |speech| speech.failure(409), SERVER),
-        Fault::both("500", |speech| speech.failure(500), SERVER),
-        Fault::both("502 in HTML", |_| status(502, "text/html", PAGE), SERVER),
-        Fault::both("503", |_| status(503, "text/plain", "upstream connect error"), SERVER_OR_FULL),
-        Fault::both("503 with a wait", |_| waiting(503), SERVER_OR_FULL),
-        Fault::both("504", |_| status(504, "text/html", PAGE), SERVER),
-        Fault::both("520 of a CDN", |_| status(520, "text/html", PAGE), SERVER),
-        Fault::both(
-            "529",
-            |speech| Reply::json(529, &speech.error("server_error", "overloaded_error", "Overloaded")),
-            SERVER_OR_FULL,
-        ),
-        Fault::both("599", |_| status(599, "text/plain", ""), SERVER),
-        Fault::both("299", |speech| Reply::json(299, &speech.whole()), rescued(&["malformed"])),
-        Fault::both("500 whose body never comes", |_| raw(HALF_AN_ERROR, End::Silence), SERVER),
-        Fault::both("500 whose body never ends", |_| endless_error(), rescued(&["server_error", "too_large"])),
-        Fault::both("500 whose body is cut", |_| raw(HALF_AN_ERROR, End::Cut), SERVER),
-        Fault::both(
-            "500 whose body is no text",
-            |_| Reply::Whole { status: 500, headers: vec![], body: vec![0xff; 512] },
-            SERVER,
-        ),
-        Fault::both("a caller's fault in a 500", |speech| bad(speech, 500, "invalid request"), SERVER),
+        fault("500", |scene| Reply::json(500, &scene.wire.server_error())).rescued("server_error"),
+        fault("500-empty", |_| Reply::Whole { status: 500, headers: vec![], body: vec![] }).rescued("server_error"),
+        fault("502-html", |_| html(502)).rescued("server_error"),
+        fault("503", |scene| Reply::json(503, &scene.wire.server_error())).rescued("server_error|overloaded"),
+        fault("504", |scene| Reply::json(504, &scene.wire.server_error())).rescued("server_error"),
+        error("529", 529, "overloaded_error", Value::Null, "overloaded").rescued("overloaded"),
+        error("520", 520, "unknown", Value::Null, "of a proxy").rescued("server_error"),
+        fault("500-without-an-end", |_| {
+            let head = "HTTP/1.1 500 Oops\r\ncontent-type: text/plain\r\ncontent-length: 9000000\r\n\r\n";
+            let ever = Piece::Repeat("no ".into(), Duration::from_millis(20));
+            Reply::Raw { pieces: vec![Piece::Text(head.into()), ever], end: End::Cut }
+        })
+        .rescued("server_error"),
+        fault("500-cut", |_| raw("HTTP/1.1 500 Oops\r\ncontent-length: 900\r\n\r\nsorry", End::Cut))
+            .rescued("server_error"),
+        fault("204", |_| raw("HTTP/1.1 204 No Content\r\n\r\n", End::Cut)).rescued("malformed|empty_answer"),
+        fault("201", |scene| Reply::json(201, &scene.wire.answer())).rescued("malformed|empty_answer"),
     ]
 }
 
-const PAGE: &str = "<!doctype html><html><body><h1>Something went wrong</h1></body></html>";
-
-const HALF_AN_ERROR: &str =
-    "HTTP/1.1 500 Oops\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n{\"error\":";
-
-/// An error that calls itself the question's fault; the status tells whose it is.
-fn bad(speech: Speech, status: u16, message: &str) -> Reply {
-    Reply::json(status, &speech.error("invalid_request_error", "invalid_request_error", message))
+fn error(name: &'static str, status: u16, kind: &'static str, code: Value, message: &'static str) -> Fault {
+    fault(name, move |scene| Reply::json(status, &scene.wire.error(kind, code.clone(), message)))
 }
 
-fn too_long(speech: Speech) -> Reply {
-    let message = "This model's maximum context length is 8192 tokens, however you requested 9000 tokens";
-    match speech {
-        Speech::OpenAi => {
-            let code = "context_length_exceeded";
-            let error = json!({"message": message, "type": "invalid_request_error", "param": "messages", "code": code});
-            Reply::json(400, &json!({"error": error}))
+fn limited(name: &'static str, header: Option<(&'static str, &'static str)>) -> Fault {
+    fault(name, move |scene| {
+        let error = scene.wire.error("rate_limit_error", json!("rate_limit_exceeded"), "slow down");
+        match header {
+            Some(header) => Reply::json_with(429, header, &error),
+            None => Reply::json(429, &error),
         }
-        Speech::Anthropic => bad(speech, 400, "prompt is too long: 210000 tokens > 200000 maximum"),
-    }
+    })
+    .rescued("rate_limited")
 }
 
-fn against_policy(speech: Speech) -> Reply {
-    match speech {
-        Speech::OpenAi => {
-            let code = "content_policy_violation";
-            let error = json!({"message": "rejected", "type": "invalid_request_error", "param": null, "code": code});
-            Reply::json(400, &json!({"error": error}))
-        }
-        Speech::Anthropic => bad(speech, 400, "Output blocked by content filtering policy"),
-    }
-}
-
-fn spent(speech: Speech) -> Reply {
-    match speech {
-        Speech::OpenAi => {
-            let code = "insufficient_quota";
-            let error =
-                json!({"message": "You exceeded your current quota", "type": code, "param": null, "code": code});
-            Reply::json(429, &json!({"error": error}))
-        }
-        Speech::Anthropic => {
-            let message = "You have reached your specified API usage limits. You will regain access on 2027-01-01";
-            bad(speech, 400, message)
-        }
-    }
-}
-
-fn limited(speech: Speech, more: &[(&'static str, String)]) -> Reply {
-    let error = match speech {
-        Speech::OpenAi => {
-            let error =
-                json!({"message": "slow down", "type": "requests", "param": null, "code": "rate_limit_exceeded"});
-            json!({ "error": error })
-        }
-        Speech::Anthropic => speech.error("requests", "rate_limit_error", "slow down"),
-    };
-    let mut headers = vec![("content-type", "application/json".to_owned())];
-    headers.extend(more.iter().cloned());
-    Reply::Whole { status: 429, headers, body: error.to_string().into() }
-}
-
-/// An HTTP date.
-fn in_a_minute() -> String {
-    let format = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let then = time::OffsetDateTime::from(SystemTime::now() + Duration::from_secs(60));
-    then.format(&format).expect("every date of this century can be written")
-}
-
-fn status(status: u16, media_type: &str, body: &str) -> Reply {
-    Reply::Whole { status, headers: vec![("content-type", media_type.to_owned())], body: body.into() }
-}
-
-fn waiting(status: u16) -> Reply {
-    Reply::Whole { status, headers: vec![("retry-after", "30".to_owned())], body: vec![] }
-}
-
-fn endless_error() -> Reply {
-    let head = "HTTP/1.1 500 Oops\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
-    let filler = Piece::Forever(vec![b'e'; 16 << 10], Duration::from_millis(1));
-    Reply::Raw { pieces: vec![Piece::Bytes(head.into()), filler], end: End::Cut }
+/// What a proxy in front of the vendor says.
+fn html(status: u16) -> Reply {
+    let body = b"<html><body><h1>Bad Gateway</h1></body></html>".to_vec();
+    Reply::Whole { status, headers: vec![("content-type", "text/html".into())], body }
 }

@@ -6,6 +6,5 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod home;
-pub mod places;
 pub mod prepared;
 pub mod vendor;

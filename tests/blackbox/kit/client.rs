@@ -79,9 +79,14 @@ impl Client {
 
     /// Anthropic's messages, with the key where that SDK puts it.
     pub async fn messages(&self, body: &Value) -> Answer {
+        send(self.post_message(body)).await
+    }
+
+    /// The same, not yet sent.
+    pub fn post_message(&self, body: &Value) -> RequestBuilder {
         let request = self.bare(Method::POST, "/v1/messages").header("x-api-key", &self.key);
         let request = request.header("anthropic-version", "2023-06-01").header("content-type", "application/json");
-        send(request.body(body.to_string())).await
+        request.body(body.to_string())
     }
 
     /// A stream of chat completions, once its head is here.
@@ -99,11 +104,8 @@ pub async fn send(request: RequestBuilder) -> Answer {
     try_send(request).await.expect("the gateway answers, and its body comes whole")
 }
 
-/// As [`send`], where a broken answer is not the end of the test.
-///
-/// # Errors
-/// When there is no answer, or only part of one.
-pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+/// As [`send`], for a test that goes on after an answer that breaks.
+pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.bytes().await?;

@@ -91,9 +91,26 @@ impl Gateway {
 
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
+        1024 * self.proc_status("VmRSS:")
+    }
+
+    pub fn threads(&self) -> u64 {
+        self.proc_status("Threads:")
+    }
+
+    /// What each of its open file descriptors is, as Linux tells it.
+    pub fn open_files(&self) -> Vec<String> {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the gateway runs");
+        // One that was closed since it was listed is no more.
+        let links = all.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.map(|link| link.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The first number of a line of `/proc/PID/status`.
+    fn proc_status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the gateway runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells resident memory");
-        1024 * line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB")
+        let line = status.lines().find(|line| line.starts_with(name)).expect("Linux tells it of every process");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
     /// Sends a signal by name: `TERM`, `INT`, `HUP`, `KILL`.

@@ -6,6 +6,7 @@ mod anthropic;
 mod bedrock;
 mod cohere;
 mod openai;
+pub mod place;
 mod responses;
 pub mod signature;
 mod wire;
@@ -43,6 +44,8 @@ struct Log {
     connections: Arc<AtomicUsize>,
     /// Connections that are open now.
     open: Arc<watch::Sender<usize>>,
+    /// Replies that are being sent now.
+    busy: Arc<watch::Sender<usize>>,
 }
 
 /// A request as it arrived.
@@ -72,7 +75,7 @@ pub enum Reply {
         pieces: Vec<Piece>,
         end: End,
     },
-    /// Exactly these bytes, status line and all; `End::Whole` keeps the connection.
+    /// Bytes as they are, status line and all.
     Raw {
         pieces: Vec<Piece>,
         end: End,
@@ -93,8 +96,8 @@ pub enum Piece {
     Pause(Duration),
     /// Goes on once notified.
     Until(Arc<Notify>),
-    /// The same again and again, with a pause after each, until the other side hangs up.
-    Forever(Vec<u8>, Duration),
+    /// The same text over and over, so long apart, until the other side hangs up.
+    Repeat(String, Duration),
 }
 
 /// How a stream ends.
@@ -103,7 +106,7 @@ pub enum End {
     Whole,
     /// The connection closes in the middle.
     Cut,
-    /// The connection breaks with a TCP reset.
+    /// The same by a TCP reset.
     Reset,
     /// Nothing more comes, and nothing closes.
     Silence,
@@ -127,6 +130,7 @@ impl Vendor {
             arrived: Arc::new(Notify::new()),
             connections: Arc::default(),
             open: Arc::new(watch::Sender::new(0)),
+            busy: Arc::new(watch::Sender::new(0)),
         };
         let task = tokio::spawn(accept(listener, log.clone(), Arc::new(script)));
         Self { address, log, task }
@@ -166,6 +170,14 @@ impl Vendor {
         let none = open.wait_for(|open| *open == 0);
         let ended = tokio::time::timeout(Duration::from_secs(20), none).await;
         assert!(ended.is_ok(), "a connection to the vendor is still open after 20 s");
+    }
+
+    /// Returns once no reply is under way: each was sent whole, or the other side has hung up on it.
+    pub async fn all_replied(&self) {
+        let mut busy = self.log.busy.subscribe();
+        let none = busy.wait_for(|busy| *busy == 0);
+        let ended = tokio::time::timeout(Duration::from_secs(20), none).await.is_ok();
+        assert!(ended, "{} replies of the vendor are still listened to after 20 s", *self.log.busy.borrow());
     }
 
     /// The only request it got.
@@ -274,26 +286,6 @@ pub fn openai_frames(text: &str) -> Vec<String> {
     openai::frames(&Say::Text(text.to_owned().leak()), true)
 }
 
-/// The frames of an OpenAI stream that says `say`, without usage; `[DONE]` last.
-pub fn openai_said(say: &Say) -> Vec<String> {
-    openai::frames(say, false)
-}
-
-/// The events of an Anthropic stream that says `say`; `message_stop` last.
-pub fn anthropic_said(say: &Say) -> Vec<String> {
-    anthropic::frames(say)
-}
-
-/// A whole chat completion that says `say`.
-pub fn openai_whole(say: &Say) -> Value {
-    openai::whole(say, "fake-1")
-}
-
-/// A whole message that says `say`.
-pub fn anthropic_whole(say: &Say) -> Value {
-    anthropic::whole(say, "fake-2")
-}
-
 /// The events of a response that says `text`, in order, `response.completed` last.
 pub fn responses_frames(text: &str) -> Vec<String> {
     responses::frames(&Say::Text(text.to_owned().leak()))
@@ -353,7 +345,10 @@ async fn converse(mut stream: TcpStream, log: &Log, script: &Script) -> io::Resu
             reply
         };
         log.arrived.notify_waiters();
-        if !wire::send(&mut stream, reply).await? {
+        log.busy.send_modify(|busy| *busy += 1);
+        let sent = wire::send(&mut stream, reply).await;
+        log.busy.send_modify(|busy| *busy -= 1);
+        if !sent? {
             return Ok(());
         }
     }

@@ -41,6 +41,13 @@ for (const route of ["openai-tool", "anthropic-tool"]) {
   });
 }
 
+test("embeddings", async () => {
+  // The package asks for base64 by itself and unpacks it.
+  const answer = await client.embeddings.create({ model: "embed", input: ["one", "two"] });
+  assert.deepEqual(answer.data.map((item) => Array.from(item.embedding)), [[0.5, -0.25], [1, 0]]);
+  assert.equal(answer.usage.prompt_tokens, 4);
+});
+
 test("errors are the package's own", async () => {
   const create = (body, options) => client.chat.completions.create({ messages, ...body }, options);
   const wrong = new OpenAI({ baseURL: `${BACKSTOP_URL}/v1`, apiKey: "sk-bs-wrong", maxRetries: 0 });

@@ -133,7 +133,8 @@ fn every_end_of_a_vendors_stream_is_told_apart() {
         assert_eq!(read(RESPONSES, &format!("data: {error}\n\n"), 64).1, Err(failure.clone()), "{error}");
     }
     // Cut, and ended as chat completions are: neither says how the response ended.
-    for (stream, done) in [(vendors(&[said.clone()]), false), (vendors(&[said.clone()]) + "data: [DONE]\n\n", true)] {
+    let cut = vendors(&[said]);
+    for (stream, done) in [(cut.clone(), false), (cut + "data: [DONE]\n\n", true)] {
         let (events, seen) = read(RESPONSES, &stream, 64);
         assert_eq!(seen, Ok(done));
         assert!(!events.iter().any(|event| matches!(event, Event::Finish(_))));

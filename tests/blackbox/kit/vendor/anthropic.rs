@@ -46,8 +46,7 @@ pub(super) fn frames(say: &Say) -> Vec<String> {
     out
 }
 
-/// A whole answer.
-pub(super) fn whole(say: &Say, model: &str) -> Value {
+fn whole(say: &Say, model: &str) -> Value {
     let (block, stop) = match say {
         Say::Text(text) => (json!({"type": "text", "text": text}), "end_turn"),
         Say::Tool(name, arguments) => {

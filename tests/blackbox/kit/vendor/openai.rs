@@ -49,8 +49,7 @@ pub(super) fn frames(say: &Say, usage: bool) -> Vec<String> {
     frames
 }
 
-/// A whole answer.
-pub(super) fn whole(say: &Say, model: &str) -> Value {
+fn whole(say: &Say, model: &str) -> Value {
     let (message, finish) = match say {
         Say::Text(text) => (json!({"role": "assistant", "content": text, "refusal": null}), "stop"),
         Say::Tool(name, arguments) => {

@@ -60,46 +60,41 @@ pub(super) async fn send(stream: &mut TcpStream, reply: Reply) -> io::Result<boo
         }
         Reply::Stream { pieces, end } => send_stream(stream, "text/event-stream", pieces, end).await,
         Reply::StreamOf { media_type, pieces, end } => send_stream(stream, media_type, pieces, end).await,
-        Reply::Raw { pieces, end } => {
-            for piece in pieces {
-                send_piece(stream, piece, Framing::None).await?;
-            }
-            finish(stream, end, b"").await
-        }
+        Reply::Raw { pieces, end } => send_pieces(stream, Coding::Raw, pieces, end).await,
         Reply::Silence => until_hung_up(stream).await,
-        Reply::Reset => finish(stream, End::Reset, b"").await,
+        Reply::Reset => {
+            // Closing with unsent data thrown away is what makes the kernel send RST.
+            stream.set_zero_linger()?;
+            Ok(false)
+        }
     }
-}
-
-/// How a piece is put on the wire.
-#[derive(Debug, Clone, Copy)]
-enum Framing {
-    /// As a chunk of a chunked body.
-    Chunk,
-    /// As it is.
-    None,
 }
 
 async fn send_stream(stream: &mut TcpStream, media_type: &str, pieces: Vec<Piece>, end: End) -> io::Result<bool> {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ntransfer-encoding: chunked\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
-    for piece in pieces {
-        send_piece(stream, piece, Framing::Chunk).await?;
-    }
-    finish(stream, end, b"0\r\n\r\n").await
+    send_pieces(stream, Coding::Chunked, pieces, end).await
 }
 
-/// Ends a reply; `whole` is what makes it whole. False: the connection is done for.
-async fn finish(stream: &mut TcpStream, end: End, whole: &[u8]) -> io::Result<bool> {
-    match end {
-        End::Whole => stream.write_all(whole).await.map(|()| true),
-        End::Cut => Ok(false),
-        End::Reset => {
-            // Closing with unsent data thrown away is what makes the kernel send RST.
+/// Whether bytes are put into chunks of HTTP's.
+#[derive(Clone, Copy)]
+enum Coding {
+    Chunked,
+    Raw,
+}
+
+async fn send_pieces(stream: &mut TcpStream, coding: Coding, pieces: Vec<Piece>, end: End) -> io::Result<bool> {
+    for piece in pieces {
+        send_piece(stream, coding, piece).await?;
+    }
+    match (end, coding) {
+        (End::Whole, Coding::Chunked) => stream.write_all(b"0\r\n\r\n").await.map(|()| true),
+        (End::Whole | End::Cut, _) => Ok(false),
+        (End::Silence, _) => until_hung_up(stream).await,
+        (End::Reset, _) => {
             stream.set_zero_linger()?;
             Ok(false)
         }
-        End::Silence => until_hung_up(stream).await,
     }
 }
 
@@ -110,28 +105,31 @@ async fn until_hung_up(stream: &mut TcpStream) -> io::Result<bool> {
     Ok(false)
 }
 
-async fn send_piece(stream: &mut TcpStream, piece: Piece, framing: Framing) -> io::Result<()> {
+async fn send_piece(stream: &mut TcpStream, coding: Coding, piece: Piece) -> io::Result<()> {
     match piece {
-        Piece::Text(text) => send_bytes(stream, text.as_bytes(), framing).await?,
-        Piece::Bytes(bytes) => send_bytes(stream, &bytes, framing).await?,
+        Piece::Text(text) => send_bytes(stream, coding, text.as_bytes()).await?,
+        Piece::Bytes(bytes) => send_bytes(stream, coding, &bytes).await?,
         Piece::Pause(how_long) => tokio::time::sleep(how_long).await,
         Piece::Until(told) => told.notified().await,
-        Piece::Forever(bytes, pause) => loop {
-            send_bytes(stream, &bytes, framing).await?;
-            tokio::time::sleep(pause).await;
+        Piece::Repeat(text, apart) => loop {
+            // Ends with the error of a connection that the other side has closed.
+            send_bytes(stream, coding, text.as_bytes()).await?;
+            tokio::time::sleep(apart).await;
         },
     }
     Ok(())
 }
 
-async fn send_bytes(stream: &mut TcpStream, bytes: &[u8], framing: Framing) -> io::Result<()> {
-    match framing {
-        Framing::Chunk => {
-            let head = format!("{:x}\r\n", bytes.len());
-            stream.write_all(&[head.as_bytes(), bytes, b"\r\n"].concat()).await?;
-        }
-        Framing::None => stream.write_all(bytes).await?,
+async fn send_bytes(stream: &mut TcpStream, coding: Coding, bytes: &[u8]) -> io::Result<()> {
+    match coding {
+        Coding::Chunked => send_chunk(stream, bytes).await,
+        Coding::Raw => stream.write_all(bytes).await,
     }
+}
+
+async fn send_chunk(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let head = format!("{:x}\r\n", bytes.len());
+    stream.write_all(&[head.as_bytes(), bytes, b"\r\n"].concat()).await?;
     stream.flush().await
 }
 

@@ -1,0 +1,105 @@
+//! Alerts: the ladder's rungs told to people. A fallback serves: a warning; a later one: an error; nobody can answer: a page.
+//!
+//! outcomes → [`ladder`] (incidents, pure) → [`outbox`] (lanes, pure) → [`send`] (HTTP). One task, the [`desk`], owns all
+//! of it, off the path of calls: a queue that is full loses an outcome to alerts and never holds a call up. Nothing here
+//! sees a prompt, an answer or a vendor's secret.
+
+pub mod alertmanager;
+mod book;
+mod desk;
+mod incident;
+mod ladder;
+mod message;
+mod outbox;
+pub mod pagerduty;
+mod send;
+mod sink;
+pub mod slack;
+#[cfg(test)]
+mod tests;
+pub mod webhook;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+pub use book::{BookError, Kept, read};
+pub use incident::Incident;
+pub use ladder::{Ladder, LeftOut};
+pub use message::{Alert, DedupKey, Event, State, Tried};
+pub use outbox::{Entry, Outbox};
+pub use send::{Failure, Post, Sent};
+pub use sink::SinkId;
+
+use crate::{config::Settings, domain::Outcome};
+use book::Book;
+use desk::{Desk, Inbox};
+
+/// How many outcomes may wait.
+const QUEUE: usize = 8192;
+
+/// The running desk.
+#[derive(Debug)]
+pub struct Alerts {
+    left_out: mpsc::Sender<BTreeSet<LeftOut>>,
+    task: JoinHandle<()>,
+}
+
+/// Tells the desk which targets are left out; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LeftOutTeller(mpsc::Sender<BTreeSet<LeftOut>>);
+
+impl Alerts {
+    /// Takes up what was kept in `dir` and starts the desk. It ends when the sender, where finished calls are told, is gone.
+    /// A directory that cannot be used is no reason not to start: alerts are then kept in memory.
+    pub async fn start(
+        dir: PathBuf,
+        settings: Arc<ArcSwap<Settings>>,
+        post: Post,
+    ) -> (Self, mpsc::Sender<Arc<Outcome>>) {
+        let (kept, book) = tokio::task::spawn_blocking(move || take_up(&dir)).await.unwrap_or_default();
+        let (told, outcomes) = mpsc::channel(QUEUE);
+        // A word on what is left out stands until the next one: the newest is all that counts.
+        let (left_out, left_out_now) = mpsc::channel(1);
+        let desk = Desk::new(kept, book, settings, post);
+        let task = tokio::spawn(desk.run(Inbox { outcomes, left_out: left_out_now }));
+        (Self { left_out, task }, told)
+    }
+
+    pub fn left_out(&self) -> LeftOutTeller {
+        LeftOutTeller(self.left_out.clone())
+    }
+
+    /// Waits, at most `bound`, until the last alerts are sent or written down.
+    pub async fn close(self, bound: Duration) {
+        if tokio::time::timeout(bound, self.task).await.is_err() {
+            tracing::warn!("the last alerts were not sent; what was written down goes out at the next start");
+        }
+    }
+}
+
+impl LeftOutTeller {
+    /// All targets that are left out now. Never waits; a word that finds the desk busy is made up for by the next.
+    pub fn tell(&self, left_out: BTreeSet<LeftOut>) {
+        let _ = self.0.try_send(left_out);
+    }
+}
+
+fn take_up(dir: &std::path::Path) -> (Kept, Option<Book>) {
+    let lost = |error: &BookError| {
+        tracing::error!(error = error as &dyn std::error::Error, "alerts are not kept as they should be");
+    };
+    let book = match Book::open(dir) {
+        Ok(book) => book,
+        Err(error) => {
+            lost(&error);
+            return (Kept::default(), None);
+        }
+    };
+    let kept = read(dir).unwrap_or_else(|error| {
+        lost(&error);
+        Kept::default()
+    });
+    (kept, Some(book))
+}
