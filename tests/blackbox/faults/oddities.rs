@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use super::{
-    fault::{Fault, Got, Place, Scene, body, fault, frames, frames_and_ever, raw, unreachable},
+    fault::{Fault, Got, Mode, Place, Scene, Wire, body, fault, frames, frames_and_ever, raw, unreachable},
     gzip,
 };
 use crate::vendor::{End, Piece, Reply};
 
 const COMMENT: &str = ": keep-alive\n\n";
+const NOT_HTTP: &str = "malformed";
 const HEAD_TOO_LARGE: &str = "malformed|too_large";
 /// A flood is cut off by whichever bound it meets first.
 const FLOODED: &str = "late|too_large";
@@ -25,6 +26,10 @@ pub fn all() -> Vec<Fault> {
 fn http() -> Vec<Fault> {
     vec![
         unreachable("self-signed-certificate", Place::SelfSigned).rescued("tls"),
+        fault("two-lengths", |_| {
+            raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 20\r\n\r\n{}", End::Silence)
+        })
+        .rescued(NOT_HTTP),
         fault("a-thousand-headers", |scene| {
             let (many, good) = ((0..1000).map(|number| format!("x-{number}: y\r\n")).collect::<String>(), scene.good());
             raw(format!("HTTP/1.1 200 OK\r\n{many}content-length: {}\r\n\r\n{good}", good.len()), End::Cut)
@@ -38,6 +43,14 @@ fn http() -> Vec<Fault> {
         fault("no-content-204", |_| raw("HTTP/1.1 204 No Content\r\n\r\n", End::Cut)).rescued("malformed|empty_answer"),
         fault("redirect-to-nowhere", |_| Reply::Whole { status: 308, headers: vec![], body: vec![] })
             .rescued("redirected"),
+        fault("a-chunk-without-a-size", |scene| {
+            let good = if scene.mode == Mode::Streamed { scene.wire.said().concat() } else { scene.good() };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {}\r\n", scene.media_type());
+            let chunk = format!("{:x}\r\n{good}\r\nzzz\r\noops\r\n", good.len());
+            raw(format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}"), End::Silence)
+        })
+        .whole(&[Got::Rescued], NOT_HTTP)
+        .streamed(&[Got::Interrupted], NOT_HTTP),
         // 64 MiB of zeros in 400 KiB.
         fault("gzip-bomb", |scene| {
             let headers =
@@ -99,6 +112,9 @@ fn broken() -> Vec<Fault> {
             frames(scene.wire.said(), &[&scene.wire.error_event(), &scene.wire.done()], End::Whole)
         })
         .streamed(&[Got::Interrupted], "error_in_body|server_error"),
+        // Figures are no content.
+        fault("content-then-usage-for-ever", |scene| frames_and_ever(scene.wire.said(), usage(scene.wire)))
+            .streamed(&[Got::Interrupted], "idle_timeout"),
         Fault {
             deadlines: SHORT,
             ..fault("content-that-outlasts-the-call", |scene| {
@@ -121,9 +137,31 @@ fn after_the_end() -> Vec<Fault> {
             .streamed(&[Got::Answered], ""),
         fault("finish-then-broken-json", |scene| frames(scene.wire.finished(), &["data: {\"x\"\n\n"], End::Whole))
             .streamed(ENDED, "malformed"),
+        fault("finish-then-content", |scene| {
+            let content = scene.wire.said()[scene.wire.opening().len()..].concat();
+            frames(scene.wire.finished(), &[&content, &scene.wire.done()], End::Whole)
+        })
+        .streamed(ENDED, "malformed"),
+        fault("finish-then-another-answer", |scene| frames(scene.wire.finished(), &[&scene.good()], End::Whole))
+            .streamed(ENDED, "malformed"),
     ]
 }
 
 fn rewritten(scene: &Scene<'_>, from: &str, to: &str) -> Reply {
     frames(vec![scene.good().replace(from, to)], &[], End::Whole)
+}
+
+/// What a stream has used so far, and nothing else.
+fn usage(wire: Wire) -> String {
+    match wire {
+        Wire::Openai => {
+            let usage = "{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}";
+            let id = "\"id\":\"chatcmpl-fake\",\"object\":\"chat.completion.chunk\"";
+            format!("data: {{{id},\"choices\":[],\"usage\":{usage}}}\n\n")
+        }
+        Wire::Anthropic => {
+            let data = "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":7}}";
+            format!("event: message_delta\ndata: {data}\n\n")
+        }
+    }
 }
