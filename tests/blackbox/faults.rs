@@ -7,7 +7,9 @@
 
 pub mod bodies;
 pub mod fault;
+pub mod gzip;
 pub mod judge;
+pub mod oddities;
 pub mod reach;
 pub mod statuses;
 pub mod streams;
@@ -33,7 +35,7 @@ use super::{
     ledger::Rows,
     vendor::{
         Say, Seen, Vendor, closed_port,
-        place::{BlackHole, Blunt},
+        place::{BlackHole, Blunt, SelfSigned},
     },
 };
 
@@ -79,7 +81,7 @@ fn the_table_is_as_large_as_it_should_be() {
 }
 
 fn table() -> Vec<Fault> {
-    [reach::all(), statuses::all(), bodies::all(), streams::all()].into_iter().flatten().collect()
+    [reach::all(), statuses::all(), bodies::all(), streams::all(), oddities::all()].into_iter().flatten().collect()
 }
 
 /// A question that was asked.
@@ -99,6 +101,7 @@ struct Stage {
     hole: BlackHole,
     blunt: Blunt,
     mute: Blunt,
+    stranger: SelfSigned,
 }
 
 async fn quadrant(caller: Wire, vendor: Wire) {
@@ -166,7 +169,8 @@ impl Stage {
         };
         let blunt = Blunt::saying(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
         let (mute, closed, hole) = (Blunt::saying(b"").await, closed_port().await, BlackHole::dig().await);
-        Self { primary, good, trap, closed, hole, blunt, mute }
+        let stranger = SelfSigned::start().await;
+        Self { primary, good, trap, closed, hole, blunt, mute, stranger }
     }
 
     fn config(&self, faults: &[Fault], vendor: Wire) -> String {
@@ -179,6 +183,7 @@ impl Stage {
                 Place::BlackHole => self.hole.url(),
                 Place::PlainTls => self.blunt.https_url(),
                 Place::TlsCut => self.mute.https_url(),
+                Place::SelfSigned => self.stranger.https_url(),
             };
             for mode in [Mode::Whole, Mode::Streamed] {
                 let name = entry(fault.name, mode);

@@ -89,6 +89,27 @@ async fn a_call_leaves_one_row_with_who_what_and_how_much() {
     assert!(csv.lines().count() == 2 && csv.lines().all(|line| line.contains(',')), "{csv}");
 }
 
+/// What the vendor billed is in the ledger, whether or not the caller could use it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_of_no_use_is_paid_for_all_the_same() {
+    let hollow = Vendor::openai(Say::Text("")).await;
+    let good = Vendor::anthropic(Say::Text("rescued")).await;
+    let config = Config::warn().vendor("hollow", "openai", &hollow.url()).vendor("good", "anthropic", &good.url());
+    let home = Home::new(&config.route("chat", &["hollow/x", "good/y"]).text());
+    let gateway = home.serve();
+    let answer = gateway.client().chat(&question("chat", "hi")).await.expect(200);
+    assert_eq!(answer.chat_text(), "rescued");
+    gateway.stop();
+    let rows = Rows::of(&home);
+    let attempt = &rows.only(answer.expect_header("x-request-id"))["attempts"][0];
+    assert_eq!(
+        (&attempt["fault"], &attempt["usage_source"]),
+        (&json!("empty_answer"), &json!("reported")),
+        "{attempt:#}"
+    );
+    assert_eq!((&attempt["usage"]["input"], &attempt["usage"]["output"]), (&json!(11), &json!(7)), "{attempt:#}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn after_kill_9_under_load_every_answered_call_is_there_exactly_once() {
     let vendor = Vendor::openai(Say::Text("hello")).await;

@@ -51,6 +51,7 @@ pub enum Place {
     BlackHole,
     PlainTls,
     TlsCut,
+    SelfSigned,
 }
 
 /// Whom a reply is made for.

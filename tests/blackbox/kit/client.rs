@@ -174,7 +174,9 @@ impl Answer {
 
     /// The events of a stream that was read whole.
     pub fn events(&self) -> Vec<Sse> {
-        self.body.split("\n\n").filter_map(parse).collect()
+        // A vendor's own line ends and byte order mark are passed on.
+        let text = self.body.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
+        text.split("\n\n").filter_map(parse).collect()
     }
 
     /// The events' data as JSON, `[DONE]` left out.

@@ -23,7 +23,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, watch},
     task::JoinHandle,
 };
@@ -313,8 +313,12 @@ pub fn bedrock_exception(name: &str) -> Vec<u8> {
 
 /// A URL on loopback where nothing listens.
 pub async fn closed_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    format!("http://{}", listener.local_addr().expect("a bound listener has an address"))
+    let socket = TcpSocket::new_v4().expect("a socket can be made");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback has a free port");
+    let address = socket.local_addr().expect("a bound socket has an address");
+    // Bound as long as the tests run: a port that is free is the next fake's.
+    std::mem::forget(socket);
+    format!("http://{address}")
 }
 
 type Script = dyn Fn(usize, &Seen) -> Reply + Send + Sync;
