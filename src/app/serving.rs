@@ -17,6 +17,8 @@ use crate::api::{self, Stage};
 const LEDGER_CLOSE: Duration = Duration::from_secs(5);
 /// How long the last alerts may take.
 const ALERTS_CLOSE: Duration = Duration::from_secs(5);
+/// And at least, when nothing else is left of the time.
+const LAST_ALERTS: Duration = Duration::from_millis(500);
 /// How long the last metrics and traces may take.
 const PUBLISH_CLOSE: Duration = Duration::from_secs(6);
 
@@ -74,9 +76,11 @@ impl Serving {
             );
         }
         drop(relay);
-        if tokio::time::timeout(PUBLISH_CLOSE, published).await.is_err() {
+        // One bound for both: the alerts' desk hears of the end only when the publisher is through.
+        let until = Instant::now() + PUBLISH_CLOSE;
+        if tokio::time::timeout_at(until.into(), published).await.is_err() {
             tracing::warn!("the last metrics and traces were not delivered");
         }
-        alerts.close(ALERTS_CLOSE).await;
+        alerts.close(until.saturating_duration_since(Instant::now()).clamp(LAST_ALERTS, ALERTS_CLOSE)).await;
     }
 }
