@@ -1,0 +1,30 @@
+//! The arithmetic of the local tier on a CPU: matrix products over quantized weights, attention over blocks of keys and
+//! values, and the loops between them, on one pool of threads.
+//!
+//! The only place of this project with `unsafe` code. Which instructions are used is decided when the program runs
+//! ([`Level`]); every level is tested against plain code. Nothing is allocated per token once buffers have grown.
+
+#![expect(unsafe_code, reason = "vector instructions, and output slices that threads share by parts")]
+
+mod activations;
+mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod blocks;
+mod float;
+mod level;
+mod matrix;
+mod multiply;
+mod ops;
+mod pool;
+mod portable;
+
+pub(crate) use activations::Activations;
+pub(crate) use attention::{Attend, BLOCK, KvStore, Span, attend, store};
+pub(crate) use level::Level;
+pub(crate) use matrix::Matrix;
+pub(crate) use multiply::multiply;
+pub(crate) use ops::{Gate, Pairs, Rotary, add, add_bias, gated, rms_norm, rms_norm_in_place, rotate};
+pub(crate) use pool::Pool;

@@ -1,0 +1,106 @@
+//! Attention against its definition, in double precision, over scattered blocks.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernel::Level;
+use crate::sample::SplitMix;
+
+fn random(count: usize, seed: u64) -> Vec<f32> {
+    let mut numbers = SplitMix::new(seed);
+    (0..count).map(|_| (numbers.next() >> 40) as f32 / (1 << 22) as f32 - 2.0).collect()
+}
+
+struct Case {
+    kv_heads: usize,
+    heads: usize,
+    head_width: usize,
+    window: Option<usize>,
+    /// Tokens there already, and new ones.
+    sequences: Vec<(usize, usize)>,
+}
+
+/// By definition: for one query, over all keys it sees.
+fn defined(case: &Case, (queries, keys, values): (&[f32], &[f32], &[f32]), position: usize) -> Vec<f32> {
+    let Case { kv_heads, heads, head_width, window, .. } = *case;
+    let mut out = Vec::new();
+    for head in 0..heads {
+        let shared = head / (heads / kv_heads);
+        let at = |token: usize| token * kv_heads * head_width + shared * head_width;
+        let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
+        let scores: Vec<f64> = (first..=position)
+            .map(|token| {
+                let query = &queries[head * head_width..][..head_width];
+                query.iter().zip(&keys[at(token)..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * 0.5
+            })
+            .collect();
+        let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+        let weights: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        for i in 0..head_width {
+            let sum: f64 =
+                weights.iter().zip(first..).map(|(weight, token)| weight * f64::from(values[at(token) + i])).sum();
+            out.push((sum / total) as f32);
+        }
+    }
+    out
+}
+
+fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
+    let (kv_width, width) = (case.kv_heads * case.head_width, case.heads * case.head_width);
+    for level in Level::all().into_iter().filter(|level| level.is_here()) {
+        let pool = Pool::with_level(2, level);
+        let needed: usize = case.sequences.iter().map(|(old, new)| (old + new).div_ceil(BLOCK)).sum();
+        let mut kv = KvStore::new(needed + 3, 2, case.kv_heads, case.head_width);
+        // Blocks in no order.
+        let mut free: Vec<u32> = (0..needed as u32 + 3).rev().collect();
+        free.rotate_left(1);
+        let (mut spans, mut queries, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+        let tables: Vec<Vec<u32>> = case
+            .sequences
+            .iter()
+            .map(|(old, new)| (0..(old + new).div_ceil(BLOCK)).map(|_| free.pop().expect("enough")).collect())
+            .collect();
+        for (number, ((old, new), blocks)) in case.sequences.iter().zip(&tables).enumerate() {
+            let seed = seed.wrapping_add(number as u64 * 10);
+            let keys = random((old + new) * kv_width, seed);
+            let values = random((old + new) * kv_width, seed ^ 2);
+            let asked = random(new * width, seed ^ 3);
+            for layer in 0..2 {
+                store(&mut kv, layer, &[Span { blocks, start: 0, rows: 0..old + new }], &keys, &values);
+            }
+            for token in 0..*new {
+                let query = &asked[token * width..][..width];
+                expected.extend(defined(case, (query, &keys, &values), old + token));
+            }
+            let first = queries.len() / width;
+            queries.extend(asked);
+            spans.push(Span { blocks, start: *old, rows: first..first + new });
+        }
+        let how = Attend { heads: case.heads, scale: 0.5, window: case.window };
+        let mut out = vec![f32::NAN; queries.len()];
+        attend(&pool, &kv, 1, &spans, how, (&queries, &mut out));
+        for (ours, theirs) in out.iter().zip(&expected) {
+            prop_assert!((ours - theirs).abs() < 1e-4, "{level:?}: {ours} {theirs}");
+        }
+        for span in &spans {
+            let rows = span.rows.start * width..span.rows.end * width;
+            let mut alone = vec![0.0; rows.len()];
+            let span = Span { rows: 0..span.rows.len(), ..span.clone() };
+            attend(&pool, &kv, 1, &[span], how, (&queries[rows.clone()], &mut alone));
+            prop_assert_eq!(&alone[..], &out[rows], "alone as together");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn attention_is_what_it_is_defined_as(
+        (kv_heads, group) in (1..4usize, 1..5usize), head_width in 1..40usize, window in prop::option::of(1..90usize),
+        sequences in prop::collection::vec((0..90usize, 1..50usize), 1..4), seed in any::<u64>(),
+    ) {
+        check(&Case { kv_heads, heads: kv_heads * group, head_width, window, sequences }, seed)?;
+    }
+}

@@ -1,0 +1,220 @@
+//! Weights, repacked once at load into the order in which the kernels read them.
+//!
+//! A tile is 16 rows. Integer formats: for each 32 columns of a tile, lines of 64 bytes (a cache line): byte `4·row + i` of line `j`
+//! is column `4·j + i`. Nibbles lie in four lines, the columns from 16 on in the high halves. A line of 16 half-precision
+//! scales and 16 offsets follows (two, when each 16 columns have their own). Float formats: a tile is `[column][16]`.
+//! Rows beyond the last are zero.
+
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{Device, Error};
+use half::{bf16, f16};
+
+use super::blocks::Format;
+use super::pool::Pool;
+
+/// Rows of a tile.
+pub(super) const TILE: usize = 16;
+
+/// A cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub [u8; 64]);
+
+/// A matrix of weights that never changes.
+pub(crate) struct Matrix {
+    rows: usize,
+    columns: usize,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    Integer(Integer),
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+pub(super) struct Integer {
+    pub lines: Vec<Line>,
+    pub nibbles: bool,
+    pub halves: bool,
+    /// What stored scales and offsets are multiplied with: a power of two that keeps them within half precision.
+    pub unit: f32,
+}
+
+impl Integer {
+    /// Lines of a tile's 32 columns.
+    pub(super) fn stride(&self) -> usize {
+        (if self.nibbles { 4 } else { 8 }) + 1 + usize::from(self.halves)
+    }
+}
+
+impl Matrix {
+    /// Packs a GGUF tensor of `rows × columns`, whose bytes are `bytes`.
+    ///
+    /// # Errors
+    /// When there are not as many bytes as the shape needs, or the type is one that nobody here can read.
+    pub(crate) fn pack(
+        pool: &Pool,
+        dtype: GgmlDType,
+        (rows, columns): (usize, usize),
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
+        let needed = rows.checked_mul(columns).map(|weights| weights / dtype.block_size() * dtype.type_size());
+        if needed != Some(bytes.len()) || rows == 0 || columns == 0 || !columns.is_multiple_of(dtype.block_size()) {
+            return Err(Error::Msg(format!(
+                "{rows} × {columns} weights of {dtype:?} do not have {} bytes",
+                bytes.len()
+            )));
+        }
+        let body = match (Format::of(dtype), dtype) {
+            (Some(format), _) => Body::Integer(integers(pool, format, (rows, columns), bytes)),
+            (None, GgmlDType::F32) => Body::F32(floats((rows, columns), |at| f32::from_le_bytes(word(bytes, at)), 0.0)),
+            (None, GgmlDType::F16) => {
+                Body::F16(floats((rows, columns), |at| f16::from_le_bytes(word(bytes, at)), f16::ZERO))
+            }
+            (None, GgmlDType::BF16) => {
+                Body::Bf16(floats((rows, columns), |at| bf16::from_le_bytes(word(bytes, at)), bf16::ZERO))
+            }
+            (None, other) => {
+                let storage = QStorage::from_data(bytes.into(), &Device::Cpu, other)?;
+                let whole = QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?;
+                let values = whole.flatten_all()?.to_vec1::<f32>()?;
+                Body::F16(floats((rows, columns), |at| f16::from_f32(values[at]), f16::ZERO))
+            }
+        };
+        Ok(Self { rows, columns, body })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Integer(integer) => size_of_val(integer.lines.as_slice()),
+            Body::F32(values) => size_of_val(values.as_slice()),
+            Body::F16(values) => size_of_val(values.as_slice()),
+            Body::Bf16(values) => size_of_val(values.as_slice()),
+        }
+    }
+
+    /// Whether its products take quantized inputs.
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.body, Body::Integer(_))
+    }
+
+    /// Writes the weights of `row` to `out`.
+    ///
+    /// # Panics
+    /// When there is no such row, or `out` has not as many places as a row.
+    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.rows && out.len() == self.columns, "a row of the matrix, and room for it");
+        let (tile, within) = (row / TILE, row % TILE);
+        let at = |column: usize| (tile * self.columns + column) * TILE + within;
+        match &self.body {
+            Body::F32(values) => (0..self.columns).for_each(|column| out[column] = values[at(column)]),
+            Body::F16(values) => (0..self.columns).for_each(|column| out[column] = values[at(column)].to_f32()),
+            Body::Bf16(values) => (0..self.columns).for_each(|column| out[column] = values[at(column)].to_f32()),
+            Body::Integer(integer) => {
+                let (blocks, stride) = (self.columns / 32, integer.stride());
+                for (block, out) in out.chunks_exact_mut(32).enumerate() {
+                    unpack(integer, &integer.lines[(tile * blocks + block) * stride..][..stride], within, out);
+                }
+            }
+        }
+    }
+}
+
+fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| bytes[at * N + i])
+}
+
+fn floats<T: Copy>((rows, columns): (usize, usize), read: impl Fn(usize) -> T, zero: T) -> Vec<T> {
+    let mut packed = vec![zero; rows.div_ceil(TILE) * TILE * columns];
+    for row in 0..rows {
+        let start = row / TILE * TILE * columns + row % TILE;
+        for column in 0..columns {
+            packed[start + column * TILE] = read(row * columns + column);
+        }
+    }
+    packed
+}
+
+/// One row's 32 weights of a tile.
+fn unpack(integer: &Integer, lines: &[Line], row: usize, out: &mut [f32]) {
+    let body = if integer.nibbles { 4 } else { 8 };
+    for (column, out) in out.iter_mut().enumerate() {
+        let byte = |line: usize| lines[line].0[4 * row + column % 4];
+        let q = match (integer.nibbles, column < 16) {
+            (true, true) => byte(column / 4) & 15,
+            (true, false) => byte(column / 4 - 4) >> 4,
+            (false, _) => byte(column / 4),
+        };
+        let scales = &lines[body + usize::from(integer.halves && column >= 16)].0;
+        let half = |at: usize| f16::from_le_bytes([scales[2 * at], scales[2 * at + 1]]).to_f32() * integer.unit;
+        *out = half(row) * f32::from(q) + half(TILE + row);
+    }
+}
+
+fn integers(pool: &Pool, format: Format, (rows, columns): (usize, usize), bytes: &[u8]) -> Integer {
+    let largest = bytes.chunks_exact(format.bytes).map(|block| format.largest(block)).fold(0f32, f32::max);
+    let unit = unit(largest);
+    let mut packed = Integer { lines: Vec::new(), nibbles: format.nibbles, halves: format.halves, unit };
+    let (blocks, stride) = (columns / 32, packed.stride());
+    let per_tile = blocks * stride;
+    let tiles = rows.div_ceil(TILE);
+    packed.lines = vec![Line([0; 64]); tiles * per_tile];
+    let row_bytes = columns / format.weights * format.bytes;
+    let lines = Lines(packed.lines.as_mut_ptr());
+    pool.each(tiles, |tile| {
+        let lines = lines;
+        // SAFETY: each tile's lines are one index's alone, and lie inside what was sized above.
+        let lines = unsafe { std::slice::from_raw_parts_mut(lines.0.add(tile * per_tile), per_tile) };
+        for within in 0..TILE.min(rows - tile * TILE) {
+            let row = &bytes[(tile * TILE + within) * row_bytes..][..row_bytes];
+            for (block, lines) in lines.chunks_exact_mut(stride).enumerate() {
+                let at = block * 32 / format.weights * format.bytes;
+                put(&format, &row[at..at + format.bytes], block * 32 % format.weights / 32, (within, unit), lines);
+            }
+        }
+    });
+    packed
+}
+
+#[derive(Clone, Copy)]
+struct Lines(*mut Line);
+
+// SAFETY: each thread writes its own tiles only.
+unsafe impl Send for Lines {}
+// SAFETY: as above.
+unsafe impl Sync for Lines {}
+
+fn put(format: &Format, bytes: &[u8], part: usize, (row, unit): (usize, f32), lines: &mut [Line]) {
+    let block = format.read(bytes, part);
+    for column in 0..32 {
+        let at = 4 * row + column % 4;
+        match (format.nibbles, column < 16) {
+            (true, true) => lines[column / 4].0[at] |= block.q[column],
+            (true, false) => lines[column / 4 - 4].0[at] |= block.q[column] << 4,
+            (false, _) => lines[column / 4].0[at] = block.q[column],
+        }
+    }
+    let body = if format.nibbles { 4 } else { 8 };
+    for half in 0..1 + usize::from(format.halves) {
+        let scales = &mut lines[body + half].0;
+        for (at, value) in [(row, block.scale[half]), (TILE + row, block.offset[half])] {
+            scales[2 * at..2 * at + 2].copy_from_slice(&f16::from_f32(value / unit).to_le_bytes());
+        }
+    }
+}
+
+/// The power of two by which scales up to `largest` are divided, so that half precision holds them with all its digits.
+fn unit(largest: f32) -> f32 {
+    if largest > 0.0 && largest.is_finite() { (largest.log2().ceil() - 14.0).clamp(-100.0, 100.0).exp2() } else { 1.0 }
+}

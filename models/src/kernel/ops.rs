@@ -1,0 +1,296 @@
+//! What a transformer does between its matrix products, row by row.
+
+use super::float::{fma, leveled};
+use super::pool::Pool;
+
+/// Fewer values than this are not worth a second thread.
+const WORTH_SHARING: usize = 1 << 14;
+
+/// The function of a gated feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Silu,
+    /// The approximation by a hyperbolic tangent.
+    Gelu,
+}
+
+/// Which values of a head are turned together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pairs {
+    /// 0 and 1, 2 and 3, …
+    Interleaved,
+    /// 0 and n/2, 1 and n/2 + 1, …
+    Halves,
+}
+
+/// Rotary position embeddings (Su et al., 2021): sines and cosines by position.
+pub(crate) struct Rotary {
+    /// Half of the width that is turned.
+    half: usize,
+    /// `[position][half]`: cosine, sine.
+    table: Vec<(f32, f32)>,
+}
+
+impl Rotary {
+    /// For positions below `positions`, of heads whose first `width` values are turned. `factors` divide the frequencies;
+    /// `scale` multiplies the positions.
+    pub(crate) fn new(positions: usize, width: usize, base: f32, scale: f32, factors: Option<&[f32]>) -> Self {
+        let half = width / 2;
+        let frequencies: Vec<f32> = (0..half)
+            .map(|i| {
+                let frequency = 1.0 / base.powf(2.0 * i as f32 / width as f32);
+                frequency * scale / factors.and_then(|factors| factors.get(i)).copied().unwrap_or(1.0)
+            })
+            .collect();
+        let table = (0..positions)
+            .flat_map(|position| {
+                frequencies.iter().map(move |frequency| {
+                    let (sine, cosine) = (position as f32 * frequency).sin_cos();
+                    (cosine, sine)
+                })
+            })
+            .collect();
+        Self { half, table }
+    }
+
+    /// How many positions there are.
+    pub(crate) fn positions(&self) -> usize {
+        self.table.len() / self.half.max(1)
+    }
+}
+
+/// Each row of `input` over its root mean square, times `weight`.
+pub(crate) fn rms_norm(pool: &Pool, input: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let width = weight.len();
+    shared(pool, out, width, |first, rows| {
+        norm(pool.level(), &input[first * width..][..rows.len()], weight, epsilon, rows);
+    });
+}
+
+/// As [`rms_norm`], in place.
+pub(crate) fn rms_norm_in_place(pool: &Pool, values: &mut [f32], weight: &[f32], epsilon: f32) {
+    shared(pool, values, weight.len(), |_, rows| norm_in_place(pool.level(), rows, weight, epsilon));
+}
+
+/// `gate = f(gate) · up`, over rows of `width`.
+pub(crate) fn gated(pool: &Pool, gate: &mut [f32], up: &[f32], width: usize, kind: Gate) {
+    shared(pool, gate, width, |first, rows| {
+        let up = &up[first * width..][..rows.len()];
+        match kind {
+            Gate::Silu => silu(pool.level(), rows, up),
+            Gate::Gelu => gelu(pool.level(), rows, up),
+        }
+    });
+}
+
+/// `into += from`.
+pub(crate) fn add(pool: &Pool, into: &mut [f32], from: &[f32]) {
+    let level = pool.level();
+    sum(level, into, from);
+}
+
+/// Adds `bias` to each row.
+pub(crate) fn add_bias(pool: &Pool, rows: &mut [f32], bias: &[f32]) {
+    let level = pool.level();
+    rows.chunks_exact_mut(bias.len()).for_each(|row| sum(level, row, bias));
+}
+
+/// Turns each head of each row by its row's position.
+///
+/// # Panics
+/// When a position is beyond the table.
+pub(crate) fn rotate(
+    pool: &Pool,
+    rows: &mut [f32],
+    head_width: usize,
+    positions: &[u32],
+    rotary: &Rotary,
+    pairs: Pairs,
+) {
+    let width = rows.len() / positions.len().max(1);
+    shared(pool, rows, width.max(1), |first, rows| {
+        for (row, position) in rows.chunks_exact_mut(width).zip(&positions[first..]) {
+            let table = &rotary.table[*position as usize * rotary.half..][..rotary.half];
+            for head in row.chunks_exact_mut(head_width) {
+                turn(head, table, pairs);
+            }
+        }
+    });
+}
+
+fn shared(pool: &Pool, out: &mut [f32], width: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
+    if out.len() < WORTH_SHARING { body(0, out) } else { pool.rows(out, width, body) }
+}
+
+fn turn(head: &mut [f32], table: &[(f32, f32)], pairs: Pairs) {
+    match pairs {
+        Pairs::Interleaved => {
+            for (pair, (cosine, sine)) in head.chunks_exact_mut(2).zip(table) {
+                let (a, b) = (pair[0], pair[1]);
+                (pair[0], pair[1]) = (a * cosine - b * sine, a * sine + b * cosine);
+            }
+        }
+        Pairs::Halves => {
+            let (low, high) = head.split_at_mut(table.len());
+            for ((a, b), (cosine, sine)) in low.iter_mut().zip(high).zip(table) {
+                (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
+            }
+        }
+    }
+}
+
+leveled! {
+    fn norm(input: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) = norm_plainly
+}
+leveled! {
+    fn norm_in_place(values: &mut [f32], weight: &[f32], epsilon: f32) = norm_in_place_plainly
+}
+leveled! {
+    fn silu(gate: &mut [f32], up: &[f32]) = silu_plainly
+}
+leveled! {
+    fn gelu(gate: &mut [f32], up: &[f32]) = gelu_plainly
+}
+leveled! {
+    fn sum(into: &mut [f32], from: &[f32]) = sum_plainly
+}
+
+#[inline(always)]
+fn norm_plainly<const FUSED: bool>(input: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    for (input, out) in input.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+        let factor = inverse_root::<FUSED>(input, epsilon);
+        for ((out, x), weight) in out.iter_mut().zip(input).zip(weight) {
+            *out = x * factor * weight;
+        }
+    }
+}
+
+#[inline(always)]
+fn norm_in_place_plainly<const FUSED: bool>(values: &mut [f32], weight: &[f32], epsilon: f32) {
+    for values in values.chunks_exact_mut(weight.len()) {
+        let factor = inverse_root::<FUSED>(values, epsilon);
+        for (x, weight) in values.iter_mut().zip(weight) {
+            *x *= factor * weight;
+        }
+    }
+}
+
+#[inline(always)]
+fn inverse_root<const FUSED: bool>(values: &[f32], epsilon: f32) -> f32 {
+    let mut sums = [0f32; 16];
+    let mut chunks = values.chunks_exact(16);
+    for chunk in &mut chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum = fma::<FUSED>(*x, *x, *sum);
+        }
+    }
+    let rest: f32 = chunks.remainder().iter().map(|x| x * x).sum();
+    let mean = (sums.iter().sum::<f32>() + rest) / values.len() as f32;
+    1.0 / (mean + epsilon).sqrt()
+}
+
+#[inline(always)]
+fn silu_plainly<const FUSED: bool>(gate: &mut [f32], up: &[f32]) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        *gate = *gate / (1.0 + exp::<FUSED>(-*gate)) * up;
+    }
+}
+
+#[inline(always)]
+fn gelu_plainly<const FUSED: bool>(gate: &mut [f32], up: &[f32]) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        let x = *gate;
+        // tanh(z) = 1 − 2 / (1 + e^2z), and x · (1 + tanh z) / 2 is left.
+        let z = 0.797_884_6 * (x + 0.044_715 * x * x * x);
+        *gate = (x - x / (1.0 + exp::<FUSED>(2.0 * z))) * up;
+    }
+}
+
+#[inline(always)]
+fn sum_plainly<const FUSED: bool>(into: &mut [f32], from: &[f32]) {
+    for (into, from) in into.iter_mut().zip(from) {
+        *into += from;
+    }
+}
+
+/// e to the `x`, to about two units in the last place: 2ⁿ · e^r with |r| ≤ ln 2 / 2, e^r by a polynomial (Cephes' `expf`).
+/// Beyond ±87.3 it is what it is there; not a number stays that.
+#[inline(always)]
+pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
+    let within = x.clamp(-87.3, 87.3);
+    let n = fma::<FUSED>(within, std::f32::consts::LOG2_E, 12_582_912.0) - 12_582_912.0;
+    let r = fma::<FUSED>(n, -0.693_359_4, within);
+    let r = fma::<FUSED>(n, 2.121_944_4e-4, r);
+    let mut y = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+        y = fma::<FUSED>(y, r, coefficient);
+    }
+    let y = fma::<FUSED>(y, r * r, r + 1.0);
+    // The bits of 2ⁿ: n is an integer from −126 to 126.
+    y * f32::from_bits(((n as i32 + 127) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::level::Level;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn levels() -> Vec<Pool> {
+        Level::all().into_iter().filter(|level| level.is_here()).map(|level| Pool::with_level(2, level)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn exp_is_exp(x in -90f32..90.0) {
+            let (ours, theirs) = (exp::<true>(x), x.clamp(-87.3, 87.3).exp());
+            prop_assert!((ours - theirs).abs() <= theirs * 4e-7, "{x}: {ours} {theirs}");
+            prop_assert!((exp::<false>(x) - theirs).abs() <= theirs * 1e-6);
+        }
+
+        #[test]
+        fn gates_are_their_formulas(x in -20f32..20.0, up in -3f32..3.0) {
+            for pool in levels() {
+                let mut gate = [x; 5];
+                gated(&pool, &mut gate, &[up; 5], 5, Gate::Silu);
+                prop_assert!((gate[4] - x / (1.0 + (-x).exp()) * up).abs() < 1e-4);
+                let mut gate = [x; 5];
+                gated(&pool, &mut gate, &[up; 5], 5, Gate::Gelu);
+                let z = 0.797_884_6 * (x + 0.044_715 * x.powi(3));
+                prop_assert!((gate[4] - 0.5 * x * (1.0 + z.tanh()) * up).abs() < 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_norm_has_the_weight_as_its_root_mean_square() {
+        for pool in levels() {
+            let input: Vec<f32> = (0..37 * 600).map(|i| ((i * 37) % 101) as f32 - 50.0).collect();
+            let mut out = vec![0.0; input.len()];
+            rms_norm(&pool, &input, &[2.0; 37], 0.0, &mut out);
+            for row in out.chunks_exact(37) {
+                let mean = row.iter().map(|x| x * x).sum::<f32>() / 37.0;
+                assert!((mean - 4.0).abs() < 1e-3, "{mean}");
+            }
+            let mut again = input;
+            rms_norm_in_place(&pool, &mut again, &[2.0; 37], 0.0);
+            assert!(again.iter().zip(&out).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+    }
+
+    #[test]
+    fn what_is_turned_keeps_its_length_and_position_0_changes_nothing() {
+        let pool = Pool::new(1);
+        let rotary = Rotary::new(8, 4, 10_000.0, 1.0, None);
+        for pairs in [Pairs::Interleaved, Pairs::Halves] {
+            let mut rows = [1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0];
+            rotate(&pool, &mut rows, 4, &[0, 5], &rotary, pairs);
+            assert_eq!(rows[..4], [1.0, 2.0, 3.0, 4.0]);
+            let length: f32 = rows[4..].iter().map(|x| x * x).sum();
+            assert!((length - 30.0).abs() < 1e-4);
+            let (sine, cosine) = 5f32.sin_cos();
+            let partner = if pairs == Pairs::Halves { 3.0 } else { 2.0 };
+            assert!((rows[4] - (cosine - partner * sine)).abs() < 1e-5);
+        }
+    }
+}

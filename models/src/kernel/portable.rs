@@ -1,0 +1,64 @@
+//! The product in plain code: what every other way to compute it is tested against, and what runs where none of them does.
+
+use half::f16;
+
+use super::matrix::{Integer, Line, TILE};
+use super::multiply::{Expanded, Inputs};
+
+/// Expands blocks of a tile: unsigned bytes, single-precision scales.
+pub(super) fn expand(integer: &Integer, lines: &[Line], into: &mut Expanded) {
+    let body = if integer.nibbles { 4 } else { 8 };
+    for (block, lines) in lines.chunks_exact(integer.stride()).enumerate() {
+        let q = &mut into.q[8 * block..8 * block + 8];
+        if integer.nibbles {
+            for line in 0..4 {
+                q[line].0 = lines[line].0.map(|byte| byte & 15);
+                q[line + 4].0 = lines[line].0.map(|byte| byte >> 4);
+            }
+        } else {
+            q.copy_from_slice(&lines[..8]);
+        }
+        for half in 0..2 {
+            let scales = &lines[body + if integer.halves { half } else { 0 }].0;
+            let read = |at: usize| f16::from_le_bytes([scales[2 * at], scales[2 * at + 1]]).to_f32() * integer.unit;
+            into.scales[2 * block + half] = [std::array::from_fn(read), std::array::from_fn(|row| read(TILE + row))];
+        }
+    }
+}
+
+/// Adds the products of the expanded blocks to `sums`.
+pub(super) fn dot<const M: usize>(
+    weights: &Expanded,
+    inputs: &[Inputs<'_>; M],
+    sums: [&mut [f32; TILE]; M],
+    halves: bool,
+) {
+    for (input, sums) in inputs.iter().zip(sums) {
+        for block in 0..weights.blocks {
+            let mut products = [[0i32; TILE]; 2];
+            for line in 0..8 {
+                let a = &input.q[block * 32 + line * 4..][..4];
+                let w = &weights.q[8 * block + line].0;
+                for (row, sum) in products[line / 4].iter_mut().enumerate() {
+                    *sum += (0..4).map(|i| i32::from(w[4 * row + i]) * i32::from(a[i])).sum::<i32>();
+                }
+            }
+            let scale = input.scale[block];
+            if halves {
+                for half in 0..2 {
+                    let [d, offset] = &weights.scales[2 * block + half];
+                    for row in 0..TILE {
+                        sums[row] +=
+                            products[half][row] as f32 * (d[row] * scale) + offset[row] * input.sum[2 * block + half];
+                    }
+                }
+            } else {
+                let [d, offset] = &weights.scales[2 * block];
+                for row in 0..TILE {
+                    let product = products[0][row] + products[1][row];
+                    sums[row] += product as f32 * (d[row] * scale) + offset[row] * input.sum[block];
+                }
+            }
+        }
+    }
+}
