@@ -3,7 +3,6 @@
 pub mod alerts;
 pub mod calls;
 pub mod check;
-mod engine_threads;
 pub mod eval;
 pub mod import;
 mod installation;

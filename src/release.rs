@@ -5,5 +5,5 @@ mod keeper;
 mod subject;
 
 pub use gate::{Examination, Gate, GateError};
-pub use keeper::Keeper;
+pub use keeper::{Keeper, engine_options};
 pub use subject::VendorSubject;

@@ -42,7 +42,7 @@ fn files(weights: &Path) -> ModelFiles {
 }
 
 async fn examined(files: ModelFiles) -> Report {
-    let options = EngineOptions { queue: 1, threads: None, context_tokens: None };
+    let options = EngineOptions { queue: 1, ..EngineOptions::default() };
     let engine =
         tokio::task::spawn_blocking(move || Engine::start(files, options)).await.expect("no panic").expect("a model");
     let suite = Suite::find("stage2-continuity", Path::new("/nonexistent")).expect("it is built in");

@@ -1,11 +1,14 @@
 //! The model that answers inside this process.
 //!
-//! One thread owns the weights and answers one call after the other; everything else holds an [`Engine`], which only
-//! checks a call and queues it. The queue is bounded, an answer's events are bounded by its tokens, and a caller that goes
-//! away is noticed within one token (or one chunk of its prompt). A panic ends the call that caused it: its caller is told,
-//! the weights are loaded anew, and the next call is served; when that happens too often the engine gives up and says so.
+//! One thread owns the weights and the cache and computes for all calls at once, a step at a time ([`crate::schedule`]);
+//! everything else holds an [`Engine`], which only checks a call and queues it. A call that would come too late, or finds the
+//! line full, is refused before its prompt is even tokenized; what is accepted is finished. An answer's events are bounded by
+//! its tokens, and a caller that goes away is noticed within one step. A panic or a hang of a step is told to every caller
+//! whose answer was in it, the weights are loaded anew, and those who wait are served; when that happens too often the
+//! engine gives up and says so. An idle engine draws a token now and then, so that its health is a fact and not a hope.
 //! Nothing that was said is ever logged.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
@@ -14,35 +17,72 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
+use crate::arch::Forward;
 use crate::chat::{Chat, Event, Finish};
 use crate::files::ModelFiles;
-use crate::load::{self, Forward, Identity, LoadError, LoadFault};
+use crate::load::{self, Identity, LoadError, LoadFault};
+pub use crate::schedule::Class;
+use crate::schedule::Limits;
 use crate::template::ChatTemplate;
 use crate::token::Vocabulary;
 
 mod admit;
 mod answer;
+mod batch;
 mod calls;
 mod pace;
 mod queue;
 mod stop;
 mod voice;
+mod watch;
 mod worker;
 
-use pace::Pace;
+use pace::{Ahead, Pace};
 use queue::{Queue, Refused};
 
 /// How an engine is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// How many calls may wait while one is answered. The next is [`EngineFault::Busy`].
+    /// How many calls may wait while others are answered; half of it by batch calls, four fifths by standard ones. The next is
+    /// [`EngineFault::Busy`].
     pub queue: usize,
-    /// Cores to compute on. candle makes one pool of threads per process, as many as there are physical cores unless the
-    /// environment's `CANDLE_NUM_THREADS` says otherwise, and takes no number from code: a different one is logged as
-    /// not in force.
+    /// Threads to compute on; `None`: half of the cores, so that the rest of the process has the others.
     pub threads: Option<usize>,
     /// Allows less than the model's own context, to bound memory and the longest answer.
     pub context_tokens: Option<u32>,
+    /// Bytes of keys and values that are kept; at least what one sequence of the whole context needs.
+    pub cache_bytes: usize,
+    /// Calls that are answered at once.
+    pub running: usize,
+    /// A call that would wait longer for its first token is [`EngineFault::Busy`].
+    pub max_wait: Duration,
+    /// A step that takes longer hangs: its callers are told, and the engine starts anew.
+    pub step_limit: Duration,
+    /// An engine that was idle so long draws a token, to prove that it can.
+    pub canary_every: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            queue: 64,
+            threads: None,
+            context_tokens: None,
+            cache_bytes: 512 << 20,
+            running: 16,
+            max_wait: Duration::from_secs(60),
+            step_limit: Duration::from_secs(60),
+            canary_every: Duration::from_secs(30),
+        }
+    }
+}
+
+impl EngineOptions {
+    /// The threads that [`Self::threads`] comes to on this machine.
+    pub fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.unwrap_or(cores / 2).clamp(1, cores)
+    }
 }
 
 /// A handle to a running engine; clones share it. The engine ends when the last is dropped and what was queued is answered.
@@ -68,9 +108,9 @@ pub struct Generation {
 /// Why a call was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineFault {
-    #[error("the local model's queue is full; try again in {} s", retry_after.as_secs().max(1))]
+    #[error("the local model is busy; try again in {} s", retry_after.as_secs().max(1))]
     Busy {
-        /// When a place is likely to be free, by the answers given so far.
+        /// When the call is likely to be taken, by the answers given so far.
         retry_after: Duration,
     },
     /// The model, or this engine, cannot do it.
@@ -122,15 +162,10 @@ impl Engine {
     /// When the files are not a model that this engine can run; nothing is left behind then.
     pub fn start(files: ModelFiles, options: EngineOptions) -> Result<Self, LoadError> {
         let model = Model::open(&files, options.context_tokens)?;
-        let ours = candle_core::utils::get_num_threads();
-        if let Some(threads) = options.threads.filter(|threads| *threads != ours) {
-            tracing::warn!(
-                asked = threads,
-                "the number of threads is not in force; set CANDLE_NUM_THREADS for the process"
-            );
-        }
+        let (context, threads) = (model.context_tokens.get(), options.threads());
         let path = files.weights.clone();
-        Self::spawn(model, options.queue, Box::new(move || load::load_weights(&files))).map_err(|fault| match fault {
+        let loader = move || load::load_weights(&files, context, threads);
+        Self::spawn(model, options, Box::new(loader)).map_err(|fault| match fault {
             SpawnFault::Load(error) => error,
             SpawnFault::Thread(source) => LoadError::new(&path, LoadFault::Thread(source)),
             SpawnFault::Died => LoadError::new(&path, LoadFault::ThreadDied),
@@ -145,13 +180,18 @@ impl Engine {
     /// # Errors
     /// See [`EngineFault`].
     pub fn ask(&self, chat: Chat) -> Result<Generation, EngineFault> {
-        self.queue(chat, None)
+        self.queue(chat, Class::default(), None)
     }
 
     /// As [`Self::ask`], for a caller who waits no longer than `until`: an answer that is not whole by then ends as one
     /// that reached its length, and one that has not begun is [`EngineFault::OutOfTime`].
     pub fn ask_until(&self, chat: Chat, until: Instant) -> Result<Generation, EngineFault> {
-        self.queue(chat, Some(until))
+        self.queue(chat, Class::default(), Some(until))
+    }
+
+    /// As [`Self::ask_until`], for a call that matters as much as `class` says.
+    pub fn ask_as(&self, chat: Chat, class: Class, until: Instant) -> Result<Generation, EngineFault> {
+        self.queue(chat, class, Some(until))
     }
 
     /// How many tokens the prompt of `chat` has, whether or not they fit the context: what an answer's usage would say.
@@ -165,21 +205,26 @@ impl Engine {
         Ok(answer::prompt(&call, model, OffsetDateTime::now_utc())?.len())
     }
 
-    fn queue(&self, chat: Chat, until: Option<Instant>) -> Result<Generation, EngineFault> {
+    fn queue(&self, chat: Chat, class: Class, until: Option<Instant>) -> Result<Generation, EngineFault> {
         let shared = &self.shared;
         let call = admit::admit(chat, &shared.model)?;
+        let tokens = call.likely_tokens;
+        shared.refuse_late(class, tokens, until)?;
         let span = tracing::info_span!(
             "generation",
             model = %shared.model.id,
             prompt_tokens = tracing::field::Empty,
+            cached_tokens = tracing::field::Empty,
             output_tokens = tracing::field::Empty,
             finish = tracing::field::Empty,
         );
         let (sender, events) = mpsc::channel(voice::most_events(call.max_tokens));
-        let job = worker::Job { call, until, events: sender, span };
-        match shared.queue.push(job, |waiting| waiting.events.is_closed()) {
+        let job = worker::Job { call, class, until, events: sender, span };
+        match shared.queue.push(job, (class, tokens), |waiting| waiting.events.is_closed()) {
             Ok(()) => Ok(Generation { events, ended: false }),
-            Err(Refused::Full) => Err(EngineFault::Busy { retry_after: shared.pace().retry_after(Instant::now()) }),
+            Err(Refused::Full) => {
+                Err(EngineFault::Busy { retry_after: shared.pace().retry_after(shared.limits.running) })
+            }
             Err(Refused::Closed) => Err(EngineFault::Stopped),
         }
     }
@@ -207,22 +252,29 @@ impl Engine {
         self.shared.model.context_tokens.get()
     }
 
-    fn spawn(model: Model, queue: usize, loader: Loader) -> Result<Self, SpawnFault> {
+    fn spawn(model: Model, options: EngineOptions, loader: Loader) -> Result<Self, SpawnFault> {
+        let running = options.running.max(1);
         let shared = Arc::new(Shared {
             model: Arc::new(model),
-            queue: Queue::new(queue),
-            status: Mutex::new(Status { state: State::Loading, last_token_at: None }),
+            queue: Queue::new(options.queue),
+            limits: Limits { running, chunk: CHUNK, chunk_alone: CHUNK_ALONE },
+            options,
+            status: Mutex::new(Status {
+                state: State::Loading,
+                last_token_at: None,
+                generation: 0,
+                step_since: None,
+                load: Load::default(),
+                told: HashMap::new(),
+            }),
             pace: Mutex::new(Pace::default()),
+            loader: Mutex::new(loader),
         });
         let (ready, loaded) = std_mpsc::sync_channel(1);
-        let theirs = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("backstop-engine".to_owned())
-            .stack_size(8 << 20)
-            .spawn(move || worker::run(&theirs, loader, &ready))
-            .map_err(SpawnFault::Thread)?;
         let closer = Arc::new(Closer(Arc::clone(&shared)));
+        worker::start(&shared, 0, Some(ready)).map_err(SpawnFault::Thread)?;
         loaded.recv().map_err(|_| SpawnFault::Died)?.map_err(SpawnFault::Load)?;
+        watch::start(&shared).map_err(SpawnFault::Thread)?;
         Ok(Self { shared, _closer: closer })
     }
 }
@@ -252,16 +304,39 @@ struct Model {
     context_tokens: NonZeroUsize,
 }
 
+/// Tokens of prompts in a step in which others write; these wait for it, so it is short.
+const CHUNK: usize = 64;
+/// Tokens of prompts in a step in which nobody writes: short enough that a caller who leaves is noticed soon.
+const CHUNK_ALONE: usize = 256;
+
 struct Shared {
     model: Arc<Model>,
     queue: Queue<worker::Job>,
+    limits: Limits,
+    options: EngineOptions,
     status: Mutex<Status>,
     pace: Mutex<Pace>,
+    loader: Mutex<Loader>,
 }
 
 struct Status {
     state: State,
     last_token_at: Option<Instant>,
+    /// Counts the threads that ran the engine; only the newest one's word counts.
+    generation: u64,
+    /// When the step that is being computed began.
+    step_since: Option<Instant>,
+    load: Load,
+    /// Whom to tell when the engine's thread cannot.
+    told: HashMap<u64, answer::Events>,
+}
+
+/// What the engine has accepted and not finished.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    running: usize,
+    /// Tokens of their prompts that are still to be read.
+    unread: usize,
 }
 
 /// Ends the engine's thread when the last handle goes.
@@ -296,6 +371,27 @@ impl Model {
 }
 
 impl Shared {
+    /// Refuses a call whose first token would come too late, before anything is done for it.
+    fn refuse_late(&self, class: Class, tokens: usize, until: Option<Instant>) -> Result<(), EngineFault> {
+        let (waiting, their_tokens) = self.queue.ahead(class);
+        let Load { running, unread } = self.status().load;
+        let places = self.limits.running;
+        let ahead = Ahead {
+            tokens: tokens + their_tokens + unread,
+            calls: waiting,
+            places,
+            free: places.saturating_sub(running),
+        };
+        let Some(wait) = self.pace().first_token(ahead) else { return Ok(()) };
+        let patience = until
+            .map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
+            .min(self.options.max_wait);
+        if wait <= patience {
+            return Ok(());
+        }
+        Err(EngineFault::Busy { retry_after: pace::later(wait - patience) })
+    }
+
     fn status(&self) -> MutexGuard<'_, Status> {
         // Each holder writes whole values, so a panic in one leaves nothing half done.
         self.status.lock().unwrap_or_else(PoisonError::into_inner)

@@ -23,6 +23,7 @@ mod portable;
 
 pub(crate) use activations::Activations;
 pub(crate) use attention::{Attend, BLOCK, KvStore, Span, attend, store};
+#[cfg(test)]
 pub(crate) use level::Level;
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;

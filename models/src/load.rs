@@ -1,23 +1,21 @@
 //! From verified files to a model that can be run.
 //!
-//! A weights file is read defensively before anything else touches it ([`gguf`]), then checked against the one forward
-//! pass that this engine has for its family ([`llama`]); only what passed both reaches candle. Nothing here is allocated
-//! by what a file merely claims, and no file, however broken, ends in a panic.
+//! A weights file is read defensively before anything else touches it ([`gguf`]), then checked against what the forward
+//! pass needs of its family ([`crate::arch`]). Nothing here is allocated by what a file merely claims, and no file, however
+//! broken, ends in a panic.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candle_core::quantized::gguf_file::Value;
-use candle_core::{DType, Device, Tensor};
-use candle_transformers::models::quantized_llama::ModelWeights;
 use sha2::{Digest, Sha256};
 
+use crate::arch::{self, Forward, Shape, Transformer};
 use crate::files::ModelFiles;
 
 mod error;
 mod gguf;
-mod llama;
 
 pub use error::{LoadError, LoadFault};
 pub(crate) use gguf::{Header, unsigned};
@@ -36,7 +34,7 @@ pub struct Identity {
 }
 
 /// What the engine is, in [`Identity::engine`]. A change that can change a logit changes this.
-pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " candle 0.11.1");
+pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " kernel 1 candle 0.11.1");
 
 /// Names the model that `files` hold. Reads the header only; the weights' digest is taken from `files`.
 ///
@@ -47,20 +45,13 @@ pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
     identity(files, &header)
 }
 
-/// A forward pass over one sequence, whose cache lies inside. Only the engine's thread calls it.
-pub(crate) trait Forward {
-    /// Feeds `tokens`, the first of which stands at `position` of its sequence, and returns the logits that follow the
-    /// last. Position 0 begins a new sequence.
-    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Vec<f32>, candle_core::Error>;
-}
-
 /// Reads and validates the header of the weights, without the weights.
 pub(crate) fn read_header(files: &ModelFiles) -> Result<Header, LoadError> {
     let at = |fault| LoadError::new(&files.weights, fault);
     let file = File::open(&files.weights).map_err(|source| at(LoadFault::Io(source)))?;
     let length = file.metadata().map_err(|source| at(LoadFault::Io(source)))?.len();
     let header = gguf::read(BufReader::new(file), length).map_err(at)?;
-    llama::check(&header, files.family).map_err(at)?;
+    Shape::read(&header, files.family).map_err(at)?;
     Ok(header)
 }
 
@@ -90,44 +81,27 @@ pub(crate) fn chat_template<'a>(files: &'a ModelFiles, header: &'a Header) -> Re
     }
 }
 
-/// The longest sequence in tokens: what the manifest, the file and the forward pass all allow.
+/// The longest sequence in tokens: what the manifest and the file both allow.
 pub(crate) fn context_tokens(files: &ModelFiles, header: &Header) -> usize {
-    let trained = header.number("llama.context_length").unwrap_or(u64::MAX);
-    (u64::from(files.context_tokens).min(trained).min(llama::MAX_CONTEXT as u64)) as usize
+    let trained = header.number(&format!("{}.context_length", arch::name(files.family))).unwrap_or(u64::MAX);
+    u64::from(files.context_tokens).min(trained) as usize
 }
 
-/// Loads the weights. Blocking; takes as long as reading the file.
-pub(crate) fn load_weights(files: &ModelFiles) -> Result<Box<dyn Forward>, LoadError> {
+/// Loads the weights for sequences of up to `context_tokens`, to be computed on `threads`. Blocking; takes about as long as
+/// reading the file.
+pub(crate) fn load_weights(
+    files: &ModelFiles,
+    context_tokens: usize,
+    threads: usize,
+) -> Result<Box<dyn Forward>, LoadError> {
     let at = |fault| LoadError::new(&files.weights, fault);
     let header = read_header(files)?;
-    let device = Device::cuda_if_available(0).map_err(|source| at(LoadFault::Weights(source)))?;
-    let file = File::open(&files.weights).map_err(|source| at(LoadFault::Io(source)))?;
-    // The header was checked, but candle's own code has panicked on files before; a bad file must never do more than fail.
-    let loaded =
-        catch_unwind(AssertUnwindSafe(|| ModelWeights::from_gguf(header.content, &mut BufReader::new(file), &device)));
-    match loaded {
-        Ok(Ok(pristine)) => Ok(Box::new(Candle { sequence: pristine.clone(), pristine, device })),
-        Ok(Err(source)) => Err(at(LoadFault::Weights(source))),
+    // The header was checked, but block formats are read by others' code too; a bad file must never do more than fail.
+    let load = || Transformer::load(files, &header, context_tokens, threads);
+    match catch_unwind(AssertUnwindSafe(load)) {
+        Ok(Ok(model)) => Ok(Box::new(model)),
+        Ok(Err(fault)) => Err(at(fault)),
         Err(_) => Err(at(LoadFault::Malformed("the weights made the loader panic".to_owned()))),
-    }
-}
-
-/// candle's own llama. Its cache of keys, values and masks lies inside the model, so each sequence starts from a clone of
-/// the pristine one: weights are shared by reference, and nothing of an earlier sequence can leak or pile up.
-struct Candle {
-    pristine: ModelWeights,
-    sequence: ModelWeights,
-    device: Device,
-}
-
-impl Forward for Candle {
-    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Vec<f32>, candle_core::Error> {
-        if position == 0 {
-            self.sequence = self.pristine.clone();
-        }
-        let input = Tensor::new(tokens, &self.device)?.unsqueeze(0)?;
-        let logits = self.sequence.forward(&input, position)?;
-        logits.squeeze(0)?.to_dtype(DType::F32)?.to_vec1()
     }
 }
 

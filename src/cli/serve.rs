@@ -14,7 +14,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Context, engine_threads};
+use super::Context;
 use crate::{
     api::Stage,
     app::{App, Serving, prepare_default_model, reload},
@@ -40,7 +40,6 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     // Only what serves by default is fetched and certified unasked.
     let embedded = settings.routes.is_empty();
     let settings = settings.or_embedded_routes(&default_model);
-    engine_threads::settle(settings.local.threads);
     for finding in &findings {
         eprintln!("{finding}");
     }

@@ -107,6 +107,6 @@ impl Default for Telemetry {
 
 impl Default for LocalTier {
     fn default() -> Self {
-        Self { queue: 16, threads: None, context_tokens: None }
+        Self { queue: 64, running: 16, threads: None, cache_bytes: 512 << 20, context_tokens: None }
     }
 }

@@ -336,10 +336,14 @@ pub enum VaultSource {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalTier {
-    /// Calls that may wait for the engine, besides the one it answers.
+    /// Calls that may wait for the engine, besides those it answers.
     pub queue: usize,
-    /// Threads that decode; `None`: as many as there are cores.
+    /// Calls that are answered at once.
+    pub running: usize,
+    /// Threads that compute; `None`: half of the cores.
     pub threads: Option<usize>,
+    /// Memory for keys and values.
+    pub cache_bytes: usize,
     /// The longest prompt plus answer, in tokens; `None`: the model's own.
     pub context_tokens: Option<u32>,
 }

@@ -157,10 +157,10 @@ impl Http<'_> {
 }
 
 async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
-    let Trial { relay, question, target, meter, deadline, .. } = trial;
+    let Trial { relay, question, target, meter, deadline, route, .. } = trial;
     let chat = question.chat()?.clone();
     let until = deadline.checked_sub(LOCAL_MARGIN).unwrap_or_else(clock::now);
-    let frames = relay.local.ask(&target.id.model, chat, until)?;
+    let frames = relay.local.ask(&target.id.model, chat, route.route.criticality, until)?;
     meter.reached();
     let limit = Limit { at: deadline + LOCAL_GRACE, kind: FaultKind::TotalTimeout };
     let mut frames = Frames::Local(Box::new(frames));

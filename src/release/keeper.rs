@@ -71,11 +71,7 @@ impl Keeper {
     /// Loads a model and puts it into the tier.
     pub async fn load(&self, settings: &Settings, files: ModelFiles) {
         let model = files.id.clone();
-        let options = EngineOptions {
-            queue: settings.local.queue,
-            threads: settings.local.threads,
-            context_tokens: settings.local.context_tokens,
-        };
+        let options = engine_options(&settings.local);
         self.tier.set(&model, LocalState::Loading);
         let state = match tokio::task::spawn_blocking(move || Engine::start(files, options)).await {
             Ok(Ok(engine)) => LocalState::Ready(engine),
@@ -137,5 +133,17 @@ impl Keeper {
             Some(LocalState::Loading | LocalState::Failed { .. }) => true,
             None => false,
         }
+    }
+}
+
+/// How the config wants engines to be run: the same at the gate as in service.
+pub fn engine_options(local: &crate::config::LocalTier) -> EngineOptions {
+    EngineOptions {
+        queue: local.queue,
+        running: local.running,
+        threads: local.threads,
+        cache_bytes: local.cache_bytes,
+        context_tokens: local.context_tokens,
+        ..EngineOptions::default()
     }
 }

@@ -12,13 +12,16 @@ use std::{
 use arc_swap::ArcSwap;
 use backstop_models::{
     chat::{Chat, Event},
-    engine::{Engine, EngineFault, Generation},
+    engine::{Class, Engine, EngineFault, Generation},
 };
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::frame::Frame;
-use crate::domain::{Fault, FaultKind};
+use crate::{
+    config::Criticality,
+    domain::{Fault, FaultKind},
+};
 
 /// How long past its time an answer's last events may take: one token, on a slow machine.
 const GRACE: Duration = Duration::from_secs(2);
@@ -76,9 +79,14 @@ impl LocalTier {
         self.models.load_full()
     }
 
-    /// Puts `chat` into the model's queue. The answer ends by `until`.
-    pub fn ask(&self, model: &str, chat: Chat, until: Instant) -> Result<LocalFrames, Fault> {
-        let generation = self.engine(model)?.ask_until(chat, until).map_err(engine_fault)?;
+    /// Puts `chat` into the model's queue, where it matters as much as `criticality` says. The answer ends by `until`.
+    pub fn ask(&self, model: &str, chat: Chat, criticality: Criticality, until: Instant) -> Result<LocalFrames, Fault> {
+        let class = match criticality {
+            Criticality::Critical => Class::Critical,
+            Criticality::Standard => Class::Standard,
+            Criticality::Batch => Class::Batch,
+        };
+        let generation = self.engine(model)?.ask_as(chat, class, until).map_err(engine_fault)?;
         Ok(LocalFrames { generation, until: until + GRACE, finished: false })
     }
 
@@ -144,7 +152,7 @@ impl LocalFrames {
 fn engine_fault(fault: EngineFault) -> Fault {
     match fault {
         EngineFault::Busy { retry_after } => {
-            Fault::new(FaultKind::Busy, "the local model's queue is full").with_retry_after(Some(retry_after))
+            Fault::new(FaultKind::Busy, "the local model is busy").with_retry_after(Some(retry_after))
         }
         EngineFault::Unsupported { field, why } => {
             Fault::new(FaultKind::Unsupported, format!("the local model cannot do `{field}`: {why}"))

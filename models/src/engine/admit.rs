@@ -9,6 +9,10 @@ use super::{EngineFault, Model};
 
 /// The most tokens of an answer whose caller set no bound.
 const DEFAULT_ANSWER_TOKENS: usize = 1024;
+/// What a token of English has; other languages have fewer.
+const BYTES_PER_TOKEN: usize = 4;
+/// What a template puts around a message.
+const MESSAGE_TOKENS: usize = 6;
 const MAX_STOPS: usize = 32;
 const MAX_STOP_BYTES: usize = 1024;
 
@@ -21,6 +25,8 @@ pub(super) struct Call {
     pub shape: Shape,
     /// At most the context; the prompt may leave less.
     pub max_tokens: usize,
+    /// About how many tokens the prompt has, by its bytes: it is not tokenized before it has a place.
+    pub likely_tokens: usize,
 }
 
 /// What an answer must look like.
@@ -59,7 +65,7 @@ pub(super) fn admit_of_any_length(chat: Chat, model: &Model) -> Result<Call, Eng
     if chat.messages.is_empty() {
         return Err(bad("messages", "there must be at least one"));
     }
-    text_bytes(&chat)?;
+    let likely_tokens = text_bytes(&chat)? / BYTES_PER_TOKEN + chat.messages.len() * MESSAGE_TOKENS;
     check_stops(&chat.stop)?;
     let parameters = Parameters::check(&chat.sampling, model.vocabulary.len())
         .map_err(|wrong| bad(wrong.field, &format!("it must be {}", wrong.expected)))?;
@@ -70,7 +76,7 @@ pub(super) fn admit_of_any_length(chat: Chat, model: &Model) -> Result<Call, Eng
         Some(asked) => asked as usize,
         None => DEFAULT_ANSWER_TOKENS,
     };
-    Ok(Call { parameters, tools, shape, max_tokens: max_tokens.min(model.context_tokens.get()), chat })
+    Ok(Call { likely_tokens, parameters, tools, shape, max_tokens: max_tokens.min(model.context_tokens.get()), chat })
 }
 
 /// The bytes of all text. Images are refused by their place.

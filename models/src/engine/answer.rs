@@ -1,30 +1,27 @@
-//! Answers one call: prompt, prefill, then a token at a time.
+//! One answer: from the call to its prompt, and from each row of logits to what its caller hears.
 //!
-//! Runs on the engine's thread. Between chunks of the prompt and between tokens it looks whether the caller is still there.
-
-use std::time::Instant;
+//! Runs on the engine's thread and computes no logits itself.
 
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use crate::chat::{Event, Finish, Usage};
 use crate::grammar::{Constraint, GrammarError, Grammars};
-use crate::load::Forward;
 use crate::sample::Sampler;
 use crate::template::{RenderError, Unsayable};
 
 use super::admit::{Call, Shape};
 use super::calls;
 use super::voice::{Ending, Voice};
-use super::{EngineFault, Model, Shared};
+use super::{EngineFault, Model};
 
-/// Tokens of a prompt that are computed at once: few enough that a caller who leaves is noticed within about a second on a
-/// slow machine.
-const PREFILL_CHUNK: usize = 64;
-
-/// A call that is ready to be computed.
-pub(super) struct Prepared {
-    prompt: Vec<u32>,
+/// A call that is ready to be computed, or is being computed.
+pub(super) struct Answer {
+    /// The prompt, then what was drawn.
+    pub tokens: Vec<u32>,
+    prompt_tokens: usize,
+    /// The part of the prompt that was there already.
+    pub cached_tokens: usize,
     constraint: Option<Constraint>,
     voice: Voice,
     sampler: Sampler,
@@ -50,7 +47,7 @@ pub(super) enum Outcome {
     Abandoned,
 }
 
-type Events = mpsc::Sender<Result<Event, EngineFault>>;
+pub(super) type Events = mpsc::Sender<Result<Event, EngineFault>>;
 
 /// Renders, tokenizes and compiles; computes nothing yet.
 pub(super) fn prepare(
@@ -59,7 +56,7 @@ pub(super) fn prepare(
     grammars: &mut Grammars,
     now: OffsetDateTime,
     entropy: Entropy,
-) -> Result<Prepared, EngineFault> {
+) -> Result<Answer, EngineFault> {
     let constraint = match &call.shape {
         Shape::Text | Shape::TextOrCalls => None,
         Shape::Json(schema) => Some(grammars.json(schema).map_err(|error| grammar_fault(&error, "response_format"))?),
@@ -69,12 +66,14 @@ pub(super) fn prepare(
     if prompt.len() >= limit {
         return Err(EngineFault::ContextLength { prompt_tokens: prompt.len(), limit });
     }
-    Ok(Prepared {
+    Ok(Answer {
         constraint,
         voice: Voice::new(call, model.vocabulary.space_at_start(), entropy.ids),
         sampler: Sampler::new(call.parameters.clone(), call.chat.sampling.seed.unwrap_or(entropy.seed)),
         max_tokens: call.max_tokens.min(limit - prompt.len()),
-        prompt,
+        prompt_tokens: prompt.len(),
+        cached_tokens: 0,
+        tokens: prompt,
         id: format!("local-{:016x}", entropy.ids),
     })
 }
@@ -95,77 +94,79 @@ pub(super) fn prompt(call: &Call, model: &Model, now: OffsetDateTime) -> Result<
     Ok(tokens)
 }
 
-/// Computes the answer and streams it to `events`, until it is whole or the caller's time is over.
-pub(super) fn generate(
-    prepared: Prepared,
-    forward: &mut dyn Forward,
-    shared: &Shared,
-    (events, until): (&Events, Option<Instant>),
-) -> Result<Outcome, EngineFault> {
-    let late = || until.is_some_and(|until| Instant::now() >= until);
-    let Prepared { prompt, mut constraint, mut voice, mut sampler, max_tokens, id } = prepared;
-    let model = &shared.model;
-    tracing::Span::current().record("prompt_tokens", prompt.len());
-    let start = Event::Start { id: Some(id), model: Some(model.id.clone()) };
-    let mut logits = Vec::new();
-    if events.try_send(Ok(start)).is_err() {
-        return Ok(Outcome::Abandoned);
+impl Answer {
+    /// The first event.
+    pub(super) fn start(&self, model: &Model) -> Event {
+        Event::Start { id: Some(self.id.clone()), model: Some(model.id.clone()) }
     }
-    for (index, chunk) in prompt.chunks(PREFILL_CHUNK).enumerate() {
-        if events.is_closed() {
-            return Ok(Outcome::Abandoned);
-        }
-        if late() {
-            return Err(EngineFault::OutOfTime);
-        }
-        logits = forward.forward(chunk, index * PREFILL_CHUNK).map_err(|error| failed(&error))?;
+
+    pub(super) fn prompt_tokens(&self) -> usize {
+        self.prompt_tokens
     }
-    let mut output_tokens = 0;
-    let finish = loop {
-        if let Some(constraint) = &mut constraint {
-            constraint.mask(&mut logits).map_err(|error| failed(&error))?;
+
+    pub(super) fn output_tokens(&self) -> usize {
+        self.tokens.len() - self.prompt_tokens
+    }
+
+    /// Draws the next token from the logits that follow the last, and says what it makes. `late`: the caller's time is over.
+    ///
+    /// # Errors
+    /// When no token can be drawn.
+    pub(super) fn take(
+        &mut self,
+        logits: &mut [f32],
+        model: &Model,
+        events: &Events,
+        late: bool,
+    ) -> Result<Option<Outcome>, EngineFault> {
+        if let Some(constraint) = &mut self.constraint {
+            constraint.mask(logits).map_err(|error| failed(&error))?;
         } else if let Some(beyond) = logits.get_mut(model.vocabulary.len()..) {
             // Rows that pad the weights have no token.
             beyond.fill(f32::NEG_INFINITY);
         }
-        let token = sampler.draw(&mut logits).map_err(|error| failed(&error))?;
-        output_tokens += 1;
-        shared.status().last_token_at = Some(Instant::now());
+        let token = self.sampler.draw(logits).map_err(|error| failed(&error))?;
+        self.tokens.push(token);
         let mut ending = model.vocabulary.is_end(token).then_some(Ending::Done);
         if ending.is_none() {
-            let (deltas, finish) = voice.push(model.vocabulary.spoken(token));
+            let (deltas, finish) = self.voice.push(model.vocabulary.spoken(token));
             if send(events, deltas).is_err() {
-                return Ok(Outcome::Abandoned);
+                return Ok(Some(Outcome::Abandoned));
             }
             if let Some(finish) = finish {
-                break finish;
+                return Ok(Some(self.finish(finish, events)));
             }
-            if let Some(constraint) = &mut constraint {
+            if let Some(constraint) = &mut self.constraint {
                 constraint.take(token).map_err(|error| failed(&error))?;
                 ending = constraint.is_complete().then_some(Ending::Done);
             }
         }
-        if let Some(ending) = ending.or((output_tokens == max_tokens || late()).then_some(Ending::CutOff)) {
-            let (deltas, finish) = voice.finish(ending);
-            if send(events, deltas).is_err() {
-                return Ok(Outcome::Abandoned);
-            }
-            break finish;
-        }
-        if events.is_closed() {
-            return Ok(Outcome::Abandoned);
-        }
-        logits = forward.forward(&[token], prompt.len() + output_tokens - 1).map_err(|error| failed(&error))?;
-    };
-    let usage = Usage {
-        input_tokens: Some(prompt.len() as u64),
-        output_tokens: Some(output_tokens as u64),
-        cached_input_tokens: Some(0),
-        ..Usage::default()
-    };
-    let told =
-        events.try_send(Ok(Event::Usage(usage))).and_then(|()| events.try_send(Ok(Event::Finish(finish.clone()))));
-    Ok(if told.is_ok() { Outcome::Finished { finish, output_tokens } } else { Outcome::Abandoned })
+        let cut_off = self.output_tokens() == self.max_tokens || late;
+        Ok(ending.or(cut_off.then_some(Ending::CutOff)).map(|ending| self.end(ending, events)))
+    }
+
+    /// Ends an answer whose caller's time is over.
+    pub(super) fn cut_off(&mut self, events: &Events) -> Outcome {
+        self.end(Ending::CutOff, events)
+    }
+
+    fn end(&mut self, ending: Ending, events: &Events) -> Outcome {
+        let (deltas, finish) = self.voice.finish(ending);
+        if send(events, deltas).is_err() { Outcome::Abandoned } else { self.finish(finish, events) }
+    }
+
+    fn finish(&self, finish: Finish, events: &Events) -> Outcome {
+        let output_tokens = self.output_tokens();
+        let usage = Usage {
+            input_tokens: Some(self.prompt_tokens as u64),
+            output_tokens: Some(output_tokens as u64),
+            cached_input_tokens: Some(self.cached_tokens as u64),
+            ..Usage::default()
+        };
+        let told =
+            events.try_send(Ok(Event::Usage(usage))).and_then(|()| events.try_send(Ok(Event::Finish(finish.clone()))));
+        if told.is_ok() { Outcome::Finished { finish, output_tokens } } else { Outcome::Abandoned }
+    }
 }
 
 /// The channel has room for every event that an answer can have, so an error means that the caller has gone.

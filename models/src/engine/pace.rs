@@ -1,41 +1,71 @@
-//! How fast calls are served, for an honest Retry-After. Pure: time comes in as an argument.
+//! How fast calls are served, for admission and an honest Retry-After. Pure: time comes in as an argument.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Recent calls weigh most; an older one counts half after about three more.
+/// A newer step weighs this much.
 const NEWEST: f64 = 0.2;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(120);
+/// Steps of fewer tokens say nothing of how fast prompts are read.
+const TELLING: usize = 16;
 
-/// The mean time that a call takes, and since when one is being served.
+/// What was measured of steps and calls so far.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    mean: Option<Duration>,
-    serving_since: Option<Instant>,
+    /// Tokens of prompts per second.
+    reads: Option<f64>,
+    /// Seconds from a call's place to its end.
+    call: Option<f64>,
+}
+
+/// What stands before a new call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ahead {
+    /// Tokens to be read before its last, its own included.
+    pub tokens: usize,
+    /// Calls that get a place before it.
+    pub calls: usize,
+    /// Places, and how many of them are free.
+    pub places: usize,
+    pub free: usize,
 }
 
 impl Pace {
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.serving_since = Some(now);
+    /// A step computed `tokens` in `took`.
+    pub(super) fn step(&mut self, tokens: usize, took: Duration) {
+        if tokens >= TELLING && !took.is_zero() {
+            blend(&mut self.reads, tokens as f64 / took.as_secs_f64());
+        }
     }
 
-    pub(super) fn end(&mut self, now: Instant) {
-        let Some(since) = self.serving_since.take() else { return };
-        let took = now.saturating_duration_since(since);
-        self.mean = Some(match self.mean {
-            None => took,
-            Some(mean) => mean.mul_f64(1.0 - NEWEST) + took.mul_f64(NEWEST),
-        });
+    /// A call ended `took` after it got its place.
+    pub(super) fn call(&mut self, took: Duration) {
+        blend(&mut self.call, took.as_secs_f64());
     }
 
-    /// When the call that is being served is likely to be done, and a place in the line free.
-    pub(super) fn retry_after(&self, now: Instant) -> Duration {
-        let running = self.serving_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        // Nothing was served yet: what has run so long is likely to run as long again.
-        let expected = self.mean.unwrap_or(running * 2).saturating_sub(running);
-        // One that takes longer than usual is likely to take longer still.
-        expected.max(running / 4).clamp(SHORTEST, LONGEST)
+    /// How long a new call would wait for its first token. `None`: nothing was measured yet.
+    pub(super) fn first_token(&self, ahead: Ahead) -> Option<Duration> {
+        let reading = ahead.tokens as f64 / self.reads?;
+        let waiting_for_place = match (ahead.calls + 1).checked_sub(ahead.free) {
+            None | Some(0) => 0.0,
+            Some(before) => before as f64 / ahead.places.max(1) as f64 * self.call.unwrap_or(0.0),
+        };
+        Some(Duration::from_secs_f64((reading + waiting_for_place).min(86_400.0)))
     }
+
+    /// When a place in the line is likely to be free.
+    pub(super) fn retry_after(&self, places: usize) -> Duration {
+        Duration::from_secs_f64(self.call.unwrap_or(1.0) / places.max(1) as f64).clamp(SHORTEST, LONGEST)
+    }
+}
+
+/// How long to wait with a call that would come `late` after the time it may take.
+pub(super) fn later(late: Duration) -> Duration {
+    late.clamp(SHORTEST, LONGEST)
+}
+
+fn blend(mean: &mut Option<f64>, newest: f64) {
+    *mean = Some(mean.map_or(newest, |mean| mean * (1.0 - NEWEST) + newest * NEWEST));
 }
 
 #[cfg(test)]
@@ -43,16 +73,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_estimate_is_what_is_left_of_a_usual_call() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
+    fn a_first_token_waits_for_what_is_read_before_it_and_for_a_place() {
         let mut pace = Pace::default();
-        assert_eq!(pace.retry_after(start), SHORTEST);
-        pace.begin(start);
-        pace.end(at(20));
-        pace.begin(at(20));
-        assert_eq!(pace.retry_after(at(25)), Duration::from_secs(15));
-        assert_eq!(pace.retry_after(at(100)), Duration::from_secs(20), "it takes longer than usual");
-        assert_eq!(pace.retry_after(at(100_000)), LONGEST);
+        let ahead = Ahead { tokens: 500, calls: 0, places: 4, free: 4 };
+        assert_eq!(pace.first_token(ahead), None);
+        pace.step(100, Duration::from_secs(1));
+        pace.step(3, Duration::from_secs(1));
+        assert_eq!(pace.first_token(ahead), Some(Duration::from_secs(5)));
+        pace.call(Duration::from_secs(8));
+        assert_eq!(pace.first_token(ahead), Some(Duration::from_secs(5)), "a place is free");
+        let full = Ahead { calls: 3, free: 0, ..ahead };
+        assert_eq!(pace.first_token(full), Some(Duration::from_secs(13)), "four calls over four places");
+        assert_eq!(pace.retry_after(4), Duration::from_secs(2));
+        assert_eq!(later(Duration::ZERO), SHORTEST);
+        assert_eq!(later(Duration::from_secs(1000)), LONGEST);
     }
 }

@@ -1,11 +1,15 @@
-//! The bounded line of calls before the engine.
+//! The bounded line of calls before the engine, by class.
 //!
 //! Pushing never waits. A call whose caller has gone gives its place away, so that the impatient cannot keep others out.
+//! Part of the line is kept for those that matter more.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// First in, first out.
+use crate::schedule::Class;
+
+/// First in, first out, within a class.
 pub(super) struct Queue<T> {
     line: Mutex<Line<T>>,
     changed: Condvar,
@@ -19,52 +23,92 @@ pub(super) enum Refused {
     Closed,
 }
 
+/// What came of waiting for a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<T> {
+    Item(T),
+    /// None came in time.
+    Nothing,
+    /// None will come.
+    Closed,
+}
+
 struct Line<T> {
-    waiting: VecDeque<T>,
-    /// Whether the worker has nothing to do and takes the next at once.
-    is_idle: bool,
+    waiting: VecDeque<Waiting<T>>,
+    /// How many the worker would take at once.
+    takes: usize,
     is_closed: bool,
 }
 
+struct Waiting<T> {
+    item: T,
+    class: Class,
+    tokens: usize,
+}
+
 impl<T> Queue<T> {
-    /// A line of at most `bound`, besides the one being served.
+    /// A line of at most `bound`, besides those being served.
     pub(super) fn new(bound: usize) -> Self {
-        let line = Line { waiting: VecDeque::new(), is_idle: false, is_closed: false };
+        let line = Line { waiting: VecDeque::new(), takes: 0, is_closed: false };
         Self { line: Mutex::new(line), changed: Condvar::new(), bound }
     }
 
-    /// Queues `item`; those that `is_gone` are forgotten first when the line is full.
-    pub(super) fn push(&self, item: T, is_gone: impl Fn(&T) -> bool) -> Result<(), Refused> {
+    /// Queues `item`, whose prompt has about `tokens`; those that `is_gone` are forgotten first when the line is full.
+    pub(super) fn push(
+        &self,
+        item: T,
+        (class, tokens): (Class, usize),
+        is_gone: impl Fn(&T) -> bool,
+    ) -> Result<(), Refused> {
         let mut line = self.lock();
         if line.is_closed {
             return Err(Refused::Closed);
         }
-        let bound = self.bound + usize::from(line.is_idle);
+        let bound = class.share_of(self.bound) + line.takes;
         if line.waiting.len() >= bound {
-            line.waiting.retain(|waiting| !is_gone(waiting));
+            line.waiting.retain(|waiting| !is_gone(&waiting.item));
         }
         if line.waiting.len() >= bound {
             return Err(Refused::Full);
         }
-        line.waiting.push_back(item);
+        // Behind all that matter as much.
+        let place = line.waiting.iter().rposition(|other| other.class <= class).map_or(0, |place| place + 1);
+        line.waiting.insert(place, Waiting { item, class, tokens });
         self.changed.notify_one();
         Ok(())
     }
 
-    /// The next item; waits for one. `None` once the queue is closed and empty.
-    pub(super) fn pop(&self) -> Option<T> {
+    /// The most important item, if there is one; waits for one for `patience`. `takes`: how many more the worker would take.
+    pub(super) fn pop(&self, takes: usize, patience: Duration) -> Next<T> {
+        let until = Instant::now() + patience;
         let mut line = self.lock();
         loop {
-            if let Some(item) = line.waiting.pop_front() {
-                line.is_idle = false;
-                return Some(item);
+            if let Some(waiting) = line.waiting.pop_front() {
+                line.takes = takes.saturating_sub(1);
+                return Next::Item(waiting.item);
             }
             if line.is_closed {
-                return None;
+                return Next::Closed;
             }
-            line.is_idle = true;
-            line = self.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
+            line.takes = takes;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Next::Nothing;
+            }
+            line = self.changed.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// The class of the next item.
+    pub(super) fn next_class(&self) -> Option<Class> {
+        self.lock().waiting.front().map(|waiting| waiting.class)
+    }
+
+    /// How many calls wait that go before a new one of `class`, and how many tokens their prompts have.
+    pub(super) fn ahead(&self, class: Class) -> (usize, usize) {
+        let line = self.lock();
+        let ahead = line.waiting.iter().filter(|waiting| waiting.class <= class);
+        ahead.fold((0, 0), |(calls, tokens), waiting| (calls + 1, tokens + waiting.tokens))
     }
 
     /// Takes no more; what is queued is still served.
@@ -75,7 +119,7 @@ impl<T> Queue<T> {
 
     /// How many wait of which `counts` holds.
     pub(super) fn waiting(&self, counts: impl Fn(&T) -> bool) -> usize {
-        self.lock().waiting.iter().filter(|item| counts(item)).count()
+        self.lock().waiting.iter().filter(|waiting| counts(&waiting.item)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Line<T>> {
@@ -88,24 +132,42 @@ impl<T> Queue<T> {
 mod tests {
     use super::*;
 
+    const AT_ONCE: Duration = Duration::ZERO;
+    const STANDARD: (Class, usize) = (Class::Standard, 1);
+
     #[test]
     fn a_full_line_refuses_and_the_gone_make_room() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push(1, |_| false), Ok(()));
-        assert_eq!(queue.push(2, |_| false), Ok(()));
-        assert_eq!(queue.push(3, |_| false), Err(Refused::Full));
-        assert_eq!(queue.push(3, |item| *item == 1), Ok(()));
-        assert_eq!(queue.pop(), Some(2));
-        assert_eq!(queue.pop(), Some(3));
+        assert_eq!(queue.push(1, STANDARD, |_| false), Ok(()));
+        assert_eq!(queue.push(2, STANDARD, |_| false), Ok(()));
+        assert_eq!(queue.push(3, STANDARD, |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(3, STANDARD, |item| *item == 1), Ok(()));
+        assert_eq!(queue.pop(0, AT_ONCE), Next::Item(2));
+        assert_eq!(queue.pop(0, AT_ONCE), Next::Item(3));
+        assert_eq!(queue.pop(1, AT_ONCE), Next::Nothing);
+    }
+
+    #[test]
+    fn those_that_matter_more_go_first_and_find_room() {
+        let queue = Queue::new(4);
+        assert_eq!(queue.push(1, (Class::Batch, 10), |_| false), Ok(()));
+        assert_eq!(queue.push(2, (Class::Batch, 10), |_| false), Ok(()));
+        assert_eq!(queue.push(3, (Class::Batch, 10), |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(4, (Class::Critical, 5), |_| false), Ok(()));
+        assert_eq!(queue.push(5, (Class::Critical, 5), |_| false), Ok(()));
+        assert_eq!(queue.ahead(Class::Standard), (2, 10));
+        assert_eq!(queue.ahead(Class::Batch), (4, 30));
+        let order: Vec<_> = (0..4).map(|_| queue.pop(0, AT_ONCE)).collect();
+        assert_eq!(order, [Next::Item(4), Next::Item(5), Next::Item(1), Next::Item(2)]);
     }
 
     #[test]
     fn a_closed_line_is_served_to_its_end() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push(1, |_| false), Ok(()));
+        assert_eq!(queue.push(1, STANDARD, |_| false), Ok(()));
         queue.close();
-        assert_eq!(queue.push(2, |_| false), Err(Refused::Closed));
-        assert_eq!(queue.pop(), Some(1));
-        assert_eq!(queue.pop(), None);
+        assert_eq!(queue.push(2, STANDARD, |_| false), Err(Refused::Closed));
+        assert_eq!(queue.pop(0, AT_ONCE), Next::Item(1));
+        assert_eq!(queue.pop(0, AT_ONCE), Next::Closed);
     }
 }

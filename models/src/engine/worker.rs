@@ -1,21 +1,19 @@
-//! The engine's thread: serves calls in order, survives their panics, and gives up in good order.
+//! The engine's thread: loads, computes step by step, survives panics, and gives up in good order.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
-use tokio::sync::mpsc;
-
-use crate::chat::Event;
 use crate::grammar::Grammars;
-use crate::load::{Forward, LoadError};
+use crate::load::LoadError;
+use crate::schedule::Class;
 
 use super::admit::Call;
-use super::answer::{self, Entropy, Outcome};
-use super::{EngineFault, Loader, Shared, State, finish_name};
+use super::answer::Events;
+use super::batch::{Batch, Stepped};
+use super::queue::Next;
+use super::{EngineFault, Shared, State};
 
 /// More panics than this within [`WINDOW`] are no accident.
 const MAX_RESTARTS: usize = 5;
@@ -24,40 +22,58 @@ const WINDOW: Duration = Duration::from_secs(600);
 /// A call in the line, and where its answer goes.
 pub(super) struct Job {
     pub call: Call,
+    pub class: Class,
     /// When the caller stops waiting.
     pub until: Option<Instant>,
-    pub events: mpsc::Sender<Result<Event, EngineFault>>,
+    pub events: Events,
     pub span: tracing::Span,
 }
 
-/// Serves until the queue is closed and empty. `ready` hears of the first load.
-pub(super) fn run(shared: &Arc<Shared>, mut loader: Loader, ready: &SyncSender<Result<(), LoadError>>) {
-    let _guard = Abandon(shared);
+type Ready = SyncSender<Result<(), LoadError>>;
+
+/// Starts a thread that serves as the engine's `generation`th until the queue is closed and empty. `ready` hears of the load.
+pub(super) fn start(shared: &Arc<Shared>, generation: u64, ready: Option<Ready>) -> std::io::Result<()> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name("backstop-engine".to_owned())
+        .stack_size(8 << 20)
+        .spawn(move || run(&shared, generation, ready))
+        .map(|_| ())
+}
+
+fn run(shared: &Arc<Shared>, generation: u64, mut ready: Option<Ready>) {
+    let _guard = Guard { shared, generation };
     let mut grammars = Grammars::new(Arc::clone(&shared.model.vocabulary));
     let mut restarts = Restarts::default();
-    let mut told = false;
     loop {
-        let mut forward = match loader() {
+        let loaded = (shared.loader.lock().unwrap_or_else(PoisonError::into_inner))();
+        let forward = match loaded {
             Ok(forward) => forward,
             Err(error) => {
                 shared.status().state = State::Failed { why: error.to_string() };
-                if told {
-                    tracing::error!(%error, "the local model cannot be loaded again; it is given up");
-                } else {
+                match ready.take() {
                     // Whoever waits for the first load gets the error, and handles it.
-                    let _ = ready.send(Err(error));
+                    Some(ready) => {
+                        let _ = ready.send(Err(error));
+                    }
+                    None => tracing::error!(%error, "the local model cannot be loaded again; it is given up"),
                 }
                 return;
             }
         };
-        shared.status().state = State::Ready;
-        if !std::mem::replace(&mut told, true) {
+        if !set_state(shared, generation, State::Ready) {
+            return;
+        }
+        if let Some(ready) = ready.take() {
             // Nobody waits any more when the one who started us is gone; the queue is closed then.
             let _ = ready.send(Ok(()));
         }
-        if serve(shared, forward.as_mut(), &mut grammars) == Served::All {
-            return;
+        let mut batch = Batch::new(shared, forward.as_ref(), generation);
+        match serve(shared, &mut batch, &mut grammars) {
+            Served::All | Served::Replaced => return,
+            Served::UntilPanic => {}
         }
+        drop(batch);
         drop(forward);
         if !restarts.allow(Instant::now()) {
             let why = format!("it crashed more than {MAX_RESTARTS} times within {} s", WINDOW.as_secs());
@@ -66,108 +82,116 @@ pub(super) fn run(shared: &Arc<Shared>, mut loader: Loader, ready: &SyncSender<R
             return;
         }
         tracing::warn!("the local model crashed; it is loaded again");
-        shared.status().state = State::Loading;
     }
+}
+
+/// Whether the thread is still the engine's.
+fn set_state(shared: &Shared, generation: u64, state: State) -> bool {
+    let mut status = shared.status();
+    let is_ours = status.generation == generation;
+    if is_ours {
+        status.state = state;
+    }
+    is_ours
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Served {
     /// The queue is closed and empty.
     All,
-    /// A call made the model panic.
+    /// A step panicked.
     UntilPanic,
+    /// Another thread is the engine now.
+    Replaced,
 }
 
-fn serve(shared: &Shared, forward: &mut dyn Forward, grammars: &mut Grammars) -> Served {
-    while let Some(job) = shared.queue.pop() {
-        if job.events.is_closed() {
+fn serve(shared: &Shared, batch: &mut Batch<'_>, grammars: &mut Grammars) -> Served {
+    let mut closed = false;
+    loop {
+        while !closed && batch.takes(shared.queue.next_class()) {
+            let patience = if batch.is_empty() { shared.options.canary_every } else { Duration::ZERO };
+            match shared.queue.pop(batch.free(), patience) {
+                Next::Item(job) if job.events.is_closed() => {}
+                Next::Item(job) => batch.accept(job, grammars),
+                Next::Nothing if batch.is_empty() => batch.accept_canary(),
+                Next::Nothing => break,
+                Next::Closed => closed = true,
+            }
+            if !batch.is_empty() && shared.queue.next_class().is_none() {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            if closed {
+                return Served::All;
+            }
             continue;
         }
-        shared.pace().begin(Instant::now());
-        let outcome = job.span.in_scope(|| serve_one(shared, &job, forward, grammars));
-        shared.pace().end(Instant::now());
-        match outcome {
-            Ok(Outcome::Finished { finish, output_tokens }) => {
-                job.span.record("output_tokens", output_tokens);
-                job.span.record("finish", finish_name(&finish));
-            }
-            Ok(Outcome::Abandoned) => {
-                job.span.record("finish", "abandoned");
-            }
-            Err(Trouble::Fault(fault)) => tell(&job, fault),
-            Err(Trouble::Panic) => {
-                shared.status().state = State::Loading;
+        match batch.step() {
+            Stepped::On => {}
+            Stepped::Panicked => {
                 let why = "it crashed and is being loaded again; try once more".to_owned();
-                tell(&job, EngineFault::Failed { why });
+                if !set_state(shared, batch.generation(), State::Loading) {
+                    return Served::Replaced;
+                }
+                batch.fail_all(&EngineFault::Failed { why });
                 return Served::UntilPanic;
             }
+            Stepped::Replaced => return Served::Replaced,
         }
     }
-    Served::All
 }
 
-enum Trouble {
-    Fault(EngineFault),
-    /// The weights' state is unknown.
-    Panic,
-}
-
-fn serve_one(
-    shared: &Shared,
-    job: &Job,
-    forward: &mut dyn Forward,
-    grammars: &mut Grammars,
-) -> Result<Outcome, Trouble> {
-    let entropy = Entropy { seed: random(), ids: random() };
-    let now = OffsetDateTime::now_utc();
-    // A panic here is the request's and has not touched the weights: nothing is loaded again, or one caller could keep
-    // the engine loading.
-    let prepared = catch_unwind(AssertUnwindSafe(|| answer::prepare(&job.call, &shared.model, grammars, now, entropy)))
+/// Runs what belongs to one caller, whose panic is that caller's only.
+pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, EngineFault>) -> Result<T, EngineFault> {
+    catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|_| Err(EngineFault::Failed { why: "it crashed on the request".to_owned() }))
-        .map_err(Trouble::Fault)?;
-    catch_unwind(AssertUnwindSafe(|| answer::generate(prepared, forward, shared, (&job.events, job.until))))
-        .map_err(|_| Trouble::Panic)?
-        .map_err(Trouble::Fault)
 }
 
-fn tell(job: &Job, fault: EngineFault) {
+pub(super) fn tell(job: &Job, fault: EngineFault) {
     job.span.record("finish", "fault");
     // A caller who has gone need not hear it.
     let _ = job.events.try_send(Err(fault));
 }
 
-/// Unpredictable, though not for secrets: the standard library keys each of its hashers from the system's randomness.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
+/// Ends an engine for good.
+pub(super) fn abandon(shared: &Shared, why: String) {
+    let mut status = shared.status();
+    if !matches!(status.state, State::Failed { .. }) {
+        status.state = State::Failed { why };
+    }
+    status.step_since = None;
+    drop(status);
+    shared.queue.close();
+    while let Next::Item(job) = shared.queue.pop(0, Duration::ZERO) {
+        tell(&job, EngineFault::Stopped);
+    }
 }
 
 /// Counts restarts in a sliding window.
 #[derive(Debug, Default)]
-struct Restarts {
+pub(super) struct Restarts {
     recent: Vec<Instant>,
 }
 
 impl Restarts {
-    fn allow(&mut self, now: Instant) -> bool {
+    pub(super) fn allow(&mut self, now: Instant) -> bool {
         self.recent.retain(|at| now.saturating_duration_since(*at) < WINDOW);
         self.recent.push(now);
         self.recent.len() <= MAX_RESTARTS
     }
 }
 
-/// Whatever ends the thread, nobody waits for it: the queue is closed, and those in it hear that the engine has stopped.
-struct Abandon<'a>(&'a Shared);
+/// Whatever ends the thread that is the engine's, nobody waits for it: those in the line hear that the engine has stopped.
+struct Guard<'a> {
+    shared: &'a Shared,
+    generation: u64,
+}
 
-impl Drop for Abandon<'_> {
+impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let mut status = self.0.status();
-        if !matches!(status.state, State::Failed { .. }) {
-            status.state = State::Failed { why: "it was stopped".to_owned() };
-        }
-        drop(status);
-        self.0.queue.close();
-        while let Some(job) = self.0.queue.pop() {
-            tell(&job, EngineFault::Stopped);
+        if self.shared.status().generation == self.generation {
+            abandon(self.shared, "it was stopped".to_owned());
         }
     }
 }

@@ -19,10 +19,6 @@ pub(crate) struct Activations {
 }
 
 impl Activations {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Takes over `input`, rows of `columns`.
     pub(crate) fn set(&mut self, pool: &Pool, input: &[f32], columns: usize) {
         let rows = input.len() / columns;

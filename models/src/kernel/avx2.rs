@@ -88,7 +88,9 @@ pub(super) unsafe fn dot_nibbles<const M: usize>(
     let mut totals = load(&sums);
     for block in 0..weights.blocks {
         let mut products = [[_mm256_setzero_si256(); 2]; M];
-        for line in 0..8 {
+        let mut line = 0;
+        while line < 8 {
+            line = kept(line);
             // SAFETY: a line has 64 bytes, a block eight lines.
             let w = unsafe { both(weights.q.as_ptr().add(8 * block + line)) };
             for m in 0..M {
@@ -98,6 +100,7 @@ pub(super) unsafe fn dot_nibbles<const M: usize>(
                     products[m][half] = _mm256_add_epi16(products[m][half], _mm256_maddubs_epi16(w[half], a));
                 }
             }
+            line += 1;
         }
         for m in 0..M {
             let wide = products[m].map(|sum| _mm256_madd_epi16(sum, ones));
@@ -125,7 +128,9 @@ pub(super) unsafe fn dot_bytes<const M: usize, const HALVES: bool>(
     for block in 0..weights.blocks {
         for part in 0..parts {
             let mut products = [[_mm256_setzero_si256(); 2]; M];
-            for line in part * lines..(part + 1) * lines {
+            let mut line = part * lines;
+            while line < (part + 1) * lines {
+                line = kept(line);
                 // SAFETY: a line has 64 bytes, a block eight lines.
                 let w = unsafe { both(weights.q.as_ptr().add(8 * block + line)) };
                 let sizes = w.map(|w| _mm256_abs_epi8(w));
@@ -137,6 +142,7 @@ pub(super) unsafe fn dot_bytes<const M: usize, const HALVES: bool>(
                         products[m][half] = _mm256_add_epi32(products[m][half], _mm256_madd_epi16(pairs, ones));
                     }
                 }
+                line += 1;
             }
             for m in 0..M {
                 // SAFETY: the inputs reach as far as the weights.
@@ -148,6 +154,15 @@ pub(super) unsafe fn dot_bytes<const M: usize, const HALVES: bool>(
         }
     }
     store(totals, sums);
+}
+
+/// The same number, of which the compiler knows nothing: unrolled, the loop over lines would hold more values than there
+/// are registers, and be twice as slow.
+#[inline(always)]
+fn kept(mut number: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags)) };
+    number
 }
 
 /// A line's two halves.

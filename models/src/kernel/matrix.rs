@@ -94,21 +94,6 @@ impl Matrix {
         self.columns
     }
 
-    /// What it takes in memory.
-    pub(crate) fn bytes(&self) -> usize {
-        match &self.body {
-            Body::Integer(integer) => size_of_val(integer.lines.as_slice()),
-            Body::F32(values) => size_of_val(values.as_slice()),
-            Body::F16(values) => size_of_val(values.as_slice()),
-            Body::Bf16(values) => size_of_val(values.as_slice()),
-        }
-    }
-
-    /// Whether its products take quantized inputs.
-    pub(super) fn is_integer(&self) -> bool {
-        matches!(self.body, Body::Integer(_))
-    }
-
     /// Writes the weights of `row` to `out`.
     ///
     /// # Panics

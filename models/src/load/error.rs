@@ -24,7 +24,9 @@ pub enum LoadFault {
     Absurd { what: String, claimed: u64, limit: u64 },
     #[error("is malformed: {0}")]
     Malformed(String),
-    #[error("has the architecture `{found}`, which this engine cannot run; supported: llama")]
+    #[error(
+        "has the architecture `{found}`, which this engine cannot run; supported: llama, qwen2, qwen3, gemma3, phi3"
+    )]
     UnknownArchitecture { found: String },
     #[error("has the architecture `{found}`, but its manifest says `{expected}`; correct the manifest's family")]
     WrongFamily { found: String, expected: String },

@@ -12,7 +12,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
-    super::{engine_threads, installation::Installation, print},
+    super::{installation::Installation, print},
     subject_for::subject_for,
 };
 use crate::{domain::TargetId, release::Gate};
@@ -49,9 +49,6 @@ pub(super) async fn run(
     let state = &installation.state;
     let suite = Suite::find(suite, &state.suites())?;
     let settings = installation.settings();
-    if target.is_local() {
-        engine_threads::settle(settings.local.threads);
-    }
     let gate = Arc::new(Gate::open(state)?);
     let subject = subject_for(installation, &gate, &settings, target).await?;
     // Bound before the run: what changes meanwhile is not what was asked.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use backstop_eval::subject::{LocalSubject, Subject};
-use backstop_models::engine::{Engine, EngineOptions};
+use backstop_models::engine::Engine;
 
 use super::super::installation::Installation;
 use crate::{
@@ -35,11 +35,7 @@ pub(super) async fn subject_for(
 }
 
 async fn engine(gate: &Arc<Gate>, settings: &Settings, target: &TargetId) -> anyhow::Result<Engine> {
-    let options = EngineOptions {
-        queue: settings.local.queue,
-        threads: settings.local.threads,
-        context_tokens: settings.local.context_tokens,
-    };
+    let options = crate::release::engine_options(&settings.local);
     let (gate, model) = (Arc::clone(gate), Arc::clone(&target.model));
     let loaded = tokio::task::spawn_blocking(move || {
         let (files, _) = gate.local(&model).map_err(anyhow::Error::msg)?;

@@ -81,10 +81,15 @@ pub(in crate::config) struct Transit {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Local {
-    /// Calls that may wait for the engine, besides the one that it answers [default: 16].
+    /// Calls that may wait for the engine, besides those that it answers; half of them may be batch calls, four fifths
+    /// standard ones [default: 64].
     pub(in crate::config) queue: Option<u32>,
-    /// Threads that decode [default: one per core].
+    /// Calls that are answered at once [default: 16].
+    pub(in crate::config) running: Option<u32>,
+    /// Threads that compute [default: half of the cores].
     pub(in crate::config) threads: Option<u32>,
+    /// Memory for keys and values, which calls that begin alike share [default: 512MiB].
+    pub(in crate::config) cache: Option<SizeText>,
     /// The longest prompt plus answer, in tokens [default: the model's own].
     pub(in crate::config) context_tokens: Option<u32>,
 }

@@ -97,6 +97,7 @@ impl Resolver<'_, '_> {
         let path = Path::root().key("local");
         for (key, number, most) in [
             ("queue", raw.queue, 10_000),
+            ("running", raw.running, 1024),
             ("threads", raw.threads, 1024),
             ("context_tokens", raw.context_tokens, 1 << 24),
         ] {
@@ -105,6 +106,10 @@ impl Resolver<'_, '_> {
             }
         }
         settings.local.queue = raw.queue.map_or(settings.local.queue, |queue| queue as usize);
+        settings.local.running = raw.running.map_or(settings.local.running, |running| running as usize);
+        if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text)) {
+            settings.local.cache_bytes = bytes;
+        }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
     }

@@ -5,7 +5,7 @@ use super::*;
 fn start() -> Engine {
     let path = std::env::var("BACKSTOP_TEST_GGUF").expect("BACKSTOP_TEST_GGUF is the model's path");
     let files = crate::load::tiny::files(path.into());
-    Engine::start(files, EngineOptions { queue: 4, threads: None, context_tokens: None }).expect("it starts")
+    Engine::start(files, EngineOptions { queue: 4, ..EngineOptions::default() }).expect("it starts")
 }
 
 fn ask(text: &str) -> Chat {
@@ -33,8 +33,13 @@ fn its_logits_are_the_reference_s() {
     ];
     assert_eq!(tokens, expected);
     let files = crate::load::tiny::files(std::env::var("BACKSTOP_TEST_GGUF").expect("it is set").into());
-    let mut forward = load::load_weights(&files).expect("it is sound");
-    let logits = forward.forward(&tokens, 0).expect("it computes");
+    let forward = load::load_weights(&files, 512, 2).expect("it is sound");
+    let mut cache = Cache::new(forward.cache_shape(), 1 << 24, 512);
+    let mut sequence = cache.begin(&tokens);
+    sequence.reserve(tokens.len()).expect("there is room");
+    let piece = Piece { tokens: &tokens, sequence: &sequence, want: Want::Last };
+    let mut logits = Vec::new();
+    forward.forward(&[piece], &mut cache, &mut Scratch::default(), &mut logits).expect("it computes");
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for (text, logit) in
         [("The", 25.325), ("L", 25.243), ("La", 24.942), ("Al", 24.402), ("Le", 24.315), ("Est", 24.134)]

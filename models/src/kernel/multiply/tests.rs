@@ -68,7 +68,7 @@ proptest! {
         let mut all: Vec<Vec<f32>> = Vec::new();
         for pool in pools() {
             let matrix = Matrix::pack(&pool, dtype, (rows, columns), &bytes).expect("it is packed");
-            let mut activations = Activations::new();
+            let mut activations = Activations::default();
             activations.set(&pool, &input, columns);
             let mut out = vec![f32::NAN; inputs * rows];
             multiply(&pool, &activations, &[&matrix], &mut [&mut out]);
@@ -96,7 +96,7 @@ proptest! {
         let input = random(inputs * columns, seed ^ 1);
         for pool in pools() {
             let matrix = Matrix::pack(&pool, dtype, (rows, columns), &bytes).expect("it is packed");
-            let mut activations = Activations::new();
+            let mut activations = Activations::default();
             activations.set(&pool, &input, columns);
             let mut together = vec![0.0; inputs * rows];
             multiply(&pool, &activations, &[&matrix], &mut [&mut together]);
@@ -124,7 +124,7 @@ fn the_extremes_do_not_overflow() {
         for pool in pools() {
             let matrix = Matrix::pack(&pool, dtype, (3, 128), &bytes).expect("it is packed");
             for x in [1.0f32, -1.0] {
-                let mut activations = Activations::new();
+                let mut activations = Activations::default();
                 activations.set(&pool, &[x; 128], 128);
                 let mut out = [0.0; 3];
                 multiply(&pool, &activations, &[&matrix], &mut [&mut out]);
@@ -143,7 +143,7 @@ fn what_is_not_a_number_stays_that() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut input = [0.5; 64];
             input[40] = bad;
-            let mut activations = Activations::new();
+            let mut activations = Activations::default();
             activations.set(&pool, &input, 64);
             let mut out = [0.0; 16];
             multiply(&pool, &activations, &[&matrix], &mut [&mut out]);

@@ -1,0 +1,272 @@
+//! The forward pass: one step over a ragged batch of sequences, for every family that the local tier runs.
+//!
+//! The weights hold no state. Keys and values lie in the [`Cache`], intermediate rows in a [`Scratch`] that grows to the
+//! largest step and is used again, so that a step allocates nothing. What a sequence gets does not depend on which others
+//! are in its step, nor on how its prompt was cut into steps.
+
+use std::fs::File;
+
+use crate::cache::{Cache, CacheShape, Sequence};
+use crate::files::ModelFiles;
+use crate::kernel::{self, Activations, Attend, Matrix, Pool, Rotary, Span};
+use crate::load::{Header, LoadFault};
+
+mod shape;
+mod tensors;
+
+pub(crate) use shape::{Shape, name};
+use tensors::{Layer, Reader};
+
+/// One sequence's part of a step.
+pub(crate) struct Piece<'a> {
+    pub tokens: &'a [u32],
+    /// Has room reserved for the tokens; the first stands at position [`Sequence::len`].
+    pub sequence: &'a Sequence,
+    pub want: Want,
+}
+
+/// After which of a piece's tokens logits are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    Nothing,
+    Last,
+    All,
+}
+
+/// A step could not be computed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ForwardError(pub String);
+
+/// A model's forward pass.
+pub(crate) trait Forward: Send + Sync {
+    fn cache_shape(&self) -> CacheShape;
+
+    /// The width of a row of logits.
+    fn vocabulary(&self) -> usize;
+
+    /// Computes one step and stores its keys and values. Writes a row of logits for each wanted token, in the batch's order.
+    /// The caller then says [`Sequence::advance`].
+    fn forward(
+        &self,
+        batch: &[Piece<'_>],
+        cache: &mut Cache,
+        scratch: &mut Scratch,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ForwardError>;
+}
+
+/// Rows between the layers.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    activations: Activations,
+    positions: Vec<u32>,
+    /// The residual stream.
+    stream: Vec<f32>,
+    normed: Vec<f32>,
+    queries: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    attended: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+}
+
+/// A model on the CPU.
+pub(crate) struct Transformer {
+    shape: Shape,
+    pool: Pool,
+    embeddings: Matrix,
+    layers: Vec<Layer>,
+    norm: Vec<f32>,
+    /// `None`: the embeddings.
+    output: Option<Matrix>,
+    rotary: Rotary,
+    /// Of layers with a window.
+    local_rotary: Option<Rotary>,
+}
+
+impl Transformer {
+    /// Loads the weights of a checked file, for sequences of up to `context_tokens`. Blocking.
+    pub(crate) fn load(
+        files: &ModelFiles,
+        header: &Header,
+        context_tokens: usize,
+        threads: usize,
+    ) -> Result<Self, LoadFault> {
+        let shape = Shape::read(header, files.family)?;
+        let pool = Pool::new(threads);
+        let file = File::open(&files.weights).map_err(LoadFault::Io)?;
+        let reader = Reader { header, file: &file, pool: &pool };
+        let has = |name: &str| header.content.tensor_infos.contains_key(name);
+        let factors = if has("rope_freqs.weight") { Some(reader.vector("rope_freqs.weight")?) } else { None };
+        let &shape::RotaryShape { width, base, scale, .. } = &shape.rotary;
+        let rotary = Rotary::new(context_tokens, width, base, scale, factors.as_deref());
+        let local_rotary = shape.sliding.map(|sliding| Rotary::new(context_tokens, width, sliding.base, 1.0, None));
+        let layers = (0..shape.layers).map(|layer| reader.layer(&shape, layer)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            embeddings: reader.matrix("token_embd.weight")?,
+            norm: reader.vector("output_norm.weight")?,
+            output: if has("output.weight") { Some(reader.matrix("output.weight")?) } else { None },
+            layers,
+            rotary,
+            local_rotary,
+            shape,
+            pool,
+        })
+    }
+
+    fn embed(&self, batch: &[Piece<'_>], scratch: &mut Scratch) -> Result<(), ForwardError> {
+        let width = self.shape.width;
+        scratch.positions.clear();
+        for piece in batch {
+            let start = piece.sequence.len();
+            if start + piece.tokens.len() > self.rotary.positions() {
+                return Err(ForwardError("a sequence is longer than the context".to_owned()));
+            }
+            scratch.positions.extend(start as u32..(start + piece.tokens.len()) as u32);
+        }
+        scratch.stream.resize(scratch.positions.len() * width, 0.0);
+        let tokens = batch.iter().flat_map(|piece| piece.tokens);
+        for (token, row) in tokens.zip(scratch.stream.chunks_exact_mut(width)) {
+            if *token as usize >= self.shape.vocabulary {
+                return Err(ForwardError(format!("there is no token {token}")));
+            }
+            self.embeddings.row(*token as usize, row);
+            if self.shape.embedding_scale != 1.0 {
+                row.iter_mut().for_each(|x| *x *= self.shape.embedding_scale);
+            }
+        }
+        Ok(())
+    }
+
+    fn attention(&self, number: usize, spans: &[Span<'_>], cache: &mut Cache, scratch: &mut Scratch) {
+        let Self { shape, pool, .. } = self;
+        let layer = &self.layers[number];
+        let rows = scratch.positions.len();
+        let (queries, keys) = (shape.heads * shape.head_width, shape.kv_heads * shape.head_width);
+        scratch.normed.resize(rows * shape.width, 0.0);
+        scratch.queries.resize(rows * queries, 0.0);
+        scratch.keys.resize(rows * keys, 0.0);
+        scratch.values.resize(rows * keys, 0.0);
+        scratch.attended.resize(rows * queries, 0.0);
+        kernel::rms_norm(pool, &scratch.stream, &layer.attention_norm, shape.epsilon, &mut scratch.normed);
+        scratch.activations.set(pool, &scratch.normed, shape.width);
+        kernel::multiply(
+            pool,
+            &scratch.activations,
+            &[&layer.query, &layer.key, &layer.value],
+            &mut [&mut scratch.queries, &mut scratch.keys, &mut scratch.values],
+        );
+        if let Some([query, key, value]) = &layer.biases {
+            kernel::add_bias(pool, &mut scratch.queries, query);
+            kernel::add_bias(pool, &mut scratch.keys, key);
+            kernel::add_bias(pool, &mut scratch.values, value);
+        }
+        if let Some([query, key]) = &layer.head_norms {
+            kernel::rms_norm_in_place(pool, &mut scratch.queries, query, shape.epsilon);
+            kernel::rms_norm_in_place(pool, &mut scratch.keys, key, shape.epsilon);
+        }
+        let window = shape.window(number);
+        let rotary = self.local_rotary.as_ref().filter(|_| window.is_some()).unwrap_or(&self.rotary);
+        for rows in [&mut scratch.queries, &mut scratch.keys] {
+            kernel::rotate(pool, rows, shape.head_width, &scratch.positions, rotary, shape.rotary.pairs);
+        }
+        kernel::store(&mut cache.store, number, spans, &scratch.keys, &scratch.values);
+        let how = Attend { heads: shape.heads, scale: 1.0 / (shape.head_width as f32).sqrt(), window };
+        kernel::attend(pool, &cache.store, number, spans, how, (&scratch.queries, &mut scratch.attended));
+        scratch.activations.set(pool, &scratch.attended, queries);
+        kernel::multiply(pool, &scratch.activations, &[&layer.output], &mut [&mut scratch.normed]);
+        if let Some(weight) = &layer.post_attention_norm {
+            kernel::rms_norm_in_place(pool, &mut scratch.normed, weight, shape.epsilon);
+        }
+        kernel::add(pool, &mut scratch.stream, &scratch.normed);
+    }
+
+    fn feed(&self, number: usize, scratch: &mut Scratch) {
+        let Self { shape, pool, .. } = self;
+        let layer = &self.layers[number];
+        let rows = scratch.positions.len();
+        scratch.gate.resize(rows * shape.hidden, 0.0);
+        scratch.up.resize(rows * shape.hidden, 0.0);
+        kernel::rms_norm(pool, &scratch.stream, &layer.feed_norm, shape.epsilon, &mut scratch.normed);
+        scratch.activations.set(pool, &scratch.normed, shape.width);
+        let outs = &mut [scratch.gate.as_mut_slice(), &mut scratch.up];
+        kernel::multiply(pool, &scratch.activations, &[&layer.gate, &layer.up], outs);
+        kernel::gated(pool, &mut scratch.gate, &scratch.up, shape.hidden, shape.gate);
+        scratch.activations.set(pool, &scratch.gate, shape.hidden);
+        kernel::multiply(pool, &scratch.activations, &[&layer.down], &mut [&mut scratch.normed]);
+        if let Some(weight) = &layer.post_feed_norm {
+            kernel::rms_norm_in_place(pool, &mut scratch.normed, weight, shape.epsilon);
+        }
+        kernel::add(pool, &mut scratch.stream, &scratch.normed);
+    }
+
+    /// Only the rows after which logits are wanted go through the largest matrix.
+    fn logits(&self, batch: &[Piece<'_>], scratch: &mut Scratch, logits: &mut Vec<f32>) {
+        let width = self.shape.width;
+        let (mut row, mut wanted) = (0, 0);
+        for piece in batch {
+            let count = piece.tokens.len();
+            let first = match piece.want {
+                Want::Nothing => count,
+                Want::Last => count.saturating_sub(1),
+                Want::All => 0,
+            };
+            for index in first..count {
+                scratch.stream.copy_within((row + index) * width..(row + index + 1) * width, wanted * width);
+                wanted += 1;
+            }
+            row += count;
+        }
+        logits.resize(wanted * self.shape.vocabulary, 0.0);
+        if wanted == 0 {
+            return;
+        }
+        scratch.normed.resize(wanted * width, 0.0);
+        let stream = &scratch.stream[..wanted * width];
+        kernel::rms_norm(&self.pool, stream, &self.norm, self.shape.epsilon, &mut scratch.normed);
+        scratch.activations.set(&self.pool, &scratch.normed, width);
+        let output = self.output.as_ref().unwrap_or(&self.embeddings);
+        kernel::multiply(&self.pool, &scratch.activations, &[output], &mut [logits]);
+    }
+}
+
+impl Forward for Transformer {
+    fn cache_shape(&self) -> CacheShape {
+        let &Shape { layers, kv_heads, head_width, .. } = &self.shape;
+        CacheShape { layers, kv_heads, head_width }
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.shape.vocabulary
+    }
+
+    fn forward(
+        &self,
+        batch: &[Piece<'_>],
+        cache: &mut Cache,
+        scratch: &mut Scratch,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ForwardError> {
+        self.embed(batch, scratch)?;
+        let mut row = 0;
+        let spans: Vec<Span<'_>> = batch
+            .iter()
+            .map(|piece| {
+                let rows = row..row + piece.tokens.len();
+                row = rows.end;
+                Span { blocks: piece.sequence.blocks(), start: piece.sequence.len(), rows }
+            })
+            .collect();
+        for layer in 0..self.layers.len() {
+            self.attention(layer, &spans, cache, scratch);
+            self.feed(layer, scratch);
+        }
+        self.logits(batch, scratch, logits);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! The calls that were accepted, and the steps that carry them on together.
+//!
+//! Only the engine's thread is here. What [`crate::schedule`] decides is done: places are given, blocks are taken and given
+//! back, one forward pass computes what every call has next, and each row of logits becomes that call's next token.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use time::OffsetDateTime;
+
+use crate::arch::{Forward, ForwardError, Piece, Scratch, Want};
+use crate::cache::{Cache, Sequence};
+use crate::grammar::Grammars;
+use crate::schedule::{self, Class, Item};
+
+use super::answer::{self, Answer, Entropy, Outcome};
+use super::worker::{Job, guarded, tell};
+use super::{EngineFault, Load, Shared, finish_name};
+
+/// All accepted calls of an engine.
+pub(super) struct Batch<'a> {
+    shared: &'a Shared,
+    forward: &'a dyn Forward,
+    generation: u64,
+    cache: Cache,
+    scratch: Scratch,
+    logits: Vec<f32>,
+    calls: Vec<Running>,
+    next_order: u64,
+}
+
+/// How a step ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stepped {
+    On,
+    Panicked,
+    /// It took so long that another thread is the engine now.
+    Replaced,
+}
+
+struct Running {
+    /// `None`: the engine's own, to see whether it works.
+    job: Option<Job>,
+    answer: Option<Answer>,
+    /// Tokens of a call without an answer.
+    canary: Vec<u32>,
+    class: Class,
+    order: u64,
+    since: Instant,
+    /// `None`: it has no place.
+    sequence: Option<Sequence>,
+}
+
+impl Running {
+    fn tokens(&self) -> &[u32] {
+        self.answer.as_ref().map_or(&self.canary, |answer| &answer.tokens)
+    }
+
+    fn stored(&self) -> usize {
+        self.sequence.as_ref().map_or(0, Sequence::len)
+    }
+
+    fn item(&self) -> Item {
+        let pending = self.tokens().len() - self.stored();
+        Item { class: self.class, order: self.order, pending, active: self.sequence.is_some() }
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.job.as_ref().and_then(|job| job.until).is_some_and(|until| now >= until)
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, generation: u64) -> Self {
+        let cache = Cache::new(forward.cache_shape(), shared.options.cache_bytes, shared.model.context_tokens.get());
+        Self {
+            shared,
+            forward,
+            generation,
+            cache,
+            scratch: Scratch::default(),
+            logits: Vec::new(),
+            calls: Vec::new(),
+            next_order: 0,
+        }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Places that nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.shared.limits.running.saturating_sub(self.calls.len())
+    }
+
+    /// Whether a call of `class` (or any, when none waits yet) would get a place.
+    pub(super) fn takes(&self, class: Option<Class>) -> bool {
+        let gives_way = |call: &Running| call.sequence.is_some() && call.class == Class::Batch;
+        self.free() > 0 || (class == Some(Class::Critical) && self.calls.iter().any(gives_way))
+    }
+
+    /// Renders and tokenizes a call, and takes it in.
+    pub(super) fn accept(&mut self, job: Job, grammars: &mut Grammars) {
+        let entropy = Entropy { seed: random(), ids: random() };
+        let prepare = || answer::prepare(&job.call, &self.shared.model, grammars, OffsetDateTime::now_utc(), entropy);
+        // A panic here is the request's and has not touched the weights: nothing is loaded again, or one caller could keep
+        // the engine loading.
+        let answer = match job.span.in_scope(|| guarded(prepare)) {
+            Ok(answer) => answer,
+            Err(fault) => return tell(&job, fault),
+        };
+        job.span.record("prompt_tokens", answer.prompt_tokens());
+        if job.events.try_send(Ok(answer.start(&self.shared.model))).is_err() {
+            return;
+        }
+        let class = job.class;
+        self.take_in(Some(job), Some(answer), class, Vec::new());
+    }
+
+    /// Takes in a call of the engine's own.
+    pub(super) fn accept_canary(&mut self) {
+        self.take_in(None, None, Class::Critical, vec![self.shared.model.vocabulary.ends()[0]]);
+    }
+
+    fn take_in(&mut self, job: Option<Job>, answer: Option<Answer>, class: Class, canary: Vec<u32>) {
+        let order = self.next_order;
+        self.next_order += 1;
+        if let Some(job) = &job {
+            self.shared.status().told.insert(order, job.events.clone());
+        }
+        self.calls.push(Running { job, answer, canary, class, order, since: Instant::now(), sequence: None });
+    }
+
+    /// Computes one step for all calls that have a place.
+    pub(super) fn step(&mut self) -> Stepped {
+        self.sweep(Instant::now());
+        self.place();
+        let shares = self.reserve();
+        if shares.iter().all(|share| *share == 0) {
+            return Stepped::On;
+        }
+        let began = Instant::now();
+        self.announce(Some(began));
+        let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&shares)));
+        if !self.announce(None) {
+            return Stepped::Replaced;
+        }
+        match computed {
+            Err(_) => return Stepped::Panicked,
+            Ok(Err(error)) => self.fail_all(&EngineFault::Failed { why: error.to_string() }),
+            Ok(Ok(())) => {
+                self.shared.pace().step(shares.iter().sum(), began.elapsed());
+                self.draw(&shares);
+            }
+        }
+        Stepped::On
+    }
+
+    /// Tells every caller the same.
+    pub(super) fn fail_all(&mut self, fault: &EngineFault) {
+        for call in std::mem::take(&mut self.calls) {
+            self.shared.status().told.remove(&call.order);
+            if let Some(job) = &call.job {
+                tell(job, fault.clone());
+            }
+        }
+        self.report();
+    }
+
+    /// Lets go of callers who left or whose time is over.
+    fn sweep(&mut self, now: Instant) {
+        for index in (0..self.calls.len()).rev() {
+            let call = &mut self.calls[index];
+            let Some(job) = &call.job else { continue };
+            if job.events.is_closed() {
+                self.end(index, Ok(Outcome::Abandoned));
+            } else if call.is_late(now) {
+                let outcome = match &mut call.answer {
+                    Some(answer) if answer.output_tokens() > 0 => Ok(answer.cut_off(&job.events)),
+                    _ => Err(EngineFault::OutOfTime),
+                };
+                self.end(index, outcome);
+            }
+        }
+        self.report();
+    }
+
+    fn items(&self) -> Vec<Item> {
+        self.calls.iter().map(Running::item).collect()
+    }
+
+    /// Gives and takes places.
+    fn place(&mut self) {
+        let places = schedule::places(&self.items(), self.shared.limits);
+        for (call, has_place) in self.calls.iter_mut().zip(places) {
+            if !has_place {
+                call.sequence = None;
+            } else if call.sequence.is_none() {
+                let sequence = self.cache.begin(call.tokens());
+                if let Some(answer) = &mut call.answer
+                    && answer.output_tokens() == 0
+                {
+                    answer.cached_tokens = sequence.len();
+                }
+                call.sequence = Some(sequence);
+            }
+        }
+    }
+
+    /// How many tokens of each call are computed, for which there are blocks then.
+    fn reserve(&mut self) -> Vec<usize> {
+        let items = self.items();
+        let mut shares = schedule::share(&items, self.shared.limits);
+        for index in schedule::ranked(&items) {
+            while shares[index] > 0 {
+                let reserved = self.calls[index].sequence.as_mut().map(|sequence| sequence.reserve(shares[index]));
+                if reserved == Some(Ok(())) {
+                    break;
+                }
+                let holds = |other: usize| self.calls[other].sequence.is_some();
+                let Some(victim) = schedule::victim(&items, holds, index) else {
+                    // It gives way itself, unless others may still end before it.
+                    shares[index] = 0;
+                    break;
+                };
+                self.calls[victim].sequence = None;
+                shares[victim] = 0;
+            }
+        }
+        shares
+    }
+
+    fn compute(&mut self, shares: &[usize]) -> Result<(), ForwardError> {
+        let mut pieces = Vec::with_capacity(shares.len());
+        for (call, share) in self.calls.iter().zip(shares) {
+            let Some(sequence) = call.sequence.as_ref().filter(|_| *share > 0) else { continue };
+            let rest = &call.tokens()[sequence.len()..];
+            let want = if *share == rest.len() { Want::Last } else { Want::Nothing };
+            pieces.push(Piece { tokens: &rest[..*share], sequence, want });
+        }
+        self.forward.forward(&pieces, &mut self.cache, &mut self.scratch, &mut self.logits)?;
+        for (call, share) in self.calls.iter_mut().zip(shares) {
+            let Running { answer, canary, sequence, .. } = call;
+            if let Some(sequence) = sequence.as_mut().filter(|_| *share > 0) {
+                let tokens = answer.as_ref().map_or(&*canary, |answer| &answer.tokens);
+                let stored = sequence.len();
+                sequence.advance(&tokens[stored..stored + share]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws a token for each call whose tokens are all computed.
+    fn draw(&mut self, shares: &[usize]) {
+        let mut logits = std::mem::take(&mut self.logits);
+        let mut rows = logits.chunks_exact_mut(self.forward.vocabulary());
+        let mut ended = Vec::new();
+        for (index, share) in shares.iter().enumerate() {
+            let call = &mut self.calls[index];
+            if *share == 0 || call.stored() < call.tokens().len() {
+                continue;
+            }
+            let Some(row) = rows.next() else { break };
+            let late = call.is_late(Instant::now());
+            let (Some(job), Some(answer)) = (&call.job, &mut call.answer) else {
+                ended.push((index, Ok(Outcome::Abandoned)));
+                continue;
+            };
+            let take = || guarded(|| answer.take(row, &self.shared.model, &job.events, late));
+            match job.span.in_scope(take) {
+                Ok(None) => {}
+                Ok(Some(outcome)) => ended.push((index, Ok(outcome))),
+                Err(fault) => ended.push((index, Err(fault))),
+            }
+        }
+        self.logits = logits;
+        self.shared.status().last_token_at = Some(Instant::now());
+        for (index, outcome) in ended.into_iter().rev() {
+            self.end(index, outcome);
+        }
+        self.report();
+    }
+
+    fn end(&mut self, index: usize, outcome: Result<Outcome, EngineFault>) {
+        let call = self.calls.remove(index);
+        self.shared.status().told.remove(&call.order);
+        let Some(job) = &call.job else { return };
+        self.shared.pace().call(call.since.elapsed());
+        match outcome {
+            Ok(Outcome::Finished { finish, output_tokens }) => {
+                job.span.record("cached_tokens", call.answer.as_ref().map_or(0, |answer| answer.cached_tokens));
+                job.span.record("output_tokens", output_tokens);
+                job.span.record("finish", finish_name(&finish));
+            }
+            Ok(Outcome::Abandoned) => {
+                job.span.record("finish", "abandoned");
+            }
+            Err(fault) => tell(job, fault),
+        }
+    }
+
+    /// Says what is accepted and not finished, for admission.
+    fn report(&self) {
+        let unread = self.calls.iter().map(|call| call.item().pending).filter(|pending| *pending > 1).sum();
+        let mut status = self.shared.status();
+        if status.generation == self.generation {
+            status.load = Load { running: self.calls.len(), unread };
+        }
+    }
+
+    /// Says that a step has begun, or ended. Whether this thread is still the engine's.
+    fn announce(&self, step_since: Option<Instant>) -> bool {
+        let mut status = self.shared.status();
+        let is_ours = status.generation == self.generation;
+        if is_ours {
+            status.step_since = step_since;
+        }
+        is_ours
+    }
+}
+
+/// Unpredictable, though not for secrets: the standard library keys each of its hashers from the system's randomness.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,65 @@
+//! Notices a step that hangs, tells its callers, and starts the engine on a new thread.
+//!
+//! The hung thread cannot be stopped; when it wakes it finds that it is not the newest any more, and ends without a word.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::{EngineFault, Shared, State, worker};
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Watches until the engine is gone.
+pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
+    let watched = Arc::downgrade(shared);
+    std::thread::Builder::new().name("backstop-watch".to_owned()).spawn(move || run(&watched)).map(|_| ())
+}
+
+fn run(watched: &Weak<Shared>) {
+    let mut hangs = worker::Restarts::default();
+    loop {
+        // Nothing can wake a watch but time: it looks for what does not happen.
+        std::thread::park_timeout(EVERY);
+        let Some(shared) = watched.upgrade() else { return };
+        if matches!(shared.status().state, State::Failed { .. }) {
+            return;
+        }
+        if let Some(generation) = give_up(&shared, Instant::now()) {
+            if !hangs.allow(Instant::now()) {
+                let why = "it hung again and again".to_owned();
+                tracing::error!(why, "the local model is given up");
+                worker::abandon(&shared, why);
+                return;
+            }
+            if let Err(error) = worker::start(&shared, generation, None) {
+                tracing::error!(%error, "the local model cannot be started anew; it is given up");
+                worker::abandon(&shared, format!("no thread could be started: {error}"));
+                return;
+            }
+        }
+    }
+}
+
+/// Takes the engine from a thread whose step takes too long. The number of the next one.
+fn give_up(shared: &Shared, now: Instant) -> Option<u64> {
+    let mut status = shared.status();
+    let since = status.step_since?;
+    if now.saturating_duration_since(since) < shared.options.step_limit {
+        return None;
+    }
+    status.generation += 1;
+    status.step_since = None;
+    status.state = State::Loading;
+    status.load = super::Load::default();
+    let told = std::mem::take(&mut status.told);
+    let generation = status.generation;
+    drop(status);
+    tracing::warn!(calls = told.len(), "a step of the local model hangs; it is started anew");
+    for events in told.into_values() {
+        let why = "it hangs and is being started anew; try once more".to_owned();
+        // A caller who has gone need not hear it.
+        let _ = events.try_send(Err(EngineFault::Failed { why }));
+    }
+    Some(generation)
+}
