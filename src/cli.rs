@@ -1,6 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
 pub mod alerts;
+pub mod bench;
 pub mod calls;
 pub mod check;
 pub mod eval;
@@ -57,6 +58,7 @@ pub enum Verb {
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
+    Bench(bench::BenchArgs),
 }
 
 impl Context {
@@ -87,5 +89,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
+        Verb::Bench(args) => bench::run(context, args).await,
     }
 }

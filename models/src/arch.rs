@@ -19,18 +19,18 @@ use tensors::{Layer, Reader};
 
 /// One sequence's part of a step.
 pub(crate) struct Piece<'a> {
+    /// At least one.
     pub tokens: &'a [u32],
     /// Has room reserved for the tokens; the first stands at position [`Sequence::len`].
     pub sequence: &'a Sequence,
     pub want: Want,
 }
 
-/// After which of a piece's tokens logits are wanted.
+/// Whether logits are wanted after a piece's last token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     Nothing,
     Last,
-    All,
 }
 
 /// A step could not be computed.
@@ -45,7 +45,8 @@ pub(crate) trait Forward: Send + Sync {
     /// The width of a row of logits.
     fn vocabulary(&self) -> usize;
 
-    /// Computes one step and stores its keys and values. Writes a row of logits for each wanted token, in the batch's order.
+    /// Computes one step and stores its keys and values. Writes a row of logits for each piece that wants them, in
+    /// the batch's order.
     /// The caller then says [`Sequence::advance`].
     fn forward(
         &self,
@@ -207,17 +208,11 @@ impl Transformer {
         let width = self.shape.width;
         let (mut row, mut wanted) = (0, 0);
         for piece in batch {
-            let count = piece.tokens.len();
-            let first = match piece.want {
-                Want::Nothing => count,
-                Want::Last => count.saturating_sub(1),
-                Want::All => 0,
-            };
-            for index in first..count {
-                scratch.stream.copy_within((row + index) * width..(row + index + 1) * width, wanted * width);
+            row += piece.tokens.len();
+            if piece.want == Want::Last {
+                scratch.stream.copy_within((row - 1) * width..row * width, wanted * width);
                 wanted += 1;
             }
-            row += count;
         }
         logits.resize(wanted * self.shape.vocabulary, 0.0);
         if wanted == 0 {

@@ -108,11 +108,13 @@ impl Cache {
     }
 
     /// Blocks that nobody holds.
+    #[cfg(test)]
     pub(crate) fn free_blocks(&self) -> usize {
         let blocks = lock(&self.blocks);
         blocks.empty.len() + blocks.idle.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn total_blocks(&self) -> usize {
         lock(&self.blocks).held.len()
     }

@@ -86,7 +86,7 @@ async fn what_the_model_cannot_do_is_refused_by_its_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn past_the_queues_end_callers_are_told_when_to_come_back_and_the_rest_is_answered() {
     let _turn = prepared::turn().await;
-    let (_home, gateway) = only_local("local: { queue: 2 }");
+    let (_home, gateway) = only_local("local: { queue: 2, running: 1 }");
     let client = gateway.client();
     let body = short("Tell me a story.", 24);
     let answers = many(12, 12, |_| client.post("/v1/chat/completions", &body)).await;
@@ -103,7 +103,7 @@ async fn past_the_queues_end_callers_are_told_when_to_come_back_and_the_rest_is_
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_caller_that_hangs_up_frees_the_model() {
     let _turn = prepared::turn().await;
-    let (_home, gateway) = only_local("local: { queue: 1 }");
+    let (_home, gateway) = only_local("local: { queue: 1, running: 1 }");
     let client = gateway.client();
     for _ in 0..4 {
         let mut stream = client.chat_stream(&short("Count from one to a thousand.", 2000)).await;

@@ -1,0 +1,154 @@
+//! `backstop bench`: how fast the in-process tier is on this machine, beside another server if one is named.
+//!
+//! Asks the engine itself, without the gateway around it; another server is asked over HTTP with the same prompts, in turns
+//! with ours, so that both see the same machine. Nothing here is kept: no ledger, no certificate.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, anyhow, bail};
+use backstop_models::{catalog::Catalog, engine::Engine};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{Context, installation::Installation};
+use crate::release::{Gate, engine_options};
+
+mod figures;
+mod load;
+mod machine;
+mod plot;
+
+use figures::{Report, Row};
+use load::{Load, Server};
+
+/// Benchmarks of this machine.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    verb: BenchVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchVerb {
+    /// The in-process model under load: time to first token, tokens per second, memory
+    Local(LocalArgs),
+}
+
+#[derive(Debug, Args)]
+struct LocalArgs {
+    /// A model of the catalog, pulled before [default: the catalog's default model]
+    #[arg(long)]
+    model: Option<String>,
+    /// How many clients ask at once: one row for each number
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = clap::value_parser!(u16).range(1..=256))]
+    clients: Vec<u16>,
+    /// Words of each prompt, which no two calls share
+    #[arg(long, value_name = "WORDS", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    prompt: u32,
+    /// Words of a system prompt that all calls share
+    #[arg(long, value_name = "WORDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    shared: u32,
+    /// The most tokens of each answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    output: u32,
+    /// Calls of each client
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Threads to compute on [default: the config's `local.threads`, else half of the cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Another OpenAI-compatible server to ask the same, e.g. http://127.0.0.1:8080/v1
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    /// What the other server calls its model
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "against")]
+    against_model: String,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+    /// Where to write a plot (SVG)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table
+    Pretty,
+    /// For programs
+    Json,
+}
+
+pub async fn run(context: &Context, args: BenchArgs) -> anyhow::Result<ExitCode> {
+    let BenchVerb::Local(args) = args.verb;
+    let report = measure(context, &args).await?;
+    match args.format {
+        Format::Pretty => println!("{}", report.table()),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    if let Some(file) = &args.plot {
+        std::fs::write(file, plot::svg(&report))
+            .with_context(|| format!("the plot cannot be written to {}", file.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> {
+    let installation = Installation::find(context)?;
+    let settings = installation.settings();
+    let model = match &args.model {
+        Some(model) => model.clone(),
+        None => Catalog::load(&installation.state.catalog())?.default_model().id.to_string(),
+    };
+    let mut options = engine_options(&settings.local);
+    options.threads = args.threads.map(usize::from).or(options.threads);
+    options.running = options.running.max(args.clients.iter().copied().max().map_or(1, usize::from));
+    let threads = options.threads();
+    let limits = tokio::task::spawn_blocking(move || machine::limits(threads)).await?;
+    let gate = Arc::new(Gate::open(&installation.state)?);
+    let id = model.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let (files, _) = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
+        let bytes = std::fs::metadata(&files.weights)?.len();
+        Ok::<_, anyhow::Error>((Engine::start(files, options)?, bytes))
+    });
+    let (engine, file_bytes) = loaded.await??;
+    let mut servers = vec![Server::engine(engine)];
+    if let Some(url) = &args.against {
+        let server = Server::http(url, &args.against_model)?;
+        server.probe().await.with_context(|| format!("{url} does not answer a chat completion"))?;
+        servers.push(server);
+    }
+    let bar = indicatif::ProgressBar::new((args.clients.len() * servers.len()) as u64);
+    let mut rows = Vec::new();
+    for (turn, clients) in args.clients.iter().enumerate() {
+        for (number, server) in servers.iter().enumerate() {
+            bar.set_message(format!("{} × {clients}", server.name()));
+            let seed = (turn * servers.len() + number) as u64;
+            let load = Load {
+                clients: usize::from(*clients),
+                words: args.prompt as usize,
+                shared_words: args.shared as usize,
+                output_tokens: args.output,
+                rounds: args.rounds as usize,
+                seed,
+            };
+            let samples = load.drive(server).await?;
+            if samples.iter().all(|sample| sample.output_tokens == 0) {
+                bail!("{} gave no tokens at {clients} clients", server.name());
+            }
+            rows.push(Row::of(server.name(), usize::from(*clients), &samples));
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(Report {
+        model,
+        threads,
+        prompt_words: args.prompt,
+        shared_words: args.shared,
+        output_tokens: args.output,
+        file_bytes,
+        peak_bytes: machine::peak_bytes(),
+        limits,
+        rows,
+    })
+}
