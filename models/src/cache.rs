@@ -5,6 +5,7 @@
 //! used first. Only full blocks are shared and full blocks are never written again, so sharing needs no copies. Memory is
 //! bounded by the number of blocks; [`Sequence`] gives its blocks back when it is dropped.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -199,8 +200,8 @@ impl Blocks {
 
     /// Makes a whole block findable. When another with the same tokens is, that one stays.
     fn publish(&mut self, block: u32, key: Key) {
-        if !self.known.contains_key(&key) {
-            self.known.insert(key, block);
+        if let Entry::Vacant(place) = self.known.entry(key) {
+            place.insert(block);
             self.held[block as usize].key = Some(key);
         }
     }

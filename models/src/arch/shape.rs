@@ -97,7 +97,7 @@ impl Shape {
         let rotary = RotaryShape {
             width: rotary_width,
             base: number(header, &key("rope.freq_base"))?.unwrap_or(if gemma { 1e6 } else { 10_000.0 }),
-            scale: rotary_scale(header, &key)?,
+            scale: rotary_scale(header, key)?,
             // Converters of llama's weights reorder their rows for this.
             pairs: if family == Family::Llama { Pairs::Interleaved } else { Pairs::Halves },
         };

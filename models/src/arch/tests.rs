@@ -42,8 +42,7 @@ fn reference(files: &ModelFiles, tokens: &[u32]) -> Vec<f32> {
         Family::Phi3 => quantized_phi3::ModelWeights::from_gguf(false, content, &mut reader, &device)
             .and_then(|mut model| model.forward(&input, 0)),
     };
-    let logits = logits.and_then(|logits| logits.flatten_all()?.to_dtype(DType::F32)?.to_vec1()).expect("it computes");
-    logits
+    logits.and_then(|logits| logits.flatten_all()?.to_dtype(DType::F32)?.to_vec1()).expect("it computes")
 }
 
 /// Runs `parts` of one sequence one after the other; the logits after the last.

@@ -40,7 +40,6 @@ impl Activations {
         let run = if rows < 8 { rows } else { rows.div_ceil(pool.threads() * 2) }.max(1);
         let level = pool.level();
         pool.each(rows.div_ceil(run), |index| {
-            let q = q;
             for row in index * run..rows.min(index * run + run) {
                 // SAFETY: each row is one index's alone, and lies inside what was sized above.
                 let parts = unsafe {

@@ -33,10 +33,10 @@ pub(super) unsafe fn expand(integer: &Integer, lines: &[Line], into: &mut Expand
     let signed = !integer.nibbles && signs == Signs::Signed;
     for (block, lines) in lines.chunks_exact(integer.stride()).enumerate() {
         let q = &mut into.q[8 * block..8 * block + 8];
-        for line in 0..body {
+        for (line, packed) in lines[..body].iter().enumerate() {
             for part in 0..2 {
                 // SAFETY: both halves of a line, which has 64 bytes.
-                let bytes = unsafe { _mm256_loadu_si256(lines[line].0.as_ptr().add(32 * part).cast()) };
+                let bytes = unsafe { _mm256_loadu_si256(packed.0.as_ptr().add(32 * part).cast()) };
                 let mut put = |line: usize, bytes: __m256i| {
                     // SAFETY: as above.
                     unsafe { _mm256_storeu_si256(q[line].0.as_mut_ptr().add(32 * part).cast(), bytes) };

@@ -158,9 +158,8 @@ fn integers(pool: &Pool, format: Format, (rows, columns): (usize, usize), bytes:
     let row_bytes = columns / format.weights * format.bytes;
     let lines = Lines(packed.lines.as_mut_ptr());
     pool.each(tiles, |tile| {
-        let lines = lines;
         // SAFETY: each tile's lines are one index's alone, and lie inside what was sized above.
-        let lines = unsafe { std::slice::from_raw_parts_mut(lines.0.add(tile * per_tile), per_tile) };
+        let lines = unsafe { std::slice::from_raw_parts_mut(lines.at(tile * per_tile), per_tile) };
         for within in 0..TILE.min(rows - tile * TILE) {
             let row = &bytes[(tile * TILE + within) * row_bytes..][..row_bytes];
             for (block, lines) in lines.chunks_exact_mut(stride).enumerate() {
@@ -174,6 +173,12 @@ fn integers(pool: &Pool, format: Format, (rows, columns): (usize, usize), bytes:
 
 #[derive(Clone, Copy)]
 struct Lines(*mut Line);
+
+impl Lines {
+    fn at(self, offset: usize) -> *mut Line {
+        self.0.wrapping_add(offset)
+    }
+}
 
 // SAFETY: each thread writes its own tiles only.
 unsafe impl Send for Lines {}

@@ -222,7 +222,7 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     let r = fma::<FUSED>(n, -0.693_359_4, within);
     let r = fma::<FUSED>(n, 2.121_944_4e-4, r);
     let mut y = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         y = fma::<FUSED>(y, r, coefficient);
     }
     let y = fma::<FUSED>(y, r * r, r + 1.0);

@@ -45,11 +45,11 @@ pub(super) fn dot<const M: usize>(
             }
             let scale = input.scale[block];
             if halves {
-                for half in 0..2 {
+                for (half, products) in products.iter().enumerate() {
                     let [d, offset] = &weights.scales[2 * block + half];
                     for row in 0..TILE {
                         sums[row] +=
-                            products[half][row] as f32 * (d[row] * scale) + offset[row] * input.sum[2 * block + half];
+                            products[row] as f32 * (d[row] * scale) + offset[row] * input.sum[2 * block + half];
                     }
                 }
             } else {

@@ -18,13 +18,13 @@ pub(super) fn svg(report: &Report) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
-    let panels: [(&str, &dyn Fn(&Row) -> f64); 2] = [
-        ("answers' tokens per second, all clients", &|row| row.tokens_per_second),
-        ("time to first token, p99, ms", &|row| row.first_token_ms_p99),
+    let panels: [(&str, fn(&Row) -> f64); 2] = [
+        ("answers' tokens per second, all clients", |row| row.tokens_per_second),
+        ("time to first token, p99, ms", |row| row.first_token_ms_p99),
     ];
     for (index, (title, value)) in panels.iter().enumerate() {
         let x = LEFT + index as f64 * (WIDTH + LEFT + 30.0);
-        panel(&mut svg, report, (x, title), value);
+        panel(&mut svg, report, (x, title), *value);
     }
     for (index, server) in servers(report).iter().enumerate() {
         let x = LEFT + 200.0 * index as f64;
@@ -42,7 +42,7 @@ pub(super) fn svg(report: &Report) -> String {
     svg
 }
 
-fn panel(svg: &mut String, report: &Report, (left, title): (f64, &str), value: &dyn Fn(&Row) -> f64) {
+fn panel(svg: &mut String, report: &Report, (left, title): (f64, &str), value: fn(&Row) -> f64) {
     let top = rounded_up(report.rows.iter().map(value).fold(0.0, f64::max));
     let mut clients: Vec<usize> = report.rows.iter().map(|row| row.clients).collect();
     clients.sort_unstable();
