@@ -18,14 +18,9 @@ pub(super) fn svg(report: &Report) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
-    let panels: [(&str, fn(&Row) -> f64); 2] = [
-        ("answers' tokens per second, all clients", |row| row.tokens_per_second),
-        ("time to first token, p99, ms", |row| row.first_token_ms_p99),
-    ];
-    for (index, (title, value)) in panels.iter().enumerate() {
-        let x = LEFT + index as f64 * (WIDTH + LEFT + 30.0);
-        panel(&mut svg, report, (x, title), *value);
-    }
+    panel(&mut svg, report, (LEFT, "answers' tokens per second, all clients"), |row| row.tokens_per_second);
+    let second = WIDTH + 2.0 * LEFT + 30.0;
+    panel(&mut svg, report, (second, "time to first token, p99, ms"), |row| row.first_token_ms_p99);
     for (index, server) in servers(report).iter().enumerate() {
         let x = LEFT + 200.0 * index as f64;
         let (y, color) = (height - 18.0, COLORS[index % COLORS.len()]);
