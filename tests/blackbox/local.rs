@@ -136,3 +136,49 @@ async fn tools_are_offered_to_the_local_model_and_their_results_understood() {
         other => panic!("{other}: {answer:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_beginning_that_calls_share_is_computed_once_and_said_to_be_cached() {
+    let _turn = prepared::turn().await;
+    let (_home, gateway) = only_local("");
+    let client = gateway.client();
+    let rules = "Answer in one word, never in two, whatever the question is and whoever asks it. ".repeat(8);
+    let mut body = short("What is the colour of the sky?", 2);
+    body["messages"] = json!([{"role": "system", "content": rules}, {"role": "user", "content": "The sky's colour?"}]);
+    let cached = |answer: &Value| answer["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64();
+    let first = client.chat(&body).await.expect(200).json();
+    assert_eq!(cached(&first), Some(0), "{first}");
+    body["messages"][1]["content"] = json!("And the grass?");
+    let second = client.chat(&body).await.expect(200).json();
+    assert!(cached(&second).is_some_and(|tokens| tokens >= 96), "{second}");
+
+    let mut body = anthropic_capital_question("chat");
+    body["system"] = json!(rules);
+    let answer = client.messages(&body).await.expect(200).json();
+    assert!(answer["usage"]["cache_read_input_tokens"].as_u64().is_some_and(|tokens| tokens >= 96), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn in_a_burst_batch_calls_are_shed_and_critical_ones_served() {
+    let _turn = prepared::turn().await;
+    let fields = |criticality: &str| format!("criticality: {criticality}, deadlines: {PATIENT}");
+    let config = Config::strict()
+        .route_with("chat", &[TARGET], &fields("critical"))
+        .route_with("bulk", &[TARGET], &fields("batch"))
+        .more("local: { queue: 8, running: 1 }");
+    let home = prepared::home(&config.text());
+    let gateway = home.serve();
+    let client = gateway.client();
+    let mut bulk = short("Tell me a story.", 24);
+    bulk["model"] = json!("bulk");
+    let urgent = short("Say hello.", 4);
+    let (shed, served) = tokio::join!(
+        many(24, 24, |_| client.post("/v1/chat/completions", &bulk)),
+        many(4, 4, |_| client.post("/v1/chat/completions", &urgent)),
+    );
+    assert!(served.iter().all(|answer| answer.status == 200), "{served:?}");
+    let refused = shed.iter().filter(|answer| answer.status == 503).count();
+    assert!(refused >= 12, "{refused} of 24 were refused");
+    assert!(shed.iter().any(|answer| answer.status == 200), "what was accepted is finished");
+    assert!(shed.iter().all(|answer| matches!(answer.status, 200 | 503)), "{shed:?}");
+}
