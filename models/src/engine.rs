@@ -221,7 +221,7 @@ impl Engine {
                 last_token_at: None,
                 generation: 0,
                 step_since: None,
-                load: Load::default(),
+                load: Default::default(),
                 told: HashMap::new(),
             }),
             pace: Mutex::new(Pace::default()),
@@ -283,12 +283,13 @@ struct Status {
     generation: u64,
     /// When the step that is being computed began.
     step_since: Option<Instant>,
-    load: Load,
+    /// By class: what goes before a new call of it.
+    load: [Load; Class::ALL.len()],
     /// Whom to tell when the engine's thread cannot.
     told: HashMap<u64, answer::Events>,
 }
 
-/// What the engine has accepted and not finished.
+/// What the engine has accepted and not finished, of one class and all that matter more.
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
     running: usize,
@@ -331,7 +332,7 @@ impl Shared {
     /// Refuses a call whose first token would come too late, before anything is done for it.
     fn refuse_late(&self, class: Class, tokens: usize, until: Option<Instant>) -> Result<(), EngineFault> {
         let (waiting, their_tokens) = self.queue.ahead(class);
-        let Load { running, unread } = self.status().load;
+        let Load { running, unread } = self.status().load[class as usize];
         let places = self.limits.running;
         let ahead = Ahead {
             tokens: tokens + their_tokens + unread,

@@ -92,7 +92,8 @@ impl Sampler {
 
     /// Draws a token. A logit of −∞ is a token that is not allowed.
     pub(crate) fn draw(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
-        if logits.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
+        // Without an early exit, so that it is computed in vectors: this runs for each token of each call.
+        if !logits.iter().fold(true, |sound, logit| sound & (*logit < f32::INFINITY)) {
             return Err(SampleError::NotANumber);
         }
         for (token, bias) in &self.parameters.bias {
@@ -142,13 +143,19 @@ impl Sampler {
 
 /// The likeliest token, the first of equals.
 fn greedy(logits: &[f32]) -> Result<u32, SampleError> {
-    let mut best: Option<(f32, u32)> = None;
-    for (logit, token) in logits.iter().zip(0u32..) {
-        if *logit > f32::NEG_INFINITY && best.is_none_or(|(highest, _)| *logit > highest) {
-            best = Some((*logit, token));
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let mut chunks = logits.chunks_exact(16);
+    for chunk in &mut chunks {
+        for (lane, logit) in lanes.iter_mut().zip(chunk) {
+            *lane = if logit > lane { *logit } else { *lane };
         }
     }
-    best.map(|(_, token)| token).ok_or(SampleError::NothingAllowed)
+    let highest = lanes.iter().chain(chunks.remainder()).copied().fold(f32::NEG_INFINITY, f32::max);
+    if highest == f32::NEG_INFINITY {
+        return Err(SampleError::NothingAllowed);
+    }
+    let token = logits.iter().position(|logit| *logit == highest);
+    token.map(|token| token as u32).ok_or(SampleError::NothingAllowed)
 }
 
 /// Keeps the fewest tokens whose weights reach `top_p` of the whole. Sorts no more of the vocabulary than it must.

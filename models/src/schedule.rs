@@ -16,6 +16,8 @@ pub enum Class {
 }
 
 impl Class {
+    pub(crate) const ALL: [Self; 3] = [Self::Critical, Self::Standard, Self::Batch];
+
     /// How much of a bound of `whole` this class may fill: the rest is kept for those that matter more.
     pub(crate) fn share_of(self, whole: usize) -> usize {
         match self {

@@ -20,8 +20,8 @@ pub(super) struct Answer {
     /// The prompt, then what was drawn.
     pub tokens: Vec<u32>,
     prompt_tokens: usize,
-    /// The part of the prompt that was there already.
-    pub cached_tokens: usize,
+    /// The part of the prompt that was there already when it first got a place.
+    pub cached_tokens: Option<usize>,
     constraint: Option<Constraint>,
     voice: Voice,
     sampler: Sampler,
@@ -72,7 +72,7 @@ pub(super) fn prepare(
         sampler: Sampler::new(call.parameters.clone(), call.chat.sampling.seed.unwrap_or(entropy.seed)),
         max_tokens: call.max_tokens.min(limit - prompt.len()),
         prompt_tokens: prompt.len(),
-        cached_tokens: 0,
+        cached_tokens: None,
         tokens: prompt,
         id: format!("local-{:016x}", entropy.ids),
     })
@@ -160,7 +160,7 @@ impl Answer {
         let usage = Usage {
             input_tokens: Some(self.prompt_tokens as u64),
             output_tokens: Some(output_tokens as u64),
-            cached_input_tokens: Some(self.cached_tokens as u64),
+            cached_input_tokens: Some(self.cached_tokens.unwrap_or(0) as u64),
             ..Usage::default()
         };
         let told =

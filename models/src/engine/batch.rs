@@ -18,6 +18,9 @@ use super::answer::{self, Answer, Entropy, Outcome};
 use super::worker::{Job, guarded, tell};
 use super::{EngineFault, Load, Shared, finish_name};
 
+/// Enough that an engine which nobody has asked yet knows how fast it reads.
+const CANARY_TOKENS: usize = 32;
+
 /// All accepted calls of an engine.
 pub(super) struct Batch<'a> {
     shared: &'a Shared,
@@ -101,8 +104,13 @@ impl<'a> Batch<'a> {
 
     /// Whether a call of `class` (or any, when none waits yet) would get a place.
     pub(super) fn takes(&self, class: Option<Class>) -> bool {
-        let gives_way = |call: &Running| call.sequence.is_some() && call.class == Class::Batch;
-        self.free() > 0 || (class == Some(Class::Critical) && self.calls.iter().any(gives_way))
+        let count = |class, has_place| {
+            let counts = |call: &&Running| call.class == class && call.sequence.is_some() == has_place;
+            self.calls.iter().filter(counts).count()
+        };
+        // A batch call gives way to one critical call, and to no more.
+        let gives_way = || count(Class::Batch, true) > count(Class::Critical, false);
+        self.free() > 0 || (class == Some(Class::Critical) && gives_way())
     }
 
     /// Renders and tokenizes a call, and takes it in.
@@ -125,7 +133,8 @@ impl<'a> Batch<'a> {
 
     /// Takes in a call of the engine's own.
     pub(super) fn accept_canary(&mut self) {
-        self.take_in(None, None, Class::Critical, vec![self.shared.model.vocabulary.ends()[0]]);
+        let tokens = vec![self.shared.model.vocabulary.ends()[0]; CANARY_TOKENS];
+        self.take_in(None, None, Class::Critical, tokens);
     }
 
     fn take_in(&mut self, job: Option<Job>, answer: Option<Answer>, class: Class, canary: Vec<u32>) {
@@ -156,7 +165,9 @@ impl<'a> Batch<'a> {
             Ok(Err(error)) => self.fail_all(&EngineFault::Failed { why: error.to_string() }),
             Ok(Ok(())) => {
                 self.shared.pace().step(shares.iter().sum(), began.elapsed());
-                self.draw(&shares);
+                if !self.draw(&shares) {
+                    return Stepped::Panicked;
+                }
             }
         }
         Stepped::On
@@ -203,10 +214,8 @@ impl<'a> Batch<'a> {
                 call.sequence = None;
             } else if call.sequence.is_none() {
                 let sequence = self.cache.begin(call.tokens());
-                if let Some(answer) = &mut call.answer
-                    && answer.output_tokens() == 0
-                {
-                    answer.cached_tokens = sequence.len();
+                if let Some(answer) = &mut call.answer {
+                    answer.cached_tokens.get_or_insert(sequence.len());
                 }
                 call.sequence = Some(sequence);
             }
@@ -256,11 +265,12 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Draws a token for each call whose tokens are all computed.
-    fn draw(&mut self, shares: &[usize]) {
+    /// Draws a token for each call whose tokens are all computed. Whether the engine's own call, if it was among them, gave
+    /// logits that are numbers.
+    fn draw(&mut self, shares: &[usize]) -> bool {
         let mut logits = std::mem::take(&mut self.logits);
         let mut rows = logits.chunks_exact_mut(self.forward.vocabulary());
-        let mut ended = Vec::new();
+        let (mut ended, mut drew, mut sound) = (Vec::new(), false, true);
         for (index, share) in shares.iter().enumerate() {
             let call = &mut self.calls[index];
             if *share == 0 || call.stored() < call.tokens().len() {
@@ -269,22 +279,29 @@ impl<'a> Batch<'a> {
             let Some(row) = rows.next() else { break };
             let late = call.is_late(Instant::now());
             let (Some(job), Some(answer)) = (&call.job, &mut call.answer) else {
+                sound = row.iter().fold(true, |sound, logit| sound & logit.is_finite());
+                drew |= sound;
                 ended.push((index, Ok(Outcome::Abandoned)));
                 continue;
             };
             let take = || guarded(|| answer.take(row, &self.shared.model, &job.events, late));
-            match job.span.in_scope(take) {
+            let taken = job.span.in_scope(take);
+            drew |= taken.is_ok();
+            match taken {
                 Ok(None) => {}
                 Ok(Some(outcome)) => ended.push((index, Ok(outcome))),
                 Err(fault) => ended.push((index, Err(fault))),
             }
         }
         self.logits = logits;
-        self.shared.status().last_token_at = Some(Instant::now());
+        if drew {
+            self.shared.status().last_token_at = Some(Instant::now());
+        }
         for (index, outcome) in ended.into_iter().rev() {
             self.end(index, outcome);
         }
         self.report();
+        sound
     }
 
     fn end(&mut self, index: usize, outcome: Result<Outcome, EngineFault>) {
@@ -294,7 +311,7 @@ impl<'a> Batch<'a> {
         self.shared.pace().call(call.since.elapsed());
         match outcome {
             Ok(Outcome::Finished { finish, output_tokens }) => {
-                job.span.record("cached_tokens", call.answer.as_ref().map_or(0, |answer| answer.cached_tokens));
+                job.span.record("cached_tokens", call.answer.as_ref().and_then(|answer| answer.cached_tokens));
                 job.span.record("output_tokens", output_tokens);
                 job.span.record("finish", finish_name(&finish));
             }
@@ -307,10 +324,14 @@ impl<'a> Batch<'a> {
 
     /// Says what is accepted and not finished, for admission.
     fn report(&self) {
-        let unread = self.calls.iter().map(|call| call.item().pending).filter(|pending| *pending > 1).sum();
+        let load = Class::ALL.map(|class| {
+            let before = || self.calls.iter().filter(|call| call.class <= class);
+            let unread = before().map(|call| call.item().pending).filter(|pending| *pending > 1).sum();
+            Load { running: before().count(), unread }
+        });
         let mut status = self.shared.status();
         if status.generation == self.generation {
-            status.load = Load { running: self.calls.len(), unread };
+            status.load = load;
         }
     }
 

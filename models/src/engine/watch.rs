@@ -51,7 +51,7 @@ fn give_up(shared: &Shared, now: Instant) -> Option<u64> {
     status.generation += 1;
     status.step_since = None;
     status.state = State::Loading;
-    status.load = super::Load::default();
+    status.load = Default::default();
     let told = std::mem::take(&mut status.told);
     let generation = status.generation;
     drop(status);

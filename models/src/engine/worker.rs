@@ -161,7 +161,13 @@ pub(super) fn abandon(shared: &Shared, why: String) {
         status.state = State::Failed { why };
     }
     status.step_since = None;
+    // Whom the thread was answering: its own end must not leave them waiting.
+    let told = std::mem::take(&mut status.told);
     drop(status);
+    for events in told.into_values() {
+        // A caller who has gone need not hear it.
+        let _ = events.try_send(Err(EngineFault::Stopped));
+    }
     shared.queue.close();
     while let Next::Item(job) = shared.queue.pop(0, Duration::ZERO) {
         tell(&job, EngineFault::Stopped);

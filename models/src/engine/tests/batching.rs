@@ -138,3 +138,29 @@ async fn a_shared_beginning_is_counted_as_cached() {
     assert_eq!(second.usage.cached_input_tokens, Some(64));
     assert_eq!(second.usage.input_tokens, first.usage.input_tokens);
 }
+
+#[tokio::test]
+async fn an_engine_that_computes_no_numbers_is_not_proven_and_is_loaded_again() {
+    let scripted = Scripted::start(EngineOptions { canary_every: Duration::from_millis(1), ..together(2) }, None);
+    // The first canary may find the script empty only after these.
+    scripted.will(vec![Step::NotANumber]);
+    while scripted.loads() < 2 {
+        scripted.answers.lock().expect("no test panics in it").push_back(vec![Step::NotANumber]);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scripted.engine.health().last_token_at, None);
+}
+
+#[tokio::test]
+async fn batch_work_does_not_keep_a_critical_call_out() {
+    let scripted = Scripted::new(16);
+    scripted.engine.shared.pace().step(1000, Duration::from_secs(100));
+    let busy = Load { running: 1, unread: 5000 };
+    scripted.engine.shared.status().load = [Load::default(), Load::default(), busy];
+    let until = Instant::now() + Duration::from_secs(20);
+    let batch = scripted.engine.ask_as(ask("later"), Class::Batch, until);
+    assert!(matches!(batch.map(|_| ()), Err(EngineFault::Busy { .. })));
+    scripted.will_say("now");
+    let critical = scripted.engine.ask_as(ask("now"), Class::Critical, until).expect("it goes first");
+    assert_eq!(text(&whole(critical).await.expect("it is answered")), "now");
+}
