@@ -94,17 +94,7 @@ impl Cache {
     pub(crate) fn begin(&self, prompt: &[u32]) -> Sequence {
         let mut sequence =
             Sequence { blocks: Arc::clone(&self.blocks), table: Vec::new(), len: 0, tail: Vec::new(), key: [0; 32] };
-        let most = prompt.len().saturating_sub(1) / BLOCK * BLOCK;
-        let mut blocks = lock(&self.blocks);
-        for tokens in prompt[..most].chunks_exact(BLOCK) {
-            let key = next_key(&sequence.key, tokens);
-            let Some(block) = blocks.known.get(&key).copied() else { break };
-            blocks.hold(block);
-            sequence.table.push(block);
-            sequence.len += BLOCK;
-            sequence.key = key;
-        }
-        drop(blocks);
+        sequence.catch_up(prompt);
         sequence
     }
 
@@ -129,6 +119,28 @@ impl Sequence {
 
     pub(crate) fn blocks(&self) -> &[u32] {
         &self.table
+    }
+
+    /// Takes over what others have stored of `prompt` meanwhile, and says how many tokens that is.
+    pub(crate) fn catch_up(&mut self, prompt: &[u32]) -> usize {
+        let (before, most) = (self.len, prompt.len().saturating_sub(1) / BLOCK * BLOCK);
+        if !self.tail.is_empty() || before >= most {
+            return 0;
+        }
+        let mut blocks = lock(&self.blocks);
+        for tokens in prompt[before..most].chunks_exact(BLOCK) {
+            let key = next_key(&self.key, tokens);
+            let Some(block) = blocks.known.get(&key).copied() else { break };
+            blocks.hold(block);
+            match self.table.get_mut(self.len / BLOCK) {
+                // It was reserved, and nothing is in it.
+                Some(reserved) => blocks.release(std::mem::replace(reserved, block)),
+                None => self.table.push(block),
+            }
+            self.len += BLOCK;
+            self.key = key;
+        }
+        self.len - before
     }
 
     /// How many blocks are lacking for `tokens` more.

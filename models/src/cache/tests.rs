@@ -52,6 +52,24 @@ fn the_least_recently_used_is_forgotten_first() {
     assert_eq!(run(&cache, &prompt(700)).map(|_| ()), None, "what is held is not taken");
 }
 
+#[test]
+fn a_sequence_takes_over_what_another_stored_meanwhile() {
+    let cache = cache(20);
+    let prompt: Vec<u32> = (0..100).collect();
+    let mut late = cache.begin(&prompt);
+    late.reserve(40).expect("there is room");
+    let first = run(&cache, &prompt).expect("there is room");
+    assert_eq!(late.catch_up(&prompt), 96);
+    assert_eq!(late.blocks(), &first.blocks()[..3]);
+    assert_eq!(late.catch_up(&prompt), 0);
+    assert_eq!(cache.free_blocks(), 16, "what was reserved is free again");
+    late.reserve(4).expect("there is room");
+    late.advance(&prompt[96..]);
+    assert_eq!(late.len(), 100);
+    drop((first, late));
+    assert_eq!(cache.free_blocks(), 20);
+}
+
 proptest! {
     #[test]
     fn no_block_has_two_writers_and_all_come_back(

@@ -218,6 +218,10 @@ impl<'a> Batch<'a> {
                     answer.cached_tokens.get_or_insert(sequence.len());
                 }
                 call.sequence = Some(sequence);
+            } else if let (Some(sequence), Some(answer)) = (&mut call.sequence, &mut call.answer) {
+                // Calls that came together share what the first of them has read meanwhile.
+                let gained = sequence.catch_up(&answer.tokens);
+                answer.cached_tokens = answer.cached_tokens.map(|cached| cached + gained);
             }
         }
     }
