@@ -152,11 +152,12 @@ impl Transformer {
         scratch.values.resize(rows * keys, 0.0);
         scratch.attended.resize(rows * queries, 0.0);
         kernel::rms_norm(pool, &scratch.stream, &layer.attention_norm, shape.epsilon, &mut scratch.normed);
-        scratch.activations.set(pool, &scratch.normed, shape.width);
+        let matrices = [&layer.query, &layer.key, &layer.value];
+        scratch.activations.set(pool, &scratch.normed, shape.width, &matrices);
         kernel::multiply(
             pool,
             &scratch.activations,
-            &[&layer.query, &layer.key, &layer.value],
+            &matrices,
             &mut [&mut scratch.queries, &mut scratch.keys, &mut scratch.values],
         );
         if let Some([query, key, value]) = &layer.biases {
@@ -173,10 +174,10 @@ impl Transformer {
         for rows in [&mut scratch.queries, &mut scratch.keys] {
             kernel::rotate(pool, rows, shape.head_width, &scratch.positions, rotary, shape.rotary.pairs);
         }
-        kernel::store(&mut cache.store, number, spans, &scratch.keys, &scratch.values);
+        kernel::store(pool, &mut cache.store, number, spans, (&scratch.keys, &scratch.values));
         let how = Attend { heads: shape.heads, scale: 1.0 / (shape.head_width as f32).sqrt(), window };
         kernel::attend(pool, &cache.store, number, spans, how, (&scratch.queries, &mut scratch.attended));
-        scratch.activations.set(pool, &scratch.attended, queries);
+        scratch.activations.set(pool, &scratch.attended, queries, &[&layer.output]);
         kernel::multiply(pool, &scratch.activations, &[&layer.output], &mut [&mut scratch.normed]);
         if let Some(weight) = &layer.post_attention_norm {
             kernel::rms_norm_in_place(pool, &mut scratch.normed, weight, shape.epsilon);
@@ -191,11 +192,12 @@ impl Transformer {
         scratch.gate.resize(rows * shape.hidden, 0.0);
         scratch.up.resize(rows * shape.hidden, 0.0);
         kernel::rms_norm(pool, &scratch.stream, &layer.feed_norm, shape.epsilon, &mut scratch.normed);
-        scratch.activations.set(pool, &scratch.normed, shape.width);
+        let matrices = [&layer.gate, &layer.up];
+        scratch.activations.set(pool, &scratch.normed, shape.width, &matrices);
         let outs = &mut [scratch.gate.as_mut_slice(), &mut scratch.up];
-        kernel::multiply(pool, &scratch.activations, &[&layer.gate, &layer.up], outs);
+        kernel::multiply(pool, &scratch.activations, &matrices, outs);
         kernel::gated(pool, &mut scratch.gate, &scratch.up, shape.hidden, shape.gate);
-        scratch.activations.set(pool, &scratch.gate, shape.hidden);
+        scratch.activations.set(pool, &scratch.gate, shape.hidden, &[&layer.down]);
         kernel::multiply(pool, &scratch.activations, &[&layer.down], &mut [&mut scratch.normed]);
         if let Some(weight) = &layer.post_feed_norm {
             kernel::rms_norm_in_place(pool, &mut scratch.normed, weight, shape.epsilon);
@@ -221,8 +223,8 @@ impl Transformer {
         scratch.normed.resize(wanted * width, 0.0);
         let stream = &scratch.stream[..wanted * width];
         kernel::rms_norm(&self.pool, stream, &self.norm, self.shape.epsilon, &mut scratch.normed);
-        scratch.activations.set(&self.pool, &scratch.normed, width);
         let output = self.output.as_ref().unwrap_or(&self.embeddings);
+        scratch.activations.set(&self.pool, &scratch.normed, width, &[output]);
         kernel::multiply(&self.pool, &scratch.activations, &[output], &mut [logits]);
     }
 }

@@ -34,7 +34,7 @@ pub struct Identity {
 }
 
 /// What the engine is, in [`Identity::engine`]. A change that can change a logit changes this.
-pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " kernel 1 candle 0.11.1");
+pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " kernel 2 candle 0.11.1");
 
 /// Names the model that `files` hold. Reads the header only; the weights' digest is taken from `files`.
 ///

@@ -1,124 +1,119 @@
 //! The inputs of a matrix product, quantized once per row: 32 signed bytes share a scale, as in ggml's Q8_1.
 
 use super::level::Level;
-use super::pool::{Place, Pool};
+use super::matrix::{Line, Matrix};
+use super::ops::ROUND;
+use super::pool::{Parts, Pool};
+
+/// Rows of a group: they lie side by side, so that a kernel reads them as one stream.
+pub(super) const GROUP: usize = 4;
 
 /// Rows of inputs. Reused from step to step, so that nothing is allocated once it has grown.
+///
+/// A group's last places are of no row when rows are no multiple of four, and hold anything.
 #[derive(Default)]
 pub(crate) struct Activations {
     pub(super) rows: usize,
     pub(super) columns: usize,
+    /// `[rows][columns]`, where a matrix of floats wants it.
     pub(super) raw: Vec<f32>,
-    /// `[rows][columns]`; empty when `columns` is no multiple of 32.
-    pub(super) q: Vec<i8>,
-    /// `[rows][columns / 32]`.
-    pub(super) scale: Vec<f32>,
-    /// Scale times the sum of `q`, of each 32 and of each 16: `[rows][columns / 32]`, `[rows][columns / 16]`.
-    pub(super) sum: Vec<f32>,
-    pub(super) half_sum: Vec<f32>,
+    /// `[group][block of 32 columns][4 columns each][row of the group][4]`.
+    pub(super) q: Vec<Line>,
+    /// `[group][block]`.
+    pub(super) scales: Vec<Scales>,
 }
 
+/// What belongs to 32 columns of a group, by row of the group.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub(super) struct Scales {
+    pub scale: [f32; GROUP],
+    /// Scale times the sum of `q`: of all 32, and of each 16.
+    pub sum: [f32; GROUP],
+    pub half_sum: [[f32; GROUP]; 2],
+}
+
+/// Lines of a group's block.
+pub(super) const GROUP_LINES: usize = GROUP * 32 / 64;
+
 impl Activations {
-    /// Takes over `input`, rows of `columns`.
-    pub(crate) fn set(&mut self, pool: &Pool, input: &[f32], columns: usize) {
+    /// Takes over `input`, rows of `columns`, in the forms that `matrices` are multiplied with.
+    pub(crate) fn set(&mut self, pool: &Pool, input: &[f32], columns: usize, matrices: &[&Matrix]) {
         let rows = input.len() / columns;
         (self.rows, self.columns) = (rows, columns);
-        self.raw.clear();
-        self.raw.extend_from_slice(input);
-        if !columns.is_multiple_of(32) {
-            self.q.clear();
+        if matrices.iter().any(|matrix| !matrix.is_integer()) {
+            self.raw.clear();
+            self.raw.extend_from_slice(input);
+        }
+        if !matrices.iter().any(|matrix| matrix.is_integer()) {
             return;
         }
-        let blocks = columns / 32;
-        self.q.resize(rows * columns, 0);
-        self.scale.resize(rows * blocks, 0.0);
-        self.sum.resize(rows * blocks, 0.0);
-        self.half_sum.resize(rows * blocks * 2, 0.0);
-        let (scale, sum, half_sum) =
-            (Place::new(&mut self.scale), Place::new(&mut self.sum), Place::new(&mut self.half_sum));
-        let q = Bytes(self.q.as_mut_ptr());
-        let run = if rows < 8 { rows } else { rows.div_ceil(pool.threads() * 2) }.max(1);
+        let (blocks, groups) = (columns / 32, rows.div_ceil(GROUP));
+        self.q.resize(groups * blocks * GROUP_LINES, Line([0; 64]));
+        self.scales.resize(groups * blocks, Scales::default());
+        let run = if rows < 8 { groups } else { groups.div_ceil(pool.threads() * 2) }.max(1);
         let level = pool.level();
-        pool.each(rows.div_ceil(run), |index| {
-            for row in index * run..rows.min(index * run + run) {
-                // SAFETY: each row is one index's alone, and lies inside what was sized above.
-                let parts = unsafe {
-                    Parts {
-                        q: std::slice::from_raw_parts_mut(q.at(row * columns), columns),
-                        scale: scale.part(row * blocks, blocks),
-                        sum: sum.part(row * blocks, blocks),
-                        half_sum: half_sum.part(row * blocks * 2, blocks * 2),
-                    }
+        let (q, scales) = (Parts::new(&mut self.q), Parts::new(&mut self.scales));
+        pool.each(groups.div_ceil(run), |index| {
+            for group in index * run..groups.min(index * run + run) {
+                // SAFETY: each group is one index's alone.
+                let (q, scales) = unsafe {
+                    (q.part(group * blocks * GROUP_LINES, blocks * GROUP_LINES), scales.part(group * blocks, blocks))
                 };
-                quantize(level, &input[row * columns..(row + 1) * columns], parts);
+                for (place, row) in (group * GROUP..rows.min(group * GROUP + GROUP)).enumerate() {
+                    quantize(level, &input[row * columns..(row + 1) * columns], place, q, scales);
+                }
             }
         });
     }
 }
 
-#[derive(Clone, Copy)]
-struct Bytes(*mut i8);
-
-impl Bytes {
-    fn at(self, offset: usize) -> *mut i8 {
-        self.0.wrapping_add(offset)
-    }
-}
-
-// SAFETY: each thread writes its own rows only.
-unsafe impl Send for Bytes {}
-// SAFETY: as above.
-unsafe impl Sync for Bytes {}
-
-struct Parts<'a> {
-    q: &'a mut [i8],
-    scale: &'a mut [f32],
-    sum: &'a mut [f32],
-    half_sum: &'a mut [f32],
-}
-
-fn quantize(level: Level, input: &[f32], parts: Parts<'_>) {
+fn quantize(level: Level, input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
     match level {
-        Level::Portable => plainly(input, parts),
+        Level::Portable => plainly(input, place, q, scales),
         // SAFETY: the level says that the machine has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512Vnni => unsafe { with_avx2(input, parts) },
+        Level::Avx2 | Level::Avx512Vnni => unsafe { with_avx2(input, place, q, scales) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn with_avx2(input: &[f32], parts: Parts<'_>) {
-    plainly(input, parts);
+fn with_avx2(input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
+    plainly(input, place, q, scales);
 }
 
 #[inline(always)]
-fn plainly(input: &[f32], parts: Parts<'_>) {
-    let Parts { q, scale, sum, half_sum } = parts;
-    for (block, (input, q)) in input.chunks_exact(32).zip(q.chunks_exact_mut(32)).enumerate() {
+fn plainly(input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
+    for ((input, lines), scales) in input.chunks_exact(32).zip(q.chunks_exact_mut(GROUP_LINES)).zip(scales) {
         // Only of what is no number is this not zero; it must not vanish in an integer.
-        let mut poison = 0f32;
+        let mut poison = [0f32; 8];
         let mut most = [0f32; 8];
         for eight in input.chunks_exact(8) {
-            for (most, x) in most.iter_mut().zip(eight) {
+            for ((most, poison), x) in most.iter_mut().zip(&mut poison).zip(eight) {
                 *most = if x.abs() > *most { x.abs() } else { *most };
-                poison += x * 0.0;
+                *poison += x * 0.0;
             }
         }
-        let most = most.into_iter().fold(0f32, f32::max);
+        let poison: f32 = poison.into_iter().sum();
+        let most = most.into_iter().fold(0f32, |a, b| if b > a { b } else { a });
         let (unit, inverse) = if most > 0.0 { (most / 127.0 + poison, 127.0 / most) } else { (poison, 0.0) };
         let mut sums = [0i32; 2];
-        for (half, (input, q)) in input.chunks_exact(16).zip(q.chunks_exact_mut(16)).enumerate() {
-            for (x, q) in input.iter().zip(q) {
-                // Adding and taking away 1.5 · 2²³ rounds to the nearest integer, ties to even.
-                let rounded = (x * inverse + 12_582_912.0) - 12_582_912.0;
-                *q = rounded as i32 as i8;
-                sums[half] += rounded as i32;
+        let mut bytes = [0u8; 32];
+        for (half, (input, bytes)) in input.chunks_exact(16).zip(bytes.chunks_exact_mut(16)).enumerate() {
+            for (x, byte) in input.iter().zip(bytes) {
+                let shifted = (x * inverse + ROUND).to_bits();
+                *byte = shifted as u8;
+                sums[half] += shifted.wrapping_sub(ROUND.to_bits()) as i32;
             }
         }
-        scale[block] = unit;
-        sum[block] = unit * (sums[0] + sums[1]) as f32;
-        half_sum[2 * block] = unit * sums[0] as f32;
-        half_sum[2 * block + 1] = unit * sums[1] as f32;
+        for (four, bytes) in bytes.chunks_exact(4).enumerate() {
+            let at = (four * GROUP + place) * 4;
+            lines[at / 64].0[at % 64..at % 64 + 4].copy_from_slice(bytes);
+        }
+        scales.scale[place] = unit;
+        scales.sum[place] = unit * (sums[0] + sums[1]) as f32;
+        scales.half_sum[0][place] = unit * sums[0] as f32;
+        scales.half_sum[1][place] = unit * sums[1] as f32;
     }
 }

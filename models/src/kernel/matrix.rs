@@ -10,7 +10,7 @@ use candle_core::{Device, Error};
 use half::{bf16, f16};
 
 use super::blocks::Format;
-use super::pool::Pool;
+use super::pool::{Parts, Pool};
 
 /// Rows of a tile.
 pub(super) const TILE: usize = 16;
@@ -94,6 +94,16 @@ impl Matrix {
         self.columns
     }
 
+    /// What the sums of a tile are multiplied with at the end.
+    pub(super) fn unit(&self) -> f32 {
+        if let Body::Integer(integer) = &self.body { integer.unit } else { 1.0 }
+    }
+
+    /// Whether it is multiplied with quantized inputs.
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.body, Body::Integer(_))
+    }
+
     /// Writes the weights of `row` to `out`.
     ///
     /// # Panics
@@ -156,10 +166,10 @@ fn integers(pool: &Pool, format: Format, (rows, columns): (usize, usize), bytes:
     let tiles = rows.div_ceil(TILE);
     packed.lines = vec![Line([0; 64]); tiles * per_tile];
     let row_bytes = columns / format.weights * format.bytes;
-    let lines = Lines(packed.lines.as_mut_ptr());
+    let parts = Parts::new(&mut packed.lines);
     pool.each(tiles, |tile| {
-        // SAFETY: each tile's lines are one index's alone, and lie inside what was sized above.
-        let lines = unsafe { std::slice::from_raw_parts_mut(lines.at(tile * per_tile), per_tile) };
+        // SAFETY: each tile's lines are one index's alone.
+        let lines = unsafe { parts.part(tile * per_tile, per_tile) };
         for within in 0..TILE.min(rows - tile * TILE) {
             let row = &bytes[(tile * TILE + within) * row_bytes..][..row_bytes];
             for (block, lines) in lines.chunks_exact_mut(stride).enumerate() {
@@ -170,20 +180,6 @@ fn integers(pool: &Pool, format: Format, (rows, columns): (usize, usize), bytes:
     });
     packed
 }
-
-#[derive(Clone, Copy)]
-struct Lines(*mut Line);
-
-impl Lines {
-    fn at(self, offset: usize) -> *mut Line {
-        self.0.wrapping_add(offset)
-    }
-}
-
-// SAFETY: each thread writes its own tiles only.
-unsafe impl Send for Lines {}
-// SAFETY: as above.
-unsafe impl Sync for Lines {}
 
 fn put(format: &Format, bytes: &[u8], part: usize, (row, unit): (usize, f32), lines: &mut [Line]) {
     let block = format.read(bytes, part);

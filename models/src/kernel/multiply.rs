@@ -1,25 +1,42 @@
 //! Inputs times weights: the product that nearly all of a model's time goes into.
 //!
-//! Work is split by tiles of 16 weight rows. A piece of a tile is expanded once into the first-level cache and then used for
-//! every row of the inputs, four at a time; with one row of inputs the same code streams through the weights once. What a row
-//! of inputs gives does not depend on which rows it is computed with, to the last bit.
+//! Work is split by tiles of 16 weight rows. For many rows of inputs a piece of a tile is expanded once into the first-level
+//! cache and used for every row of a panel of inputs that fits the second-level one; for few, weights are read as they lie, once.
+//! What a row of inputs gives does not depend on which rows it is computed with, to the last bit.
+
+use std::cell::RefCell;
+use std::ops::Range;
 
 use half::{bf16, f16};
 
-use super::activations::Activations;
+use super::activations::{Activations, GROUP, GROUP_LINES, Scales};
 use super::level::Level;
 use super::matrix::{Body, Integer, Line, Matrix, TILE};
-use super::pool::{Place, Pool};
+use super::pool::{Parts, Pool};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use super::{float, portable};
 
-/// Blocks of 32 columns that are expanded at once: 8 KiB of weights.
-pub(super) const CHUNK: usize = 16;
+/// Blocks of 32 columns that are expanded at once, at most: 12 KiB of weights, and up to 6 of scales.
+pub(super) const CHUNK: usize = 24;
 /// Columns of float weights that are expanded at once: 16 KiB.
 const FLOATS: usize = 256;
+/// Bytes of inputs that are met by one tile after the other: they stay in the second-level cache.
+const PANEL: usize = 192 << 10;
+/// Up to this many rows of inputs, weights are read as they lie.
+const FEW: usize = GROUP;
 
-/// A piece of a tile, expanded.
+/// Part of a tile's columns.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    pub blocks: usize,
+    /// Of each block: eight, expanded; as many as [`Integer::stride`] says, packed.
+    pub lines: &'a [Line],
+    /// Of each block and half, expanded: 16 scales, 16 offsets.
+    pub scales: &'a [[[f32; TILE]; 2]],
+}
+
+/// A piece, expanded.
 #[repr(C, align(64))]
 pub(super) struct Expanded {
     /// Eight lines for each block: see [`super::matrix`].
@@ -29,13 +46,17 @@ pub(super) struct Expanded {
     pub blocks: usize,
 }
 
-/// The inputs that meet it: rows of `q`, `scale` and `sum` that begin at its first block.
+/// A group of rows of inputs that meets a piece, from the piece's first block on.
+#[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
-    pub q: &'a [i8],
-    pub scale: &'a [f32],
-    /// By block, or by half block where the weights have a scale for each.
-    pub sum: &'a [f32],
+    pub q: &'a [Line],
+    pub scales: &'a [Scales],
 }
+
+/// What a tile gives for one row of inputs, so far.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub(super) struct Sums(pub [f32; TILE]);
 
 /// `outs[i] = input · matrices[i]ᵀ`, each `[input rows][matrix rows]`, overwritten.
 ///
@@ -52,37 +73,46 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
     let items = |matrix: &Matrix| matrix.rows().div_ceil(TILE).div_ceil(run);
     // One place for each matrix, without an allocation: nobody multiplies with more than four at once.
     assert!(outs.len() <= 4, "at most four matrices");
-    let mut places: [Option<Place>; 4] = [None; 4];
+    let mut places: [Option<Parts<f32>>; 4] = [const { None }; 4];
     for (place, out) in places.iter_mut().zip(outs.iter_mut()) {
-        *place = Some(Place::new(out));
+        *place = Some(Parts::new(out));
     }
     pool.each(matrices.iter().map(|matrix| items(matrix)).sum(), |mut item| {
         for (matrix, place) in matrices.iter().zip(places.iter().flatten()) {
             if item < items(matrix) {
                 let first = item * run;
                 let last = matrix.rows().div_ceil(TILE).min(first.saturating_add(run));
-                let mut scratch = Scratch::default();
-                for tile in first..last {
-                    scratch.tile(pool.level(), matrix, input, tile);
-                    scratch.put(place, matrix.rows(), tile);
-                }
-                return;
+                return SCRATCH.with_borrow_mut(|scratch| {
+                    for rows in panels(input) {
+                        for tile in first..last {
+                            scratch.tile(pool.level(), matrix, input, rows.clone(), tile);
+                            scratch.put(place, matrix, rows.start, tile);
+                        }
+                    }
+                });
             }
             item -= items(matrix);
         }
     });
 }
 
+/// Runs of rows whose quantized form is small enough to stay at hand; whole groups.
+fn panels(input: &Activations) -> impl Iterator<Item = Range<usize>> {
+    let rows = (PANEL / (input.columns * 3 / 2).max(1)).next_multiple_of(4 * GROUP).max(8 * GROUP);
+    (0..input.rows).step_by(rows).map(move |first| first..input.rows.min(first + rows))
+}
+
 thread_local! {
-    /// The sums of one tile: `[rows][16]`. Kept, so that nothing is allocated once it has grown.
-    static SUMS: std::cell::RefCell<Vec<[f32; TILE]>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// Kept, so that nothing is allocated, nor cleared, once it has grown.
+    static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
 }
 
 /// What one thread needs for its tiles.
 struct Scratch {
     expanded: Expanded,
     floats: [[f32; TILE]; FLOATS],
-    sums: Vec<[f32; TILE]>,
+    /// `[rows of the panel]`.
+    sums: Vec<Sums>,
 }
 
 impl Default for Scratch {
@@ -90,76 +120,66 @@ impl Default for Scratch {
         Self {
             expanded: Expanded { q: [Line([0; 64]); 8 * CHUNK], scales: [[[0.0; TILE]; 2]; 2 * CHUNK], blocks: 0 },
             floats: [[0.0; TILE]; FLOATS],
-            sums: SUMS.take(),
+            sums: Vec::new(),
         }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        SUMS.set(std::mem::take(&mut self.sums));
     }
 }
 
 impl Scratch {
-    fn tile(&mut self, level: Level, matrix: &Matrix, input: &Activations, tile: usize) {
+    fn tile(&mut self, level: Level, matrix: &Matrix, input: &Activations, rows: Range<usize>, tile: usize) {
         self.sums.clear();
-        self.sums.resize(input.rows, [0.0; TILE]);
+        self.sums.resize(rows.len(), Sums::default());
         let columns = matrix.columns();
+        let part = tile * TILE * columns..(tile + 1) * TILE * columns;
         match &matrix.body {
-            Body::Integer(integer) => self.integer_tile(level, integer, input, tile),
-            Body::F32(values) => {
-                self.float_tile(level, input, &values[tile * TILE * columns..][..TILE * columns], |x: f32| x);
-            }
-            Body::F16(values) => {
-                self.float_tile(level, input, &values[tile * TILE * columns..][..TILE * columns], f16::to_f32);
-            }
-            Body::Bf16(values) => {
-                self.float_tile(level, input, &values[tile * TILE * columns..][..TILE * columns], bf16::to_f32);
-            }
+            Body::Integer(integer) => self.integer_tile(level, integer, input, rows, tile),
+            Body::F32(values) => self.float_tile(level, input, rows, &values[part], |x: f32| x),
+            Body::F16(values) => self.float_tile(level, input, rows, &values[part], f16::to_f32),
+            Body::Bf16(values) => self.float_tile(level, input, rows, &values[part], bf16::to_f32),
         }
     }
 
-    fn integer_tile(&mut self, level: Level, integer: &Integer, input: &Activations, tile: usize) {
+    fn integer_tile(&mut self, level: Level, integer: &Integer, input: &Activations, rows: Range<usize>, tile: usize) {
         let (blocks, stride) = (input.columns / 32, integer.stride());
         let lines = &integer.lines[tile * blocks * stride..][..blocks * stride];
-        for (chunk, lines) in lines.chunks(CHUNK * stride).enumerate() {
-            let first = chunk * CHUNK;
+        let inputs = |row: usize, first: usize| {
+            let at = row / GROUP * blocks + first;
+            let end = (row / GROUP + 1) * blocks;
+            Inputs { q: &input.q[at * GROUP_LINES..end * GROUP_LINES], scales: &input.scales[at..end] }
+        };
+        if rows.len() <= FEW && level != Level::Portable {
+            let piece = Piece { blocks, lines, scales: &[] };
+            return dot::<true>(level, integer, piece, &[inputs(rows.start, 0)], &mut self.sums);
+        }
+        // Chunks of nearly the same length: a short one costs as much around it as a long one.
+        let chunk = blocks.div_ceil(blocks.div_ceil(CHUNK));
+        for (index, lines) in lines.chunks(chunk * stride).enumerate() {
             expand(level, integer, lines, &mut self.expanded);
-            let inputs = |row: usize| {
-                let at = row * blocks + first;
-                Inputs {
-                    q: &input.q[at * 32..(row + 1) * blocks * 32],
-                    scale: &input.scale[at..(row + 1) * blocks],
-                    sum: if integer.halves {
-                        &input.half_sum[2 * at..2 * (row + 1) * blocks]
-                    } else {
-                        &input.sum[at..(row + 1) * blocks]
-                    },
-                }
-            };
+            let Expanded { q, scales, blocks } = &self.expanded;
+            let piece = Piece { blocks: *blocks, lines: q, scales };
             let mut row = 0;
-            while row < input.rows {
-                row += match &mut self.sums[row..] {
-                    [a, b, c, d, ..] => {
-                        let four = [0, 1, 2, 3].map(|i| inputs(row + i));
-                        dot(level, integer, &self.expanded, &four, [a, b, c, d]);
-                        4
-                    }
-                    [a, b, ..] => {
-                        dot(level, integer, &self.expanded, &[0, 1].map(|i| inputs(row + i)), [a, b]);
-                        2
-                    }
-                    rest => {
-                        dot(level, integer, &self.expanded, &[inputs(row)], [&mut rest[0]]);
-                        1
-                    }
-                };
+            while row < rows.len() {
+                let count = together(level, rows.len() - row);
+                let sums = &mut self.sums[row..row + count];
+                let group = |number: usize| inputs(rows.start + row + number * GROUP, index * chunk);
+                match count.div_ceil(GROUP) {
+                    4 => dot::<false>(level, integer, piece, &[0, 1, 2, 3].map(group), sums),
+                    2 => dot::<false>(level, integer, piece, &[0, 1].map(group), sums),
+                    _ => dot::<false>(level, integer, piece, &[group(0)], sums),
+                }
+                row += count;
             }
         }
     }
 
-    fn float_tile<T: Copy>(&mut self, level: Level, input: &Activations, weights: &[T], read: impl Fn(T) -> f32) {
+    fn float_tile<T: Copy>(
+        &mut self,
+        level: Level,
+        input: &Activations,
+        rows: Range<usize>,
+        weights: &[T],
+        read: impl Fn(T) -> f32,
+    ) {
         let columns = input.columns;
         for (chunk, weights) in weights.chunks(FLOATS * TILE).enumerate() {
             let wide = &mut self.floats[..weights.len() / TILE];
@@ -167,20 +187,34 @@ impl Scratch {
                 *wide = std::array::from_fn(|i| read(weights[i]));
             }
             let first = chunk * FLOATS;
-            for (row, sums) in self.sums.iter_mut().enumerate() {
+            for (row, sums) in rows.clone().zip(&mut self.sums) {
                 let input = &input.raw[row * columns + first..][..wide.len()];
-                float::dot(level, wide, input, sums);
+                float::dot(level, wide, input, &mut sums.0);
             }
         }
     }
 
-    /// Writes the tile's sums to their places in an output whose rows have `width` values.
-    fn put(&self, place: &Place, width: usize, tile: usize) {
+    /// Writes the tile's sums to their places in the matrix's output, for rows from `first` on.
+    fn put(&self, place: &Parts<f32>, matrix: &Matrix, first: usize, tile: usize) {
+        let width = matrix.rows();
         let count = TILE.min(width - tile * TILE);
-        for (row, sums) in self.sums.iter().enumerate() {
+        let unit = matrix.unit();
+        for (row, Sums(sums)) in (first..).zip(&self.sums) {
             // SAFETY: each tile has its own columns of the output, and each tile is one thread's alone.
-            unsafe { place.part(row * width + tile * TILE, count) }.copy_from_slice(&sums[..count]);
+            let out = unsafe { place.part(row * width + tile * TILE, count) };
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * unit);
         }
+    }
+}
+
+/// How many of the next rows a level computes at once.
+fn together(level: Level, left: usize) -> usize {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni if left >= 4 * GROUP => 4 * GROUP,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni if left >= 2 * GROUP => 2 * GROUP,
+        _ => left.min(GROUP),
     }
 }
 
@@ -197,40 +231,32 @@ fn expand(level: Level, integer: &Integer, lines: &[Line], into: &mut Expanded) 
     }
 }
 
-fn dot<const M: usize>(
+/// Adds to `sums`, one for each row of the groups. `PACKED`: the piece is as it lies in the matrix.
+fn dot<const PACKED: bool>(
     level: Level,
     integer: &Integer,
-    weights: &Expanded,
-    inputs: &[Inputs<'_>; M],
-    sums: [&mut [f32; TILE]; M],
+    piece: Piece<'_>,
+    groups: &[Inputs<'_>],
+    sums: &mut [Sums],
 ) {
-    for input in inputs {
-        let halves = 1 + usize::from(integer.halves);
-        assert!(
-            input.q.len() >= weights.blocks * 32
-                && input.scale.len() >= weights.blocks
-                && input.sum.len() >= weights.blocks * halves
-                && weights.blocks <= CHUNK,
-            "inputs for each block"
-        );
-    }
-    match (level, integer.nibbles, integer.halves) {
-        (Level::Portable, _, halves) => portable::dot(weights, inputs, sums, halves),
-        // SAFETY: the level says that the machine has it, and the inputs reach as far as the weights.
+    let stride = if PACKED { integer.stride() } else { 8 };
+    assert!(
+        piece.lines.len() >= piece.blocks * stride
+            && (PACKED || piece.scales.len() >= 2 * piece.blocks)
+            && groups
+                .iter()
+                .all(|group| { group.q.len() >= piece.blocks * GROUP_LINES && group.scales.len() >= piece.blocks })
+            && groups.len() == sums.len().div_ceil(GROUP),
+        "weights, inputs and sums of one shape"
+    );
+    match level {
+        Level::Portable => portable::dot(piece, groups, sums, integer.halves),
+        // SAFETY: the level says that the machine has it, and shapes fit by the assertion.
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx2, true, _) => unsafe { avx2::dot_nibbles(weights, inputs, sums) },
+        Level::Avx2 => unsafe { avx2::dot::<PACKED>(integer, piece, groups, sums) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx2, false, false) => unsafe { avx2::dot_bytes::<M, false>(weights, inputs, sums) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        (Level::Avx2, false, true) => unsafe { avx2::dot_bytes::<M, true>(weights, inputs, sums) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        (Level::Avx512Vnni, _, false) => unsafe { avx512::dot::<M, false>(weights, inputs, sums) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        (Level::Avx512Vnni, _, true) => unsafe { avx512::dot::<M, true>(weights, inputs, sums) },
+        Level::Avx512Vnni => unsafe { avx512::dot::<PACKED>(integer, piece, groups, sums) },
     }
 }
 

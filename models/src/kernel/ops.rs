@@ -213,12 +213,17 @@ fn sum_plainly<const FUSED: bool>(into: &mut [f32], from: &[f32]) {
     }
 }
 
+/// Adding this to a float of at most 2²¹ rounds it to the nearest integer, ties to even, and leaves that integer in the low
+/// bits: a conversion that vectorizes, where `as` checks for what is no number.
+pub(super) const ROUND: f32 = 12_582_912.0;
+
 /// e to the `x`, to about two units in the last place: 2ⁿ · e^r with |r| ≤ ln 2 / 2, e^r by a polynomial (Cephes' `expf`).
 /// Beyond ±87.3 it is what it is there; not a number stays that.
 #[inline(always)]
 pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     let within = x.clamp(-87.3, 87.3);
-    let n = fma::<FUSED>(within, std::f32::consts::LOG2_E, 12_582_912.0) - 12_582_912.0;
+    let shifted = fma::<FUSED>(within, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
     let r = fma::<FUSED>(n, -0.693_359_4, within);
     let r = fma::<FUSED>(n, 2.121_944_4e-4, r);
     let mut y = 1.987_569_1e-4;
@@ -226,8 +231,8 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
         y = fma::<FUSED>(y, r, coefficient);
     }
     let y = fma::<FUSED>(y, r * r, r + 1.0);
-    // The bits of 2ⁿ: n is an integer from −126 to 126.
-    y * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // The bits of 2ⁿ: n is an integer from −126 to 126, and in the low bits of `shifted`.
+    y * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }
 
 #[cfg(test)]

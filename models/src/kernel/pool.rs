@@ -117,12 +117,12 @@ impl Pool {
     pub(crate) fn rows(&self, out: &mut [f32], width: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
         let rows = out.len() / width;
         let run = rows.div_ceil(self.threads() * 2).max(1);
-        let place = Place::new(out);
+        let parts = Parts::new(out);
         self.each(rows.div_ceil(run), |index| {
             let first = index * run;
             let last = rows.min(first + run);
             // SAFETY: each index has its own rows.
-            body(first, unsafe { place.part(first * width, (last - first) * width) });
+            body(first, unsafe { parts.part(first * width, (last - first) * width) });
         });
     }
 }
@@ -202,19 +202,18 @@ impl Shared {
 }
 
 /// A slice that several threads write, each its own part.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    start: *mut f32,
+pub(super) struct Parts<T> {
+    start: *mut T,
     len: usize,
 }
 
-// SAFETY: a `Place` gives out nothing by itself; whoever calls `part` promises that parts do not overlap.
-unsafe impl Send for Place {}
+// SAFETY: `Parts` give out nothing by themselves; whoever calls `part` promises that parts do not overlap.
+unsafe impl<T: Send> Send for Parts<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Place {}
+unsafe impl<T: Send> Sync for Parts<T> {}
 
-impl Place {
-    pub(super) fn new(slice: &mut [f32]) -> Self {
+impl<T> Parts<T> {
+    pub(super) fn new(slice: &mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len() }
     }
 
@@ -226,7 +225,7 @@ impl Place {
     /// # Panics
     /// When they are not all inside.
     #[expect(clippy::mut_from_ref, reason = "it hands out disjoint parts, as its safety condition says")]
-    pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
+    pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a part lies inside its slice");
         // SAFETY: inside by the assertion; alone by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }

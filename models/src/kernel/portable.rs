@@ -2,8 +2,9 @@
 
 use half::f16;
 
+use super::activations::{GROUP, GROUP_LINES};
 use super::matrix::{Integer, Line, TILE};
-use super::multiply::{Expanded, Inputs};
+use super::multiply::{Expanded, Inputs, Piece, Sums};
 
 /// Expands blocks of a tile: unsigned bytes, single-precision scales.
 pub(super) fn expand(integer: &Integer, lines: &[Line], into: &mut Expanded) {
@@ -20,43 +21,41 @@ pub(super) fn expand(integer: &Integer, lines: &[Line], into: &mut Expanded) {
         }
         for half in 0..2 {
             let scales = &lines[body + if integer.halves { half } else { 0 }].0;
-            let read = |at: usize| f16::from_le_bytes([scales[2 * at], scales[2 * at + 1]]).to_f32() * integer.unit;
+            let read = |at: usize| f16::from_le_bytes([scales[2 * at], scales[2 * at + 1]]).to_f32();
             into.scales[2 * block + half] = [std::array::from_fn(read), std::array::from_fn(|row| read(TILE + row))];
         }
     }
 }
 
-/// Adds the products of the expanded blocks to `sums`.
-pub(super) fn dot<const M: usize>(
-    weights: &Expanded,
-    inputs: &[Inputs<'_>; M],
-    sums: [&mut [f32; TILE]; M],
-    halves: bool,
-) {
-    for (input, sums) in inputs.iter().zip(sums) {
-        for block in 0..weights.blocks {
+/// Adds the products of the expanded piece to `sums`.
+pub(super) fn dot(piece: Piece<'_>, groups: &[Inputs<'_>], sums: &mut [Sums], halves: bool) {
+    for (row, Sums(sums)) in sums.iter_mut().enumerate() {
+        let (group, place) = (&groups[row / GROUP], row % GROUP);
+        for block in 0..piece.blocks {
             let mut products = [[0i32; TILE]; 2];
             for line in 0..8 {
-                let a = &input.q[block * 32 + line * 4..][..4];
-                let w = &weights.q[8 * block + line].0;
+                let at = (line * GROUP + place) * 4;
+                let a = &group.q[block * GROUP_LINES + at / 64].0[at % 64..][..4];
+                let w = &piece.lines[8 * block + line].0;
                 for (row, sum) in products[line / 4].iter_mut().enumerate() {
-                    *sum += (0..4).map(|i| i32::from(w[4 * row + i]) * i32::from(a[i])).sum::<i32>();
+                    *sum += (0..4).map(|i| i32::from(w[4 * row + i]) * i32::from(a[i] as i8)).sum::<i32>();
                 }
             }
-            let scale = input.scale[block];
+            let scales = &group.scales[block];
+            let scale = scales.scale[place];
             if halves {
                 for (half, products) in products.iter().enumerate() {
-                    let [d, offset] = &weights.scales[2 * block + half];
+                    let [d, offset] = &piece.scales[2 * block + half];
                     for row in 0..TILE {
                         sums[row] +=
-                            products[row] as f32 * (d[row] * scale) + offset[row] * input.sum[2 * block + half];
+                            products[row] as f32 * (d[row] * scale) + offset[row] * scales.half_sum[half][place];
                     }
                 }
             } else {
-                let [d, offset] = &weights.scales[2 * block];
+                let [d, offset] = &piece.scales[2 * block];
                 for row in 0..TILE {
                     let product = products[0][row] + products[1][row];
-                    sums[row] += product as f32 * (d[row] * scale) + offset[row] * input.sum[block];
+                    sums[row] += product as f32 * (d[row] * scale) + offset[row] * scales.sum[place];
                 }
             }
         }

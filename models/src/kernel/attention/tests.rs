@@ -63,11 +63,14 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
             .collect();
         for (number, ((old, new), blocks)) in case.sequences.iter().zip(&tables).enumerate() {
             let seed = seed.wrapping_add(number as u64 * 10);
-            let keys = random((old + new) * kv_width, seed);
-            let values = random((old + new) * kv_width, seed ^ 2);
+            let [keys, values] = [seed, seed ^ 2].map(|seed| {
+                let kept = random((old + new) * kv_width, seed).into_iter().map(|x| f16::from_f32(x).to_f32());
+                kept.collect::<Vec<f32>>()
+            });
             let asked = random(new * width, seed ^ 3);
             for layer in 0..2 {
-                store(&mut kv, layer, &[Span { blocks, start: 0, rows: 0..old + new }], &keys, &values);
+                let span = Span { blocks, start: 0, rows: 0..old + new };
+                store(&pool, &mut kv, layer, &[span], (&keys, &values));
             }
             for token in 0..*new {
                 let query = &asked[token * width..][..width];

@@ -59,7 +59,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn a_product_is_the_product(
-        which in 0..TYPES.len(), rows in 1..70usize, blocks in 1..20usize, inputs in 1..10usize, seed in any::<u64>(),
+        which in 0..TYPES.len(), rows in 1..70usize, blocks in 1..20usize, inputs in 1..40usize, seed in any::<u64>(),
     ) {
         let dtype = TYPES[which];
         let columns = blocks * dtype.block_size().max(32);
@@ -69,7 +69,7 @@ proptest! {
         for pool in pools() {
             let matrix = Matrix::pack(&pool, dtype, (rows, columns), &bytes).expect("it is packed");
             let mut activations = Activations::default();
-            activations.set(&pool, &input, columns);
+            activations.set(&pool, &input, columns, &[&matrix]);
             let mut out = vec![f32::NAN; inputs * rows];
             multiply(&pool, &activations, &[&matrix], &mut [&mut out]);
             for (index, ours) in out.iter().enumerate() {
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn rows_give_together_what_they_give_alone(which in 0..TYPES.len(), inputs in 2..9usize, seed in any::<u64>()) {
+    fn rows_give_together_what_they_give_alone(which in 0..TYPES.len(), inputs in 2..40usize, seed in any::<u64>()) {
         let dtype = TYPES[which];
         let (rows, columns) = (40, 768);
         let (bytes, _) = quantized(dtype, rows, columns, seed);
@@ -97,13 +97,13 @@ proptest! {
         for pool in pools() {
             let matrix = Matrix::pack(&pool, dtype, (rows, columns), &bytes).expect("it is packed");
             let mut activations = Activations::default();
-            activations.set(&pool, &input, columns);
+            activations.set(&pool, &input, columns, &[&matrix]);
             let mut together = vec![0.0; inputs * rows];
             multiply(&pool, &activations, &[&matrix], &mut [&mut together]);
             for (row, together) in input.chunks_exact(columns).zip(together.chunks_exact(rows)) {
                 let mut alone = vec![0.0; rows];
                 let mut twice = vec![0.0; rows];
-                activations.set(&pool, row, columns);
+                activations.set(&pool, row, columns, &[&matrix]);
                 multiply(&pool, &activations, &[&matrix, &matrix], &mut [&mut alone, &mut twice]);
                 prop_assert_eq!(&alone[..], together, "to the last bit");
                 prop_assert_eq!(&twice[..], together);
@@ -125,7 +125,7 @@ fn the_extremes_do_not_overflow() {
             let matrix = Matrix::pack(&pool, dtype, (3, 128), &bytes).expect("it is packed");
             for x in [1.0f32, -1.0] {
                 let mut activations = Activations::default();
-                activations.set(&pool, &[x; 128], 128);
+                activations.set(&pool, &[x; 128], 128, &[&matrix]);
                 let mut out = [0.0; 3];
                 multiply(&pool, &activations, &[&matrix], &mut [&mut out]);
                 let exact = 128.0 * weight * x;
@@ -144,7 +144,7 @@ fn what_is_not_a_number_stays_that() {
             let mut input = [0.5; 64];
             input[40] = bad;
             let mut activations = Activations::default();
-            activations.set(&pool, &input, 64);
+            activations.set(&pool, &input, 64, &[&matrix]);
             let mut out = [0.0; 16];
             multiply(&pool, &activations, &[&matrix], &mut [&mut out]);
             assert!(out.iter().all(|x| !x.is_finite()), "{bad}: {out:?}");

@@ -1,0 +1,180 @@
+//! One block of keys and values against a tile's queries, four at a time.
+
+use std::ops::Range;
+
+use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
+use super::{BLOCK, Gathered, LANES, TOGETHER};
+use crate::kernel::float::{fma, leveled};
+use crate::kernel::level::Level;
+use crate::kernel::ops::exp;
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::{avx2, avx512};
+
+/// Takes one block, whose first token stands at position `first`: halves of keys `[width][BLOCK]`, then values
+/// `[BLOCK][width]`.
+pub(super) fn take(level: Level, gathered: &mut Gathered, bits: &[u16], first: usize) {
+    let mut wide = std::mem::take(&mut gathered.wide);
+    wide.resize(bits.len(), 0.0);
+    widen(level, bits, &mut wide);
+    let (keys, values) = wide.split_at(bits.len() / 2);
+    let width = keys.len() / BLOCK;
+    for start in (0..gathered.sees.len()).step_by(TOGETHER) {
+        let range = start..gathered.sees.len().min(start + TOGETHER);
+        let Gathered { queries, scores, sums, .. } = gathered;
+        let scores = &mut scores[range.start * BLOCK..range.end * BLOCK];
+        let (queries, sums) =
+            (&queries[range.start * width..range.end * width], &mut sums[range.start * width..range.end * width]);
+        match level {
+            // SAFETY: the level says that the machine has it; slices are as long as their shapes say.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe { avx512::score(queries, keys, scores) },
+            _ => score(level, queries, keys, scores),
+        }
+        let state = (&gathered.sees[range.clone()], &mut gathered.highest[range.clone()], &mut gathered.weight[range]);
+        soften(level, scores, first, state.0, (state.1, state.2), sums);
+        match level {
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe { avx512::weigh(scores, values, sums) },
+            _ => weigh(level, scores, values, sums),
+        }
+    }
+    gathered.wide = wide;
+}
+
+/// Halves to floats.
+fn widen(level: Level, bits: &[u16], wide: &mut [f32]) {
+    match level {
+        Level::Portable => bits.reinterpret_cast::<f16>().convert_to_f32_slice(wide),
+        // SAFETY: the level says that the machine has it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx512Vnni => unsafe { avx2::widen(bits, wide) },
+    }
+}
+
+leveled! {
+    /// Makes weights of the scores of some queries against a block, and brings `sums` to the new maxima.
+    fn soften(
+        scores: &mut [f32], first: usize, sees: &[Range<usize>], state: (&mut [f32], &mut [f32]), sums: &mut [f32],
+    ) = soften_plainly
+}
+leveled! {
+    /// `scores = queries · keys`, up to four queries against a block.
+    fn score(queries: &[f32], keys: &[f32], scores: &mut [f32]) = score_plainly
+}
+leveled! {
+    /// `sums += weights · values`, up to four queries.
+    fn weigh(weights: &[f32], values: &[f32], sums: &mut [f32]) = weigh_plainly
+}
+
+#[inline(always)]
+fn soften_plainly<const FUSED: bool>(
+    scores: &mut [f32],
+    first: usize,
+    sees: &[Range<usize>],
+    (highest, weight): (&mut [f32], &mut [f32]),
+    sums: &mut [f32],
+) {
+    let width = sums.len() / sees.len();
+    for (i, scores) in scores.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+        let from = sees[i].start.saturating_sub(first).min(BLOCK);
+        let to = sees[i].end.saturating_sub(first).min(BLOCK).max(from);
+        if from == to {
+            scores.fill(0.0);
+            continue;
+        }
+        if (from, to) != (0, BLOCK) {
+            scores[..from].fill(f32::NEG_INFINITY);
+            scores[to..].fill(f32::NEG_INFINITY);
+        }
+        let mut most = [f32::NEG_INFINITY; LANES];
+        for scores in scores.chunks_exact(LANES) {
+            most.iter_mut().zip(scores).for_each(|(most, score)| *most = if *score > *most { *score } else { *most });
+        }
+        let most = most.into_iter().fold(highest[i], |a, b| if b > a { b } else { a });
+        if most > highest[i] {
+            let factor = exp::<FUSED>(highest[i] - most);
+            weight[i] *= factor;
+            sums[i * width..][..width].iter_mut().for_each(|sum| *sum *= factor);
+            highest[i] = most;
+        }
+        let mut lanes = [0f32; LANES];
+        for score in scores.iter_mut() {
+            *score = exp::<FUSED>(*score - most);
+        }
+        if (from, to) != (0, BLOCK) {
+            // What is masked has no weight at all, not just next to none.
+            scores[..from].fill(0.0);
+            scores[to..].fill(0.0);
+        }
+        for scores in scores.chunks_exact(LANES) {
+            lanes.iter_mut().zip(scores).for_each(|(lane, weight)| *lane += weight);
+        }
+        weight[i] += lanes.iter().sum::<f32>();
+    }
+}
+
+#[inline(always)]
+fn score_plainly<const FUSED: bool>(queries: &[f32], keys: &[f32], scores: &mut [f32]) {
+    let width = keys.len() / BLOCK;
+    let row = |i: usize| &queries[i * width..][..width];
+    match scores.len() / BLOCK {
+        1 => score_some::<FUSED, 1>([row(0)], keys, scores),
+        2 => score_some::<FUSED, 2>([row(0), row(1)], keys, scores),
+        3 => score_some::<FUSED, 3>([row(0), row(1), row(2)], keys, scores),
+        _ => score_some::<FUSED, 4>([row(0), row(1), row(2), row(3)], keys, scores),
+    }
+}
+
+#[inline(always)]
+fn score_some<const FUSED: bool, const M: usize>(queries: [&[f32]; M], keys: &[f32], scores: &mut [f32]) {
+    for half in 0..BLOCK / LANES {
+        let mut sums = [[0f32; LANES]; M];
+        for (i, keys) in keys.chunks_exact(BLOCK).enumerate() {
+            let keys = &keys[half * LANES..][..LANES];
+            for (sums, query) in sums.iter_mut().zip(queries) {
+                for lane in 0..LANES {
+                    sums[lane] = fma::<FUSED>(query[i], keys[lane], sums[lane]);
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            scores[i * BLOCK + half * LANES..][..LANES].copy_from_slice(sums);
+        }
+    }
+}
+
+#[inline(always)]
+fn weigh_plainly<const FUSED: bool>(weights: &[f32], values: &[f32], sums: &mut [f32]) {
+    match weights.len() / BLOCK {
+        1 => weigh_some::<FUSED, 1>(weights, values, sums),
+        2 => weigh_some::<FUSED, 2>(weights, values, sums),
+        3 => weigh_some::<FUSED, 3>(weights, values, sums),
+        _ => weigh_some::<FUSED, 4>(weights, values, sums),
+    }
+}
+
+#[inline(always)]
+fn weigh_some<const FUSED: bool, const M: usize>(weights: &[f32], values: &[f32], sums: &mut [f32]) {
+    let width = sums.len() / M;
+    for at in (0..width).step_by(LANES) {
+        let mut totals = [[0f32; LANES]; M];
+        for (i, totals) in totals.iter_mut().enumerate() {
+            totals.copy_from_slice(&sums[i * width + at..][..LANES]);
+        }
+        for (token, values) in values.chunks_exact(width).enumerate() {
+            let values = &values[at..at + LANES];
+            for (i, totals) in totals.iter_mut().enumerate() {
+                let weight = weights[i * BLOCK + token];
+                for lane in 0..LANES {
+                    totals[lane] = fma::<FUSED>(weight, values[lane], totals[lane]);
+                }
+            }
+        }
+        for (i, totals) in totals.iter().enumerate() {
+            sums[i * width + at..][..LANES].copy_from_slice(totals);
+        }
+    }
+}
