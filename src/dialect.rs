@@ -56,7 +56,7 @@ mod tests;
 mod token_count;
 mod vendor_error;
 
-use backstop_models::chat::{Answer, Chat};
+use backstop_models::chat::{Answer, Chat, Usage};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
@@ -127,13 +127,18 @@ pub fn read_request(dialect: Dialect, body: &[u8]) -> Result<Chat, BadRequest> {
         Dialect::OpenaiChat => openai::read_request(body),
         Dialect::AnthropicMessages => anthropic::read_request(body),
         Dialect::OpenaiResponses => responses::read_request(body),
+        Dialect::OpenaiCompletions => openai::completions::read_request(body),
     }
 }
 
 /// The request as the vendor takes it. What it cannot carry is refused by the name it has in the caller's dialect.
 pub fn write_request(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u8>, BadRequest> {
+    if chat.completion.is_some() {
+        return Err(BadRequest::unsupported("prompt".into(), "the target that was to answer takes messages only"));
+    }
     match wire {
-        Wire::OpenaiChat => openai::write_request(chat, to),
+        // A completion goes to whoever takes it as it came.
+        Wire::OpenaiChat | Wire::OpenaiCompletions => openai::write_request(chat, to),
         Wire::AnthropicMessages => anthropic::write_request(chat, to),
         Wire::Gemini => gemini::write_request(chat, to),
         Wire::BedrockConverse => converse::write_request(chat, to),
@@ -153,7 +158,7 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         return Err(ReadError::Empty);
     }
     match wire {
-        Wire::OpenaiChat => openai::read_answer(body),
+        Wire::OpenaiChat | Wire::OpenaiCompletions => openai::read_answer(body),
         Wire::AnthropicMessages => anthropic::read_answer(body),
         Wire::Gemini => gemini::read_answer(body),
         Wire::BedrockConverse => converse::read_answer(body),
@@ -165,9 +170,26 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
 /// The answer as the caller's dialect has it.
 pub fn write_answer(dialect: Dialect, answer: &Answer, as_: &Reply<'_>) -> Vec<u8> {
     match dialect {
-        Dialect::OpenaiChat => openai::write_answer(answer, as_),
+        Dialect::OpenaiChat => openai::write_answers(std::slice::from_ref(answer), &answer.usage, as_),
         Dialect::AnthropicMessages => anthropic::write_answer(answer, as_),
         Dialect::OpenaiResponses => responses::write_answer(answer, as_),
+        Dialect::OpenaiCompletions => {
+            openai::completions::write_answers(std::slice::from_ref(answer), &answer.usage, as_)
+        }
+    }
+}
+
+/// All answers to one question, whose usage together is `usage`. Dialects that know one answer only get the first.
+///
+/// # Panics
+/// When there is none.
+pub fn write_answers(dialect: Dialect, answers: &[Answer], usage: Usage, as_: &Reply<'_>) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenaiChat => openai::write_answers(answers, &usage, as_),
+        Dialect::OpenaiCompletions => openai::completions::write_answers(answers, &usage, as_),
+        Dialect::AnthropicMessages | Dialect::OpenaiResponses => {
+            write_answer(dialect, &Answer { usage, ..answers[0].clone() }, as_)
+        }
     }
 }
 
@@ -206,7 +228,7 @@ impl Problem {
 /// What ends a whole stream, for a vendor that left it out.
 pub fn end_mark(dialect: Dialect) -> &'static [u8] {
     match dialect {
-        Dialect::OpenaiChat => b"data: [DONE]\n\n",
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
         // The frame that says why it ended is its last one: a stream without it is not whole.
         Dialect::OpenaiResponses => b"",
@@ -222,6 +244,8 @@ pub fn can_restart(dialect: Dialect) -> bool {
         Dialect::AnthropicMessages => false,
         // Likewise one response.
         Dialect::OpenaiResponses => false,
+        // What is gone on with has been said already.
+        Dialect::OpenaiCompletions => false,
     }
 }
 

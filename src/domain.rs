@@ -22,6 +22,8 @@ pub enum Dialect {
     AnthropicMessages,
     /// OpenAI `POST /v1/responses`.
     OpenaiResponses,
+    /// OpenAI `POST /v1/completions`: a text that is gone on with.
+    OpenaiCompletions,
 }
 
 impl Dialect {
@@ -30,6 +32,7 @@ impl Dialect {
             Self::OpenaiChat => "openai_chat",
             Self::AnthropicMessages => "anthropic_messages",
             Self::OpenaiResponses => "openai_responses",
+            Self::OpenaiCompletions => "openai_completions",
         }
     }
 }
@@ -49,6 +52,8 @@ pub enum Wire {
     CohereChat,
     /// OpenAI `POST /v1/responses`.
     OpenaiResponses,
+    /// OpenAI `POST /v1/completions`.
+    OpenaiCompletions,
 }
 
 impl From<Dialect> for Wire {
@@ -57,6 +62,7 @@ impl From<Dialect> for Wire {
             Dialect::OpenaiChat => Self::OpenaiChat,
             Dialect::AnthropicMessages => Self::AnthropicMessages,
             Dialect::OpenaiResponses => Self::OpenaiResponses,
+            Dialect::OpenaiCompletions => Self::OpenaiCompletions,
         }
     }
 }

@@ -26,11 +26,23 @@ pub(crate) struct Piece<'a> {
     pub want: Want,
 }
 
-/// Whether logits are wanted after a piece's last token.
+/// After which of a piece's tokens logits are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     Nothing,
     Last,
+    All,
+}
+
+impl Want {
+    /// How many rows of logits that is, of a piece of `tokens`.
+    pub(crate) fn rows(self, tokens: usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Last => 1,
+            Self::All => tokens,
+        }
+    }
 }
 
 /// A step could not be computed.
@@ -45,7 +57,7 @@ pub(crate) trait Forward: Send + Sync {
     /// The width of a row of logits.
     fn vocabulary(&self) -> usize;
 
-    /// Computes one step and stores its keys and values. Writes a row of logits for each piece that wants them, in
+    /// Computes one step and stores its keys and values. Writes the rows of logits that each piece wants, in
     /// the batch's order.
     /// The caller then says [`Sequence::advance`].
     fn forward(
@@ -211,10 +223,9 @@ impl Transformer {
         let (mut row, mut wanted) = (0, 0);
         for piece in batch {
             row += piece.tokens.len();
-            if piece.want == Want::Last {
-                scratch.stream.copy_within((row - 1) * width..row * width, wanted * width);
-                wanted += 1;
-            }
+            let rows = piece.want.rows(piece.tokens.len());
+            scratch.stream.copy_within((row - rows) * width..row * width, wanted * width);
+            wanted += rows;
         }
         logits.resize(wanted * self.shape.vocabulary, 0.0);
         if wanted == 0 {
@@ -265,5 +276,7 @@ impl Forward for Transformer {
     }
 }
 
+#[cfg(test)]
+mod greedy;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 mod answer;
 
-pub use answer::{Answer, Delta, Event, Finish, Fold, Usage};
+pub use answer::{Answer, Delta, Event, Finish, Fold, TokenLogprob, TokenText, Usage};
 
 /// One question to a chat model: the conversation so far and how to answer it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,8 +29,25 @@ pub struct Chat {
     pub reasoning: Option<ReasoningEffort>,
     /// How many answers are wanted; `None` is one.
     pub n: Option<u32>,
+    /// Instead of `messages`: texts that the model goes on with as they are, each an answer of its own.
+    pub completion: Option<Completion>,
     /// An opaque id of the end user, for the vendor's abuse detection.
     pub user: Option<String>,
+}
+
+/// Texts to go on with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Completion {
+    pub prompts: Vec<Prompt>,
+    /// An answer begins with its prompt. Then `max_tokens` may be 0.
+    pub echo: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prompt {
+    Text(String),
+    /// The model's own tokens.
+    Tokens(Vec<u32>),
 }
 
 /// One turn of the conversation.

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -30,6 +31,7 @@ mod admit;
 mod answer;
 mod batch;
 mod calls;
+mod odds;
 mod options;
 mod pace;
 mod queue;
@@ -195,6 +197,11 @@ impl Engine {
         }
     }
 
+    /// How many calls it takes over at most, before any of them is answered.
+    pub fn capacity(&self) -> usize {
+        self.shared.options.queue + self.shared.limits.running
+    }
+
     pub fn identity(&self) -> &Identity {
         &self.shared.model.identity
     }
@@ -239,12 +246,17 @@ impl Engine {
 impl Generation {
     /// The next event; `None` after the last. An answer ends in [`Event::Finish`] or in a fault, never just so.
     pub async fn next(&mut self) -> Option<Result<Event, EngineFault>> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Self::next`], for who waits for several at once.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, EngineFault>>> {
         if self.ended {
-            return None;
+            return Poll::Ready(None);
         }
-        let item = self.events.recv().await.unwrap_or(Err(EngineFault::Stopped));
+        let item = std::task::ready!(self.events.poll_recv(context)).unwrap_or(Err(EngineFault::Stopped));
         self.ended = matches!(item, Err(_) | Ok(Event::Finish(_)));
-        Some(item)
+        Poll::Ready(Some(item))
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Vocabulary {
     controls: HashMap<u8, Vec<Control>>,
     ends: Vec<u32>,
     bos: Option<u32>,
+    /// Whether `bos` stands before a bare text.
+    begins_with_bos: bool,
     strips_first_space: SpaceAtStart,
 }
 
@@ -122,7 +124,10 @@ impl Vocabulary {
             return Err("no token ends an answer".to_owned());
         }
         let bos = named("bos");
-        Ok(Self { tokenizer, pieces, controls, ends, bos, strips_first_space: space })
+        // What llama.cpp takes where the file does not say: byte-pair vocabularies have none before a text.
+        let bare = header.text("tokenizer.ggml.model").is_none_or(|model| model == "gpt2");
+        let begins_with_bos = header.flag("tokenizer.ggml.add_bos_token").unwrap_or(!bare);
+        Ok(Self { tokenizer, pieces, controls, ends, bos, begins_with_bos, strips_first_space: space })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -186,11 +191,18 @@ impl Vocabulary {
     /// Encodes a rendered prompt: the texts of control tokens become these, and `guard`, which keeps a caller's text from
     /// being taken for one, vanishes.
     pub(crate) fn encode_prompt(&self, prompt: &str, guard: char) -> Result<Vec<u32>, TokenError> {
+        self.encode_with_controls(prompt, Some(guard))
+    }
+
+    fn encode_with_controls(&self, prompt: &str, guard: Option<char>) -> Result<Vec<u32>, TokenError> {
         let mut tokens = Vec::new();
         let mut plain_from = 0;
         let mut at = 0;
         let encode_plain = |plain: &str, tokens: &mut Vec<u32>| -> Result<(), TokenError> {
-            tokens.extend(self.encode(&plain.replace(guard, ""))?);
+            tokens.extend(match guard {
+                Some(guard) => self.encode(&plain.replace(guard, ""))?,
+                None => self.encode(plain)?,
+            });
             Ok(())
         };
         while at < prompt.len() {
@@ -209,6 +221,19 @@ impl Vocabulary {
         }
         encode_plain(&prompt[plain_from..], &mut tokens)?;
         Ok(tokens)
+    }
+
+    /// Encodes a text as it is, with the token that begins a sequence where the model's own tokenizer adds one. Names of
+    /// control tokens become these: whoever sends a bare prompt writes the template.
+    pub(crate) fn encode_bare(&self, text: &str) -> Result<Vec<u32>, TokenError> {
+        let mut tokens: Vec<u32> = self.bos.filter(|_| self.begins_with_bos).into_iter().collect();
+        tokens.extend(self.encode_with_controls(text, None)?);
+        Ok(tokens)
+    }
+
+    /// The bytes of any token, control tokens by their names.
+    pub(crate) fn bytes(&self, token: u32) -> &[u8] {
+        self.pieces.get(token as usize).map_or(&[], |piece| &piece.bytes)
     }
 
     fn control_at(&self, rest: &[u8]) -> Option<&Control> {

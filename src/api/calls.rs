@@ -35,6 +35,10 @@ pub(super) async fn messages(State(api): State<Api>, request: Request<Body>) -> 
     call(api, Dialect::AnthropicMessages, request).await
 }
 
+pub(super) async fn completions(State(api): State<Api>, request: Request<Body>) -> Response {
+    call(api, Dialect::OpenaiCompletions, request).await
+}
+
 pub(super) async fn responses(State(api): State<Api>, request: Request<Body>) -> Response {
     call(api, Dialect::OpenaiResponses, request).await
 }

@@ -25,7 +25,9 @@ pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Response
     let snapshot = api.snapshot.load();
     let models: Vec<Value> = snapshot.route_names().map(|name| model(dialect, name)).collect();
     Json(match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => json!({"object": "list", "data": models}),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::OpenaiCompletions => {
+            json!({"object": "list", "data": models})
+        }
         Dialect::AnthropicMessages => {
             let end = |model: Option<&Value>| model.and_then(|model| model.get("id")).cloned();
             json!({"first_id": end(models.first()), "last_id": end(models.last()), "data": models, "has_more": false})
@@ -58,7 +60,7 @@ fn dialect(headers: &HeaderMap) -> Dialect {
 
 fn model(dialect: Dialect, name: &RouteId) -> Value {
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::OpenaiCompletions => {
             json!({"id": name, "object": "model", "created": CREATED, "owned_by": "backstop"})
         }
         Dialect::AnthropicMessages => {

@@ -21,6 +21,7 @@ use crate::{
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(calls::chat_completions))
+        .route("/v1/completions", post(calls::completions))
         .route("/v1/messages", post(calls::messages))
         .route("/v1/messages/count_tokens", post(calls::count_tokens))
         .route("/v1/embeddings", post(calls::embeddings))
@@ -42,6 +43,8 @@ pub(super) fn dialect_of(path: &str) -> Dialect {
         Dialect::AnthropicMessages
     } else if path.starts_with("/v1/responses") {
         Dialect::OpenaiResponses
+    } else if path.starts_with("/v1/completions") {
+        Dialect::OpenaiCompletions
     } else {
         Dialect::OpenaiChat
     }
@@ -64,7 +67,7 @@ async fn no_such_path(request: Request) -> Response {
     let path = request.uri().path();
     let message = format!(
         "there is no {} {path}; this gateway has POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, \
-         POST /v1/messages/count_tokens, POST /v1/embeddings and GET /v1/models",
+         POST /v1/messages/count_tokens, POST /v1/completions, POST /v1/embeddings and GET /v1/models",
         request.method()
     );
     respond::problem(dialect_of(path), &Problem::new(ProblemKind::NotFound, message))

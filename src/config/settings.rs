@@ -156,6 +156,7 @@ impl Vendor {
     pub fn wire_for(&self, dialect: Dialect) -> Wire {
         match dialect {
             Dialect::OpenaiResponses if self.responses => Wire::OpenaiResponses,
+            Dialect::OpenaiCompletions if self.wire == Wire::OpenaiChat => Wire::OpenaiCompletions,
             _ => self.wire,
         }
     }

@@ -175,6 +175,7 @@ impl Scan<'_> {
         let has_images = match dialect {
             Dialect::OpenaiResponses => self.input()?,
             Dialect::OpenaiChat | Dialect::AnthropicMessages => self.messages()?,
+            Dialect::OpenaiCompletions => self.prompt()?,
         };
         let has_tools = match self.tools {
             None | Some(Seen { shape: Shape::Null, .. }) => false,
@@ -182,7 +183,12 @@ impl Scan<'_> {
             Some(_) => return Err(BadRequest::invalid("tools".into(), "must be an array")),
         };
         let stream = self.wanted.boolean("stream")?.unwrap_or(false);
-        let max_tokens = self.wanted.take("max_tokens").map(Field::positive).transpose()?;
+        // An echoed prompt needs no token after it.
+        let limit = |field: Field<'_>| match dialect {
+            Dialect::OpenaiCompletions if field.json() == "0" => Ok(None),
+            _ => field.positive().map(Some),
+        };
+        let max_tokens = self.wanted.take("max_tokens").map(limit).transpose()?.flatten();
         let mut envelope = Envelope {
             model,
             stream,
@@ -192,13 +198,13 @@ impl Scan<'_> {
             has_images,
             wants_json_schema: false,
             metadata_user: None,
-            is_chat: true,
+            is_chat: dialect != Dialect::OpenaiCompletions,
             model_at,
             ask_usage: None,
             own_reasoning: Vec::new(),
         };
         match dialect {
-            Dialect::OpenaiChat => self.finish_openai(text, &mut envelope)?,
+            Dialect::OpenaiChat | Dialect::OpenaiCompletions => self.finish_openai(text, &mut envelope)?,
             Dialect::AnthropicMessages => self.finish_anthropic(&mut envelope)?,
             Dialect::OpenaiResponses => self.finish_responses(text, &mut envelope)?,
         }
@@ -214,6 +220,14 @@ impl Scan<'_> {
             }
             Some(Seen { shape: Shape::List, images, .. }) => Ok(images),
             Some(_) => Err(BadRequest::invalid("messages".into(), "must be an array")),
+        }
+    }
+
+    /// A prompt there must be, and it shows no image.
+    fn prompt(&self) -> Result<bool, BadRequest> {
+        match self.wanted.entry("prompt") {
+            Some(prompt) if prompt.json() != "null" => Ok(false),
+            _ => Err(BadRequest::missing("prompt".into())),
         }
     }
 

@@ -1,7 +1,9 @@
 //! OpenAI's chat completions. Field by field after the types of the official Python SDK (2026-08).
 
 mod answer;
+pub(super) mod completions;
 mod content;
+mod logprobs;
 mod messages;
 mod request;
 mod stream_reader;
@@ -9,7 +11,7 @@ mod stream_writer;
 mod wire;
 
 pub(super) use self::{
-    answer::{read_answer, write_answer},
+    answer::{read_answer, write_answers},
     messages::read_image_url,
     request::{read_effort, read_request, read_user},
     stream_reader::Reader,

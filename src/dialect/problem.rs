@@ -49,7 +49,7 @@ pub fn status(dialect: Dialect, kind: ProblemKind) -> u16 {
         ProblemKind::Unavailable => 503,
         ProblemKind::Timeout => 504,
         ProblemKind::Overloaded => match dialect {
-            Dialect::OpenaiChat | Dialect::OpenaiResponses => 503,
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::OpenaiCompletions => 503,
             Dialect::AnthropicMessages => 529,
         },
     }
@@ -59,7 +59,9 @@ pub fn status(dialect: Dialect, kind: ProblemKind) -> u16 {
 /// `{"type":"error","error":{"type","message"},"request_id"}`.
 pub fn write_problem(dialect: Dialect, problem: &Problem, request_id: &str) -> Vec<u8> {
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => to_json(&OpenaiBody { error: ErrorFields::of(problem) }),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::OpenaiCompletions => {
+            to_json(&OpenaiBody { error: ErrorFields::of(problem) })
+        }
         Dialect::AnthropicMessages => {
             let message = match &problem.param {
                 Some(param) if !problem.message.contains(param.as_str()) => format!("{param}: {}", problem.message),

@@ -38,12 +38,13 @@ enum Writer {
     Openai(openai::Writer),
     Anthropic(anthropic::Writer),
     Responses(Box<responses::Writer>),
+    Completions(openai::completions::Writer),
 }
 
 impl StreamReader {
     pub fn new(wire: Wire) -> Self {
         Self(match wire {
-            Wire::OpenaiChat => Reader::Openai(openai::Reader::default()),
+            Wire::OpenaiChat | Wire::OpenaiCompletions => Reader::Openai(openai::Reader::default()),
             Wire::AnthropicMessages => Reader::Anthropic(anthropic::Reader::default()),
             Wire::Gemini => Reader::Gemini(gemini::Reader::default()),
             Wire::BedrockConverse => Reader::Converse(converse::Reader::default()),
@@ -86,6 +87,7 @@ impl StreamWriter {
             Dialect::OpenaiChat => Writer::Openai(openai::Writer::new(reply, include_usage)),
             Dialect::AnthropicMessages => Writer::Anthropic(anthropic::Writer::new(reply)),
             Dialect::OpenaiResponses => Writer::Responses(Box::new(responses::Writer::new(reply))),
+            Dialect::OpenaiCompletions => Writer::Completions(openai::completions::Writer::new(reply, include_usage)),
         };
         Self { writer, request_id: reply.id.to_owned() }
     }
@@ -102,8 +104,14 @@ impl StreamWriter {
     }
 
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+        self.write_choice(0, event, out);
+    }
+
+    /// As [`Self::write`], of one of several answers. In a dialect that knows one answer only there must be no other.
+    pub fn write_choice(&mut self, choice: u32, event: &Event, out: &mut Vec<u8>) {
         match &mut self.writer {
-            Writer::Openai(writer) => writer.write(event, out),
+            Writer::Openai(writer) => writer.write(choice, event, out),
+            Writer::Completions(writer) => writer.write(choice, event, out),
             Writer::Anthropic(writer) => writer.write(event, out),
             Writer::Responses(writer) => writer.write(event, out),
         }
@@ -113,6 +121,7 @@ impl StreamWriter {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let finished = match &mut self.writer {
             Writer::Openai(writer) => writer.finish(out),
+            Writer::Completions(writer) => writer.finish(out),
             Writer::Anthropic(writer) => writer.finish(out),
             Writer::Responses(writer) => writer.finish(out),
         };
@@ -126,7 +135,7 @@ impl StreamWriter {
     /// a failed response and then an `error` event. The official SDKs raise on all of them.
     pub fn error(&mut self, problem: &Problem, out: &mut Vec<u8>) {
         let (dialect, head): (_, &[u8]) = match &mut self.writer {
-            Writer::Openai(_) => (Dialect::OpenaiChat, b"data: "),
+            Writer::Openai(_) | Writer::Completions(_) => (Dialect::OpenaiChat, b"data: "),
             Writer::Anthropic(_) => (Dialect::AnthropicMessages, b"event: error\ndata: "),
             Writer::Responses(writer) => return writer.error(problem, out),
         };

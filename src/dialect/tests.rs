@@ -39,7 +39,7 @@ fn reply() -> Reply<'static> {
 
 fn other(dialect: Dialect) -> Dialect {
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => Dialect::AnthropicMessages,
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::OpenaiCompletions => Dialect::AnthropicMessages,
         Dialect::AnthropicMessages => Dialect::OpenaiChat,
     }
 }

@@ -26,6 +26,7 @@ pub fn write_counted(wire: Wire, chat: &Chat, to: &Outgoing<'_>) -> Result<Vec<u
         Wire::AnthropicMessages
         | Wire::OpenaiChat
         | Wire::OpenaiResponses
+        | Wire::OpenaiCompletions
         | Wire::BedrockConverse
         | Wire::CohereChat => {
             let message = "tokens are not counted by the target that was to answer".to_owned();
@@ -60,6 +61,7 @@ pub fn read_token_count(wire: Wire, body: &[u8]) -> Result<u64, ReadError> {
         Wire::AnthropicMessages
         | Wire::OpenaiChat
         | Wire::OpenaiResponses
+        | Wire::OpenaiCompletions
         | Wire::BedrockConverse
         | Wire::CohereChat => counted.input_tokens,
     };

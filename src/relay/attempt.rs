@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backstop_models::chat::{Answer, Delta, Event, Finish, Fold, Part};
+use backstop_models::chat::{Answer, Delta, Event, Finish, Fold, Part, Usage};
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
@@ -25,7 +25,7 @@ use crate::{
     clock,
     config::{MidStream, Vendor},
     dialect::{self, StreamWriter},
-    domain::{Fault, FaultKind, Task},
+    domain::{Dialect, Fault, FaultKind, Task},
     vendor::{Client, Frame, Frames, HttpAsk, answer_fault, ask_stream, ask_whole},
 };
 
@@ -160,24 +160,38 @@ async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
     let Trial { relay, question, target, meter, deadline, route, .. } = trial;
     let chat = question.chat()?.clone();
     let until = deadline.checked_sub(LOCAL_MARGIN).unwrap_or_else(clock::now);
-    let frames = relay.local.ask(&target.id.model, chat, route.route.criticality, until)?;
+    let frames = relay.local.ask(&target.id.model, chat, route.route.criticality, until);
+    let frames = frames.map_err(|fault| in_words_of(question.dialect, fault))?;
+    let mut folds: Vec<Fold> = std::iter::repeat_with(Fold::default).take(frames.choices()).collect();
     meter.reached();
     let limit = Limit { at: deadline + LOCAL_GRACE, kind: FaultKind::TotalTimeout };
     let mut frames = Frames::Local(Box::new(frames));
     if question.envelope.stream {
         return hold(frames, translator(question), limit, trial).await;
     }
-    let mut fold = Fold::default();
-    while let Some(frame) = wait(frames.next(), limit, meter).await?? {
+    let mut usage = Usage::default();
+    while let Some(frame) =
+        wait(frames.next(), limit, meter).await?.map_err(|fault| in_words_of(question.dialect, fault))?
+    {
         for event in frame.events {
             meter.note(&event);
-            fold.push(event);
+            match event {
+                Event::Usage(figures) => usage.merge(figures),
+                event => folds[frame.choice as usize].push(event),
+            }
         }
     }
-    let answer =
-        fold.into_answer().ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
-    meter.whole(answer.usage, 0);
-    Ok(Begun::Whole(Bytes::from(dialect::write_answer(question.dialect, &answer, &question.reply()))))
+    let answers: Option<Vec<Answer>> = folds.into_iter().map(Fold::into_answer).collect();
+    let answers = answers.ok_or_else(|| Fault::new(FaultKind::Truncated, "the answer has no finish reason"))?;
+    Ok(Begun::Whole(Bytes::from(dialect::write_answers(question.dialect, &answers, usage, &question.reply()))))
+}
+
+/// A completion has a prompt where others have messages.
+fn in_words_of(dialect: Dialect, mut fault: Fault) -> Fault {
+    if dialect == Dialect::OpenaiCompletions && fault.param.as_deref() == Some("messages") {
+        fault.param = Some("prompt".to_owned());
+    }
+    fault
 }
 
 fn translator(question: &Question) -> Encoder {

@@ -162,6 +162,6 @@ fn delta_bytes(delta: &Delta) -> usize {
         Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => text.len(),
         Delta::Arguments { fragment, .. } => fragment.len(),
         Delta::ToolCall { name, .. } => name.len(),
-        Delta::ReasoningSignature(_) => 0,
+        Delta::ReasoningSignature(_) | Delta::Logprobs(_) => 0,
     }
 }

@@ -224,7 +224,9 @@ impl Encoder {
                 *frames += 1;
                 out.extend_from_slice(&frame.raw);
             }
-            Encoding::Translate(writer) => frame.events.iter().for_each(|event| writer.write(event, out)),
+            Encoding::Translate(writer) => {
+                frame.events.iter().for_each(|event| writer.write_choice(frame.choice, event, out));
+            }
         }
     }
 

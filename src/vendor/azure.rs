@@ -21,6 +21,7 @@ pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     // Responses name the deployment in the body in either API.
     let (path, deployment, newest) = match (task, wire) {
         (Task::Answer | Task::Stream, Wire::OpenaiResponses) => ("responses", String::new(), RESPONSES_API_VERSION),
+        (Task::Answer | Task::Stream, Wire::OpenaiCompletions) => ("completions", by_deployment(), API_VERSION),
         (Task::Answer | Task::Stream, _) => ("chat/completions", by_deployment(), API_VERSION),
         (Task::Embed, _) => ("embeddings", by_deployment(), API_VERSION),
         (Task::CountTokens, _) => return Err(lacks(asking)),

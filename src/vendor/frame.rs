@@ -26,6 +26,8 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Frame {
     /// As the vendor sent it, in its dialect; empty from the local tier.
     pub raw: Bytes,
+    /// Which of the answers it is of; a vendor's frame is of all that are in it, and only the first's are looked at.
+    pub choice: u32,
     pub events: Vec<Event>,
     /// The dialect's own end mark: nothing comes after it.
     pub last: bool,
@@ -189,7 +191,7 @@ impl HttpFrames {
             if last && !self.finished {
                 return Err(truncated());
             }
-            return Ok(Some(Frame { raw, events, last }));
+            return Ok(Some(Frame { raw, choice: 0, events, last }));
         }
         Ok(None)
     }

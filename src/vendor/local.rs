@@ -11,13 +11,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use backstop_models::{
-    chat::{Chat, Event},
-    engine::{Class, Engine, EngineFault, Generation},
+    chat::Chat,
+    engine::{Class, Engine, EngineFault},
 };
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::frame::Frame;
+mod frames;
+
+pub(super) use frames::LocalFrames;
+use frames::{Single, singles};
+
 use crate::{
     config::Criticality,
     domain::{Fault, FaultKind},
@@ -48,15 +51,6 @@ pub enum LocalState {
     Failed { why: Arc<str> },
 }
 
-/// Frames out of a generation.
-#[derive(Debug)]
-pub struct LocalFrames {
-    generation: Generation,
-    /// When even a hanging engine is given up.
-    until: Instant,
-    finished: bool,
-}
-
 impl LocalTier {
     pub fn set(&self, model: &str, state: LocalState) {
         self.models.rcu(|models| {
@@ -79,15 +73,24 @@ impl LocalTier {
         self.models.load_full()
     }
 
-    /// Puts `chat` into the model's queue, where it matters as much as `criticality` says. The answer ends by `until`.
+    /// Puts the answers that `chat` asks for into the model's queue, where they matter as much as `criticality` says. They end
+    /// by `until`.
     pub fn ask(&self, model: &str, chat: Chat, criticality: Criticality, until: Instant) -> Result<LocalFrames, Fault> {
         let class = match criticality {
             Criticality::Critical => Class::Critical,
             Criticality::Standard => Class::Standard,
             Criticality::Batch => Class::Batch,
         };
-        let generation = self.engine(model)?.ask_as(chat, class, until).map_err(engine_fault)?;
-        Ok(LocalFrames { generation, until: until + GRACE, finished: false })
+        let engine = self.engine(model)?;
+        let (count, most) = (frames::count(&chat), engine.capacity());
+        if count > most {
+            let detail = format!("it asks for {count} answers, and the local model takes {most} at a time at most");
+            return Err(Fault::new(FaultKind::BadRequest, detail).with_param(Some("n".to_owned())));
+        }
+        // When one of them is refused, the others are let go with it.
+        let ask = |single: Single| Ok((engine.ask_as(single.chat, class, until)?, single.counts_input));
+        let generations = singles(chat).into_iter().map(ask).collect::<Result<_, _>>().map_err(engine_fault)?;
+        Ok(LocalFrames::new(generations, until + GRACE))
     }
 
     /// How many tokens the model reads `chat` as. One count at a time, on a thread where that disturbs nobody; one that is
@@ -119,33 +122,6 @@ impl LocalTier {
             }
             None => Err(Fault::new(FaultKind::Engine, "the local model is not loaded")),
         }
-    }
-}
-
-impl LocalFrames {
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished
-    }
-
-    pub async fn next(&mut self) -> Result<Option<Frame>, Fault> {
-        if self.finished {
-            return Ok(None);
-        }
-        let next = tokio::time::timeout_at(self.until.into(), self.generation.next()).await;
-        let event = match next {
-            Ok(Some(Ok(event))) => event,
-            Ok(Some(Err(fault))) => return Err(engine_fault(fault)),
-            Ok(None) => {
-                return Err(Fault::new(FaultKind::Engine, "the local engine stopped in the middle of the answer"));
-            }
-            Err(_) => return Err(Fault::new(FaultKind::Engine, "the local engine does not answer")),
-        };
-        Ok(Some(self.frame(event)))
-    }
-
-    fn frame(&mut self, event: Event) -> Frame {
-        self.finished = matches!(event, Event::Finish(_));
-        Frame { raw: Bytes::new(), events: vec![event], last: self.finished }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::{Fault, Task, Wire};
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let path = match (asking.task, asking.wire) {
         (Task::Answer | Task::Stream, Wire::OpenaiResponses) => "responses",
+        (Task::Answer | Task::Stream, Wire::OpenaiCompletions) => "completions",
         (Task::Answer | Task::Stream, _) => "chat/completions",
         (Task::Embed, _) => "embeddings",
         (Task::CountTokens, _) => return Err(lacks(asking)),

@@ -57,15 +57,15 @@ async fn stop_sequences_end_an_answer_and_are_not_part_of_it() {
     let client = gateway.client();
     let mut body = capital_question("chat");
     let whole = client.chat(&body).await.expect(200).chat_text();
-    assert!(whole.contains("Paris"), "{whole}");
-    body["stop"] = json!(["Paris"]);
+    assert!(whole.contains("Tokyo"), "{whole}");
+    body["stop"] = json!(["Tokyo"]);
     let answer = client.chat(&body).await.expect(200);
-    assert_eq!(whole.split("Paris").next(), Some(answer.chat_text().as_str()));
+    assert_eq!(whole.split("Tokyo").next(), Some(answer.chat_text().as_str()));
     assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
     let mut body = anthropic_capital_question("chat");
-    body["stop_sequences"] = json!(["Paris"]);
+    body["stop_sequences"] = json!(["Tokyo"]);
     let answer = client.messages(&body).await.expect(200).json();
-    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("Paris")));
+    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("Tokyo")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

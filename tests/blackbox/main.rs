@@ -18,6 +18,7 @@ pub mod canary;
 pub mod certificate;
 pub mod check;
 pub mod cohere;
+pub mod completions;
 pub mod disk;
 pub mod engine;
 pub mod fakes;

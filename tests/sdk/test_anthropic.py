@@ -130,7 +130,7 @@ def test_the_async_client():
     assert asyncio.run(ask()) == "hello"
 
 
-CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
+CAPITAL = [{"role": "user", "content": "What is the capital of Japan?"}]
 SYSTEM = "You are a helpful assistant."
 
 
@@ -139,7 +139,7 @@ def test_the_local_model(anthropic_client):
     raw = anthropic_client.messages.with_raw_response.create(**ask, system=SYSTEM)
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
     answer = raw.parse()
-    assert "Paris" in answer.content[0].text and answer.usage.output_tokens <= 16
+    assert "Tokyo" in answer.content[0].text and answer.usage.output_tokens <= 16
     counted = anthropic_client.messages.count_tokens(model="local", messages=CAPITAL, system=SYSTEM)
     assert counted.input_tokens == answer.usage.input_tokens
     with anthropic_client.messages.stream(**ask, system=SYSTEM) as stream:
@@ -165,4 +165,4 @@ def test_every_vendor_is_down_and_the_local_model_answers(anthropic_client):
         model="outage", max_tokens=16, system=SYSTEM, messages=CAPITAL, extra_body=GREEDY
     )
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
-    assert "Paris" in raw.parse().content[0].text
+    assert "Tokyo" in raw.parse().content[0].text

@@ -143,7 +143,7 @@ def test_the_async_client():
 
 CAPITAL = [
     {"role": "system", "content": "You are a helpful assistant."},
-    {"role": "user", "content": "What is the capital of France?"},
+    {"role": "user", "content": "What is the capital of Japan?"},
 ]
 
 
@@ -153,7 +153,7 @@ def test_the_local_model(openai_client):
     )
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
     answer = raw.parse()
-    assert "Paris" in answer.choices[0].message.content
+    assert "Tokyo" in answer.choices[0].message.content
     assert 1 <= answer.usage.completion_tokens <= 16 and answer.usage.prompt_tokens > 5
 
     stream = openai_client.chat.completions.create(
@@ -183,4 +183,4 @@ def test_every_vendor_is_down_and_the_local_model_answers(openai_client):
         model="outage", messages=CAPITAL, max_tokens=16, temperature=0
     )
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
-    assert "Paris" in raw.parse().choices[0].message.content
+    assert "Tokyo" in raw.parse().choices[0].message.content

@@ -119,14 +119,14 @@ def test_the_local_model(openai_client):
     asked = {
         "model": "local",
         "instructions": "You are a helpful assistant.",
-        "input": "What is the capital of France?",
+        "input": "What is the capital of Japan?",
         "max_output_tokens": 16,
         "temperature": 0,
     }
     raw = openai_client.responses.with_raw_response.create(**asked)
     assert raw.headers["x-backstop-served-by"] == "local/smollm2-135m-instruct"
     response = strict(raw.parse())
-    assert "Paris" in response.output_text
+    assert "Tokyo" in response.output_text
     assert (response.instructions, response.max_output_tokens) == (asked["instructions"], 16)
     events = strict_events(list(openai_client.responses.create(**asked, stream=True)))
     assert events[-1].type in ("response.completed", "response.incomplete")

@@ -38,7 +38,7 @@ fn says(text: impl Into<String>, finish: Finish) -> Result<Answer, SubjectError>
     let text = text.into();
     let tokens = text.split_whitespace().count() as u64;
     let usage = Usage { output_tokens: Some(tokens), ..Usage::default() };
-    Ok(Answer { id: None, model: None, content: vec![Part::Text(text)], finish, usage })
+    Ok(Answer { id: None, model: None, content: vec![Part::Text(text)], finish, usage, logprobs: Vec::new() })
 }
 
 fn suite() -> Suite {

@@ -16,6 +16,7 @@ fn answer(text: &str, finish: Finish) -> Answer {
         content: vec![Part::Text(text.into())],
         finish,
         usage: Usage { output_tokens: Some(text.split_whitespace().count() as u64), ..Usage::default() },
+        logprobs: Vec::new(),
     }
 }
 

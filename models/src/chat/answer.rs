@@ -20,9 +20,11 @@ pub enum Event {
 }
 
 /// A piece of content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Delta {
     Text(String),
+    /// Of the tokens that the next text is made of, where the caller asked for them.
+    Logprobs(Vec<TokenLogprob>),
     Refusal(String),
     Reasoning(String),
     /// Closes the reasoning before it.
@@ -39,6 +41,20 @@ pub enum Delta {
         fragment: String,
     },
 }
+
+/// A token, and how likely the model held it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    pub token: TokenText,
+    /// The natural logarithm of its probability; `None` where nothing stood before it.
+    pub logprob: Option<f32>,
+    /// The likeliest tokens in its place, the likeliest first.
+    pub top: Vec<(TokenText, f32)>,
+}
+
+/// What a token says. One that is part of a character has its bytes only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenText(pub Vec<u8>);
 
 /// Why an answer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +95,8 @@ pub struct Answer {
     pub content: Vec<Part>,
     pub finish: Finish,
     pub usage: Usage,
+    /// Of each token of its text, where the caller asked for them.
+    pub logprobs: Vec<TokenLogprob>,
 }
 
 /// Folds events into the [`Answer`] they make.
@@ -90,6 +108,14 @@ pub struct Fold {
     calls: Vec<(u32, usize)>,
     finish: Option<Finish>,
     usage: Usage,
+    logprobs: Vec<TokenLogprob>,
+}
+
+impl TokenText {
+    /// Its text, with replacement characters for what is no whole character.
+    pub fn lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
 }
 
 impl Delta {
@@ -97,13 +123,22 @@ impl Delta {
     pub fn is_content(&self) -> bool {
         match self {
             Self::Text(text) | Self::Refusal(text) | Self::Reasoning(text) => !text.is_empty(),
-            Self::ReasoningSignature(_) => false,
+            Self::ReasoningSignature(_) | Self::Logprobs(_) => false,
             Self::ToolCall { .. } | Self::Arguments { .. } => true,
         }
     }
 }
 
 impl Usage {
+    /// Takes in the figures of another answer to the same question: they share its input.
+    pub fn add_choice(&mut self, other: Usage) {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+        self.output_tokens = sum(self.output_tokens, other.output_tokens);
+        self.reasoning_tokens = sum(self.reasoning_tokens, other.reasoning_tokens);
+        self.input_tokens = self.input_tokens.max(other.input_tokens);
+        self.cached_input_tokens = self.cached_input_tokens.min(other.cached_input_tokens).or(self.cached_input_tokens);
+    }
+
     /// Takes over every figure that `later` has.
     pub fn merge(&mut self, later: Usage) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
@@ -129,12 +164,13 @@ impl Fold {
 
     /// The answer, or `None` when the stream had no [`Finish`].
     pub fn into_answer(self) -> Option<Answer> {
-        let Self { id, model, content, finish, usage, .. } = self;
-        Some(Answer { id, model, content, finish: finish?, usage })
+        let Self { id, model, content, finish, usage, logprobs, .. } = self;
+        Some(Answer { id, model, content, finish: finish?, usage, logprobs })
     }
 
     fn push_delta(&mut self, delta: Delta) {
         match (delta, self.content.last_mut()) {
+            (Delta::Logprobs(more), _) => self.logprobs.extend(more),
             (Delta::Text(more), Some(Part::Text(text))) => text.push_str(&more),
             (Delta::Text(text), _) => self.content.push(Part::Text(text)),
             (Delta::Refusal(more), Some(Part::Refusal(text))) => text.push_str(&more),

@@ -2,13 +2,17 @@
 //!
 //! What is behind this edge is a [`Call`] and is not checked again.
 
-use crate::chat::{Chat, Part, ResponseFormat, Role, Tool, ToolChoice};
+use crate::chat::{Chat, Completion, Part, Prompt, ResponseFormat, Role, Tool, ToolChoice};
 use crate::sample::Parameters;
 
 use super::{EngineFault, Model};
 
 /// The most tokens of an answer whose caller set no bound.
 const DEFAULT_ANSWER_TOKENS: usize = 1024;
+/// The same, where a text is gone on with; OpenAI's default.
+const DEFAULT_COMPLETION_TOKENS: usize = 16;
+/// OpenAI's bound.
+const MAX_TOP_LOGPROBS: u8 = 20;
 /// What a token of English has; other languages have fewer.
 const BYTES_PER_TOKEN: usize = 4;
 /// What a template puts around a message.
@@ -49,6 +53,13 @@ pub(super) fn admit(chat: Chat, model: &Model) -> Result<Call, EngineFault> {
     if bytes > model.vocabulary.most_bytes(limit) {
         return Err(EngineFault::ContextLength { prompt_tokens: limit + 1, limit });
     }
+    // Of a text that is given as tokens the number is known.
+    if let Some(Completion { prompts, .. }) = &call.chat.completion
+        && let [Prompt::Tokens(tokens)] = prompts.as_slice()
+        && tokens.len() >= limit
+    {
+        return Err(EngineFault::ContextLength { prompt_tokens: tokens.len(), limit });
+    }
     Ok(call)
 }
 
@@ -59,29 +70,51 @@ pub(super) fn admit_of_any_length(chat: Chat, model: &Model) -> Result<Call, Eng
         Some(0) => return Err(bad("n", "it must be at least 1")),
         Some(_) => return Err(unsupported("n", "it gives one answer per call")),
     }
-    if chat.sampling.logprobs.is_some() {
-        return Err(unsupported("logprobs", "log-probabilities are not computed"));
+    if chat.sampling.logprobs.is_some_and(|top| top > MAX_TOP_LOGPROBS) {
+        return Err(bad("top_logprobs", &format!("it must be at most {MAX_TOP_LOGPROBS}")));
     }
-    if chat.messages.is_empty() {
-        return Err(bad("messages", "there must be at least one"));
-    }
-    let likely_tokens = text_bytes(&chat)? / BYTES_PER_TOKEN + chat.messages.len() * MESSAGE_TOKENS;
+    let likely_tokens = match &chat.completion {
+        None if chat.messages.is_empty() => return Err(bad("messages", "there must be at least one")),
+        None => text_bytes(&chat)? / BYTES_PER_TOKEN + chat.messages.len() * MESSAGE_TOKENS,
+        Some(completion) => completion_tokens(&chat, completion, model)?,
+    };
     check_stops(&chat.stop)?;
     let parameters = Parameters::check(&chat.sampling, model.vocabulary.len())
         .map_err(|wrong| bad(wrong.field, &format!("it must be {}", wrong.expected)))?;
     let tools = allowed_tools(&chat, model)?;
     let shape = shape(&chat, &tools, model)?;
+    let echoes = chat.completion.as_ref().is_some_and(|completion| completion.echo);
     let max_tokens = match chat.max_tokens {
+        Some(0) if echoes => 0,
         Some(0) => return Err(bad("max_tokens", "it must be at least 1")),
         Some(asked) => asked as usize,
+        None if chat.completion.is_some() => DEFAULT_COMPLETION_TOKENS,
         None => DEFAULT_ANSWER_TOKENS,
     };
     Ok(Call { likely_tokens, parameters, tools, shape, max_tokens: max_tokens.min(model.context_tokens.get()), chat })
 }
 
+/// About how many tokens a text has that is gone on with.
+fn completion_tokens(chat: &Chat, completion: &Completion, model: &Model) -> Result<usize, EngineFault> {
+    if !chat.messages.is_empty() || !chat.tools.is_empty() {
+        return Err(bad("prompt", "it is instead of messages and tools"));
+    }
+    match completion.prompts.as_slice() {
+        [Prompt::Text(text)] => Ok(text.len() / BYTES_PER_TOKEN + 1),
+        [Prompt::Tokens(tokens)] => match tokens.iter().find(|token| **token as usize >= model.vocabulary.len()) {
+            Some(token) => Err(bad("prompt", &format!("the model has no token {token}"))),
+            None => Ok(tokens.len().max(1)),
+        },
+        _ => Err(bad("prompt", "a call goes on with one text")),
+    }
+}
+
 /// The bytes of all text. Images are refused by their place.
 fn text_bytes(chat: &Chat) -> Result<usize, EngineFault> {
-    let mut bytes = 0;
+    let mut bytes = match chat.completion.as_ref().and_then(|completion| completion.prompts.first()) {
+        Some(Prompt::Text(text)) => text.len(),
+        Some(Prompt::Tokens(_)) | None => 0,
+    };
     for (index, message) in chat.messages.iter().enumerate() {
         for (part_index, part) in message.content.iter().enumerate() {
             let field = format!("messages[{index}].content[{part_index}]");

@@ -5,13 +5,14 @@
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use crate::chat::{Event, Finish, Usage};
+use crate::chat::{Chat, Delta, Event, Finish, Prompt, TokenLogprob, TokenText, Usage};
 use crate::grammar::{Constraint, GrammarError, Grammars};
 use crate::sample::Sampler;
 use crate::template::{RenderError, Unsayable};
 
 use super::admit::{Call, Shape};
 use super::calls;
+use super::odds::Odds;
 use super::voice::{Ending, Voice};
 use super::{EngineFault, Model};
 
@@ -27,6 +28,15 @@ pub(super) struct Answer {
     sampler: Sampler,
     max_tokens: usize,
     id: String,
+    odds: Option<Odds>,
+    echo: Option<Echo>,
+}
+
+/// A prompt that its answer begins with.
+struct Echo {
+    text: String,
+    /// Of its tokens so far, where log-probabilities are wanted.
+    scored: Vec<TokenLogprob>,
 }
 
 /// What is random about an answer.
@@ -66,7 +76,10 @@ pub(super) fn prepare(
     if prompt.len() >= limit {
         return Err(EngineFault::ContextLength { prompt_tokens: prompt.len(), limit });
     }
+    let echoes = call.chat.completion.as_ref().is_some_and(|completion| completion.echo);
     Ok(Answer {
+        odds: call.chat.sampling.logprobs.map(Odds::new),
+        echo: echoes.then(|| Echo { text: echoed(&call.chat, &prompt, model), scored: Vec::new() }),
         constraint,
         voice: Voice::new(call, model.vocabulary.space_at_start(), entropy.ids),
         sampler: Sampler::new(call.parameters.clone(), call.chat.sampling.seed.unwrap_or(entropy.seed)),
@@ -78,8 +91,31 @@ pub(super) fn prepare(
     })
 }
 
+/// What an answer says of the prompt that it begins with.
+fn echoed(chat: &Chat, prompt: &[u32], model: &Model) -> String {
+    match chat.completion.as_ref().and_then(|completion| completion.prompts.first()) {
+        Some(Prompt::Text(text)) => text.clone(),
+        _ => {
+            let bytes: Vec<u8> = prompt.iter().flat_map(|token| model.vocabulary.bytes(*token)).copied().collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+    }
+}
+
 /// The prompt as tokens, whatever its length.
 pub(super) fn prompt(call: &Call, model: &Model, now: OffsetDateTime) -> Result<Vec<u32>, EngineFault> {
+    if let Some(completion) = &call.chat.completion {
+        let mut tokens = match completion.prompts.first() {
+            Some(Prompt::Text(text)) => model.vocabulary.encode_bare(text).map_err(|error| failed(&error))?,
+            Some(Prompt::Tokens(tokens)) => tokens.clone(),
+            None => Vec::new(),
+        };
+        if tokens.is_empty() {
+            // Something must stand before the first token; OpenAI takes the end of another text, too.
+            tokens.push(model.vocabulary.ends()[0]);
+        }
+        return Ok(tokens);
+    }
     let mut prompt = model.template.render(&call.chat, &call.tools, now).map_err(render_fault)?;
     if call.shape == Shape::Call {
         // What the model would write to open a call is written for it; the rest it is held to.
@@ -108,6 +144,62 @@ impl Answer {
         self.tokens.len() - self.prompt_tokens
     }
 
+    /// Whether logits are wanted after each token of the prompt, and are not all here.
+    pub(super) fn scores_prompt(&self) -> bool {
+        self.odds.is_some() && self.echo.as_ref().is_some_and(|echo| echo.scored.len() < self.prompt_tokens)
+    }
+
+    /// The prompt is computed from its beginning, perhaps again.
+    pub(super) fn restart_scores(&mut self) {
+        if self.scores_prompt()
+            && let Some(echo) = &mut self.echo
+        {
+            echo.scored.clear();
+        }
+    }
+
+    /// Takes the logits after the token at `position`, which is one of the prompt's.
+    pub(super) fn score(&mut self, logits: &[f32], position: usize, model: &Model) {
+        let (Some(odds), Some(echo)) = (&self.odds, &mut self.echo) else { return };
+        if echo.scored.is_empty() {
+            let token = TokenText(model.vocabulary.bytes(self.tokens[0]).to_vec());
+            echo.scored.push(TokenLogprob { token, logprob: None, top: Vec::new() });
+        }
+        if position + 1 < self.prompt_tokens {
+            echo.scored.push(odds.of(logits, self.tokens[position + 1], &model.vocabulary));
+        }
+    }
+
+    /// The prompt is computed: says it, where it is wanted. An answer that ends with it ends here.
+    fn speak_prompt(&mut self, events: &Events) -> Option<Outcome> {
+        let echo = self.echo.take()?;
+        let mut deltas = Vec::new();
+        if !echo.scored.is_empty() {
+            deltas.push(Delta::Logprobs(echo.scored));
+        }
+        deltas.push(Delta::Text(echo.text));
+        if send(events, deltas).is_err() {
+            return Some(Outcome::Abandoned);
+        }
+        (self.max_tokens == 0).then(|| self.finish(Finish::Length, events))
+    }
+
+    /// The deltas with the log-probabilities of their texts' tokens.
+    fn with_odds(&mut self, deltas: Vec<Delta>) -> Vec<Delta> {
+        let Some(odds) = &mut self.odds else { return deltas };
+        let mut all = Vec::with_capacity(deltas.len() + 1);
+        for delta in deltas {
+            if let Delta::Text(text) = &delta {
+                let released = odds.release(text.len());
+                if !released.is_empty() {
+                    all.push(Delta::Logprobs(released));
+                }
+            }
+            all.push(delta);
+        }
+        all
+    }
+
     /// Draws the next token from the logits that follow the last, and says what it makes. `late`: the caller's time is over.
     ///
     /// # Errors
@@ -119,6 +211,12 @@ impl Answer {
         events: &Events,
         late: bool,
     ) -> Result<Option<Outcome>, EngineFault> {
+        if let Some(outcome) = self.speak_prompt(events) {
+            return Ok(Some(outcome));
+        }
+        if let Some(odds) = &mut self.odds {
+            odds.look(logits);
+        }
         if let Some(constraint) = &mut self.constraint {
             constraint.mask(logits).map_err(|error| failed(&error))?;
         } else if let Some(beyond) = logits.get_mut(model.vocabulary.len()..) {
@@ -129,8 +227,11 @@ impl Answer {
         self.tokens.push(token);
         let mut ending = model.vocabulary.is_end(token).then_some(Ending::Done);
         if ending.is_none() {
+            if let Some(odds) = &mut self.odds {
+                odds.drew(token, &model.vocabulary);
+            }
             let (deltas, finish) = self.voice.push(model.vocabulary.spoken(token));
-            if send(events, deltas).is_err() {
+            if send(events, self.with_odds(deltas)).is_err() {
                 return Ok(Some(Outcome::Abandoned));
             }
             if let Some(finish) = finish {
@@ -152,7 +253,7 @@ impl Answer {
 
     fn end(&mut self, ending: Ending, events: &Events) -> Outcome {
         let (deltas, finish) = self.voice.finish(ending);
-        if send(events, deltas).is_err() { Outcome::Abandoned } else { self.finish(finish, events) }
+        if send(events, self.with_odds(deltas)).is_err() { Outcome::Abandoned } else { self.finish(finish, events) }
     }
 
     fn finish(&self, finish: Finish, events: &Events) -> Outcome {
@@ -170,7 +271,7 @@ impl Answer {
 }
 
 /// The channel has room for every event that an answer can have, so an error means that the caller has gone.
-fn send(events: &Events, deltas: Vec<crate::chat::Delta>) -> Result<(), ()> {
+fn send(events: &Events, deltas: Vec<Delta>) -> Result<(), ()> {
     deltas.into_iter().try_for_each(|delta| events.try_send(Ok(Event::Delta(delta))).map_err(|_| ()))
 }
 

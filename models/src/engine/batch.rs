@@ -16,10 +16,13 @@ use crate::schedule::{self, Class, Item};
 
 use super::answer::{self, Answer, Entropy, Outcome};
 use super::worker::{Job, guarded, tell};
-use super::{EngineFault, Load, Shared, finish_name};
+use super::{EngineFault, Load, Model, Shared, finish_name};
 
 /// Enough that an engine which nobody has asked yet knows how fast it reads.
 const CANARY_TOKENS: usize = 32;
+
+/// Tokens of a prompt after which logits are wanted, in a step: each is a row as wide as the vocabulary.
+const SCORED: usize = 64;
 
 /// All accepted calls of an engine.
 pub(super) struct Batch<'a> {
@@ -58,6 +61,31 @@ struct Running {
 impl Running {
     fn tokens(&self) -> &[u32] {
         self.answer.as_ref().map_or(&self.canary, |answer| &answer.tokens)
+    }
+
+    fn scores_prompt(&self) -> bool {
+        self.answer.as_ref().is_some_and(Answer::scores_prompt)
+    }
+
+    /// Takes the logits after each of the last `share` tokens, which are the prompt's.
+    fn score(&mut self, share: usize, rows: &[&mut [f32]], model: &Model) {
+        let first = self.stored() - share;
+        if let Some(answer) = &mut self.answer {
+            rows.iter().zip(first..).for_each(|(row, position)| answer.score(row, position, model));
+        }
+    }
+
+    /// After which of the next `share` tokens logits are wanted.
+    fn want(&self, share: usize) -> Want {
+        if share == 0 {
+            Want::Nothing
+        } else if self.scores_prompt() {
+            Want::All
+        } else if self.stored() + share == self.tokens().len() {
+            Want::Last
+        } else {
+            Want::Nothing
+        }
     }
 
     fn stored(&self) -> usize {
@@ -163,9 +191,9 @@ impl<'a> Batch<'a> {
         match computed {
             Err(_) => return Stepped::Panicked,
             Ok(Err(error)) => self.fail_all(&EngineFault::Failed { why: error.to_string() }),
-            Ok(Ok(())) => {
+            Ok(Ok(wanted)) => {
                 self.shared.pace().step(shares.iter().sum(), began.elapsed());
-                if !self.draw(&shares) {
+                if !self.draw(&shares, &wanted) {
                     return Stepped::Panicked;
                 }
             }
@@ -213,12 +241,17 @@ impl<'a> Batch<'a> {
             if !has_place {
                 call.sequence = None;
             } else if call.sequence.is_none() {
-                let sequence = self.cache.begin(call.tokens());
+                // What is scored is computed, whether or not it is stored.
+                let known = if call.scores_prompt() { &[][..] } else { call.tokens() };
+                let sequence = self.cache.begin(known);
                 if let Some(answer) = &mut call.answer {
+                    answer.restart_scores();
                     answer.cached_tokens.get_or_insert(sequence.len());
                 }
                 call.sequence = Some(sequence);
-            } else if let (Some(sequence), Some(answer)) = (&mut call.sequence, &mut call.answer) {
+            } else if let (Some(sequence), Some(answer)) = (&mut call.sequence, &mut call.answer)
+                && !answer.scores_prompt()
+            {
                 // Calls that came together share what the first of them has read meanwhile.
                 let gained = sequence.catch_up(&answer.tokens);
                 answer.cached_tokens = answer.cached_tokens.map(|cached| cached + gained);
@@ -230,6 +263,11 @@ impl<'a> Batch<'a> {
     fn reserve(&mut self) -> Vec<usize> {
         let items = self.items();
         let mut shares = schedule::share(&items, self.shared.limits);
+        for (share, call) in shares.iter_mut().zip(&self.calls) {
+            if call.scores_prompt() {
+                *share = (*share).min(SCORED);
+            }
+        }
         for index in schedule::ranked(&items) {
             while shares[index] > 0 {
                 let reserved = self.calls[index].sequence.as_mut().map(|sequence| sequence.reserve(shares[index]));
@@ -249,13 +287,15 @@ impl<'a> Batch<'a> {
         shares
     }
 
-    fn compute(&mut self, shares: &[usize]) -> Result<(), ForwardError> {
+    /// Says how many rows of logits each call has now.
+    fn compute(&mut self, shares: &[usize]) -> Result<Vec<usize>, ForwardError> {
         let mut pieces = Vec::with_capacity(shares.len());
+        let rows = |(call, share): (&Running, &usize)| call.want(*share).rows(*share);
+        let wanted = self.calls.iter().zip(shares).map(rows).collect();
         for (call, share) in self.calls.iter().zip(shares) {
             let Some(sequence) = call.sequence.as_ref().filter(|_| *share > 0) else { continue };
             let rest = &call.tokens()[sequence.len()..];
-            let want = if *share == rest.len() { Want::Last } else { Want::Nothing };
-            pieces.push(Piece { tokens: &rest[..*share], sequence, want });
+            pieces.push(Piece { tokens: &rest[..*share], sequence, want: call.want(*share) });
         }
         self.forward.forward(&pieces, &mut self.cache, &mut self.scratch, &mut self.logits)?;
         for (call, share) in self.calls.iter_mut().zip(shares) {
@@ -266,21 +306,25 @@ impl<'a> Batch<'a> {
                 sequence.advance(&tokens[stored..stored + share]);
             }
         }
-        Ok(())
+        Ok(wanted)
     }
 
     /// Draws a token for each call whose tokens are all computed. Whether the engine's own call, if it was among them, gave
     /// logits that are numbers.
-    fn draw(&mut self, shares: &[usize]) -> bool {
+    fn draw(&mut self, shares: &[usize], wanted: &[usize]) -> bool {
         let mut logits = std::mem::take(&mut self.logits);
         let mut rows = logits.chunks_exact_mut(self.forward.vocabulary());
         let (mut ended, mut drew, mut sound) = (Vec::new(), false, true);
-        for (index, share) in shares.iter().enumerate() {
+        for (index, (share, wanted)) in shares.iter().zip(wanted).enumerate() {
             let call = &mut self.calls[index];
+            let mut theirs: Vec<&mut [f32]> = rows.by_ref().take(*wanted).collect();
+            if call.scores_prompt() {
+                call.score(*share, &theirs, &self.shared.model);
+            }
             if *share == 0 || call.stored() < call.tokens().len() {
                 continue;
             }
-            let Some(row) = rows.next() else { break };
+            let Some(row) = theirs.pop() else { break };
             let late = call.is_late(Instant::now());
             let (Some(job), Some(answer)) = (&call.job, &mut call.answer) else {
                 sound = row.iter().fold(true, |sound, logit| sound & logit.is_finite());

@@ -14,6 +14,7 @@ use crate::load::tiny::{Tiny, Written};
 
 mod batching;
 mod catalog_model;
+mod odds;
 mod script;
 
 use script::{Scripted, Step, alone};
@@ -232,7 +233,6 @@ async fn what_cannot_be_done_is_refused_by_name() {
     let image = Part::Image(Image::Url { url: "http://x/y.png".into(), detail: None });
     let unsupported = [
         (Chat { n: Some(2), ..hello() }, "n"),
-        (Chat { sampling: Sampling { logprobs: Some(0), ..Sampling::default() }, ..hello() }, "logprobs"),
         (
             Chat { messages: vec![Message { role: Role::User, content: vec![image], name: None }], ..Chat::default() },
             "messages[0].content[0]",

@@ -35,7 +35,7 @@ enum Reader {
 
 /// More events than an answer of `max_tokens` tokens can have: a bound that is never met.
 pub(super) fn most_events(max_tokens: usize) -> usize {
-    16 + 4 * max_tokens
+    16 + 5 * max_tokens
 }
 
 impl Voice {

@@ -41,6 +41,13 @@ impl Header {
         self.content.metadata.get(key).and_then(unsigned)
     }
 
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        match self.content.metadata.get(key) {
+            Some(Value::Bool(flag)) => Some(*flag),
+            _ => None,
+        }
+    }
+
     pub(crate) fn array(&self, key: &str) -> Option<&[Value]> {
         match self.content.metadata.get(key) {
             Some(Value::Array(values)) => Some(values),

@@ -60,6 +60,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
         content,
         finish: read_stop(&reason.0, read.stop_sequence.map(owned)),
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),
+        logprobs: Vec::new(),
     })
 }
 

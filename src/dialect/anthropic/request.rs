@@ -57,6 +57,7 @@ pub(in crate::dialect) fn read_counted(body: &[u8]) -> Result<Chat, BadRequest> 
         response_format,
         reasoning: body.take("thinking").map(read_thinking).transpose()?.flatten().or(effort),
         n: None,
+        completion: None,
         user: body.take("metadata").map(read_metadata).transpose()?.flatten(),
     };
     body.finish()?;

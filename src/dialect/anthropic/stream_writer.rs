@@ -210,6 +210,8 @@ impl Writer {
     fn write_delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) => self.write_text(text, out),
+            // Nobody can ask for them in this dialect.
+            Delta::Logprobs(_) => {}
             Delta::Refusal(text) => {
                 self.held.refusal = true;
                 self.write_text(text, out);

@@ -68,6 +68,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
         content: read_message(message)?,
         finish: read_finish(&reason.0)?,
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),
+        logprobs: Vec::new(),
     })
 }
 

@@ -87,6 +87,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
         content: blocks.into_iter().filter_map(read_block).collect(),
         finish: read_stop(&reason.0)?,
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),
+        logprobs: Vec::new(),
     })
 }
 

@@ -54,7 +54,11 @@ pub fn write_embed(wire: Wire, request: &EmbedRequest, model: &str) -> Result<Ve
             };
             Ok(to_json(&GeminiRequest { requests: texts.iter().map(|text| one(text)).collect() }))
         }
-        Wire::OpenaiChat | Wire::OpenaiResponses | Wire::AnthropicMessages | Wire::BedrockConverse => {
+        Wire::OpenaiChat
+        | Wire::OpenaiCompletions
+        | Wire::OpenaiResponses
+        | Wire::AnthropicMessages
+        | Wire::BedrockConverse => {
             let message = "embeddings are not made by the target that was to answer".to_owned();
             Err(BadRequest { message, param: None, code: Some(BadRequest::UNSUPPORTED) })
         }
@@ -85,7 +89,11 @@ pub fn read_embeddings(wire: Wire, body: &[u8], request: &EmbedRequest) -> Resul
             let input_tokens = read.usage_metadata.and_then(|usage| usage.prompt_token_count);
             Ok(Embeddings { vectors: checked(vectors, request)?, input_tokens, as_asked: false })
         }
-        Wire::OpenaiChat | Wire::OpenaiResponses | Wire::AnthropicMessages | Wire::BedrockConverse => {
+        Wire::OpenaiChat
+        | Wire::OpenaiCompletions
+        | Wire::OpenaiResponses
+        | Wire::AnthropicMessages
+        | Wire::BedrockConverse => {
             let read: OpenaiAnswer<'_> = parse(body)?;
             let items = read.data.ok_or_else(error_object)?;
             let (vectors, as_asked) = in_order(items, request.encoding)?;

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-use backstop_models::chat::{Answer, Part, Reasoning, ToolCall};
+use backstop_models::chat::{Answer, Part, Reasoning, ToolCall, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
     UsageIn, UsageOut,
     content::Content,
-    finish_reason, read_finish,
+    finish_reason,
+    logprobs::Logprobs,
+    read_finish,
     wire::{CallOut, FunctionOut},
 };
 use crate::dialect::{ReadError, Reply, Wire, object::Text};
@@ -33,7 +35,10 @@ struct Completion<'a> {
 #[derive(Deserialize)]
 struct Choice<'a> {
     #[serde(borrow)]
-    message: Message<'a>,
+    message: Option<Message<'a>>,
+    /// A completion's.
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
 }
@@ -85,9 +90,16 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     Ok(Answer {
         id: read.id.map(owned),
         model: read.model.map(owned),
-        content: read_message(choice.message)?,
+        content: match (choice.message, choice.text) {
+            (Some(message), _) => read_message(message)?,
+            (None, Some(text)) => {
+                Some(owned(text)).filter(|text| !text.is_empty()).map(Part::Text).into_iter().collect()
+            }
+            (None, None) => return Err(ReadError::Malformed { why: "its choice has neither message nor text".into() }),
+        },
         finish: read_finish(&reason.0)?,
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),
+        logprobs: Vec::new(),
     })
 }
 
@@ -128,7 +140,7 @@ struct CompletionOut<'a> {
     object: &'static str,
     created: i64,
     model: &'a str,
-    choices: [ChoiceOut<'a>; 1],
+    choices: Vec<ChoiceOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<UsageOut>,
 }
@@ -137,7 +149,7 @@ struct CompletionOut<'a> {
 struct ChoiceOut<'a> {
     index: u32,
     message: MessageOut<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<Logprobs<'a>>,
     finish_reason: &'static str,
 }
 
@@ -150,7 +162,19 @@ struct MessageOut<'a> {
     tool_calls: Vec<CallOut<'a>>,
 }
 
-pub(in crate::dialect) fn write_answer(answer: &Answer, as_: &Reply<'_>) -> Vec<u8> {
+pub(in crate::dialect) fn write_answers(answers: &[Answer], usage: &Usage, as_: &Reply<'_>) -> Vec<u8> {
+    let completion = CompletionOut {
+        id: as_.id_after("chatcmpl-"),
+        object: "chat.completion",
+        created: as_.created_unix_s,
+        model: as_.model,
+        choices: (0u32..).zip(answers).map(|(index, answer)| choice(index, answer)).collect(),
+        usage: UsageOut::of(usage),
+    };
+    serde_json::to_vec(&completion).expect("text and numbers are always JSON")
+}
+
+fn choice(index: u32, answer: &Answer) -> ChoiceOut<'_> {
     let mut message = MessageOut { role: "assistant", content: None, refusal: None, tool_calls: Vec::new() };
     for part in &answer.content {
         match part {
@@ -167,15 +191,7 @@ pub(in crate::dialect) fn write_answer(answer: &Answer, as_: &Reply<'_>) -> Vec<
     if message.tool_calls.is_empty() && message.refusal.is_none() {
         message.content.get_or_insert_default();
     }
-    let completion = CompletionOut {
-        id: as_.id_after("chatcmpl-"),
-        object: "chat.completion",
-        created: as_.created_unix_s,
-        model: as_.model,
-        choices: [ChoiceOut { index: 0, message, logprobs: None, finish_reason: finish_reason(&answer.finish) }],
-        usage: UsageOut::of(&answer.usage),
-    };
-    serde_json::to_vec(&completion).expect("text and numbers are always JSON")
+    ChoiceOut { index, message, logprobs: Logprobs::of(&answer.logprobs), finish_reason: finish_reason(&answer.finish) }
 }
 
 fn append<'a>(to: &mut Option<Cow<'a, str>>, text: &'a str) {

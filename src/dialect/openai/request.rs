@@ -44,6 +44,7 @@ pub(in crate::dialect) fn read_request(body: &[u8]) -> Result<Chat, BadRequest> 
         reasoning: body.take("reasoning_effort").map(read_effort).transpose()?,
         n: body.take("n").map(Field::positive).transpose()?,
         user: read_user(&mut body)?,
+        completion: None,
     };
     if let Some(modalities) = body.take("modalities") {
         for modality in modalities.list()? {
@@ -78,7 +79,8 @@ pub(in crate::dialect) fn read_user(body: &mut Object<'_>) -> Result<Option<Stri
     Ok(user.or(safety_identifier))
 }
 
-fn read_sampling(body: &mut Object<'_>) -> Result<Sampling, BadRequest> {
+/// What chat completions and completions have in common.
+pub(super) fn read_common_sampling(body: &mut Object<'_>) -> Result<Sampling, BadRequest> {
     let mut within = |name: &str, low, high| body.take(name).map(|field| field.between(low, high)).transpose();
     let mut sampling = Sampling {
         temperature: within("temperature", 0.0, 2.0)?,
@@ -94,6 +96,11 @@ fn read_sampling(body: &mut Object<'_>) -> Result<Sampling, BadRequest> {
     if let Some(bias) = body.take("logit_bias") {
         sampling.logit_bias = read_logit_bias(bias)?;
     }
+    Ok(sampling)
+}
+
+fn read_sampling(body: &mut Object<'_>) -> Result<Sampling, BadRequest> {
+    let mut sampling = read_common_sampling(body)?;
     let wanted = body.boolean("logprobs")?.unwrap_or(false);
     let top = body.take("top_logprobs").map(|field| field.between(0.0, 20.0)).transpose()?;
     sampling.logprobs = match (wanted, top) {
@@ -115,7 +122,7 @@ fn read_logit_bias(field: Field<'_>) -> Result<Vec<(u32, f32)>, BadRequest> {
     Ok(read)
 }
 
-fn read_stop(field: Field<'_>) -> Result<Vec<String>, BadRequest> {
+pub(super) fn read_stop(field: Field<'_>) -> Result<Vec<String>, BadRequest> {
     if field.is_string() {
         return Ok(vec![field.string()?]);
     }

@@ -59,11 +59,14 @@ struct Choice<'a> {
     index: u32,
     #[serde(borrow)]
     delta: Option<DeltaIn<'a>>,
+    /// A completion's.
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct DeltaIn<'a> {
     #[serde(borrow)]
     content: Option<Content<'a>>,
@@ -136,8 +139,12 @@ impl Reader {
 
     /// Only the first choice is content; of the others it matters that they end.
     fn read_choice(&mut self, choice: Choice<'_>, out: &mut Vec<Event>) -> Result<(), ReadError> {
-        let Choice { index, delta, finish_reason } = choice;
-        if let Some(delta) = delta {
+        let Choice { index, delta, text, finish_reason } = choice;
+        let text = text.map(|text| DeltaIn {
+            content: Some(Content { text: text.0, thinking: String::new() }),
+            ..DeltaIn::default()
+        });
+        if let Some(delta) = delta.or(text) {
             if index == 0 {
                 self.read_delta(delta, out)?;
             }

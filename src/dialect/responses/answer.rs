@@ -112,6 +112,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
         content,
         finish,
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),
+        logprobs: Vec::new(),
     })
 }
 

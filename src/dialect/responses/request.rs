@@ -56,6 +56,7 @@ pub(in crate::dialect) fn read_request(body: &[u8]) -> Result<Chat, BadRequest> 
         response_format: body.take("text").map(read_text).transpose()?.unwrap_or_default(),
         reasoning: body.take("reasoning").map(read_reasoning).transpose()?.flatten(),
         n: None,
+        completion: None,
         user: openai::read_user(&mut body)?,
     };
     body.finish()?;

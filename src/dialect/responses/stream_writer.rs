@@ -177,6 +177,8 @@ impl Writer {
     fn write_delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) => self.say(Voice::Text, text, out),
+            // Nobody can ask for them in this dialect.
+            Delta::Logprobs(_) => {}
             Delta::Refusal(text) => self.say(Voice::Refusal, text, out),
             Delta::Reasoning(text) => self.think(text, out),
             Delta::ReasoningSignature(signature) => self.sign(signature, out),

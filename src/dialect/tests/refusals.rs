@@ -8,6 +8,7 @@ fn base(dialect: Dialect) -> Value {
     match dialect {
         Dialect::OpenaiChat => json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] }),
         Dialect::OpenaiResponses => json!({ "model": "m", "input": "Hi" }),
+        Dialect::OpenaiCompletions => json!({ "model": "m", "prompt": "Hi" }),
         Dialect::AnthropicMessages => {
             json!({ "model": "m", "max_tokens": 100, "messages": [{ "role": "user", "content": "Hi" }] })
         }

@@ -103,6 +103,7 @@ pub(super) fn shared(errors: bool) -> impl Strategy<Value = Chat> {
                 },
                 reasoning: None,
                 n: None,
+                completion: None,
                 user,
             }
         },

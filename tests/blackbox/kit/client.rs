@@ -127,9 +127,9 @@ pub fn anthropic_question(route: &str, text: &str) -> Value {
     json!({"model": route, "max_tokens": 64, "messages": [{"role": "user", "content": text}]})
 }
 
-/// One that the default local model is known to answer with "Paris", in OpenAI's dialect; greedy, 16 tokens at most.
+/// One that the default local model is known to answer with "Tokyo", in OpenAI's dialect; greedy, 16 tokens at most.
 pub fn capital_question(route: &str) -> Value {
-    let mut body = question(route, "What is the capital of France?");
+    let mut body = question(route, "What is the capital of Japan?");
     let system = json!({"role": "system", "content": "You are a helpful assistant."});
     body["messages"].as_array_mut().expect("a list of messages").insert(0, system);
     (body["max_tokens"], body["temperature"]) = (json!(16), json!(0));
@@ -138,7 +138,7 @@ pub fn capital_question(route: &str) -> Value {
 
 /// The same in Anthropic's dialect.
 pub fn anthropic_capital_question(route: &str) -> Value {
-    let mut body = anthropic_question(route, "What is the capital of France?");
+    let mut body = anthropic_question(route, "What is the capital of Japan?");
     body["system"] = json!("You are a helpful assistant.");
     (body["max_tokens"], body["temperature"]) = (json!(16), json!(0));
     body

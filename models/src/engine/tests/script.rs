@@ -1,7 +1,7 @@
 //! A model whose answers are written down, and an engine around it.
 
 use super::*;
-use crate::arch::{ForwardError, Piece, Scratch, Want};
+use crate::arch::{ForwardError, Piece, Scratch};
 use crate::cache::{Cache, CacheShape};
 use crate::kernel::BLOCK;
 
@@ -90,9 +90,7 @@ impl Forward for Script {
         for piece in batch {
             // What is fed in parts is one prompt.
             let row = self.row(piece);
-            if piece.want == Want::Last {
-                logits.extend(row);
-            }
+            (0..piece.want.rows(piece.tokens.len())).for_each(|_| logits.extend(&row));
         }
         Ok(())
     }
@@ -130,10 +128,19 @@ impl Scripted {
     }
 
     pub(super) fn start(options: EngineOptions, gate: Option<Arc<Mutex<std_mpsc::Receiver<()>>>>) -> Self {
+        Self::start_with(options, gate, &[])
+    }
+
+    /// As [`Self::start`], with answers that are there before the engine is.
+    pub(super) fn start_with(
+        options: EngineOptions,
+        gate: Option<Arc<Mutex<std_mpsc::Receiver<()>>>>,
+        first: &[Vec<Step>],
+    ) -> Self {
         let written = Tiny::new().write();
         let model = Model::open(&written.files, None).expect("it is sound");
         let rows = model.vocabulary.len();
-        let answers: Arc<Mutex<VecDeque<Vec<Step>>>> = Arc::default();
+        let answers: Arc<Mutex<VecDeque<Vec<Step>>>> = Arc::new(Mutex::new(first.iter().cloned().collect()));
         let loads: Arc<Mutex<usize>> = Arc::default();
         let widths: Arc<Mutex<Vec<usize>>> = Arc::default();
         let (theirs, counter, seen) = (Arc::clone(&answers), Arc::clone(&loads), Arc::clone(&widths));

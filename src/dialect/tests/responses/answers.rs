@@ -156,7 +156,14 @@ fn a_written_answer_reads_back_as_it_was() {
     ];
     let usage = backstop_models::chat::Usage { input_tokens: Some(5), output_tokens: Some(2), ..Default::default() };
     for finish in [Finish::ToolCalls, Finish::Length, Finish::ContentFilter] {
-        let answer = Answer { id: None, model: None, content: content.clone(), finish: finish.clone(), usage };
+        let answer = Answer {
+            id: None,
+            model: None,
+            content: content.clone(),
+            finish: finish.clone(),
+            usage,
+            logprobs: Vec::new(),
+        };
         let read =
             read_answer(Wire::OpenaiResponses, &write_answer(RESPONSES, &answer, &asked())).expect("it is whole");
         assert_eq!((&read.content, &read.finish), (&content, &finish));
