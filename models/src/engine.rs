@@ -35,6 +35,7 @@ mod odds;
 mod options;
 mod pace;
 mod queue;
+mod running;
 mod stop;
 mod voice;
 mod watch;
@@ -220,7 +221,7 @@ impl Engine {
         let running = options.running.max(1);
         let shared = Arc::new(Shared {
             model: Arc::new(model),
-            queue: Queue::new(options.queue),
+            queue: Queue::new(options.queue, options.queue_tokens),
             limits: Limits { running, chunk: CHUNK, chunk_alone: CHUNK_ALONE },
             options,
             status: Mutex::new(Status {

@@ -107,6 +107,14 @@ impl Default for Telemetry {
 
 impl Default for LocalTier {
     fn default() -> Self {
-        Self { queue: 64, running: 16, threads: None, cache_bytes: 512 << 20, context_tokens: None }
+        Self {
+            queue: 64,
+            queue_tokens: 1 << 15,
+            max_wait: Duration::from_secs(60),
+            running: 16,
+            threads: None,
+            cache_bytes: 512 << 20,
+            context_tokens: None,
+        }
     }
 }

@@ -339,6 +339,10 @@ pub enum VaultSource {
 pub struct LocalTier {
     /// Calls that may wait for the engine, besides those it answers.
     pub queue: usize,
+    /// Tokens that the prompts of those may have together.
+    pub queue_tokens: usize,
+    /// The longest that a call may have to wait for its first token.
+    pub max_wait: Duration,
     /// Calls that are answered at once.
     pub running: usize,
     /// Threads that compute; `None`: half of the cores.

@@ -140,6 +140,8 @@ impl Keeper {
 pub fn engine_options(local: &crate::config::LocalTier) -> EngineOptions {
     EngineOptions {
         queue: local.queue,
+        queue_tokens: local.queue_tokens,
+        max_wait: local.max_wait,
         running: local.running,
         threads: local.threads,
         cache_bytes: local.cache_bytes,

@@ -9,20 +9,24 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::arch::{Forward, ForwardError, Piece, Scratch, Want};
-use crate::cache::{Cache, Sequence};
+use crate::arch::{Forward, ForwardError, Piece, Scratch};
+use crate::cache::Cache;
 use crate::grammar::Grammars;
 use crate::schedule::{self, Class, Item};
 
-use super::answer::{self, Answer, Entropy, Outcome};
+use super::answer::{self, Answer, Entropy, Events, Outcome};
+use super::running::Running;
 use super::worker::{Job, guarded, tell};
-use super::{EngineFault, Load, Model, Shared, finish_name};
+use super::{EngineFault, Load, Shared, finish_name};
 
 /// Enough that an engine which nobody has asked yet knows how fast it reads.
 const CANARY_TOKENS: usize = 32;
 
 /// Tokens of a prompt after which logits are wanted, in a step: each is a row as wide as the vocabulary.
 const SCORED: usize = 64;
+
+/// More failed steps in a row are not their calls' fault: the weights are loaded anew.
+const MAX_FAILURES: u32 = 4;
 
 /// All accepted calls of an engine.
 pub(super) struct Batch<'a> {
@@ -34,6 +38,8 @@ pub(super) struct Batch<'a> {
     logits: Vec<f32>,
     calls: Vec<Running>,
     next_order: u64,
+    /// Steps that failed, one after the other.
+    failures: u32,
 }
 
 /// How a step ended.
@@ -43,63 +49,6 @@ pub(super) enum Stepped {
     Panicked,
     /// It took so long that another thread is the engine now.
     Replaced,
-}
-
-struct Running {
-    /// `None`: the engine's own, to see whether it works.
-    job: Option<Job>,
-    answer: Option<Answer>,
-    /// Tokens of a call without an answer.
-    canary: Vec<u32>,
-    class: Class,
-    order: u64,
-    since: Instant,
-    /// `None`: it has no place.
-    sequence: Option<Sequence>,
-}
-
-impl Running {
-    fn tokens(&self) -> &[u32] {
-        self.answer.as_ref().map_or(&self.canary, |answer| &answer.tokens)
-    }
-
-    fn scores_prompt(&self) -> bool {
-        self.answer.as_ref().is_some_and(Answer::scores_prompt)
-    }
-
-    /// Takes the logits after each of the last `share` tokens, which are the prompt's.
-    fn score(&mut self, share: usize, rows: &[&mut [f32]], model: &Model) {
-        let first = self.stored() - share;
-        if let Some(answer) = &mut self.answer {
-            rows.iter().zip(first..).for_each(|(row, position)| answer.score(row, position, model));
-        }
-    }
-
-    /// After which of the next `share` tokens logits are wanted.
-    fn want(&self, share: usize) -> Want {
-        if share == 0 {
-            Want::Nothing
-        } else if self.scores_prompt() {
-            Want::All
-        } else if self.stored() + share == self.tokens().len() {
-            Want::Last
-        } else {
-            Want::Nothing
-        }
-    }
-
-    fn stored(&self) -> usize {
-        self.sequence.as_ref().map_or(0, Sequence::len)
-    }
-
-    fn item(&self) -> Item {
-        let pending = self.tokens().len() - self.stored();
-        Item { class: self.class, order: self.order, pending, active: self.sequence.is_some() }
-    }
-
-    fn is_late(&self, now: Instant) -> bool {
-        self.job.as_ref().and_then(|job| job.until).is_some_and(|until| now >= until)
-    }
 }
 
 impl<'a> Batch<'a> {
@@ -114,6 +63,7 @@ impl<'a> Batch<'a> {
             logits: Vec::new(),
             calls: Vec::new(),
             next_order: 0,
+            failures: 0,
         }
     }
 
@@ -145,14 +95,23 @@ impl<'a> Batch<'a> {
     pub(super) fn accept(&mut self, job: Job, grammars: &mut Grammars) {
         let entropy = Entropy { seed: random(), ids: random() };
         let prepare = || answer::prepare(&job.call, &self.shared.model, grammars, OffsetDateTime::now_utc(), entropy);
+        // The watch looks at this, too: a template or a grammar may hang.
+        self.register(self.next_order, Some(&job.events));
+        self.announce(Some(Instant::now()));
         // A panic here is the request's and has not touched the weights: nothing is loaded again, or one caller could keep
         // the engine loading.
-        let answer = match job.span.in_scope(|| guarded(prepare)) {
+        let prepared = job.span.in_scope(|| guarded(prepare));
+        self.announce(None);
+        let answer = match prepared {
             Ok(answer) => answer,
-            Err(fault) => return tell(&job, fault),
+            Err(fault) => {
+                self.register(self.next_order, None);
+                return tell(&job, fault);
+            }
         };
         job.span.record("prompt_tokens", answer.prompt_tokens());
         if job.events.try_send(Ok(answer.start(&self.shared.model))).is_err() {
+            self.register(self.next_order, None);
             return;
         }
         let class = job.class;
@@ -169,7 +128,7 @@ impl<'a> Batch<'a> {
         let order = self.next_order;
         self.next_order += 1;
         if let Some(job) = &job {
-            self.shared.status().told.insert(order, job.events.clone());
+            self.register(order, Some(&job.events));
         }
         self.calls.push(Running { job, answer, canary, class, order, since: Instant::now(), sequence: None });
     }
@@ -190,8 +149,16 @@ impl<'a> Batch<'a> {
         }
         match computed {
             Err(_) => return Stepped::Panicked,
-            Ok(Err(error)) => self.fail_all(&EngineFault::Failed { why: error.to_string() }),
+            Ok(Err(error)) => {
+                self.fail_all(&EngineFault::Failed { why: error.to_string() });
+                self.failures += 1;
+                if self.failures > MAX_FAILURES {
+                    tracing::error!(%error, "step after step of the local model fails");
+                    return Stepped::Panicked;
+                }
+            }
             Ok(Ok(wanted)) => {
+                self.failures = 0;
                 self.shared.pace().step(shares.iter().sum(), began.elapsed());
                 if !self.draw(&shares, &wanted) {
                     return Stepped::Panicked;
@@ -204,7 +171,7 @@ impl<'a> Batch<'a> {
     /// Tells every caller the same.
     pub(super) fn fail_all(&mut self, fault: &EngineFault) {
         for call in std::mem::take(&mut self.calls) {
-            self.shared.status().told.remove(&call.order);
+            self.register(call.order, None);
             if let Some(job) = &call.job {
                 tell(job, fault.clone());
             }
@@ -354,7 +321,7 @@ impl<'a> Batch<'a> {
 
     fn end(&mut self, index: usize, outcome: Result<Outcome, EngineFault>) {
         let call = self.calls.remove(index);
-        self.shared.status().told.remove(&call.order);
+        self.register(call.order, None);
         let Some(job) = &call.job else { return };
         self.shared.pace().call(call.since.elapsed());
         match outcome {
@@ -381,6 +348,18 @@ impl<'a> Batch<'a> {
         if status.generation == self.generation {
             status.load = load;
         }
+    }
+
+    /// Says whom the watch is to tell when this thread cannot, or that it need not any more.
+    fn register(&self, order: u64, events: Option<&Events>) {
+        let mut status = self.shared.status();
+        if status.generation != self.generation {
+            return;
+        }
+        match events {
+            Some(events) => status.told.insert(order, events.clone()),
+            None => status.told.remove(&order),
+        };
     }
 
     /// Says that a step has begun, or ended. Whether this thread is still the engine's.

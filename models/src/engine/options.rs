@@ -9,6 +9,9 @@ pub struct EngineOptions {
     /// How many calls may wait while others are answered; half of it by batch calls, four fifths by standard ones. The next is
     /// [`super::EngineFault::Busy`].
     pub queue: usize,
+    /// How many tokens the prompts of those that wait may have together, estimated by their bytes; the same parts of it for each
+    /// class.
+    pub queue_tokens: usize,
     /// Threads to compute on; `None`: half of the cores, so that the rest of the process has the others.
     pub threads: Option<usize>,
     /// Allows less than the model's own context, to bound memory and the longest answer.
@@ -29,6 +32,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             queue: 64,
+            queue_tokens: 1 << 15,
             threads: None,
             context_tokens: None,
             cache_bytes: 512 << 20,

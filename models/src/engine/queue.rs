@@ -14,6 +14,8 @@ pub(super) struct Queue<T> {
     line: Mutex<Line<T>>,
     changed: Condvar,
     bound: usize,
+    /// Of the prompts of all that wait.
+    tokens: usize,
 }
 
 /// Why a call was not queued.
@@ -47,10 +49,10 @@ struct Waiting<T> {
 }
 
 impl<T> Queue<T> {
-    /// A line of at most `bound`, besides those being served.
-    pub(super) fn new(bound: usize) -> Self {
+    /// A line of at most `bound` calls whose prompts have at most `tokens`, besides those being served.
+    pub(super) fn new(bound: usize, tokens: usize) -> Self {
         let line = Line { waiting: VecDeque::new(), takes: 0, is_closed: false };
-        Self { line: Mutex::new(line), changed: Condvar::new(), bound }
+        Self { line: Mutex::new(line), changed: Condvar::new(), bound, tokens }
     }
 
     /// Queues `item`, whose prompt has about `tokens`; those that `is_gone` are forgotten first when the line is full.
@@ -64,11 +66,16 @@ impl<T> Queue<T> {
         if line.is_closed {
             return Err(Refused::Closed);
         }
-        let bound = class.share_of(self.bound) + line.takes;
-        if line.waiting.len() >= bound {
+        let (bound, most) = (class.share_of(self.bound) + line.takes, class.share_of(self.tokens));
+        // A prompt longer than the whole bound is taken when it is the only one: the model's context bounds it.
+        let is_full = |line: &Line<T>| {
+            let waiting: usize = line.waiting.iter().map(|waiting| waiting.tokens).sum();
+            line.waiting.len() >= bound || (!line.waiting.is_empty() && waiting + tokens > most)
+        };
+        if is_full(&line) {
             line.waiting.retain(|waiting| !is_gone(&waiting.item));
         }
-        if line.waiting.len() >= bound {
+        if is_full(&line) {
             return Err(Refused::Full);
         }
         // Behind all that matter as much.
@@ -137,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_full_line_refuses_and_the_gone_make_room() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, 1000);
         assert_eq!(queue.push(1, STANDARD, |_| false), Ok(()));
         assert_eq!(queue.push(2, STANDARD, |_| false), Ok(()));
         assert_eq!(queue.push(3, STANDARD, |_| false), Err(Refused::Full));
@@ -149,7 +156,7 @@ mod tests {
 
     #[test]
     fn those_that_matter_more_go_first_and_find_room() {
-        let queue = Queue::new(4);
+        let queue = Queue::new(4, 1000);
         assert_eq!(queue.push(1, (Class::Batch, 10), |_| false), Ok(()));
         assert_eq!(queue.push(2, (Class::Batch, 10), |_| false), Ok(()));
         assert_eq!(queue.push(3, (Class::Batch, 10), |_| false), Err(Refused::Full));
@@ -162,8 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn tokens_fill_a_line_as_calls_do() {
+        let queue = Queue::new(10, 100);
+        assert_eq!(queue.push(1, (Class::Standard, 500), |_| false), Ok(()), "alone it is taken");
+        assert_eq!(queue.push(2, (Class::Critical, 1), |_| false), Err(Refused::Full));
+        assert_eq!(queue.pop(0, AT_ONCE), Next::Item(1));
+        assert_eq!(queue.push(3, (Class::Batch, 50), |_| false), Ok(()));
+        assert_eq!(queue.push(4, (Class::Batch, 1), |_| false), Err(Refused::Full), "half of it");
+        assert_eq!(queue.push(5, (Class::Standard, 30), |_| false), Ok(()), "four fifths of it");
+        assert_eq!(queue.push(6, (Class::Standard, 1), |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(7, (Class::Critical, 20), |_| false), Ok(()));
+        assert_eq!(queue.push(8, (Class::Critical, 1), |item| *item == 3), Ok(()), "the gone make room");
+    }
+
+    #[test]
     fn a_closed_line_is_served_to_its_end() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, 1000);
         assert_eq!(queue.push(1, STANDARD, |_| false), Ok(()));
         queue.close();
         assert_eq!(queue.push(2, STANDARD, |_| false), Err(Refused::Closed));

@@ -112,6 +112,10 @@ fn serve(shared: &Shared, batch: &mut Batch<'_>, grammars: &mut Grammars) -> Ser
             let patience = if batch.is_empty() { shared.options.canary_every } else { Duration::ZERO };
             match shared.queue.pop(batch.free(), patience) {
                 Next::Item(job) if job.events.is_closed() => {}
+                // Not worth a look at its prompt.
+                Next::Item(job) if job.until.is_some_and(|until| Instant::now() >= until) => {
+                    tell(&job, EngineFault::OutOfTime);
+                }
                 Next::Item(job) => batch.accept(job, grammars),
                 Next::Nothing if batch.is_empty() => batch.accept_canary(),
                 Next::Nothing => break,

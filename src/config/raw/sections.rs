@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SizeText, SocketText, UrlText};
+use super::{DurationText, SizeText, SocketText, UrlText};
 
 /// The operators' listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -84,6 +84,10 @@ pub(in crate::config) struct Local {
     /// Calls that may wait for the engine, besides those that it answers; half of them may be batch calls, four fifths
     /// standard ones [default: 64].
     pub(in crate::config) queue: Option<u32>,
+    /// Tokens that the prompts of those may have together, estimated by their bytes; in the same parts [default: 32768].
+    pub(in crate::config) queue_tokens: Option<u32>,
+    /// A call whose first token would come later than this is refused at once [default: 60s].
+    pub(in crate::config) max_wait: Option<DurationText>,
     /// Calls that are answered at once [default: 16].
     pub(in crate::config) running: Option<u32>,
     /// Threads that compute [default: half of the cores].

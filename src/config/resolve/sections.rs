@@ -32,7 +32,7 @@ impl Resolver<'_, '_> {
             self.local(local, settings);
         }
         if let Some(text) = file.limits.as_ref().and_then(|limits| limits.max_body.as_ref())
-            && let Some(bytes) = self.size(&at("limits", "max_body"), text)
+            && let Some(bytes) = self.size(&at("limits", "max_body"), text, 1 << 30)
         {
             settings.max_body_bytes = bytes;
         }
@@ -97,6 +97,7 @@ impl Resolver<'_, '_> {
         let path = Path::root().key("local");
         for (key, number, most) in [
             ("queue", raw.queue, 10_000),
+            ("queue_tokens", raw.queue_tokens, 1 << 30),
             ("running", raw.running, 1024),
             ("threads", raw.threads, 1024),
             ("context_tokens", raw.context_tokens, 1 << 24),
@@ -106,8 +107,12 @@ impl Resolver<'_, '_> {
             }
         }
         settings.local.queue = raw.queue.map_or(settings.local.queue, |queue| queue as usize);
+        settings.local.queue_tokens = raw.queue_tokens.map_or(settings.local.queue_tokens, |tokens| tokens as usize);
+        if let Some(wait) = raw.max_wait.as_ref().and_then(|text| self.duration(&path.key("max_wait"), text)) {
+            settings.local.max_wait = wait;
+        }
         settings.local.running = raw.running.map_or(settings.local.running, |running| running as usize);
-        if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text)) {
+        if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text, 1 << 40)) {
             settings.local.cache_bytes = bytes;
         }
         settings.local.threads = raw.threads.map(|threads| threads as usize);

@@ -163,3 +163,30 @@ async fn batch_work_does_not_keep_a_critical_call_out() {
     let critical = scripted.engine.ask_as(ask("now"), Class::Critical, until).expect("it goes first");
     assert_eq!(text(&whole(critical).await.expect("it is answered")), "now");
 }
+
+#[tokio::test]
+async fn when_step_after_step_fails_the_weights_are_loaded_again() {
+    let scripted = Scripted::new(1);
+    for _ in 0..5 {
+        assert_eq!(scripted.loads(), 1);
+        scripted.will(vec![Step::Fail]);
+        let fault = scripted.answer(hello()).await;
+        assert!(matches!(fault, Err(EngineFault::Failed { .. })), "{fault:?}");
+    }
+    scripted.will_say("again");
+    assert_eq!(text(&scripted.answer(hello()).await.expect("it is answered")), "again");
+    assert_eq!(scripted.loads(), 2);
+}
+
+#[tokio::test]
+async fn a_call_whose_time_is_over_in_the_line_is_not_looked_at() {
+    let mut scripted = Scripted::gated_with(EngineOptions { queue: 4, running: 1, ..alone(4) });
+    scripted.will_say("first");
+    let first = scripted.engine.ask(hello()).expect("there is room");
+    // It is late by the time that the first is through.
+    let late = scripted.engine.ask_until(hello(), Instant::now()).expect("there is room");
+    scripted.gate.take();
+    assert_eq!(text(&whole(first).await.expect("it is answered")), "first");
+    assert!(matches!(whole(late).await, Err(EngineFault::OutOfTime)));
+    assert_eq!(scripted.widths.lock().expect("no test panics in it").iter().max(), Some(&1));
+}

@@ -11,6 +11,8 @@ pub(super) enum Step {
     Say(u32),
     Panic,
     NotANumber,
+    /// The step fails without a panic.
+    Fail,
 }
 
 /// A model whose answers are written down. Each step waits for the gate, where there is one.
@@ -32,7 +34,7 @@ struct Line {
 }
 
 impl Script {
-    fn row(&self, piece: &Piece<'_>) -> Vec<f32> {
+    fn row(&self, piece: &Piece<'_>) -> Result<Vec<f32>, ForwardError> {
         let (start, blocks) = (piece.sequence.len(), piece.sequence.blocks());
         let mut lines = self.lines.lock().expect("no test panics in it");
         let known = lines.iter_mut().rev().find(|line| start > 0 && line.place == (start, blocks[(start - 1) / BLOCK]));
@@ -55,13 +57,14 @@ impl Script {
         match line.answer.get(line.at) {
             Some(Step::Say(token)) => logits[*token as usize] = 50.0,
             Some(Step::NotANumber) => logits[0] = f32::NAN,
+            Some(Step::Fail) => return Err(ForwardError("as the test wants".to_owned())),
             Some(Step::Panic) => {
                 drop(lines);
                 panic!("as the test wants")
             }
             None => logits[2] = 50.0,
         }
-        logits
+        Ok(logits)
     }
 }
 
@@ -89,7 +92,7 @@ impl Forward for Script {
         }
         for piece in batch {
             // What is fed in parts is one prompt.
-            let row = self.row(piece);
+            let row = self.row(piece)?;
             (0..piece.want.rows(piece.tokens.len())).for_each(|_| logits.extend(&row));
         }
         Ok(())
