@@ -27,5 +27,5 @@ pub(crate) use attention::{Attend, BLOCK, KvStore, Span, attend, store};
 pub(crate) use level::Level;
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
-pub(crate) use ops::{Gate, Pairs, Rotary, add, add_bias, gated, rms_norm, rms_norm_in_place, rotate};
+pub(crate) use ops::{Gate, Pairs, Rotary, add, add_bias, exponentials, gated, rms_norm, rms_norm_in_place, rotate};
 pub(crate) use pool::Pool;

@@ -13,6 +13,9 @@ use crate::chat;
 const DEFAULT_TEMPERATURE: f64 = 0.2;
 const DEFAULT_TOP_P: f64 = 0.9;
 
+/// Of tokens less likely than this, beside the likeliest, not one would be drawn in the lifetime of a machine.
+const NEVER: f32 = 1e-13;
+
 /// Checked sampling parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Parameters {
@@ -49,6 +52,8 @@ pub(crate) struct Sampler {
     parameters: Parameters,
     random: SplitMix,
     drawn: HashMap<u32, u32>,
+    /// Of each token; kept, so that nothing is allocated for it again.
+    weights: Vec<f32>,
 }
 
 impl Parameters {
@@ -87,7 +92,7 @@ impl Parameters {
 
 impl Sampler {
     pub(crate) fn new(parameters: Parameters, seed: u64) -> Self {
-        Self { parameters, random: SplitMix::new(seed), drawn: HashMap::new() }
+        Self { parameters, random: SplitMix::new(seed), drawn: HashMap::new(), weights: Vec::new() }
     }
 
     /// Draws a token. A logit of −∞ is a token that is not allowed.
@@ -114,12 +119,11 @@ impl Sampler {
     fn random_token(&mut self, logits: &[f32]) -> Result<u32, SampleError> {
         let highest = logits[greedy(logits)? as usize];
         let Parameters { temperature, top_p, top_k, min_p, .. } = self.parameters;
-        let mut likely: Vec<(f32, u32)> = logits
-            .iter()
-            .zip(0u32..)
-            .map(|(logit, token)| (((logit - highest) / temperature).exp(), token))
-            .filter(|(weight, _)| *weight > 0.0)
-            .collect();
+        // However small the temperature, nothing times it is nothing.
+        let factor = (1.0 / temperature).min(1e30);
+        crate::kernel::exponentials(logits, highest, factor, &mut self.weights);
+        let weighed = self.weights.iter().copied().zip(0u32..);
+        let mut likely: Vec<(f32, u32)> = weighed.filter(|(weight, _)| *weight > NEVER).collect();
         if top_k < likely.len() {
             likely.select_nth_unstable_by(top_k, by_weight);
             likely.truncate(top_k);

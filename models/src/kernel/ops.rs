@@ -1,6 +1,7 @@
 //! What a transformer does between its matrix products, row by row.
 
 use super::float::{fma, leveled};
+use super::level::Level;
 use super::pool::Pool;
 
 /// Fewer values than this are not worth a second thread.
@@ -118,6 +119,12 @@ pub(crate) fn rotate(
     });
 }
 
+/// `out = e^((x − highest) · factor)` of each `x`, none of which is above `highest`. What is less than e^−87 is 0.
+pub(crate) fn exponentials(input: &[f32], highest: f32, factor: f32, out: &mut Vec<f32>) {
+    out.resize(input.len(), 0.0);
+    powers(Level::detect(), input, highest, factor, out);
+}
+
 fn shared(pool: &Pool, out: &mut [f32], width: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
     if out.len() < WORTH_SHARING { body(0, out) } else { pool.rows(out, width, body) }
 }
@@ -150,6 +157,9 @@ leveled! {
 }
 leveled! {
     fn gelu(gate: &mut [f32], up: &[f32]) = gelu_plainly
+}
+leveled! {
+    fn powers(input: &[f32], highest: f32, factor: f32, out: &mut [f32]) = powers_plainly
 }
 leveled! {
     fn sum(into: &mut [f32], from: &[f32]) = sum_plainly
@@ -207,6 +217,14 @@ fn gelu_plainly<const FUSED: bool>(gate: &mut [f32], up: &[f32]) {
 }
 
 #[inline(always)]
+fn powers_plainly<const FUSED: bool>(input: &[f32], highest: f32, factor: f32, out: &mut [f32]) {
+    for (x, out) in input.iter().zip(out) {
+        let power = (x - highest) * factor;
+        *out = if power > -87.0 { exp::<FUSED>(power) } else { 0.0 };
+    }
+}
+
+#[inline(always)]
 fn sum_plainly<const FUSED: bool>(into: &mut [f32], from: &[f32]) {
     for (into, from) in into.iter_mut().zip(from) {
         *into += from;
@@ -237,7 +255,6 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::level::Level;
     use super::*;
     use proptest::prelude::*;
 
@@ -251,6 +268,15 @@ mod tests {
             let (ours, theirs) = (exp::<true>(x), x.clamp(-87.3, 87.3).exp());
             prop_assert!((ours - theirs).abs() <= theirs * 4e-7, "{x}: {ours} {theirs}");
             prop_assert!((exp::<false>(x) - theirs).abs() <= theirs * 1e-6);
+        }
+
+        #[test]
+        fn exponentials_are_what_they_are_called(x in -40f32..0.0, factor in 0.01f32..10.0) {
+            let mut out = Vec::new();
+            exponentials(&[x, 0.0, f32::NEG_INFINITY], 0.0, factor, &mut out);
+            let exact = (x * factor).exp();
+            prop_assert!((out[0] - exact).abs() <= exact * 1e-6 + 2e-38, "{} {exact}", out[0]);
+            prop_assert_eq!(&out[1..], &[1.0, 0.0]);
         }
 
         #[test]
