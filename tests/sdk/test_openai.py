@@ -163,6 +163,40 @@ def test_the_local_model(openai_client):
     assert streamed == answer.choices[0].message.content
 
 
+def test_log_probabilities_and_several_answers_of_the_local_model(openai_client):
+    answer = openai_client.chat.completions.create(
+        model="local", messages=CAPITAL, max_tokens=8, temperature=0, n=2, logprobs=True, top_logprobs=3
+    )
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    for choice in answer.choices:
+        tokens = choice.logprobs.content
+        assert "".join(token.token for token in tokens) == choice.message.content
+        assert all(token.logprob == token.top_logprobs[0].logprob for token in tokens)
+        assert all(bytes(token.bytes).decode() == token.token for token in tokens)
+
+
+def test_a_text_is_scored_by_the_local_model(openai_client):
+    text = "The sky is blue and the grass is green."
+    scored = openai_client.completions.create(
+        model="local", prompt=text, max_tokens=0, echo=True, logprobs=2, temperature=0
+    )
+    choice = scored.choices[0]
+    assert choice.text == text and choice.finish_reason == "length"
+    assert "".join(choice.logprobs.tokens) == text
+    assert choice.logprobs.token_logprobs[0] is None
+    assert all(logprob < 0 for logprob in choice.logprobs.token_logprobs[1:])
+    assert all(text[at:].startswith(token) for at, token in zip(choice.logprobs.text_offset, choice.logprobs.tokens))
+    odd = openai_client.completions.create(
+        model="local", prompt="The sky is blue and the grass is loud.", max_tokens=0, echo=True, logprobs=0
+    )
+    scores = [sum(completion.choices[0].logprobs.token_logprobs[1:]) for completion in (scored, odd)]
+    assert scores[0] > scores[1]
+    stream = openai_client.completions.create(model="local", prompt="One, two,", max_tokens=6, temperature=0, stream=True)
+    chunks = list(stream)
+    whole = openai_client.completions.create(model="local", prompt="One, two,", max_tokens=6, temperature=0)
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
+
+
 def test_a_tool_of_the_local_model(openai_client):
     answer = openai_client.chat.completions.create(
         model="local",
