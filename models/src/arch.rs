@@ -1,8 +1,8 @@
 //! The forward pass: one step over a ragged batch of sequences, for every family that the local tier runs.
 //!
 //! The weights hold no state. Keys and values lie in the [`Cache`], intermediate rows in a [`Scratch`] that grows to the
-//! largest step and is used again, so that a step allocates nothing. What a sequence gets does not depend on which others
-//! are in its step, nor on how its prompt was cut into steps.
+//! largest step and is used again, so that a step allocates nothing but the list of its spans. What a sequence gets does
+//! not depend on which others are in its step, nor on how its prompt was cut into steps.
 
 use std::fs::File;
 
@@ -85,6 +85,9 @@ pub(crate) struct Scratch {
     up: Vec<f32>,
 }
 
+/// What divides the rotary frequencies, in files that have it.
+const FACTORS: &str = "rope_freqs.weight";
+
 /// A model on the CPU.
 pub(crate) struct Transformer {
     shape: Shape,
@@ -112,7 +115,11 @@ impl Transformer {
         let file = File::open(&files.weights).map_err(LoadFault::Io)?;
         let reader = Reader { header, file: &file, pool: &pool };
         let has = |name: &str| header.content.tensor_infos.contains_key(name);
-        let factors = if has("rope_freqs.weight") { Some(reader.vector("rope_freqs.weight")?) } else { None };
+        let factors = if has(FACTORS) { Some(reader.vector(FACTORS)?) } else { None };
+        if factors.iter().flatten().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
+            let why = "it divides the rotary frequencies, and has values that are no positive numbers".to_owned();
+            return Err(LoadFault::BadTensor { name: FACTORS.to_owned(), why });
+        }
         let &shape::RotaryShape { width, base, scale, .. } = &shape.rotary;
         let rotary = Rotary::new(context_tokens, width, base, scale, factors.as_deref());
         let local_rotary = shape.sliding.map(|sliding| Rotary::new(context_tokens, width, sliding.base, 1.0, None));
@@ -187,7 +194,7 @@ impl Transformer {
             kernel::rotate(pool, rows, shape.head_width, &scratch.positions, rotary, shape.rotary.pairs);
         }
         kernel::store(pool, &mut cache.store, number, spans, (&scratch.keys, &scratch.values));
-        let how = Attend { heads: shape.heads, scale: 1.0 / (shape.head_width as f32).sqrt(), window };
+        let how = Attend { heads: shape.heads, scale: shape.attention_scale, window };
         kernel::attend(pool, &cache.store, number, spans, how, (&scratch.queries, &mut scratch.attended));
         scratch.activations.set(pool, &scratch.attended, queries, &[&layer.output]);
         kernel::multiply(pool, &scratch.activations, &[&layer.output], &mut [&mut scratch.normed]);

@@ -26,6 +26,8 @@ pub(crate) struct Shape {
     pub gate: Gate,
     /// What token embeddings are multiplied with.
     pub embedding_scale: f32,
+    /// What the products of queries and keys are multiplied with.
+    pub attention_scale: f32,
     /// Layers that see only so many tokens back.
     pub sliding: Option<Sliding>,
 }
@@ -124,6 +126,7 @@ impl Shape {
             rotary,
             gate: if gemma { Gate::Gelu } else { Gate::Silu },
             embedding_scale: if gemma { (width as f32).sqrt() } else { 1.0 },
+            attention_scale: attention_scale(family, layers, (width, heads, head_width)),
             sliding,
         })
     }
@@ -133,6 +136,9 @@ impl Shape {
         self.sliding.filter(|sliding| !(layer + 1).is_multiple_of(sliding.every)).map(|sliding| sliding.window)
     }
 }
+
+/// `gemma_pytorch`'s configuration of 27 B has a query scalar of its own.
+const GEMMA_27B_LAYERS: usize = 62;
 
 const FAMILIES: [(Family, &str); 5] = [
     (Family::Llama, "llama"),
@@ -147,10 +153,19 @@ pub(crate) fn name(family: Family) -> &'static str {
     FAMILIES.iter().find(|(known, _)| *known == family).map_or("llama", |(_, name)| name)
 }
 
+/// Of Gemma 3 the largest, which is told by its layers, scales by what a head has of the width.
+fn attention_scale(family: Family, layers: usize, (width, heads, head_width): (usize, usize, usize)) -> f32 {
+    let largest = family == Family::Gemma3 && layers == GEMMA_27B_LAYERS;
+    1.0 / (if largest { width / heads } else { head_width } as f32).sqrt()
+}
+
 fn rotary_scale(header: &Header, key: impl Fn(&str) -> String) -> Result<f32, LoadFault> {
     match header.text(&key("rope.scaling.type")) {
         None | Some("none") => Ok(1.0),
-        Some("linear") => Ok(1.0 / number(header, &key("rope.scaling.factor"))?.unwrap_or(1.0)),
+        Some("linear") => {
+            let factor = key("rope.scaling.factor");
+            Ok(1.0 / number(header, &factor)?.ok_or_else(|| missing(&factor))?)
+        }
         Some(other) => Err(LoadFault::Unsupported(format!("rotary positions that are scaled by `{other}`"))),
     }
 }
@@ -196,4 +211,30 @@ fn number(header: &Header, key: &str) -> Result<Option<f32>, LoadFault> {
 
 fn missing(key: &str) -> LoadFault {
     LoadFault::MissingMetadata(key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::tiny::Tiny;
+
+    #[test]
+    fn the_largest_gemma_scales_attention_by_its_width() {
+        assert_eq!(attention_scale(Family::Gemma3, 26, (1152, 4, 256)), 1.0 / 16.0);
+        assert_eq!(attention_scale(Family::Gemma3, 62, (5376, 32, 128)), 1.0 / 168f32.sqrt());
+        assert_eq!(attention_scale(Family::Llama, 62, (5376, 32, 64)), 1.0 / 8.0);
+    }
+
+    #[test]
+    fn positions_that_are_scaled_by_nothing_known_are_refused() {
+        let linear = || Tiny::new().set("llama.rope.scaling.type", Value::String("linear".into()));
+        let fault = |tiny: Tiny| crate::load::read_header(&tiny.write().files).err().map(|error| error.fault);
+        let lacking = fault(linear());
+        assert!(matches!(&lacking, Some(LoadFault::MissingMetadata(key)) if key == "llama.rope.scaling.factor"));
+        for bad in [0.0, -2.0, f32::NAN, f32::INFINITY] {
+            let fault = fault(linear().set("llama.rope.scaling.factor", Value::F32(bad)));
+            assert!(matches!(&fault, Some(LoadFault::BadMetadata { .. })), "{bad}: {fault:?}");
+        }
+        assert!(fault(linear().set("llama.rope.scaling.factor", Value::F32(2.0))).is_none());
+    }
 }

@@ -72,6 +72,24 @@ fn spread(logits: &[f32]) -> f32 {
 }
 
 #[test]
+fn frequencies_that_are_divided_by_nonsense_are_refused() {
+    for (value, sound) in [(1.0, true), (0.0, false), (-1.0, false), (f32::NAN, false), (f32::INFINITY, false)] {
+        let tiny = Tiny::new();
+        let width = load(&tiny.write().files).shape.rotary.width;
+        let written = tiny.with("rope_freqs.weight", &[width / 2], value).write();
+        let header = crate::load::read_header(&written.files).expect("it is sound");
+        let fault = Transformer::load(&written.files, &header, 64, 1).err();
+        match fault {
+            None => assert!(sound, "{value}"),
+            Some(fault) => assert!(
+                !sound && matches!(&fault, LoadFault::BadTensor { name, .. } if name == "rope_freqs.weight"),
+                "{value}: {fault}"
+            ),
+        }
+    }
+}
+
+#[test]
 fn every_family_gives_the_logits_that_candle_gives() {
     for family in FAMILIES {
         // Both quantize their inputs for integer weights, and round a little differently.

@@ -119,6 +119,14 @@ impl Tiny {
         self
     }
 
+    /// A tensor of 32-bit floats that are all `value`.
+    pub(crate) fn with(mut self, name: &str, shape: &[usize], value: f32) -> Self {
+        let values = Tensor::full(value, shape, &Device::Cpu).expect("a tensor");
+        let tensor = QTensor::quantize(&values, GgmlDType::F32).expect("it stays as it is");
+        self.tensors.push((name.to_owned(), tensor));
+        self
+    }
+
     pub(crate) fn write(&self) -> Written {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let weights = directory.path().join("tiny.gguf");
