@@ -198,9 +198,9 @@ impl Engine {
         }
     }
 
-    /// How many calls it takes over at most, before any of them is answered.
-    pub fn capacity(&self) -> usize {
-        self.shared.options.queue + self.shared.limits.running
+    /// How many calls of `class` it takes over at most, before any of them is answered.
+    pub fn capacity(&self, class: Class) -> usize {
+        class.share_of(self.shared.options.queue) + self.shared.limits.running
     }
 
     pub fn identity(&self) -> &Identity {

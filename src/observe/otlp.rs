@@ -17,7 +17,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider},
 };
 
-use crate::domain::{Attempt, Ending, Outcome, Task};
+use crate::domain::{Attempt, Dialect, Ending, Outcome, Task};
 
 /// Sends finished calls as spans. Drop it (or call [`Traces::shutdown`]) to flush.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Traces {
 
     /// One span for the call and one below it for each attempt.
     pub fn call(&self, outcome: &Outcome) {
-        let operation = operation(outcome.task);
+        let operation = operation(outcome);
         let mut attributes = vec![
             KeyValue::new("gen_ai.operation.name", operation),
             KeyValue::new("gen_ai.request.model", outcome.route.to_string()),
@@ -88,7 +88,7 @@ impl Traces {
 
     fn attempt(&self, outcome: &Outcome, attempt: &Attempt, parent: &Context) {
         let mut attributes = vec![
-            KeyValue::new("gen_ai.operation.name", operation(outcome.task)),
+            KeyValue::new("gen_ai.operation.name", operation(outcome)),
             KeyValue::new("gen_ai.provider.name", attempt.target.vendor.to_string()),
             KeyValue::new("gen_ai.request.model", attempt.target.model.to_string()),
             KeyValue::new("backstop.target.index", attempt.target_index as i64),
@@ -103,7 +103,7 @@ impl Traces {
         if let Some(fault) = attempt.fault {
             attributes.push(KeyValue::new("error.type", fault.as_str()));
         }
-        let mut span = SpanBuilder::from_name(format!("{} {}", operation(outcome.task), attempt.target))
+        let mut span = SpanBuilder::from_name(format!("{} {}", operation(outcome), attempt.target))
             .with_kind(SpanKind::Client)
             .with_start_time(at(outcome, attempt.started_ms))
             .with_attributes(attributes)
@@ -116,8 +116,9 @@ impl Traces {
 }
 
 /// By the GenAI conventions; they have no word for a count.
-fn operation(task: Task) -> &'static str {
-    match task {
+fn operation(outcome: &Outcome) -> &'static str {
+    match outcome.task {
+        Task::Answer | Task::Stream if outcome.dialect == Dialect::OpenaiCompletions => "text_completion",
         Task::Answer | Task::Stream => "chat",
         Task::CountTokens => "count_tokens",
         Task::Embed => "embeddings",

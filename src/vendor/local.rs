@@ -82,7 +82,7 @@ impl LocalTier {
             Criticality::Batch => Class::Batch,
         };
         let engine = self.engine(model)?;
-        let (count, most) = (frames::count(&chat), engine.capacity());
+        let (count, most) = (frames::count(&chat), engine.capacity(class));
         if count > most {
             let detail = format!("it asks for {count} answers, and the local model takes {most} at a time at most");
             return Err(Fault::new(FaultKind::BadRequest, detail).with_param(Some("n".to_owned())));

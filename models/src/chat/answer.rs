@@ -130,15 +130,6 @@ impl Delta {
 }
 
 impl Usage {
-    /// Takes in the figures of another answer to the same question: they share its input.
-    pub fn add_choice(&mut self, other: Usage) {
-        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
-        self.output_tokens = sum(self.output_tokens, other.output_tokens);
-        self.reasoning_tokens = sum(self.reasoning_tokens, other.reasoning_tokens);
-        self.input_tokens = self.input_tokens.max(other.input_tokens);
-        self.cached_input_tokens = self.cached_input_tokens.min(other.cached_input_tokens).or(self.cached_input_tokens);
-    }
-
     /// Takes over every figure that `later` has.
     pub fn merge(&mut self, later: Usage) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
