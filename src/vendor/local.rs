@@ -113,7 +113,10 @@ impl LocalTier {
     fn engine(&self, model: &str) -> Result<Engine, Fault> {
         let models = self.models.load();
         match models.get(model) {
-            Some(LocalState::Ready(engine)) => Ok(engine.clone()),
+            Some(LocalState::Ready(engine)) => match engine.health().stall(Instant::now()) {
+                None => Ok(engine.clone()),
+                Some(why) => Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}"))),
+            },
             Some(LocalState::Loading) => {
                 Err(Fault::new(FaultKind::Engine, "the local model is still being loaded; try again soon"))
             }
