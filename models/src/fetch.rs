@@ -236,6 +236,7 @@ impl ModelStore {
             weights: self.path_of(manifest, &manifest.weights),
             weights_sha256: manifest.weights.sha256.to_string(),
             tokenizer: manifest.tokenizer.as_ref().map(|file| self.path_of(manifest, file)),
+            config: manifest.config.as_ref().map(|file| self.path_of(manifest, file)),
             chat_template: manifest.chat_template.clone(),
             context_tokens: manifest.context_tokens.get(),
             capabilities: manifest.capabilities,

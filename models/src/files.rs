@@ -10,12 +10,14 @@ pub struct ModelFiles {
     /// The catalog id, e.g. `smollm2-135m-instruct`.
     pub id: String,
     pub family: Family,
-    /// A GGUF file.
+    /// A GGUF file; safetensors for the family `bert`.
     pub weights: PathBuf,
     /// Hex SHA-256 of the whole weights file.
     pub weights_sha256: String,
     /// A `tokenizer.json`; `None`: the tokenizer is in the GGUF's metadata.
     pub tokenizer: Option<PathBuf>,
+    /// A `config.json`, where the weights do not say themselves what they are.
+    pub config: Option<PathBuf>,
     /// A Jinja chat template that overrides the one in the GGUF's metadata.
     pub chat_template: Option<String>,
     /// The longest prompt plus answer, in tokens.
@@ -33,6 +35,8 @@ pub enum Family {
     Qwen3,
     Gemma3,
     Phi3,
+    /// Sentence embeddings by the mean of the last states, as sentence-transformers makes them; no chat.
+    Bert,
 }
 
 /// What the model can be asked for beyond text.

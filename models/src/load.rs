@@ -12,7 +12,8 @@ use candle_core::quantized::gguf_file::Value;
 use sha2::{Digest, Sha256};
 
 use crate::arch::{self, Forward, Shape, Transformer};
-use crate::files::ModelFiles;
+use crate::embed;
+use crate::files::{Family, ModelFiles};
 
 mod error;
 mod gguf;
@@ -41,6 +42,9 @@ pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), 
 /// # Errors
 /// When a file cannot be read or is not one that this engine can run.
 pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
+    if files.family == Family::Bert {
+        return embed::identify(files);
+    }
     let header = read_header(files)?;
     identity(files, &header)
 }
@@ -48,6 +52,9 @@ pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
 /// Reads and validates the header of the weights, without the weights.
 pub(crate) fn read_header(files: &ModelFiles) -> Result<Header, LoadError> {
     let at = |fault| LoadError::new(&files.weights, fault);
+    if files.family == Family::Bert {
+        return Err(at(LoadFault::NoChat));
+    }
     let file = File::open(&files.weights).map_err(|source| at(LoadFault::Io(source)))?;
     let length = file.metadata().map_err(|source| at(LoadFault::Io(source)))?.len();
     let header = gguf::read(BufReader::new(file), length).map_err(at)?;

@@ -101,6 +101,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
                 None => continue,
                 Some(why) => why,
             },
+            LocalState::Embedder(_) => continue,
             LocalState::Loading => "is being loaded".to_owned(),
             LocalState::Failed { why } => why.to_string(),
         };
@@ -141,6 +142,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
                 let health = engine.health();
                 (health.objection(Instant::now()).is_none(), health.queued)
             }
+            LocalState::Embedder(embedder) => (true, embedder.calls()),
             LocalState::Loading | LocalState::Failed { .. } => (false, 0),
         };
         gauge!(metric::LOCAL_READY, "model" => model.clone()).set(if ready { 1.0 } else { 0.0 });

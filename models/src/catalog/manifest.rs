@@ -37,10 +37,12 @@ pub struct Manifest {
     pub default: bool,
     #[serde(default)]
     pub capabilities: Capabilities,
-    /// A GGUF file.
+    /// A GGUF file; safetensors for the family `bert`.
     pub weights: ModelFile,
     /// A `tokenizer.json`, where the GGUF's metadata does not hold the tokenizer.
     pub tokenizer: Option<ModelFile>,
+    /// A `config.json`, where the weights do not say themselves what they are.
+    pub config: Option<ModelFile>,
 }
 
 /// One file that a model is made of.
@@ -91,11 +93,25 @@ impl Manifest {
         if manifest.name.trim().is_empty() {
             return Err(fault(line_of("name"), "`name` is empty; say what people call the model".to_owned()));
         }
-        if let Some(tokenizer) = manifest.tokenizer.as_ref().filter(|tokenizer| tokenizer.file == manifest.weights.file)
-        {
-            let why =
-                format!("`tokenizer.file` and `weights.file` are both `{}`; give each its own name", tokenizer.file);
-            return Err(fault(line_of("[tokenizer]"), why));
+        let named: Vec<_> = manifest.named_files().map(|(table, file)| (table, &file.file)).collect();
+        for (index, (table, file)) in named.iter().enumerate() {
+            if let Some((first, _)) = named[..index].iter().find(|(_, other)| other == file) {
+                let why = format!("`{table}.file` and `{first}.file` are both `{file}`; give each its own name");
+                return Err(fault(line_of(&format!("[{table}]")), why));
+            }
+        }
+        let is_bert = manifest.family == Family::Bert;
+        if is_bert && (manifest.tokenizer.is_none() || manifest.config.is_none()) {
+            let why = "the family `bert` needs a `[tokenizer]` and a `[config]` beside its weights".to_owned();
+            return Err(fault(line_of("family"), why));
+        }
+        if is_bert && (manifest.default || manifest.capabilities != Capabilities::default()) {
+            let why = "the family `bert` makes embeddings: it is no default, and has no capabilities".to_owned();
+            return Err(fault(line_of("family"), why));
+        }
+        if !is_bert && manifest.config.is_some() {
+            let why = "a GGUF file says itself what it is; leave `[config]` out".to_owned();
+            return Err(fault(line_of("[config]"), why));
         }
         if let Some((table, _)) = manifest.named_files().find(|(_, file)| file.source.is_empty()) {
             let why = format!("`{table}` has no source; add at least one `[[{table}.source]]`");
@@ -115,7 +131,7 @@ impl Manifest {
     }
 
     fn named_files(&self) -> impl Iterator<Item = (&'static str, &ModelFile)> {
-        [("weights", Some(&self.weights)), ("tokenizer", self.tokenizer.as_ref())]
+        [("weights", Some(&self.weights)), ("tokenizer", self.tokenizer.as_ref()), ("config", self.config.as_ref())]
             .into_iter()
             .filter_map(|(table, file)| file.map(|file| (table, file)))
     }

@@ -88,7 +88,7 @@ impl Tiny {
                 Family::Qwen3 | Family::Gemma3 => {
                     vec![("attn_q_norm.weight", vec![WIDTH / HEADS]), ("attn_k_norm.weight", vec![WIDTH / HEADS])]
                 }
-                Family::Llama | Family::Phi3 => vec![],
+                Family::Llama | Family::Phi3 | Family::Bert => vec![],
             });
             if family == Family::Gemma3 {
                 parts.push(("post_attention_norm.weight", vec![WIDTH]));
@@ -154,6 +154,7 @@ pub(crate) fn files(weights: PathBuf) -> ModelFiles {
         family: Family::Llama,
         weights,
         weights_sha256: "00".repeat(32),
+        config: None,
         tokenizer: None,
         chat_template: None,
         context_tokens: 8192,
