@@ -2,7 +2,8 @@
 //!
 //! A text goes through the encoder, the mean of its tokens' last states is its embedding, scaled to length 1, as
 //! sentence-transformers defines it for these models. Nothing is cut: a text that is longer than the model reads is refused. One batch is
-//! computed at a time, on threads of its own, so that the rest of the process keeps its cores.
+//! computed at a time, on threads of its own; some of candle's operations use its one pool beside them, which has as many as there are cores, or
+//! `CANDLE_NUM_THREADS`.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +16,7 @@ use candle_transformers::models::bert::{BertModel, Config};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::{Digest, Sha256};
 use tokenizers::{Encoding, Tokenizer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::files::{Family, ModelFiles};
 use crate::load::{Identity, LoadError, LoadFault};
@@ -26,7 +27,7 @@ mod tests;
 /// Texts that are computed together, at most; more cost memory and gain nothing.
 const BATCH: usize = 16;
 /// What turns a text into an embedding, in [`Identity::engine`].
-const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " mean-pooling 1 candle 0.11.1");
+pub(crate) const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " mean-pooling 1 candle 0.11.1");
 
 /// A loaded embedding model; clones share it.
 #[derive(Clone)]
@@ -148,7 +149,8 @@ impl Embedder {
         self.shared.calls.load(Ordering::Relaxed)
     }
 
-    /// Embeds texts. They wait their turn; a call that is given up before it has its turn costs nothing.
+    /// Embeds texts. They wait their turn. A call that is given up costs nothing before its turn, and no more than the
+    /// batch that is being computed after it.
     ///
     /// # Errors
     /// See [`EmbedFault`]. All texts are looked at before any is computed.
@@ -157,9 +159,15 @@ impl Embedder {
         let failed = |error: &dyn fmt::Display| EmbedFault::Failed(error.to_string());
         let turn = Arc::clone(&self.shared.turn).acquire_owned().await.map_err(|error| failed(&error))?;
         let shared = Arc::clone(&self.shared);
-        let computed = tokio::task::spawn_blocking(move || {
-            let (_ticket, _turn) = (ticket, turn);
-            shared.threads.install(|| shared.embed(&texts))
+        let (caller, computed) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let place = (ticket, turn);
+            let result = shared.threads.install(|| shared.embed(&texts, || caller.is_closed()));
+            drop(place);
+            if let Some(result) = result.transpose() {
+                // A caller who has gone need not hear it.
+                let _ = caller.send(result);
+            }
         });
         computed.await.map_err(|_| EmbedFault::Failed("it crashed".to_owned()))?
     }
@@ -183,7 +191,8 @@ impl Drop for Ticket {
 }
 
 impl Shared {
-    fn embed(&self, texts: &[String]) -> Result<Embedded, EmbedFault> {
+    /// `None` when `given_up` says so between two batches.
+    fn embed(&self, texts: &[String], given_up: impl Fn() -> bool) -> Result<Option<Embedded>, EmbedFault> {
         let encodings = texts.iter().enumerate().map(|(index, text)| self.encode(index, text));
         let encodings: Vec<Encoding> = encodings.collect::<Result<_, _>>()?;
         // Texts of about one length are computed together, so that little is filled up.
@@ -191,6 +200,9 @@ impl Shared {
         order.sort_by_key(|index| encodings[*index].len());
         let mut vectors = vec![Vec::new(); texts.len()];
         for batch in order.chunks(BATCH) {
+            if given_up() {
+                return Ok(None);
+            }
             let rows: Vec<&[u32]> = batch.iter().map(|index| encodings[*index].get_ids()).collect();
             let computed = self.compute(&rows).map_err(|error| EmbedFault::Failed(error.to_string()))?;
             for (index, vector) in batch.iter().zip(computed) {
@@ -200,7 +212,8 @@ impl Shared {
                 vectors[*index] = vector;
             }
         }
-        Ok(Embedded { vectors, input_tokens: encodings.iter().map(|encoding| encoding.len() as u64).sum() })
+        let input_tokens = encodings.iter().map(|encoding| encoding.len() as u64).sum();
+        Ok(Some(Embedded { vectors, input_tokens }))
     }
 
     fn encode(&self, index: usize, text: &str) -> Result<Encoding, EmbedFault> {

@@ -130,7 +130,7 @@ impl LocalTier {
     fn engine(&self, model: &str) -> Result<Engine, Fault> {
         let models = self.models.load();
         match models.get(model) {
-            Some(LocalState::Ready(engine)) => match engine.health().stall(Instant::now()) {
+            Some(LocalState::Ready(engine)) => match engine.refusal(Instant::now()) {
                 None => Ok(engine.clone()),
                 Some(why) => Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}"))),
             },

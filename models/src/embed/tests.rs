@@ -91,7 +91,7 @@ fn load(written: &Written) -> Embedder {
 }
 
 fn embed(embedder: &Embedder, texts: &[String]) -> Result<Embedded, EmbedFault> {
-    embedder.shared.embed(texts)
+    embedder.shared.embed(texts, || false).map(|made| made.expect("it is not given up"))
 }
 
 proptest! {
@@ -143,6 +143,25 @@ async fn only_so_many_calls_wait() {
     drop(waiting);
     drop(turn);
     assert!(embedder.embed(texts()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_ends_with_its_batch_and_frees_the_turn() {
+    let written = write();
+    let embedder = load(&written);
+    let texts: Vec<String> = (0..BATCH * 3).map(|_| "paid".to_owned()).collect();
+    let batches = AtomicUsize::new(0);
+    assert_eq!(embedder.shared.embed(&texts, || batches.fetch_add(1, Ordering::Relaxed) == 1), Ok(None));
+    assert_eq!(batches.into_inner(), 2, "it is asked before each batch");
+    // From outside: the caller goes as soon as it is computed for.
+    let mut call = Box::pin(embedder.embed(texts));
+    std::future::poll_fn(|context| {
+        assert!(call.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(call);
+    assert!(embedder.embed(vec!["late".to_owned()]).await.is_ok(), "the turn is free");
 }
 
 #[test]

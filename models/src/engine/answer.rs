@@ -29,8 +29,6 @@ pub(super) struct Answer {
     max_tokens: usize,
     id: String,
     odds: Option<Odds>,
-    /// Whether it has called a tool.
-    calls: bool,
     echo: Option<Echo>,
 }
 
@@ -82,7 +80,6 @@ pub(super) fn prepare(
     Ok(Answer {
         odds: call.chat.sampling.logprobs.map(Odds::new),
         echo: echoes.then(|| Echo { text: echoed(&call.chat, &prompt, model), scored: Vec::new() }),
-        calls: false,
         constraint,
         voice: Voice::new(call, model.vocabulary.space_at_start(), entropy.ids),
         sampler: Sampler::new(call.parameters.clone(), call.chat.sampling.seed.unwrap_or(entropy.seed)),
@@ -190,17 +187,14 @@ impl Answer {
     /// The deltas with the log-probabilities of the tokens that are said with them. What is written for a tool is not said,
     /// and nothing after it has any.
     fn with_odds(&mut self, deltas: Vec<Delta>) -> Vec<Delta> {
-        let Some(odds) = &mut self.odds else { return deltas };
+        if self.odds.is_none() {
+            return deltas;
+        }
         let mut all = Vec::with_capacity(deltas.len() + 1);
         for delta in deltas {
             match &delta {
-                Delta::Text(text) if !self.calls => {
-                    let said = odds.say(text.len());
-                    if !said.is_empty() {
-                        all.push(Delta::Logprobs(said));
-                    }
-                }
-                Delta::ToolCall { .. } => self.calls = true,
+                Delta::Text(text) => all.extend(self.odds.as_mut().and_then(|odds| odds.say(text.len()))),
+                Delta::ToolCall { .. } => self.odds = None,
                 _ => {}
             }
             all.push(delta);
@@ -265,13 +259,8 @@ impl Answer {
             odds.end(spoken.made.bytes);
         }
         let mut deltas = self.with_odds(spoken.deltas);
-        if let Some(odds) = self.odds.as_mut().filter(|_| !self.calls) {
-            // Of tokens that add nothing to the text.
-            let rest = odds.say(0);
-            if !rest.is_empty() {
-                deltas.push(Delta::Logprobs(rest));
-            }
-        }
+        // Of tokens that add nothing to the text.
+        deltas.extend(self.odds.as_mut().and_then(|odds| odds.say(0)));
         if send(events, deltas).is_err() { Outcome::Abandoned } else { self.finish(finish, events) }
     }
 

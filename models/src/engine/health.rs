@@ -30,35 +30,44 @@ pub enum State {
 }
 
 impl Health {
-    /// Why it cannot be relied on at `now`. One that is being loaded again still takes calls.
+    /// Why it cannot be relied on at `now`.
     pub fn objection(&self, now: Instant) -> Option<String> {
-        match &self.state {
-            State::Ready => self.stall(now),
-            State::Loading => Some("it is being loaded again".to_owned()),
-            State::Failed { why } => Some(why.clone()),
-        }
-    }
-
-    /// That nothing has moved in it for too long, whatever it says of itself.
-    pub fn stall(&self, now: Instant) -> Option<String> {
-        let still = now.saturating_duration_since(self.progress_at);
-        (still > self.patience).then(|| match self.state {
-            State::Loading => format!("it has been loading for {} s", still.as_secs()),
-            State::Ready | State::Failed { .. } => format!("it has computed nothing for {} s", still.as_secs()),
-        })
+        let reloads = || (self.state == State::Loading).then(|| "it is being loaded again".to_owned());
+        refusal(&self.state, now.saturating_duration_since(self.progress_at), self.patience).or_else(reloads)
     }
 }
 
 impl Engine {
     pub fn health(&self) -> Health {
+        let queued = self.shared.queue.waiting(|job| !job.events.is_closed());
         let status = self.shared.status();
         Health {
             state: status.state.clone(),
             last_token_at: status.last_token_at,
-            queued: self.shared.queue.waiting(|job| !job.events.is_closed()),
+            queued,
             progress_at: status.progress_at,
-            patience: 2 * self.shared.options.canary_every,
+            patience: self.patience(),
         }
+    }
+
+    /// Why it takes no call at `now`, where it takes none. One that is being loaded again takes them, but not for ever.
+    pub fn refusal(&self, now: Instant) -> Option<String> {
+        let status = self.shared.status();
+        refusal(&status.state, now.saturating_duration_since(status.progress_at), self.patience())
+    }
+
+    fn patience(&self) -> Duration {
+        2 * self.shared.options.canary_every
+    }
+}
+
+/// Of an engine in which nothing has moved for `still`.
+fn refusal(state: &State, still: Duration, patience: Duration) -> Option<String> {
+    match state {
+        State::Failed { why } => Some(why.clone()),
+        State::Loading if still > patience => Some(format!("it has been loading for {} s", still.as_secs())),
+        State::Ready if still > patience => Some(format!("it has computed nothing for {} s", still.as_secs())),
+        State::Loading | State::Ready => None,
     }
 }
 
@@ -72,12 +81,16 @@ mod tests {
         let patience = Duration::from_secs(60);
         let at = |state| Health { state, last_token_at: None, queued: 0, progress_at: start, patience };
         let (soon, later) = (start + patience, start + Duration::from_secs(75));
-        assert_eq!((at(State::Ready).objection(soon), at(State::Ready).stall(soon)), (None, None));
-        assert_eq!(at(State::Ready).objection(later), Some("it has computed nothing for 75 s".to_owned()));
+        let refused = |state, still| refusal(&state, Duration::from_secs(still), patience);
+        assert_eq!((at(State::Ready).objection(soon), refused(State::Ready, 60)), (None, None));
+        let stalled = Some("it has computed nothing for 75 s".to_owned());
+        assert_eq!((at(State::Ready).objection(later), refused(State::Ready, 75)), (stalled.clone(), stalled));
         assert_eq!(at(State::Loading).objection(soon), Some("it is being loaded again".to_owned()));
-        assert_eq!(at(State::Loading).stall(soon), None);
-        assert_eq!(at(State::Loading).stall(later), Some("it has been loading for 75 s".to_owned()));
-        let failed = State::Failed { why: "broken".to_owned() };
-        assert_eq!(at(failed).objection(start), Some("broken".to_owned()));
+        assert_eq!(refused(State::Loading, 60), None);
+        let hangs = Some("it has been loading for 75 s".to_owned());
+        assert_eq!((at(State::Loading).objection(later), refused(State::Loading, 75)), (hangs.clone(), hangs));
+        let failed = || State::Failed { why: "broken".to_owned() };
+        assert_eq!(at(failed()).objection(start), Some("broken".to_owned()));
+        assert_eq!(refused(failed(), 75), Some("broken".to_owned()), "why it failed matters more than since when");
     }
 }

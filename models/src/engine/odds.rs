@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::chat::{TokenLogprob, TokenText};
+use crate::chat::{Delta, TokenLogprob, TokenText};
 use crate::token::Vocabulary;
 
 use super::voice::Made;
@@ -53,9 +53,10 @@ impl Odds {
         self.held.place(bytes);
     }
 
-    /// Those of the tokens that are said by now, when `bytes` more of the text are.
-    pub(super) fn say(&mut self, bytes: usize) -> Vec<TokenLogprob> {
-        self.held.say(bytes)
+    /// Those of the tokens that are said by now, when `bytes` more of the text are; `None` where there are none.
+    pub(super) fn say(&mut self, bytes: usize) -> Option<Delta> {
+        let said = self.held.say(bytes);
+        (!said.is_empty()).then_some(Delta::Logprobs(said))
     }
 
     /// Those of `token`, by `logits`.
@@ -74,8 +75,9 @@ impl Odds {
 
 impl Held {
     fn make(&mut self, token: TokenLogprob, made: Made) {
-        if made.bytes > 0 || !made.within_character {
-            self.place(made.bytes);
+        if made.bytes > 0 {
+            self.place(made.first_character);
+            self.made_bytes += made.bytes - made.first_character;
         }
         if made.within_character {
             self.partial.push(token);
@@ -84,7 +86,7 @@ impl Held {
         }
     }
 
-    /// `bytes` more are made: those that waited for it end there.
+    /// The character is made, of `bytes`: those that waited for it end there.
     fn place(&mut self, bytes: usize) {
         self.made_bytes += bytes;
         let end = self.made_bytes;
@@ -148,7 +150,7 @@ mod tests {
     }
 
     fn whole(bytes: usize) -> Made {
-        Made { bytes, within_character: false }
+        Made { bytes, first_character: bytes.min(1), within_character: false }
     }
 
     #[test]
@@ -167,15 +169,18 @@ mod tests {
         let mut held = Held::default();
         // A stripped space, a crab in two halves, and the beginning of a character that turns out to be none.
         held.make(odds(b" "), whole(0));
-        held.make(odds(b"\xf0\x9f"), Made { bytes: 0, within_character: true });
-        held.make(odds(b"\xa6\x80"), whole(4));
+        let within = Made { bytes: 0, first_character: 0, within_character: true };
+        let ends_one = |bytes, first_character| Made { bytes, first_character, within_character: false };
+        held.make(odds(b"\xf0\x9f"), within);
+        held.make(odds(b"\xa6\x80"), ends_one(4, 4));
         assert_eq!(held.say(4), [odds(b" "), odds(b"\xf0\x9f"), odds(b"\xa6\x80")]);
-        held.make(odds(b"\xe2"), Made { bytes: 0, within_character: true });
+        held.make(odds(b"\xe2"), within);
         assert_eq!(held.say(0), []);
-        held.make(odds(b"a"), whole(4));
-        assert_eq!(held.say(3), []);
-        assert_eq!(held.say(1), [odds(b"\xe2"), odds(b"a")]);
-        held.make(odds(b"\xe2"), Made { bytes: 0, within_character: true });
+        held.make(odds(b"a"), ends_one(4, 3));
+        assert_eq!(held.say(2), []);
+        assert_eq!(held.say(1), [odds(b"\xe2")], "its own character is said");
+        assert_eq!(held.say(1), [odds(b"a")]);
+        held.make(odds(b"\xe2"), within);
         held.place(3);
         assert_eq!(held.say(3), [odds(b"\xe2")]);
     }

@@ -44,8 +44,16 @@ pub(super) struct Spoken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Made {
     pub bytes: usize,
+    /// Of these, the first character's: where earlier tokens ended within a character, it is what became of it.
+    pub first_character: usize,
     /// The last token's bytes end in the middle of a character.
     pub within_character: bool,
+}
+
+impl Made {
+    fn of(text: &str, within_character: bool) -> Self {
+        Self { bytes: text.len(), first_character: text.chars().next().map_or(0, char::len_utf8), within_character }
+    }
 }
 
 /// More events than an answer of `max_tokens` tokens can have: a bound that is never met.
@@ -74,7 +82,7 @@ impl Voice {
     /// Takes one token's bytes. A `Finish` means that nothing more is to be said.
     pub(super) fn push(&mut self, bytes: &[u8]) -> (Spoken, Option<Finish>) {
         let text = self.characters.push(bytes);
-        let made = Made { bytes: text.len(), within_character: self.characters.is_within_character() };
+        let made = Made::of(&text, self.characters.is_within_character());
         let pieces = self.read(&text);
         let mut deltas = Vec::new();
         let finish = self.speak(pieces, &mut deltas);
@@ -84,7 +92,7 @@ impl Voice {
     /// The rest, once the model has ended.
     pub(super) fn finish(&mut self, ending: Ending) -> (Spoken, Finish) {
         let text = self.characters.finish();
-        let made = Made { bytes: text.len(), within_character: false };
+        let made = Made::of(&text, false);
         let mut pieces = self.read(&text);
         pieces.extend(match &mut self.reader {
             Reader::Text => Vec::new(),

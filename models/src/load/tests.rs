@@ -55,7 +55,9 @@ fn the_engine_names_the_candle_that_is_built_in() {
     let entry =
         lock.split("[[package]]").find(|entry| entry.contains("name = \"candle-core\"")).expect("it is built in");
     let version = entry.split('"').nth(3).expect("it has a version");
-    assert!(ENGINE.ends_with(&format!("candle {version}")), "{ENGINE} must end in candle {version}");
+    for engine in [ENGINE, crate::embed::ENGINE] {
+        assert!(engine.ends_with(&format!("candle {version}")), "{engine} must end in candle {version}");
+    }
 }
 
 #[test]

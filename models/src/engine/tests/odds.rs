@@ -164,3 +164,17 @@ async fn a_prompt_that_makes_no_sense_is_refused_by_name() {
     // Something stands before the first token of nothing.
     assert_eq!(real.answer(completion(Prompt::Text(String::new()), 2)).await.usage.output_tokens, Some(2));
 }
+
+#[tokio::test]
+async fn log_probabilities_show_nothing_of_a_stop_text_behind_bytes_that_are_no_character() {
+    let scripted = Scripted::new(1);
+    let vocabulary = &scripted.model.vocabulary;
+    let first = vocabulary.encode("🦀").expect("it is text")[0];
+    let tokens = [&[first][..], &vocabulary.encode("ab").expect("it is text")].concat();
+    scripted.will(tokens.into_iter().map(Step::Say).collect());
+    let sampling = Sampling { logprobs: Some(0), temperature: Some(0.0), ..Sampling::default() };
+    let answer = scripted.answer(Chat { stop: vec!["ab".into()], sampling, ..hello() }).await.expect("it is answered");
+    assert_eq!(text(&answer), "\u{FFFD}");
+    let told: Vec<&[u8]> = answer.logprobs.iter().map(|token| token.token.0.as_slice()).collect();
+    assert_eq!(told, [vocabulary.spoken(first)]);
+}
