@@ -80,11 +80,12 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
     Plan { steps }
 }
 
-/// Whether an operator has declared the target's embeddings to be of the route's space. Then nothing is left that a
-/// certificate could vouch for: such a target makes those embeddings and no answers.
+/// Whether an operator has declared a vendor's embeddings to be of the route's space. Then nothing is left that a
+/// certificate could vouch for: such a target makes those embeddings and no answers. Of a model of our own the gate knows
+/// more: whether its files are here, and whether it makes embeddings at all.
 fn is_declared_equal(route: &Route, target: &Target) -> bool {
     let embeds_only = target.declared_space.is_some() && target.can.embeddings && !target.can.answers;
-    embeds_only && route.embedding_space() == Some(target.space())
+    embeds_only && !target.id.is_local() && route.embedding_space() == Some(target.space())
 }
 
 /// Embeddings of another space cannot be compared with what the route gave before.
@@ -102,10 +103,12 @@ fn hint_at_declaration(step: &mut Step, route: &Route, need: &Need) {
     let target = &route.targets[step.index];
     let Decision::Skip(fault) = &mut step.decision else { return };
     if need.task == Task::Embed && fault.kind == FaultKind::Uncertified && target.can.embeddings {
-        *fault = elsewhere(route, target, need).unwrap_or_else(|| {
+        if let Some(other) = elsewhere(route, target, need) {
+            *fault = other;
+        } else if target.declared_space.is_none() {
             let detail = format!("the config does not declare that its `embedding_space` is `{}`", target.space());
-            Fault::new(FaultKind::Uncertified, detail)
-        });
+            *fault = Fault::new(FaultKind::Uncertified, detail);
+        }
     }
 }
 

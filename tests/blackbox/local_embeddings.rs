@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     client::send,
     config::Config,
+    home::Home,
     prepared,
     vendor::{Reply, Vendor},
 };
@@ -92,4 +93,17 @@ fn a_model_that_is_not_declared_to_make_embeddings_is_said_to_by_check() {
     let home = prepared::home_that_embeds(&Config::strict().route("docs", &["local/all-minilm-l6-v2"]).text());
     let said = home.run(&["check"]).expect_failure();
     assert!(said.contains("say which space they are of") && said.contains("embedding_space"), "{said}");
+}
+
+#[test]
+fn a_declared_model_that_is_not_here_or_only_chats_is_said_to_by_check() {
+    let embeds = Config::strict().route("docs", &["local/all-minilm-l6-v2"]).more(DECLARED).text();
+    let said = Home::new(&embeds).run(&["check"]).expect_failure();
+    assert!(said.contains("models pull all-minilm-l6-v2"), "{said}");
+    let chats = Config::strict()
+        .route("docs", &[prepared::TARGET])
+        .more("models: { local/smollm2-135m-instruct: { embedding_space: s } }")
+        .text();
+    let said = prepared::home(&chats).run(&["check"]).expect_failure();
+    assert!(said.contains("is a chat model and makes no embeddings"), "{said}");
 }

@@ -192,6 +192,21 @@ fn embeddings_stay_in_their_space() {
 }
 
 #[test]
+fn of_an_own_model_that_embeds_the_gate_has_the_last_word() {
+    let mut route = route(&["a/small"]);
+    route.targets.push(embeds("local/small", "small"));
+    let local = route.targets[1].id.clone();
+    let decided = |standing| {
+        let mut standings = Standings::default();
+        standings.set(local.clone(), &route.suite, standing);
+        plan(&route, &standings, Enforcement::Strict).narrowed(&route, &EMBED, &[]).steps.remove(1).decision
+    };
+    assert_eq!(decided(Standing::Certified), Decision::Attempt);
+    let skipped = decided(Standing::Uncertified { reason: "it is not here".into() });
+    assert!(matches!(&skipped, Decision::Skip(fault) if fault.detail == "it is not here"), "{skipped:?}");
+}
+
+#[test]
 fn a_space_is_that_of_the_first_who_embeds() {
     let mut route = route(&["a/chat", "b/small"]);
     route.targets[0].can.embeddings = false;
