@@ -1,9 +1,9 @@
 //! Every fault that a vendor is known to have, streamed and not, from both dialects to both: the caller gets one whole
 //! answer or one honest error, in time, and the ledger tells what happened.
 //!
-//! One gateway for each pair of dialects, one vendor and one route for each row, so that no breaker that one row opens
-//! and no limit that it learns touches another. All rows run; what fails is told together. The table of what happened is
-//! printed and kept in `target/test-logs/faults.txt`.
+//! One gateway for each pair of dialects, one vendor and one route for each row, so that no breaker that one row opens,
+//! no limit that it learns and no connection that it leaves behind touches another. All rows run; what fails is told
+//! together. The table of what happened is printed and kept in `target/test-logs/faults.txt`.
 
 pub mod bodies;
 pub mod fault;
@@ -15,7 +15,7 @@ pub mod statuses;
 pub mod streams;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     io::Write as _,
     sync::Arc,
@@ -94,7 +94,8 @@ struct Row<'a> {
 
 /// Where the vendors of a quadrant are.
 struct Stage {
-    primary: Vendor,
+    /// One for each row, by the row's name.
+    primaries: BTreeMap<String, Vendor>,
     good: Vendor,
     trap: Vendor,
     closed: String,
@@ -124,11 +125,11 @@ async fn quadrant(caller: Wire, vendor: Wire) {
     rows.sort_by_key(|(number, _)| *number);
     let rows: Vec<Row<'_>> = rows.into_iter().map(|(_, row)| row).collect();
     let log = gateway.stop();
-    let (ledger, seen) = (Rows::of(&home), stage.primary.seen());
+    let ledger = Rows::of(&home);
     let mut failed = Vec::new();
     let mut told = format!("\n{} caller, {} vendor: {} rows\n", caller.name(), vendor.name(), rows.len());
     for row in &rows {
-        let (line, verdict) = row.judge(caller, &ledger, &seen);
+        let (line, verdict) = row.judge(caller, &ledger, &stage.seen(row.fault, row.mode));
         let name = format!("{:<9}{}", format!("{:?}", row.mode).to_lowercase(), row.fault.name);
         let right = if verdict.is_ok() { "ok" } else { "WRONG" };
         let _ = writeln!(told, "{name:<46} {line:<52} {:>5} ms  {right}", row.took.as_millis());
@@ -138,7 +139,8 @@ async fn quadrant(caller: Wire, vendor: Wire) {
     *turn += 1;
     drop(turn);
     assert_eq!(stage.trap.connections(), 0, "a redirect was followed");
-    let with_key = seen.iter().filter(|seen| seen.headers.iter().any(|(_, value)| value.contains(KEY))).count();
+    let seen = stage.primaries.values().flat_map(Vendor::seen);
+    let with_key = seen.filter(|seen| seen.headers.iter().any(|(_, value)| value.contains(KEY))).count();
     assert_eq!(with_key, 2 * REDIRECTS.len(), "the key that must not travel is sent where it belongs");
     assert!(!log.contains(KEY) && !log.contains("panicked"), "{log}");
     assert!(failed.is_empty(), "{} of {} rows are wrong:\n{}", failed.len(), rows.len(), failed.join("\n"));
@@ -155,14 +157,17 @@ fn entry(name: &str, mode: Mode) -> String {
 impl Stage {
     async fn build(vendor: Wire) -> Self {
         let trap = Vendor::openai(Say::Text("never")).await;
-        let (faults, trap_url) = (Arc::new(table()), trap.url());
-        let primary = Vendor::start(move |_, seen| {
-            let model = seen.json()["model"].as_str().expect("a model").to_owned();
-            let mode = if seen.wants_stream() { Mode::Streamed } else { Mode::Whole };
-            let fault = faults.iter().find(|fault| fault.name == model).expect("every model is a fault");
-            (fault.say)(Scene { wire: vendor, mode, trap: &trap_url })
-        })
-        .await;
+        let mut primaries = BTreeMap::new();
+        for fault in table().into_iter().filter(|fault| fault.place == Place::Fake) {
+            for mode in [Mode::Whole, Mode::Streamed] {
+                let (name, say, trap_url) = (entry(fault.name, mode), Arc::clone(&fault.say), trap.url());
+                let script = move |_: usize, seen: &Seen| {
+                    let mode = if seen.wants_stream() { Mode::Streamed } else { Mode::Whole };
+                    say(Scene { wire: vendor, mode, trap: &trap_url })
+                };
+                primaries.insert(name, Vendor::start(script).await);
+            }
+        }
         let good = match vendor.other() {
             Wire::Openai => Vendor::openai(Say::Text(RESCUED)).await,
             Wire::Anthropic => Vendor::anthropic(Say::Text(RESCUED)).await,
@@ -170,23 +175,23 @@ impl Stage {
         let blunt = Blunt::saying(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
         let (mute, closed, hole) = (Blunt::saying(b"").await, closed_port().await, BlackHole::dig().await);
         let stranger = SelfSigned::start().await;
-        Self { primary, good, trap, closed, hole, blunt, mute, stranger }
+        Self { primaries, good, trap, closed, hole, blunt, mute, stranger }
     }
 
     fn config(&self, faults: &[Fault], vendor: Wire) -> String {
         let mut config = Config::warn().vendor("good", vendor.other().name(), &self.good.url());
         for fault in faults {
-            let url = match fault.place {
-                Place::Fake => self.primary.url(),
-                Place::Closed => self.closed.clone(),
-                Place::Unresolvable => "http://no-such-host.invalid".to_owned(),
-                Place::BlackHole => self.hole.url(),
-                Place::PlainTls => self.blunt.https_url(),
-                Place::TlsCut => self.mute.https_url(),
-                Place::SelfSigned => self.stranger.https_url(),
-            };
             for mode in [Mode::Whole, Mode::Streamed] {
                 let name = entry(fault.name, mode);
+                let url = match fault.place {
+                    Place::Fake => self.primaries[&name].url(),
+                    Place::Closed => self.closed.clone(),
+                    Place::Unresolvable => "http://no-such-host.invalid".to_owned(),
+                    Place::BlackHole => self.hole.url(),
+                    Place::PlainTls => self.blunt.https_url(),
+                    Place::TlsCut => self.mute.https_url(),
+                    Place::SelfSigned => self.stranger.https_url(),
+                };
                 let targets = [format!("{name}/{}", fault.name), "good/fake".to_owned()];
                 let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
                 config = config.vendor(&name, vendor.name(), &url);
@@ -194,6 +199,11 @@ impl Stage {
             }
         }
         config.text()
+    }
+
+    /// What the row's own vendor was asked.
+    fn seen(&self, fault: &Fault, mode: Mode) -> Vec<Seen> {
+        self.primaries.get(&entry(fault.name, mode)).map(Vendor::seen).unwrap_or_default()
     }
 }
 
