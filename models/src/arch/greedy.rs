@@ -16,6 +16,8 @@ use candle_transformers::models::quantized_llama::ModelWeights;
 use super::*;
 use crate::files::ModelFiles;
 
+mod checkpoint;
+
 const TOKENS: usize = 48;
 /// Texts of many kinds, a line each.
 const PROMPTS: &str = include_str!("greedy/prompts.txt");

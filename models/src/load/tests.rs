@@ -159,10 +159,10 @@ proptest! {
             bytes[at] = byte;
         }
         // Damage may well be harmless; what matters is that it is told from harm without a panic.
-        if let Ok(header) = parse(&bytes) {
-            if let Ok(shape) = Shape::of_gguf(&header, Family::Llama) {
-                let _ = arch::check(&header.tensors(Path::new("tiny.gguf")), &shape);
-            }
+        if let Ok(header) = parse(&bytes)
+            && let Ok(shape) = Shape::of_gguf(&header, Family::Llama)
+        {
+            let _ = arch::check(&header.tensors(Path::new("tiny.gguf")), &shape);
         }
     }
 }

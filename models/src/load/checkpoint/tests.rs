@@ -14,7 +14,7 @@ use crate::load::tiny::{FAMILIES, TEMPLATE, TinyCheckpoint, Written};
 use crate::load::{Identity, identify, load_weights};
 
 fn error(files: &ModelFiles) -> LoadError {
-    identify(files).err().expect("it was accepted")
+    identify(files).expect_err("it was accepted")
 }
 
 fn fault(tiny: &TinyCheckpoint) -> LoadFault {
@@ -194,7 +194,7 @@ fn headers_that_lie_are_refused_without_being_believed() {
     let two = |offsets: &str| one(&format!(r#","b":{{"dtype":"F16","shape":[2,2],"data_offsets":{offsets}}}"#));
     assert_eq!(parse(&two("[8,16]"), 16).expect("it is sound").len(), 2);
     assert_eq!(parse(&one(r#","__metadata__":{"format":"pt"}"#), 8).expect("it is sound").len(), 1);
-    let bad = |header: &str, bytes: usize| parse(header, bytes).err().expect("it was accepted");
+    let bad = |header: &str, bytes: usize| parse(header, bytes).expect_err("it was accepted");
     let why = |header: &str, bytes: usize| bad(header, bytes).to_string();
     assert!(why(&two("[4,12]"), 12).contains("`b`: it overlaps another"));
     assert!(why(&two("[12,20]"), 20).contains("`b`: there is a hole before it"));
@@ -209,7 +209,7 @@ fn headers_that_lie_are_refused_without_being_believed() {
     assert!(why(&one("").replace("[2]", &format!("[{huge},{huge}]")), 8).contains("its size overflows"));
     assert!(matches!(bad(&one("").replace("[2]", "[-2]"), 8), LoadFault::Json(_)));
     let claim = |length: u64| [&length.to_le_bytes()[..], b"{\"a\": 1}"].concat();
-    let read = |file: &[u8]| format::read(file, file.len() as u64).err().expect("it was accepted");
+    let read = |file: &[u8]| format::read(file, file.len() as u64).expect_err("it was accepted");
     assert!(matches!(read(&claim(u64::MAX)), LoadFault::Absurd { .. }));
     assert!(matches!(read(&claim(9)), LoadFault::Truncated { .. }));
 }
