@@ -19,8 +19,10 @@ pub use self::{
 };
 
 /// Every manifest in `models/catalog`, by its path there.
-const EMBEDDED: &[(&str, &str)] =
-    &[("models/catalog/smollm2-135m-instruct.toml", include_str!("../catalog/smollm2-135m-instruct.toml"))];
+const EMBEDDED: &[(&str, &str)] = &[
+    ("models/catalog/all-minilm-l6-v2.toml", include_str!("../catalog/all-minilm-l6-v2.toml")),
+    ("models/catalog/smollm2-135m-instruct.toml", include_str!("../catalog/smollm2-135m-instruct.toml")),
+];
 
 /// A manifest is a page of text; what is longer is something else.
 const LONGEST_MANIFEST: u64 = 256 * 1024;

@@ -31,6 +31,7 @@ mod admit;
 mod answer;
 mod batch;
 mod calls;
+mod health;
 mod odds;
 mod options;
 mod pace;
@@ -41,6 +42,7 @@ mod voice;
 mod watch;
 mod worker;
 
+pub use health::{Health, State};
 pub use options::EngineOptions;
 use pace::{Ahead, Pace};
 use queue::{Queue, Refused};
@@ -92,27 +94,6 @@ pub enum EngineFault {
     Failed { why: String },
     #[error("the local model is not running")]
     Stopped,
-}
-
-/// How an engine is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
-    pub state: State,
-    /// When a token was last generated.
-    pub last_token_at: Option<Instant>,
-    /// How many calls wait.
-    pub queued: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Calls are queued meanwhile.
-    Loading,
-    Ready,
-    /// For good: every call is [`EngineFault::Stopped`].
-    Failed {
-        why: String,
-    },
 }
 
 impl Engine {
@@ -189,15 +170,6 @@ impl Engine {
         }
     }
 
-    pub fn health(&self) -> Health {
-        let status = self.shared.status();
-        Health {
-            state: status.state.clone(),
-            last_token_at: status.last_token_at,
-            queued: self.shared.queue.waiting(|job| !job.events.is_closed()),
-        }
-    }
-
     /// How many calls of `class` it takes over at most, before any of them is answered.
     pub fn capacity(&self, class: Class) -> usize {
         class.share_of(self.shared.options.queue) + self.shared.limits.running
@@ -226,6 +198,7 @@ impl Engine {
             options,
             status: Mutex::new(Status {
                 state: State::Loading,
+                progress_at: Instant::now(),
                 last_token_at: None,
                 generation: 0,
                 step_since: None,
@@ -291,6 +264,8 @@ struct Shared {
 
 struct Status {
     state: State,
+    /// When it was last loaded, or a step of it ended.
+    progress_at: Instant,
     last_token_at: Option<Instant>,
     /// Counts the threads that ran the engine; only the newest one's word counts.
     generation: u64,

@@ -25,11 +25,30 @@ pub struct ModelFiles {
     pub capabilities: Capabilities,
 }
 
+impl Checkpoint {
+    /// Weights in one file, and only a config beside them.
+    pub fn of_config(config: PathBuf) -> Self {
+        Self {
+            shards: Vec::new(),
+            index: None,
+            config,
+            generation_config: None,
+            tokenizer_config: None,
+            chat_template: None,
+        }
+    }
+}
+
 impl ModelFiles {
     /// The files with weights.
     pub fn weight_files(&self) -> impl Iterator<Item = &Path> {
         let shards = self.checkpoint.iter().flat_map(|checkpoint| &checkpoint.shards);
         std::iter::once(&self.weights).chain(shards).map(PathBuf::as_path)
+    }
+
+    /// The `config.json` beside safetensors.
+    pub fn config(&self) -> Option<&Path> {
+        self.checkpoint.as_ref().map(|checkpoint| checkpoint.config.as_path())
     }
 
     /// All files.
@@ -76,6 +95,8 @@ pub enum Family {
     Qwen3,
     Gemma3,
     Phi3,
+    /// Sentence embeddings by the mean of the last states, as sentence-transformers makes them; no chat.
+    Bert,
 }
 
 /// What the model can be asked for beyond text.

@@ -12,7 +12,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::arch::{self, Forward, Shape, Transformer};
-use crate::files::ModelFiles;
+use crate::embed;
+use crate::files::{Family, ModelFiles};
 use crate::verify::together;
 
 mod checkpoint;
@@ -51,6 +52,9 @@ pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), 
 /// # Errors
 /// When a file cannot be read or is not one that this engine can run.
 pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
+    if files.family == Family::Bert {
+        return embed::identify(files);
+    }
     let header = read_header(files)?;
     identity(files, &header)
 }
@@ -70,6 +74,9 @@ pub(crate) enum Lexicon {
 
 /// Reads and validates all but the weights and the tokenizer.
 pub(crate) fn read_header(files: &ModelFiles) -> Result<Header, LoadError> {
+    if files.family == Family::Bert {
+        return Err(LoadError::new(&files.weights, LoadFault::NoChat));
+    }
     match &files.checkpoint {
         None => read_gguf(files),
         Some(checkpoint) => {

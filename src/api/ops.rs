@@ -1,8 +1,11 @@
 //! For operators: `/livez`, `/readyz`, `/metrics`.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Instant,
 };
 
 use axum::{
@@ -11,7 +14,6 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use backstop_models::engine;
 use metrics::gauge;
 use serde_json::{Value, json};
 
@@ -95,11 +97,11 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     }
     for (model, state) in api.relay.local.models().iter() {
         let why = match state {
-            LocalState::Ready(engine) => match engine.health().state {
-                engine::State::Ready => continue,
-                engine::State::Loading => "is being loaded again".to_owned(),
-                engine::State::Failed { why } => why,
+            LocalState::Ready(engine) => match engine.health().objection(Instant::now()) {
+                None => continue,
+                Some(why) => why,
             },
+            LocalState::Embedder(_) => continue,
             LocalState::Loading => "is being loaded".to_owned(),
             LocalState::Failed { why } => why.to_string(),
         };
@@ -138,8 +140,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         let (ready, queued) = match state {
             LocalState::Ready(engine) => {
                 let health = engine.health();
-                (health.state == engine::State::Ready, health.queued)
+                (health.objection(Instant::now()).is_none(), health.queued)
             }
+            LocalState::Embedder(embedder) => (true, embedder.calls()),
             LocalState::Loading | LocalState::Failed { .. } => (false, 0),
         };
         gauge!(metric::LOCAL_READY, "model" => model.clone()).set(if ready { 1.0 } else { 0.0 });

@@ -78,7 +78,7 @@ pub async fn prepare_default_model(
             Some(LocalState::Failed { why }) => {
                 return Err(FirstRunError::Load { model: model.to_owned(), why: why.to_string() });
             }
-            Some(LocalState::Loading) | None => {
+            Some(LocalState::Loading | LocalState::Embedder(_)) | None => {
                 return Err(FirstRunError::Load { model: model.to_owned(), why: "it is not in the tier".to_owned() });
             }
         };

@@ -64,13 +64,13 @@ impl Settings {
 
     /// What `target` can do, as far as it is known.
     pub fn capabilities(&self, target: &TargetId) -> Capabilities {
-        let local = target.is_local();
+        let (local, embeds) = (target.is_local(), self.embedding_spaces.contains_key(target));
         let has = |task| self.vendor(target).is_some_and(|vendor| VendorKind::has(vendor.kind, vendor.access, task));
         let usual = Capabilities {
             images: !local,
-            answers: !self.embedding_spaces.contains_key(target),
-            embeddings: has(Task::Embed),
-            token_count: local || has(Task::CountTokens),
+            answers: !embeds,
+            embeddings: has(Task::Embed) || local && embeds,
+            token_count: local && !embeds || has(Task::CountTokens),
             ..Capabilities::ALL
         };
         self.capabilities.get(target).copied().unwrap_or(usual)

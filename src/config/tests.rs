@@ -288,5 +288,8 @@ fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
     assert!(primary.can.answers && !declared.can.answers && declared.can.embeddings);
     let prices = settings.prices[&declared.id];
     assert_eq!((prices.input_per_mtok, prices.output_per_mtok), (Money::from_micros(20_000), Money::ZERO));
-    assert!(read("models: { local/m: { embedding_space: s } }").is_err(), "local models make none");
+    let text = "models: { local/m: { embedding_space: s } }\nroutes: { docs: { targets: [local/m] } }\n";
+    let settings = read(text).expect("loads").settings;
+    let local = &settings.routes.values().next().expect("there is one").targets[0];
+    assert!(local.can.embeddings && !local.can.answers && !local.can.token_count);
 }

@@ -17,6 +17,9 @@ use super::{
     object::{Field, Object},
 };
 
+/// OpenAI's bound.
+const MOST_TEXTS: usize = 2048;
+
 /// What is to be embedded, as far as the gateway and vendors of other forms must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbedRequest {
@@ -62,6 +65,26 @@ impl EmbedRequest {
         match &self.input {
             EmbedInput::Texts(texts) => texts.len(),
             EmbedInput::Tokens(count) => *count,
+        }
+    }
+}
+
+impl EmbedRequest {
+    /// The texts for a model of our own. What it cannot do is refused by name.
+    pub fn own_texts(&self) -> Result<&[String], BadRequest> {
+        let refused = |field: &str, why: &str| Err(BadRequest::unsupported(field.to_owned(), why));
+        if let Some(field) = &self.foreign {
+            return refused(field, "the local model does not know it");
+        }
+        if self.input_type.is_some() {
+            return refused("input_type", "the local model embeds all texts alike");
+        }
+        match &self.input {
+            EmbedInput::Texts(texts) if texts.len() <= MOST_TEXTS => Ok(texts),
+            EmbedInput::Texts(_) => refused("input", &format!("it embeds at most {MOST_TEXTS} texts at once")),
+            EmbedInput::Tokens(_) => {
+                refused("input", "tokens are numbers of one vendor's vocabulary, and it is another's")
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ pub(super) async fn attempt(trial: Trial<'_>) -> Result<Begun, Fault> {
         Reach::Local => match trial.question.task() {
             Task::Answer | Task::Stream => local(trial).await,
             Task::CountTokens => token_count::local(trial).await,
-            Task::Embed => Err(Fault::new(FaultKind::Unsupported, "local models make no embeddings")),
+            Task::Embed => embed::local(trial).await,
         },
     }
 }

@@ -101,6 +101,11 @@ impl Question {
         self.embed.as_ref().ok_or_else(|| Fault::new(FaultKind::BadRequest, "there is nothing to embed"))
     }
 
+    /// What a model of our own is to embed.
+    pub(super) fn own_texts(&self) -> Result<Vec<String>, Fault> {
+        self.embed()?.own_texts().map(<[String]>::to_vec).map_err(|error| unsupported(&error))
+    }
+
     /// Whether `vendor` is asked in the caller's own dialect.
     pub(super) fn is_native_to(&self, vendor: &Vendor) -> bool {
         vendor.wire_for(self.dialect) == self.dialect.into()

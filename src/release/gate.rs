@@ -20,7 +20,7 @@ use backstop_eval::{
 use backstop_models::{
     catalog::{Catalog, Manifest},
     fetch::ModelStore,
-    files::ModelFiles,
+    files::{Family, ModelFiles},
     load::{self, Identity},
 };
 use time::OffsetDateTime;
@@ -156,7 +156,20 @@ impl Gate {
         local: &mut HashMap<String, (ModelFiles, Identity)>,
     ) -> Result<(), String> {
         if target.is_local() {
-            local.insert(target.model.to_string(), self.local(&target.model)?);
+            let (files, identity) = self.local(&target.model)?;
+            let (embeds, declared) = (files.family == Family::Bert, settings.embedding_spaces.contains_key(target));
+            if embeds != declared {
+                let config = format!("models: {{ {target}: {{ embedding_space: … }} }}");
+                return Err(match embeds {
+                    true => format!("it makes embeddings; say which space they are of: `{config}`"),
+                    false => format!("it is a chat model and makes no embeddings; remove `{config}`"),
+                });
+            }
+            local.insert(target.model.to_string(), (files, identity));
+            if embeds {
+                // Its vectors answer nothing that a suite asks; its bytes are those of the catalog.
+                return Ok(());
+            }
         }
         let suite = Suite::find(suite, &self.state.suites()).map_err(|error| error.to_string())?;
         let binding = self.binding(settings, target, &suite)?;

@@ -7,8 +7,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use backstop_models::{
+    embed::Embedder,
     engine::{Engine, EngineOptions, State},
-    files::ModelFiles,
+    files::{Family, ModelFiles},
     load::Identity,
 };
 use metrics::gauge;
@@ -73,14 +74,18 @@ impl Keeper {
         let model = files.id.clone();
         let options = engine_options(&settings.local);
         self.tier.set(&model, LocalState::Loading);
-        let state = match tokio::task::spawn_blocking(move || Engine::start(files, options)).await {
-            Ok(Ok(engine)) => LocalState::Ready(engine),
+        let load = move || match files.family {
+            Family::Bert => Embedder::load(&files, options.threads(), options.queue).map(LocalState::Embedder),
+            _ => Engine::start(files, options).map(LocalState::Ready),
+        };
+        let state = match tokio::task::spawn_blocking(load).await {
+            Ok(Ok(state)) => state,
             Ok(Err(error)) => LocalState::Failed { why: error.to_string().into() },
             Err(_) => LocalState::Failed { why: "loading it panicked; the log has the reason".into() },
         };
         match &state {
             LocalState::Failed { why } => tracing::error!(%model, %why, "the local model cannot be loaded"),
-            LocalState::Ready(_) => tracing::info!(%model, "the local model is loaded"),
+            LocalState::Ready(_) | LocalState::Embedder(_) => tracing::info!(%model, "the local model is loaded"),
             LocalState::Loading => {}
         }
         self.tier.set(&model, state);
@@ -130,6 +135,7 @@ impl Keeper {
             Some(LocalState::Ready(engine)) => {
                 engine.identity() == identity && !matches!(engine.health().state, State::Failed { .. })
             }
+            Some(LocalState::Embedder(embedder)) => embedder.identity() == identity,
             Some(LocalState::Loading | LocalState::Failed { .. }) => true,
             None => false,
         }

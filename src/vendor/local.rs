@@ -12,6 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use backstop_models::{
     chat::Chat,
+    embed::{EmbedFault, Embedded, Embedder},
     engine::{Class, Engine, EngineFault},
 };
 use tokio::sync::Semaphore;
@@ -48,7 +49,11 @@ impl Default for LocalTier {
 pub enum LocalState {
     Loading,
     Ready(Engine),
-    Failed { why: Arc<str> },
+    /// One that makes embeddings, ready.
+    Embedder(Embedder),
+    Failed {
+        why: Arc<str>,
+    },
 }
 
 impl LocalTier {
@@ -110,18 +115,55 @@ impl LocalTier {
         }
     }
 
+    /// Embeds texts with the model; they wait for their turn.
+    pub async fn embed(&self, model: &str, texts: Vec<String>) -> Result<Embedded, Fault> {
+        let state = self.models.load().get(model).cloned();
+        match state {
+            Some(LocalState::Embedder(embedder)) => embedder.embed(texts).await.map_err(embed_fault),
+            Some(LocalState::Ready(_)) => {
+                Err(Fault::new(FaultKind::Unsupported, "the local model makes no embeddings"))
+            }
+            other => Err(unusable(other.as_ref())),
+        }
+    }
+
     fn engine(&self, model: &str) -> Result<Engine, Fault> {
         let models = self.models.load();
         match models.get(model) {
-            Some(LocalState::Ready(engine)) => Ok(engine.clone()),
-            Some(LocalState::Loading) => {
-                Err(Fault::new(FaultKind::Engine, "the local model is still being loaded; try again soon"))
+            Some(LocalState::Ready(engine)) => match engine.health().stall(Instant::now()) {
+                None => Ok(engine.clone()),
+                Some(why) => Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}"))),
+            },
+            Some(LocalState::Embedder(_)) => {
+                Err(Fault::new(FaultKind::Unsupported, "the local model makes embeddings and does not chat"))
             }
-            Some(LocalState::Failed { why }) => {
-                Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}")))
-            }
-            None => Err(Fault::new(FaultKind::Engine, "the local model is not loaded")),
+            other => Err(unusable(other)),
         }
+    }
+}
+
+/// Of a model that is not there.
+fn unusable(state: Option<&LocalState>) -> Fault {
+    let why = match state {
+        Some(LocalState::Failed { why }) => format!("the local model is not usable: {why}"),
+        Some(LocalState::Loading) => "the local model is still being loaded; try again soon".to_owned(),
+        _ => "the local model is not loaded".to_owned(),
+    };
+    Fault::new(FaultKind::Engine, why)
+}
+
+fn embed_fault(fault: EmbedFault) -> Fault {
+    let kind = match &fault {
+        EmbedFault::Busy => FaultKind::Busy,
+        EmbedFault::TooLong { .. } => FaultKind::ContextLength,
+        EmbedFault::Empty { .. } => FaultKind::BadRequest,
+        EmbedFault::Failed(_) => FaultKind::Engine,
+    };
+    let said = Fault::new(kind, fault.to_string());
+    match fault {
+        EmbedFault::TooLong { .. } => said.with_param(Some("input".to_owned())).with_code("context_length_exceeded"),
+        EmbedFault::Empty { index } => said.with_param(Some(format!("input[{index}]"))),
+        EmbedFault::Busy | EmbedFault::Failed(_) => said,
     }
 }
 

@@ -28,6 +28,7 @@ pub mod ladder;
 pub mod ledger;
 pub mod lifecycle;
 pub mod local;
+pub mod local_embeddings;
 pub mod manners;
 pub mod models;
 pub mod outage;

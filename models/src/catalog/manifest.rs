@@ -106,6 +106,20 @@ impl Manifest {
             return Err(fault(line_of("name"), "`name` is empty; say what people call the model".to_owned()));
         }
         manifest.unsound().map_or(Ok(()), |(table, why)| Err(fault(line_of(&format!("[{table}]")), why)))?;
+        let is_bert = manifest.family == Family::Bert;
+        if is_bert && manifest.config.is_none() {
+            let why = "the family `bert` needs safetensors with a `[tokenizer]` and a `[config]`".to_owned();
+            return Err(fault(line_of("family"), why));
+        }
+        let beside = |table: &str| !matches!(table, "weights" | "config" | "tokenizer");
+        if let Some((table, _)) = manifest.named_files().find(|(table, _)| is_bert && beside(table)) {
+            let why = format!("the family `bert` does not use `{table}`; leave it out");
+            return Err(fault(line_of(&format!("[{table}]")), why));
+        }
+        if is_bert && (manifest.default || manifest.capabilities != Capabilities::default()) {
+            let why = "the family `bert` makes embeddings: it is no default, and has no capabilities".to_owned();
+            return Err(fault(line_of("family"), why));
+        }
         Ok(manifest)
     }
 

@@ -147,4 +147,8 @@ fn a_manifest_of_safetensors_names_all_files_and_their_digest_is_over_all_weight
     let index = text.split("[config]").nth(1).unwrap().split("\n[").next().unwrap();
     let mixed = refused(&format!("{gguf}\n[index]{index}"));
     assert!(mixed.contains("`index` belongs to safetensors"), "{mixed}");
+
+    let bert = text.replace("\"llama\"", "\"bert\"");
+    assert!(refused(&bert).contains("the family `bert` does not use `shard`"));
+    assert!(refused(&gguf.replace("\"qwen3\"", "\"bert\"")).contains("needs safetensors with a `[tokenizer]`"));
 }

@@ -29,6 +29,8 @@ pub(super) struct Answer {
     max_tokens: usize,
     id: String,
     odds: Option<Odds>,
+    /// Whether it has called a tool.
+    calls: bool,
     echo: Option<Echo>,
 }
 
@@ -80,6 +82,7 @@ pub(super) fn prepare(
     Ok(Answer {
         odds: call.chat.sampling.logprobs.map(Odds::new),
         echo: echoes.then(|| Echo { text: echoed(&call.chat, &prompt, model), scored: Vec::new() }),
+        calls: false,
         constraint,
         voice: Voice::new(call, model.vocabulary.space_at_start(), entropy.ids),
         sampler: Sampler::new(call.parameters.clone(), call.chat.sampling.seed.unwrap_or(entropy.seed)),
@@ -184,16 +187,21 @@ impl Answer {
         (self.max_tokens == 0).then(|| self.finish(Finish::Length, events))
     }
 
-    /// The deltas with the log-probabilities of their texts' tokens.
+    /// The deltas with the log-probabilities of the tokens that are said with them. What is written for a tool is not said,
+    /// and nothing after it has any.
     fn with_odds(&mut self, deltas: Vec<Delta>) -> Vec<Delta> {
         let Some(odds) = &mut self.odds else { return deltas };
         let mut all = Vec::with_capacity(deltas.len() + 1);
         for delta in deltas {
-            if let Delta::Text(text) = &delta {
-                let released = odds.release(text.len());
-                if !released.is_empty() {
-                    all.push(Delta::Logprobs(released));
+            match &delta {
+                Delta::Text(text) if !self.calls => {
+                    let said = odds.say(text.len());
+                    if !said.is_empty() {
+                        all.push(Delta::Logprobs(said));
+                    }
                 }
+                Delta::ToolCall { .. } => self.calls = true,
+                _ => {}
             }
             all.push(delta);
         }
@@ -227,11 +235,11 @@ impl Answer {
         self.tokens.push(token);
         let mut ending = model.vocabulary.is_end(token).then_some(Ending::Done);
         if ending.is_none() {
+            let (spoken, finish) = self.voice.push(model.vocabulary.spoken(token));
             if let Some(odds) = &mut self.odds {
-                odds.drew(token, &model.vocabulary);
+                odds.drew(token, spoken.made, &model.vocabulary);
             }
-            let (deltas, finish) = self.voice.push(model.vocabulary.spoken(token));
-            if send(events, self.with_odds(deltas)).is_err() {
+            if send(events, self.with_odds(spoken.deltas)).is_err() {
                 return Ok(Some(Outcome::Abandoned));
             }
             if let Some(finish) = finish {
@@ -252,8 +260,19 @@ impl Answer {
     }
 
     fn end(&mut self, ending: Ending, events: &Events) -> Outcome {
-        let (deltas, finish) = self.voice.finish(ending);
-        if send(events, self.with_odds(deltas)).is_err() { Outcome::Abandoned } else { self.finish(finish, events) }
+        let (spoken, finish) = self.voice.finish(ending);
+        if let Some(odds) = &mut self.odds {
+            odds.end(spoken.made.bytes);
+        }
+        let mut deltas = self.with_odds(spoken.deltas);
+        if let Some(odds) = self.odds.as_mut().filter(|_| !self.calls) {
+            // Of tokens that add nothing to the text.
+            let rest = odds.say(0);
+            if !rest.is_empty() {
+                deltas.push(Delta::Logprobs(rest));
+            }
+        }
+        if send(events, deltas).is_err() { Outcome::Abandoned } else { self.finish(finish, events) }
     }
 
     fn finish(&self, finish: Finish, events: &Events) -> Outcome {

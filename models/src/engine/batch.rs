@@ -309,8 +309,13 @@ impl<'a> Batch<'a> {
             }
         }
         self.logits = logits;
+        let now = Instant::now();
         if drew {
-            self.shared.status().last_token_at = Some(Instant::now());
+            self.shared.status().last_token_at = Some(now);
+        }
+        // Reading a long prompt is progress, too; drawing nothing of what was computed is none.
+        if drew || wanted.iter().all(|rows| *rows == 0) {
+            self.shared.status().progress_at = now;
         }
         for (index, outcome) in ended.into_iter().rev() {
             self.end(index, outcome);

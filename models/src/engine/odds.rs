@@ -3,8 +3,12 @@
 //! They are of the logits as the model computed them, before any bias, penalty, temperature or constraint, as OpenAI and vLLM
 //! give them.
 
+use std::collections::VecDeque;
+
 use crate::chat::{TokenLogprob, TokenText};
 use crate::token::Vocabulary;
+
+use super::voice::Made;
 
 /// The log-probabilities of one answer.
 pub(super) struct Odds {
@@ -12,14 +16,24 @@ pub(super) struct Odds {
     top: usize,
     /// The logits of which the next token is drawn.
     logits: Vec<f32>,
-    /// Of tokens whose text is not said yet, and where it ends among the bytes that are not.
-    pending: Vec<(TokenLogprob, usize)>,
-    bytes: usize,
+    held: Held,
+}
+
+/// Tokens whose text is made and perhaps not said yet. What is never said takes its tokens along, also one that is said in
+/// part: nothing of a stop text shows in them.
+#[derive(Debug, Default)]
+struct Held {
+    /// They end within a character, which is not made yet.
+    partial: Vec<TokenLogprob>,
+    /// With the length of all text up to their end, in bytes.
+    made: VecDeque<(usize, TokenLogprob)>,
+    made_bytes: usize,
+    said_bytes: usize,
 }
 
 impl Odds {
     pub(super) fn new(top: u8) -> Self {
-        Self { top: top.into(), logits: Vec::new(), pending: Vec::new(), bytes: 0 }
+        Self { top: top.into(), logits: Vec::new(), held: Held::default() }
     }
 
     /// Remembers logits before anything changes them.
@@ -28,21 +42,20 @@ impl Odds {
         self.logits.extend_from_slice(logits);
     }
 
-    /// `token` was drawn of the logits that were looked at.
-    pub(super) fn drew(&mut self, token: u32, vocabulary: &Vocabulary) {
+    /// `token` was drawn of the logits that were looked at, and made more text.
+    pub(super) fn drew(&mut self, token: u32, made: Made, vocabulary: &Vocabulary) {
         let odds = self.of(&self.logits, token, vocabulary);
-        self.bytes += vocabulary.spoken(token).len();
-        self.pending.push((odds, self.bytes));
+        self.held.make(odds, made);
     }
 
-    /// Those of the tokens that the next `said` bytes of text begin in.
-    pub(super) fn release(&mut self, said: usize) -> Vec<TokenLogprob> {
-        let begins = |index: usize| if index == 0 { 0 } else { self.pending[index - 1].1 };
-        let count = (0..self.pending.len()).take_while(|index| begins(*index) < said).count();
-        let released = self.pending.drain(..count).map(|(odds, _)| odds).collect();
-        self.pending.iter_mut().for_each(|(_, end)| *end = end.saturating_sub(said));
-        self.bytes = self.bytes.saturating_sub(said);
-        released
+    /// The last token has come: what it left of a character is made of `bytes` more.
+    pub(super) fn end(&mut self, bytes: usize) {
+        self.held.place(bytes);
+    }
+
+    /// Those of the tokens that are said by now, when `bytes` more of the text are.
+    pub(super) fn say(&mut self, bytes: usize) -> Vec<TokenLogprob> {
+        self.held.say(bytes)
     }
 
     /// Those of `token`, by `logits`.
@@ -56,6 +69,32 @@ impl Odds {
             logprob: logits.get(token as usize).map(|logit| logit - total),
             top: top.into_iter().map(|(token, logit)| (text(token), logit - total)).collect(),
         }
+    }
+}
+
+impl Held {
+    fn make(&mut self, token: TokenLogprob, made: Made) {
+        if made.bytes > 0 || !made.within_character {
+            self.place(made.bytes);
+        }
+        if made.within_character {
+            self.partial.push(token);
+        } else {
+            self.made.push_back((self.made_bytes, token));
+        }
+    }
+
+    /// `bytes` more are made: those that waited for it end there.
+    fn place(&mut self, bytes: usize) {
+        self.made_bytes += bytes;
+        let end = self.made_bytes;
+        self.made.extend(self.partial.drain(..).map(|token| (end, token)));
+    }
+
+    fn say(&mut self, bytes: usize) -> Vec<TokenLogprob> {
+        self.said_bytes += bytes;
+        let count = self.made.iter().take_while(|(end, _)| *end <= self.said_bytes).count();
+        self.made.drain(..count).map(|(_, token)| token).collect()
     }
 }
 
@@ -104,14 +143,40 @@ mod tests {
         }
     }
 
+    fn odds(bytes: &[u8]) -> TokenLogprob {
+        TokenLogprob { token: TokenText(bytes.to_vec()), logprob: None, top: Vec::new() }
+    }
+
+    fn whole(bytes: usize) -> Made {
+        Made { bytes, within_character: false }
+    }
+
     #[test]
-    fn a_token_is_released_with_the_text_that_it_begins() {
-        let odds = |bytes: &[u8]| TokenLogprob { token: TokenText(bytes.to_vec()), logprob: None, top: Vec::new() };
-        let mut held = Odds::new(0);
-        held.pending = vec![(odds(b"ab"), 2), (odds(b"cd"), 4), (odds(b"ef"), 6)];
-        held.bytes = 6;
-        assert_eq!(held.release(3), [odds(b"ab"), odds(b"cd")], "the second has begun");
-        assert_eq!(held.release(0), []);
-        assert_eq!(held.release(3), [odds(b"ef")]);
+    fn a_token_is_told_of_when_all_of_its_text_is_said() {
+        let mut held = Held::default();
+        for token in [b"ab", b"cd", b"ef"] {
+            held.make(odds(token), whole(2));
+        }
+        assert_eq!(held.say(3), [odds(b"ab")], "the second has only begun");
+        assert_eq!(held.say(0), []);
+        assert_eq!(held.say(3), [odds(b"cd"), odds(b"ef")]);
+    }
+
+    #[test]
+    fn parts_of_a_character_are_told_of_with_it_whatever_it_becomes() {
+        let mut held = Held::default();
+        // A stripped space, a crab in two halves, and the beginning of a character that turns out to be none.
+        held.make(odds(b" "), whole(0));
+        held.make(odds(b"\xf0\x9f"), Made { bytes: 0, within_character: true });
+        held.make(odds(b"\xa6\x80"), whole(4));
+        assert_eq!(held.say(4), [odds(b" "), odds(b"\xf0\x9f"), odds(b"\xa6\x80")]);
+        held.make(odds(b"\xe2"), Made { bytes: 0, within_character: true });
+        assert_eq!(held.say(0), []);
+        held.make(odds(b"a"), whole(4));
+        assert_eq!(held.say(3), []);
+        assert_eq!(held.say(1), [odds(b"\xe2"), odds(b"a")]);
+        held.make(odds(b"\xe2"), Made { bytes: 0, within_character: true });
+        held.place(3);
+        assert_eq!(held.say(3), [odds(b"\xe2")]);
     }
 }

@@ -33,6 +33,21 @@ enum Reader {
     Forced(Forced),
 }
 
+/// What the voice made of a token, or of the end.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub deltas: Vec<Delta>,
+    pub made: Made,
+}
+
+/// How much text there is more, said or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Made {
+    pub bytes: usize,
+    /// The last token's bytes end in the middle of a character.
+    pub within_character: bool,
+}
+
 /// More events than an answer of `max_tokens` tokens can have: a bound that is never met.
 pub(super) fn most_events(max_tokens: usize) -> usize {
     16 + 5 * max_tokens
@@ -57,17 +72,19 @@ impl Voice {
     }
 
     /// Takes one token's bytes. A `Finish` means that nothing more is to be said.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> (Vec<Delta>, Option<Finish>) {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> (Spoken, Option<Finish>) {
         let text = self.characters.push(bytes);
+        let made = Made { bytes: text.len(), within_character: self.characters.is_within_character() };
         let pieces = self.read(&text);
         let mut deltas = Vec::new();
         let finish = self.speak(pieces, &mut deltas);
-        (deltas, finish)
+        (Spoken { deltas, made }, finish)
     }
 
     /// The rest, once the model has ended.
-    pub(super) fn finish(&mut self, ending: Ending) -> (Vec<Delta>, Finish) {
+    pub(super) fn finish(&mut self, ending: Ending) -> (Spoken, Finish) {
         let text = self.characters.finish();
+        let made = Made { bytes: text.len(), within_character: false };
         let mut pieces = self.read(&text);
         pieces.extend(match &mut self.reader {
             Reader::Text => Vec::new(),
@@ -77,7 +94,7 @@ impl Voice {
         });
         let mut deltas = Vec::new();
         if let Some(finish) = self.speak(pieces, &mut deltas) {
-            return (deltas, finish);
+            return (Spoken { deltas, made }, finish);
         }
         let held = self.stop.finish();
         if !held.is_empty() {
@@ -88,7 +105,7 @@ impl Voice {
             Ending::Done if self.calls > 0 => Finish::ToolCalls,
             Ending::Done => Finish::Stop,
         };
-        (deltas, finish)
+        (Spoken { deltas, made }, finish)
     }
 
     fn read(&mut self, text: &str) -> Vec<Piece> {

@@ -91,6 +91,7 @@ fn set_state(shared: &Shared, generation: u64, state: State) -> bool {
     let is_ours = status.generation == generation;
     if is_ours {
         status.state = state;
+        status.progress_at = Instant::now();
     }
     is_ours
 }

@@ -48,6 +48,8 @@ pub enum LoadFault {
     Unsupported(String),
     #[error("has no usable tokenizer: {0}; name a tokenizer.json in the manifest")]
     Tokenizer(String),
+    #[error("makes embeddings and does not chat; name a chat model")]
+    NoChat,
     #[error("has no chat template; give one in the manifest")]
     NoTemplate,
     #[error("has a chat template that cannot be parsed: {0}")]

@@ -25,7 +25,7 @@ impl Names {
             let special: &[(&str, &str)] = match family {
                 Family::Gemma3 => GEMMA,
                 Family::Phi3 => PHI,
-                Family::Llama | Family::Qwen2 | Family::Qwen3 => &[],
+                Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Bert => &[],
             };
             let (_, own) = special.iter().chain(LAYER).find(|(known, _)| *known == part)?;
             Some(format!("model.layers.{number}.{own}"))

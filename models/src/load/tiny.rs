@@ -92,7 +92,7 @@ impl Tiny {
                 Family::Qwen3 | Family::Gemma3 => {
                     vec![("attn_q_norm.weight", vec![WIDTH / HEADS]), ("attn_k_norm.weight", vec![WIDTH / HEADS])]
                 }
-                Family::Llama | Family::Phi3 => vec![],
+                Family::Llama | Family::Phi3 | Family::Bert => vec![],
             });
             if family == Family::Gemma3 {
                 parts.push(("post_attention_norm.weight", vec![WIDTH]));

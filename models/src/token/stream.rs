@@ -46,6 +46,11 @@ impl Utf8Stream {
         }
     }
 
+    /// Whether the last token's bytes end in the middle of a character.
+    pub(crate) fn is_within_character(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// What is left when the answer ends in the middle of a character.
     pub(crate) fn finish(&mut self) -> String {
         let rest = String::from_utf8_lossy(&self.pending).into_owned();

@@ -43,9 +43,6 @@ impl Resolver<'_, '_> {
             }
             if let Some(space) = &model.embedding_space {
                 self.name(&path.key("embedding_space"), space);
-                if target.is_local() {
-                    self.error(&path.key("embedding_space"), "local models make no embeddings", "leave it out");
-                }
                 settings.embedding_spaces.insert(target.clone(), space.as_str().into());
             }
             let usual = settings.capabilities(&target);

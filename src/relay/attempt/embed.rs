@@ -5,9 +5,9 @@
 use backstop_models::chat::Usage;
 use bytes::Bytes;
 
-use super::{Begun, Http, Limit, Trial};
+use super::{Begun, Http, Limit, Trial, wait};
 use crate::{
-    dialect,
+    dialect::{self, Embeddings},
     domain::{Fault, FaultKind},
     vendor::{answer_fault, ask_whole},
 };
@@ -29,4 +29,22 @@ impl Http<'_> {
         let written = dialect::write_embeddings(&embeddings, request.encoding, &question.reply());
         Ok(Begun::Whole(Bytes::from(written)))
     }
+}
+
+/// By the model in this process.
+pub(super) async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
+    let Trial { relay, question, route, target, meter, deadline } = trial;
+    let request = question.embed()?;
+    let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, deadline);
+    let embedded = wait(relay.local.embed(&target.id.model, question.own_texts()?), limit, meter).await??;
+    let usage = Usage { input_tokens: Some(embedded.input_tokens), output_tokens: Some(0), ..Usage::default() };
+    meter.whole(usage, 0);
+    let dimension = embedded.vectors.first().map_or(0, Vec::len);
+    if let Some(asked) = request.dimensions.filter(|asked| *asked as usize != dimension) {
+        let detail = format!("`dimensions`: the local model's embeddings have {dimension} numbers, not {asked}");
+        return Err(Fault::new(FaultKind::Unsupported, detail).with_param(Some("dimensions".to_owned())));
+    }
+    let input_tokens = Some(embedded.input_tokens);
+    let embeddings = Embeddings { vectors: embedded.vectors, input_tokens, as_asked: true };
+    Ok(Begun::Whole(Bytes::from(dialect::write_embeddings(&embeddings, request.encoding, &question.reply()))))
 }

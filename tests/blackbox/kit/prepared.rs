@@ -23,6 +23,8 @@ pub const MODEL: &str = "smollm2-135m-instruct";
 /// `local/…`, as routes name it.
 pub const TARGET: &str = "local/smollm2-135m-instruct";
 
+pub const EMBEDDER: &str = "all-minilm-l6-v2";
+
 /// Tests that decode at the same time: more would only make each other late on two cores.
 static DECODING: Semaphore = Semaphore::const_new(1);
 
@@ -52,6 +54,22 @@ pub fn without_config() -> (Home, String) {
     let home = Home::without_config();
     copy(&prepared().state, home.state()).expect("the prepared state can be copied");
     (home, prepared().key.clone())
+}
+
+/// An installation with `config` and the embedding model, whose source is needed once for a checkout.
+pub fn home_that_embeds(config: &str) -> Home {
+    static PULLED: OnceLock<PathBuf> = OnceLock::new();
+    let state = PULLED.get_or_init(|| {
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-state/embedder");
+        fs::create_dir_all(&state).expect("the build directory can be written");
+        let mut home = Home::without_config();
+        home.keep_state_in(&state);
+        home.ok(&["models", "pull", EMBEDDER]);
+        state
+    });
+    let home = Home::new(config);
+    copy(state, home.state()).expect("the prepared state can be copied");
+    home
 }
 
 /// The weights of the pulled model in `home`'s state, as a file of its own.

@@ -39,14 +39,7 @@ fn turned_back(bench: &Bench) -> (TempDir, ModelFiles) {
     let (weights, config_path) = (directory.path().join("model.safetensors"), directory.path().join("config.json"));
     candle_core::safetensors::save(&tensors, &weights).expect("it is written");
     std::fs::write(&config_path, config.to_string()).expect("it is written");
-    let checkpoint = Checkpoint {
-        shards: Vec::new(),
-        index: None,
-        config: config_path,
-        generation_config: None,
-        tokenizer_config: None,
-        chat_template: None,
-    };
+    let checkpoint = Checkpoint::of_config(config_path);
     let files = ModelFiles { checkpoint: Some(checkpoint), ..crate::load::tiny::files(weights) };
     (directory, files)
 }

@@ -114,6 +114,7 @@ fn sliding(
         Family::Llama => model_type == "mistral",
         Family::Qwen2 | Family::Qwen3 => keys.flag("use_sliding_window")?.unwrap_or(false),
         Family::Gemma3 | Family::Phi3 => true,
+        Family::Bert => false,
     };
     let window = if used { keys.optional_count("sliding_window", 1 << 32)? } else { None };
     let Some(window) = window else {

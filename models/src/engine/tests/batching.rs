@@ -93,6 +93,21 @@ async fn a_step_that_hangs_is_told_and_the_engine_starts_anew() {
 }
 
 #[tokio::test]
+async fn an_engine_that_computes_nothing_is_objected_to() {
+    let scripted = Scripted::start(together(2), None);
+    // Draws of what are no numbers fail, and are no sign of life.
+    let loaded = Instant::now();
+    scripted.will(vec![Step::NotANumber]);
+    scripted.answer(ask("a")).await.expect_err("it cannot be drawn");
+    let later = loaded + Duration::from_secs(61);
+    let why = scripted.engine.health().objection(later);
+    assert!(why.is_some_and(|why| why.contains("computed nothing")));
+    scripted.will_say("again");
+    scripted.answer(ask("b")).await.expect("it is answered");
+    assert_eq!(scripted.engine.health().objection(Instant::now()), None);
+}
+
+#[tokio::test]
 async fn an_idle_engine_proves_itself() {
     let options = EngineOptions { canary_every: Duration::from_millis(20), ..together(2) };
     let scripted = Scripted::gated_with(options);

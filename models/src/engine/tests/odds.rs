@@ -112,7 +112,42 @@ async fn an_answer_s_log_probabilities_are_of_the_text_that_is_said() {
     let chat = Chat { stop: vec![" two".into()], sampling, ..hello() };
     let answer = scripted.answer(chat).await.expect("it is answered");
     assert_eq!(text(&answer), "one,");
-    assert!(spelled(&answer.logprobs).starts_with("one,") && !spelled(&answer.logprobs).contains("two"));
+    assert_eq!(spelled(&answer.logprobs), "one,");
+}
+
+#[tokio::test]
+async fn log_probabilities_show_nothing_of_a_stop_text_that_begins_within_a_token() {
+    let scripted = Scripted::new(1);
+    let vocabulary = &scripted.model.vocabulary;
+    let tokens = vocabulary.encode("hello").expect("it is text");
+    // The stop begins in the last byte of a token of several.
+    let long = tokens.iter().map(|token| vocabulary.spoken(*token)).find(|bytes| bytes.len() > 1);
+    let long = String::from_utf8(long.expect("the vocabulary merges").to_vec()).expect("it is ASCII");
+    let before = "hello".find(&long).expect("it is a part of it");
+    let stop = "hello"[before + long.len() - 1..].to_owned();
+    scripted.will_say("hello");
+    let sampling = Sampling { logprobs: Some(0), temperature: Some(0.0), ..Sampling::default() };
+    let answer = scripted.answer(Chat { stop: vec![stop], sampling, ..hello() }).await.expect("it is answered");
+    assert_eq!(text(&answer), "hello"[..before + long.len() - 1]);
+    assert_eq!(spelled(&answer.logprobs), "hello"[..before], "{answer:?}");
+}
+
+#[tokio::test]
+async fn characters_in_parts_and_bytes_that_are_none_have_their_log_probabilities() {
+    let scripted = Scripted::new(1);
+    let sampling = Sampling { logprobs: Some(0), temperature: Some(0.0), ..Sampling::default() };
+    let chat = Chat { sampling, ..hello() };
+    let vocabulary = &scripted.model.vocabulary;
+    let crab = vocabulary.encode("🦀").expect("it is text");
+    assert!(crab.len() > 1, "the tiny vocabulary spells it by its bytes");
+    for tokens in [crab.clone(), crab[..1].to_vec(), [&crab[..1], &vocabulary.encode("ab").expect("text")].concat()] {
+        scripted.will(tokens.iter().map(|token| Step::Say(*token)).collect());
+        let answer = scripted.answer(chat.clone()).await.expect("it is answered");
+        let told: Vec<u8> = answer.logprobs.iter().flat_map(|token| token.token.0.clone()).collect();
+        let drawn: Vec<u8> = tokens.iter().flat_map(|token| vocabulary.spoken(*token)).copied().collect();
+        assert_eq!(told, drawn, "{}", text(&answer));
+        assert_eq!(text(&answer), String::from_utf8_lossy(&drawn));
+    }
 }
 
 #[tokio::test]

@@ -182,6 +182,7 @@ fn config(family: Family, rows: usize, head_width: usize) -> Map<String, Value> 
         Family::Qwen3 => ("qwen3", "silu"),
         Family::Gemma3 => ("gemma3_text", "gelu_pytorch_tanh"),
         Family::Phi3 => ("phi3", "silu"),
+        Family::Bert => unreachable!("it has no logits"),
     };
     let mut config = json!({
         "model_type": model_type, "hidden_size": WIDTH, "intermediate_size": HIDDEN, "num_hidden_layers": LAYERS,
@@ -191,7 +192,7 @@ fn config(family: Family, rows: usize, head_width: usize) -> Map<String, Value> 
         "hidden_act": activation, "hidden_activation": activation,
     });
     let more = match family {
-        Family::Llama | Family::Phi3 => json!({}),
+        Family::Llama | Family::Phi3 | Family::Bert => json!({}),
         Family::Qwen2 => json!({ "sliding_window": CONTEXT, "max_window_layers": 2, "use_sliding_window": false }),
         Family::Qwen3 => json!({
             "head_dim": head_width, "attention_bias": false, "sliding_window": null, "max_window_layers": 2,
