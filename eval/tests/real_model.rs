@@ -34,7 +34,7 @@ fn files(weights: &Path) -> ModelFiles {
         family: Family::Llama,
         weights: weights.to_owned(),
         weights_sha256: sha256_hex(&fs::read(weights).expect("the weights can be read")),
-        config: None,
+        checkpoint: None,
         tokenizer: None,
         chat_template: None,
         context_tokens: 8192,

@@ -4,17 +4,17 @@
 //! largest step and is used again, so that a step allocates nothing but the list of its spans. What a sequence gets does
 //! not depend on which others are in its step, nor on how its prompt was cut into steps.
 
-use std::fs::File;
-
 use crate::cache::{Cache, CacheShape, Sequence};
-use crate::files::ModelFiles;
 use crate::kernel::{self, Activations, Attend, Matrix, Pool, Rotary, Span};
-use crate::load::{Header, LoadFault};
+use crate::load::{Header, LoadError};
 
 mod shape;
 mod tensors;
 
-pub(crate) use shape::{Shape, name};
+pub(crate) use shape::Shape;
+#[cfg(test)]
+pub(crate) use shape::name;
+pub(crate) use tensors::check;
 use tensors::{Layer, Reader};
 
 /// One sequence's part of a step.
@@ -98,40 +98,37 @@ pub(crate) struct Transformer {
     /// `None`: the embeddings.
     output: Option<Matrix>,
     rotary: Rotary,
-    /// Of layers with a window.
+    /// Of layers with a window and a base of their own.
     local_rotary: Option<Rotary>,
 }
 
 impl Transformer {
-    /// Loads the weights of a checked file, for sequences of up to `context_tokens`. Blocking.
-    pub(crate) fn load(
-        files: &ModelFiles,
-        header: &Header,
-        context_tokens: usize,
-        threads: usize,
-    ) -> Result<Self, LoadFault> {
-        let shape = Shape::read(header, files.family)?;
+    /// Loads the weights of checked files, for sequences of up to `context_tokens`. Blocking.
+    pub(crate) fn load(header: &Header, context_tokens: usize, threads: usize) -> Result<Self, LoadError> {
+        let Header { shape, tensors, .. } = header;
         let pool = Pool::new(threads);
-        let file = File::open(&files.weights).map_err(LoadFault::Io)?;
-        let reader = Reader { header, file: &file, pool: &pool };
-        let has = |name: &str| header.content.tensor_infos.contains_key(name);
-        let factors = if has(FACTORS) { Some(reader.vector(FACTORS)?) } else { None };
+        let reader = Reader::open(tensors, shape, &pool)?;
+        let factors = match tensors.get(FACTORS) {
+            Some(_) => Some(reader.vector(FACTORS)?),
+            None => shape.rotary_factors.clone(),
+        };
         if factors.iter().flatten().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
             let why = "it divides the rotary frequencies, and has values that are no positive numbers".to_owned();
-            return Err(LoadFault::BadTensor { name: FACTORS.to_owned(), why });
+            return Err(tensors.bad(FACTORS, why));
         }
-        let &shape::RotaryShape { width, base, scale, .. } = &shape.rotary;
+        let shape::RotaryShape { width, base, scale, .. } = shape.rotary;
         let rotary = Rotary::new(context_tokens, width, base, scale, factors.as_deref());
-        let local_rotary = shape.sliding.map(|sliding| Rotary::new(context_tokens, width, sliding.base, 1.0, None));
-        let layers = (0..shape.layers).map(|layer| reader.layer(&shape, layer)).collect::<Result<_, _>>()?;
+        let local_base = shape.sliding.as_ref().and_then(|sliding| sliding.base);
+        let local_rotary = local_base.map(|base| Rotary::new(context_tokens, width, base, 1.0, None));
+        let layers = (0..shape.layers).map(|layer| reader.layer(shape, layer)).collect::<Result<_, _>>()?;
         Ok(Self {
             embeddings: reader.matrix("token_embd.weight")?,
-            norm: reader.vector("output_norm.weight")?,
-            output: if has("output.weight") { Some(reader.matrix("output.weight")?) } else { None },
+            norm: reader.norm("output_norm.weight")?,
+            output: if shape.separate_output { Some(reader.matrix("output.weight")?) } else { None },
             layers,
             rotary,
             local_rotary,
-            shape,
+            shape: shape.clone(),
             pool,
         })
     }

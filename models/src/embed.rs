@@ -256,7 +256,7 @@ fn read_config(path: &Path) -> Result<Config, LoadError> {
 }
 
 fn config_of(files: &ModelFiles) -> Result<&Path, LoadError> {
-    named(files, files.config.as_deref(), "config")
+    named(files, files.config(), "config")
 }
 
 fn tokenizer_of(files: &ModelFiles) -> Result<&Path, LoadError> {

@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     catalog::{Catalog, Manifest, ModelFile, ModelId, Source},
-    files::ModelFiles,
+    files::{Checkpoint, ModelFiles},
     verify::{self, VerifyError},
 };
 
@@ -230,13 +230,21 @@ impl ModelStore {
     }
 
     fn described(&self, manifest: &Manifest) -> ModelFiles {
+        let at = |file: &ModelFile| self.path_of(manifest, file);
         ModelFiles {
             id: manifest.id.to_string(),
             family: manifest.family,
-            weights: self.path_of(manifest, &manifest.weights),
-            weights_sha256: manifest.weights.sha256.to_string(),
-            tokenizer: manifest.tokenizer.as_ref().map(|file| self.path_of(manifest, file)),
-            config: manifest.config.as_ref().map(|file| self.path_of(manifest, file)),
+            weights: at(&manifest.weights),
+            weights_sha256: manifest.weights_sha256(),
+            checkpoint: manifest.config.as_ref().map(|config| Checkpoint {
+                shards: manifest.shard.iter().map(at).collect(),
+                index: manifest.index.as_ref().map(at),
+                config: at(config),
+                generation_config: manifest.generation_config.as_ref().map(at),
+                tokenizer_config: manifest.tokenizer_config.as_ref().map(at),
+                chat_template: manifest.template.as_ref().map(at),
+            }),
+            tokenizer: manifest.tokenizer.as_ref().map(at),
             chat_template: manifest.chat_template.clone(),
             context_tokens: manifest.context_tokens.get(),
             capabilities: manifest.capabilities,

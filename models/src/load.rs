@@ -1,32 +1,42 @@
 //! From verified files to a model that can be run.
 //!
-//! A weights file is read defensively before anything else touches it ([`gguf`]), then checked against what the forward
-//! pass needs of its family ([`crate::arch`]). Nothing here is allocated by what a file merely claims, and no file, however
-//! broken, ends in a panic.
+//! Files are read defensively before anything else touches them ([`gguf`], [`safetensors`] and [`checkpoint`]), then checked
+//! against what the forward pass needs of their family ([`crate::arch`]). Nothing here is allocated by what a file merely
+//! claims, and no file, however broken, ends in a panic. Behind [`Header`] nobody sees which format it was.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
-use candle_core::quantized::gguf_file::Value;
 use sha2::{Digest, Sha256};
 
 use crate::arch::{self, Forward, Shape, Transformer};
 use crate::embed;
 use crate::files::{Family, ModelFiles};
+use crate::verify::together;
 
+mod checkpoint;
 mod error;
 mod gguf;
+mod names;
+mod safetensors;
+mod stored;
 
+pub(crate) use checkpoint::Words;
 pub use error::{LoadError, LoadFault};
-pub(crate) use gguf::{Header, unsigned};
+pub(crate) use gguf::{Header as GgufHeader, unsigned};
+pub(crate) use names::Names;
+pub(crate) use stored::{Stored, Tensors};
 
 /// Names what answers: change any of it and it is another model, with certificates of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Hex SHA-256 of the whole weights file, as the model store verified it.
+    /// Hex SHA-256 of the whole weights file, as the model store verified it. Of safetensors: over the list of the files'
+    /// digest and that of `config.json` and `generation_config.json`.
     pub weights: String,
-    /// Hex SHA-256 of the `tokenizer.json`, or of the raw `tokenizer.ggml.*` metadata in file order.
+    /// Hex SHA-256 of the `tokenizer.json`, or of the raw `tokenizer.ggml.*` metadata in file order. Beside safetensors:
+    /// over the list of the digests of `tokenizer.json` and `tokenizer_config.json`.
     pub tokenizer: String,
     /// Hex SHA-256 of the chat template's text.
     pub template: String,
@@ -49,49 +59,73 @@ pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
     identity(files, &header)
 }
 
-/// Reads and validates the header of the weights, without the weights.
+/// All that a model's files say, without the weights: read, and checked to be a model that can be run.
+pub(crate) struct Header {
+    pub shape: Shape,
+    pub tensors: Tensors,
+    pub lexicon: Lexicon,
+}
+
+/// Where the tokens and the template come from.
+pub(crate) enum Lexicon {
+    Gguf(GgufHeader),
+    Checkpoint(Words),
+}
+
+/// Reads and validates all but the weights and the tokenizer.
 pub(crate) fn read_header(files: &ModelFiles) -> Result<Header, LoadError> {
-    let at = |fault| LoadError::new(&files.weights, fault);
     if files.family == Family::Bert {
-        return Err(at(LoadFault::NoChat));
+        return Err(LoadError::new(&files.weights, LoadFault::NoChat));
     }
+    match &files.checkpoint {
+        None => read_gguf(files),
+        Some(checkpoint) => {
+            let (shape, tensors, words) = checkpoint::read(files, checkpoint)?;
+            Ok(Header { shape, tensors, lexicon: Lexicon::Checkpoint(words) })
+        }
+    }
+}
+
+fn read_gguf(files: &ModelFiles) -> Result<Header, LoadError> {
+    let at = |fault| LoadError::new(&files.weights, fault);
     let file = File::open(&files.weights).map_err(|source| at(LoadFault::Io(source)))?;
     let length = file.metadata().map_err(|source| at(LoadFault::Io(source)))?.len();
     let header = gguf::read(BufReader::new(file), length).map_err(at)?;
-    Shape::read(&header, files.family).map_err(at)?;
-    Ok(header)
+    let shape = Shape::of_gguf(&header, files.family).map_err(at)?;
+    let tensors = header.tensors(&files.weights);
+    arch::check(&tensors, &shape)?;
+    Ok(Header { shape, tensors, lexicon: Lexicon::Gguf(header) })
 }
 
 pub(crate) fn identity(files: &ModelFiles, header: &Header) -> Result<Identity, LoadError> {
-    let tokenizer = match &files.tokenizer {
-        None => header.tokenizer_sha256.clone(),
-        Some(path) => {
-            let bytes = std::fs::read(path).map_err(|source| LoadError::new(path, LoadFault::Io(source)))?;
-            hex::encode(Sha256::digest(bytes))
-        }
+    let digest = |path: &Path| {
+        let bytes = std::fs::read(path).map_err(|source| LoadError::new(path, LoadFault::Io(source)))?;
+        Ok(hex::encode(Sha256::digest(bytes)))
     };
-    let template = chat_template(files, header)?;
-    Ok(Identity {
-        weights: files.weights_sha256.clone(),
-        tokenizer,
-        template: hex::encode(Sha256::digest(template.as_bytes())),
-        engine: ENGINE.to_owned(),
-    })
+    let file = files.tokenizer.as_deref().map(digest).transpose()?;
+    let (weights, tokenizer) = match &header.lexicon {
+        Lexicon::Gguf(gguf) => (files.weights_sha256.clone(), file.unwrap_or_else(|| gguf.tokenizer_sha256.clone())),
+        Lexicon::Checkpoint(words) => (
+            together([files.weights_sha256.as_str(), &words.configs_sha256]),
+            together([file.as_deref().unwrap_or(""), words.tokenizer_config_sha256.as_deref().unwrap_or("")]),
+        ),
+    };
+    let template = hex::encode(Sha256::digest(chat_template(files, header)?.as_bytes()));
+    Ok(Identity { weights, tokenizer, template, engine: ENGINE.to_owned() })
 }
 
 /// The manifest's template, else the model's own.
 pub(crate) fn chat_template<'a>(files: &'a ModelFiles, header: &'a Header) -> Result<&'a str, LoadError> {
-    match (&files.chat_template, header.content.metadata.get("tokenizer.chat_template")) {
-        (Some(text), _) => Ok(text),
-        (None, Some(Value::String(text))) => Ok(text),
-        (None, _) => Err(LoadError::new(&files.weights, LoadFault::NoTemplate)),
-    }
+    let own = match &header.lexicon {
+        Lexicon::Gguf(gguf) => gguf.text("tokenizer.chat_template"),
+        Lexicon::Checkpoint(words) => words.template.as_deref(),
+    };
+    files.chat_template.as_deref().or(own).ok_or_else(|| LoadError::new(&files.weights, LoadFault::NoTemplate))
 }
 
-/// The longest sequence in tokens: what the manifest and the file both allow.
+/// The longest sequence in tokens: what the manifest and the model both allow.
 pub(crate) fn context_tokens(files: &ModelFiles, header: &Header) -> usize {
-    let trained = header.number(&format!("{}.context_length", arch::name(files.family))).unwrap_or(u64::MAX);
-    u64::from(files.context_tokens).min(trained) as usize
+    (files.context_tokens as usize).min(header.shape.context)
 }
 
 /// Loads the weights for sequences of up to `context_tokens`, to be computed on `threads`. Blocking; takes about as long as
@@ -101,14 +135,15 @@ pub(crate) fn load_weights(
     context_tokens: usize,
     threads: usize,
 ) -> Result<Box<dyn Forward>, LoadError> {
-    let at = |fault| LoadError::new(&files.weights, fault);
     let header = read_header(files)?;
     // The header was checked, but block formats are read by others' code too; a bad file must never do more than fail.
-    let load = || Transformer::load(files, &header, context_tokens, threads);
+    let load = || Transformer::load(&header, context_tokens, threads);
     match catch_unwind(AssertUnwindSafe(load)) {
-        Ok(Ok(model)) => Ok(Box::new(model)),
-        Ok(Err(fault)) => Err(at(fault)),
-        Err(_) => Err(at(LoadFault::Malformed("the weights made the loader panic".to_owned()))),
+        Ok(model) => Ok(Box::new(model?)),
+        Err(_) => {
+            let fault = LoadFault::Malformed("the weights made the loader panic".to_owned());
+            Err(LoadError::new(&files.weights, fault))
+        }
     }
 }
 

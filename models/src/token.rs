@@ -9,14 +9,16 @@ use std::collections::HashMap;
 use tokenizers::Tokenizer;
 
 use crate::files::ModelFiles;
-use crate::load::{Header, LoadError, LoadFault};
+use crate::load::{Header, Lexicon, LoadError, LoadFault};
 
 mod gguf;
 mod json;
+mod roles;
 mod stream;
 
 #[cfg(test)]
 pub(crate) use gguf::byte_of_char;
+use roles::Roles;
 pub(crate) use stream::Utf8Stream;
 
 /// A model's tokens.
@@ -82,19 +84,28 @@ impl Vocabulary {
     /// Reads the vocabulary from the `tokenizer.json`, where there is one, else from the GGUF's metadata.
     pub(crate) fn load(files: &ModelFiles, header: &Header) -> Result<Self, LoadError> {
         let at = |why: String| LoadError::new(&files.weights, LoadFault::Tokenizer(why));
-        let parts = match &files.tokenizer {
-            None => gguf::read(header).map_err(at)?,
-            Some(path) => json::read(path)?,
+        let mut parts = match (&files.tokenizer, &header.lexicon) {
+            (Some(path), _) => json::read(path)?,
+            (None, Lexicon::Gguf(gguf)) => gguf::read(gguf).map_err(at)?,
+            (None, Lexicon::Checkpoint(_)) => return Err(at("safetensors do not hold one".to_owned())),
         };
-        let rows = header.content.tensor_infos.get("token_embd.weight").map_or(0, |info| info.shape.dims()[0]);
+        let rows = header.shape.vocabulary;
+        // Gemma's tokenizer has one control token more than its smallest models: it is for images, which they do not see.
+        while parts.pieces.len() > rows && parts.pieces.last().is_some_and(|last| last.kind == PieceKind::Control) {
+            parts.pieces.pop();
+        }
         if parts.pieces.len() > rows {
             let why = format!("it has {} tokens and the model only {rows}", parts.pieces.len());
             return Err(at(why));
         }
-        Self::assemble(parts, header).map_err(at)
+        let roles = match &header.lexicon {
+            Lexicon::Gguf(gguf) => Roles::of_gguf(gguf, &parts),
+            Lexicon::Checkpoint(words) => Roles::of_checkpoint(words, &parts),
+        };
+        Self::assemble(parts, roles).map_err(at)
     }
 
-    fn assemble(parts: Parts, header: &Header) -> Result<Self, String> {
+    fn assemble(parts: Parts, roles: Roles) -> Result<Self, String> {
         let Parts { mut tokenizer, pieces, space } = parts;
         tokenizer.set_encode_special_tokens(true);
         let added = tokenizer.get_added_tokens_decoder();
@@ -109,24 +120,16 @@ impl Vocabulary {
         for bucket in controls.values_mut() {
             bucket.sort_by_key(|control| std::cmp::Reverse(control.text.len()));
         }
-        let named = |key: &str| {
-            let id = u32::try_from(header.number(&format!("tokenizer.ggml.{key}_token_id"))?).ok()?;
-            ((id as usize) < pieces.len()).then_some(id)
-        };
         let well_known = (0u32..).zip(&pieces).filter(|(_, piece)| {
             piece.kind == PieceKind::Control && WELL_KNOWN_ENDS.iter().any(|name| name.as_bytes() == piece.bytes)
         });
-        let mut ends: Vec<u32> =
-            ["eos", "eot", "eom"].into_iter().filter_map(named).chain(well_known.map(|(id, _)| id)).collect();
+        let Roles { mut ends, bos, begins_with_bos } = roles;
+        ends.extend(well_known.map(|(id, _)| id));
         let mut seen = std::collections::HashSet::new();
         ends.retain(|id| seen.insert(*id));
         if ends.is_empty() {
             return Err("no token ends an answer".to_owned());
         }
-        let bos = named("bos");
-        // What llama.cpp takes where the file does not say: byte-pair vocabularies have none before a text.
-        let bare = header.text("tokenizer.ggml.model").is_none_or(|model| model == "gpt2");
-        let begins_with_bos = header.flag("tokenizer.ggml.add_bos_token").unwrap_or(!bare);
         Ok(Self { tokenizer, pieces, controls, ends, bos, begins_with_bos, strips_first_space: space })
     }
 

@@ -48,6 +48,16 @@ pub fn check(path: &Path, bytes: u64, sha256: &Digest) -> Result<(), VerifyError
     Ok(())
 }
 
+/// Hex SHA-256 over a list of digests, a line each.
+pub(crate) fn together<'a>(digests: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hasher = Sha256::new();
+    for digest in digests {
+        hasher.update(digest);
+        hasher.update("\n");
+    }
+    hex::encode(hasher.finalize())
+}
+
 impl Digest {
     /// Of everything that `reader` gives.
     pub fn of(mut reader: impl io::Read) -> io::Result<Self> {

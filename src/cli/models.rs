@@ -116,7 +116,7 @@ fn verify(store: &ModelStore, manifests: &[&Manifest]) -> anyhow::Result<ExitCod
     let mut code = ExitCode::SUCCESS;
     for manifest in manifests {
         match store.verify(manifest) {
-            Ok(()) => writeln!(std::io::stdout().lock(), "{}: verified, {}", manifest.id, manifest.weights.sha256)?,
+            Ok(()) => writeln!(std::io::stdout().lock(), "{}: verified, {}", manifest.id, manifest.weights_sha256())?,
             Err(error @ (FetchError::NotPulled { .. } | FetchError::Damaged { .. })) => {
                 eprintln!("error: {}: {error}", manifest.id);
                 code = ExitCode::FAILURE;
@@ -166,7 +166,7 @@ impl<'a> From<&'a Listed<'a>> for Row<'a> {
             default: listed.default,
             context_tokens: manifest.context_tokens.get(),
             bytes: manifest.bytes(),
-            sha256: manifest.weights.sha256.to_string(),
+            sha256: manifest.weights_sha256(),
             pulled: digest_ok.is_some(),
             digest_ok,
             fault,

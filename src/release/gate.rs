@@ -198,11 +198,7 @@ fn vendor<'a>(settings: &'a Settings, id: &VendorId) -> Result<&'a Vendor, Strin
 }
 
 fn stamps(files: &ModelFiles) -> Vec<Stamp> {
-    std::iter::once(files.weights.as_path())
-        .chain(files.tokenizer.as_deref())
-        .chain(files.config.as_deref())
-        .filter_map(stamp)
-        .collect()
+    files.paths().filter_map(stamp).collect()
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

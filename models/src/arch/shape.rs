@@ -1,12 +1,12 @@
-//! What a file says its model is, checked by name: a wrong shape is an error here and never a panic, or nonsense, later.
+//! What a model is, checked by name: a wrong shape is an error here and never a panic, or nonsense, later.
 //!
-//! One description serves every family; where they differ is a field. Names: `gguf-py/gguf/constants.py` of llama.cpp.
-
-use candle_core::quantized::gguf_file::Value;
+//! One description serves every family; where they differ is a field. Two formats describe a model: [`gguf`] and [`config`].
 
 use crate::files::Family;
 use crate::kernel::{Gate, Pairs};
-use crate::load::{Header, LoadFault, unsigned};
+
+mod config;
+mod gguf;
 
 /// A decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,11 +23,17 @@ pub(crate) struct Shape {
     pub context: usize,
     pub epsilon: f32,
     pub rotary: RotaryShape,
+    /// What divides the rotary frequencies; a GGUF file may have it as a tensor instead.
+    pub rotary_factors: Option<Vec<f32>>,
     pub gate: Gate,
     /// What token embeddings are multiplied with.
     pub embedding_scale: f32,
     /// What the products of queries and keys are multiplied with.
     pub attention_scale: f32,
+    /// What is added to the weights of norms, which Gemma's own files store as differences from one.
+    pub norm_shift: f32,
+    /// Whether logits have a matrix of their own, which is not that of the embeddings.
+    pub separate_output: bool,
     /// Layers that see only so many tokens back.
     pub sliding: Option<Sliding>,
 }
@@ -41,104 +47,22 @@ pub(crate) struct RotaryShape {
     pub pairs: Pairs,
 }
 
-/// Every `every`th layer sees all; the others see `window` tokens and have their own rotary base.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Layers that see the last `window` tokens only, themselves included.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sliding {
     pub window: usize,
-    pub every: usize,
-    pub base: f32,
+    /// Their own rotary base.
+    pub base: Option<f32>,
+    /// By layer, whether it is one.
+    pub layers: Vec<bool>,
 }
 
 impl Shape {
-    /// Reads and checks architecture, shape and completeness.
-    pub(crate) fn read(header: &Header, family: Family) -> Result<Self, LoadFault> {
-        let found = header.text("general.architecture").ok_or_else(|| missing("general.architecture"))?;
-        if !FAMILIES.iter().any(|(_, name)| *name == found) {
-            return Err(LoadFault::UnknownArchitecture { found: found.to_owned() });
-        }
-        let expected = name(family);
-        if found != expected {
-            return Err(LoadFault::WrongFamily { found: found.to_owned(), expected: expected.to_owned() });
-        }
-        refuse_unsupported(header, expected)?;
-        let shape = Self::numbers(header, family)?;
-        super::tensors::check(header, &shape)?;
-        Ok(shape)
-    }
-
-    fn numbers(header: &Header, family: Family) -> Result<Self, LoadFault> {
-        let key = |rest: &str| format!("{}.{rest}", name(family));
-        let count = |rest: &str, limit: u64| positive(header, &key(rest), limit);
-        let layers = count("block_count", 1024)?;
-        let width = count("embedding_length", 1 << 20)?;
-        let heads = count("attention.head_count", 4096)?;
-        let kv_heads = count("attention.head_count_kv", 4096)?;
-        let hidden = count("feed_forward_length", 1 << 24)?;
-        let context = count("context_length", 1 << 32)?;
-        let bad = |rest: &str, why: &str| LoadFault::BadMetadata { key: key(rest), why: why.to_owned() };
-        let head_width = match header.content.metadata.contains_key(&key("attention.key_length")) {
-            true => count("attention.key_length", 4096)?,
-            false if width.is_multiple_of(heads) => width / heads,
-            false => return Err(bad("attention.head_count", "it does not divide the embedding length")),
-        };
-        if header.number(&key("attention.value_length")).is_some_and(|values| values != head_width as u64) {
-            return Err(bad("attention.value_length", "it is not the width of the keys"));
-        }
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(bad("attention.head_count_kv", "it does not divide the number of heads"));
-        }
-        let rotary_width = match family {
-            Family::Llama | Family::Phi3 => count("rope.dimension_count", 4096)?,
-            _ => header.number(&key("rope.dimension_count")).map_or(head_width, |width| width as usize),
-        };
-        let whole = family == Family::Phi3 || rotary_width == head_width;
-        if !whole || rotary_width > head_width || rotary_width == 0 || !rotary_width.is_multiple_of(2) {
-            return Err(bad("rope.dimension_count", "it is not the (even) width of a head"));
-        }
-        let gemma = family == Family::Gemma3;
-        let rotary = RotaryShape {
-            width: rotary_width,
-            base: number(header, &key("rope.freq_base"))?.unwrap_or(if gemma { 1e6 } else { 10_000.0 }),
-            scale: rotary_scale(header, key)?,
-            // Converters of llama's weights reorder their rows for this.
-            pairs: if family == Family::Llama { Pairs::Interleaved } else { Pairs::Halves },
-        };
-        let sliding = match gemma {
-            false => None,
-            true => Some(Sliding {
-                window: count("attention.sliding_window", 1 << 32)?,
-                every: header.number(&key("attention.sliding_window_type")).unwrap_or(6).clamp(1, 1024) as usize,
-                base: number(header, &key("rope.local_freq_base"))?.unwrap_or(10_000.0),
-            }),
-        };
-        Ok(Self {
-            family,
-            layers,
-            width,
-            heads,
-            kv_heads,
-            head_width,
-            hidden,
-            vocabulary: super::tensors::vocabulary(header, width)?,
-            context,
-            epsilon: number(header, &key("attention.layer_norm_rms_epsilon"))?
-                .ok_or_else(|| missing(&key("attention.layer_norm_rms_epsilon")))?,
-            rotary,
-            gate: if gemma { Gate::Gelu } else { Gate::Silu },
-            embedding_scale: if gemma { (width as f32).sqrt() } else { 1.0 },
-            attention_scale: attention_scale(family, layers, (width, heads, head_width)),
-            sliding,
-        })
-    }
-
-    /// The window and the rotary base of a layer that sees less than all.
+    /// The window of a layer that sees less than all.
     pub(crate) fn window(&self, layer: usize) -> Option<usize> {
-        self.sliding.filter(|sliding| !(layer + 1).is_multiple_of(sliding.every)).map(|sliding| sliding.window)
+        self.sliding.as_ref().filter(|sliding| sliding.layers[layer]).map(|sliding| sliding.window)
     }
 }
-
-/// `gemma_pytorch`'s configuration of 27 B has a query scalar of its own.
-const GEMMA_27B_LAYERS: usize = 62;
 
 const FAMILIES: [(Family, &str); 5] = [
     (Family::Llama, "llama"),
@@ -151,90 +75,4 @@ const FAMILIES: [(Family, &str); 5] = [
 /// What the family is called in files.
 pub(crate) fn name(family: Family) -> &'static str {
     FAMILIES.iter().find(|(known, _)| *known == family).map_or("llama", |(_, name)| name)
-}
-
-/// Of Gemma 3 the largest, which is told by its layers, scales by what a head has of the width.
-fn attention_scale(family: Family, layers: usize, (width, heads, head_width): (usize, usize, usize)) -> f32 {
-    let largest = family == Family::Gemma3 && layers == GEMMA_27B_LAYERS;
-    1.0 / (if largest { width / heads } else { head_width } as f32).sqrt()
-}
-
-fn rotary_scale(header: &Header, key: impl Fn(&str) -> String) -> Result<f32, LoadFault> {
-    match header.text(&key("rope.scaling.type")) {
-        None | Some("none") => Ok(1.0),
-        Some("linear") => {
-            let factor = key("rope.scaling.factor");
-            Ok(1.0 / number(header, &factor)?.ok_or_else(|| missing(&factor))?)
-        }
-        Some(other) => Err(LoadFault::Unsupported(format!("rotary positions that are scaled by `{other}`"))),
-    }
-}
-
-/// What this forward pass would silently ignore, and so answer wrongly.
-fn refuse_unsupported(header: &Header, family: &str) -> Result<(), LoadFault> {
-    let unsupported = |what: &str| Err(LoadFault::Unsupported(what.to_owned()));
-    if header.number(&format!("{family}.expert_count")).unwrap_or(0) > 1 {
-        return unsupported("a mixture of experts");
-    }
-    let tensors = || header.content.tensor_infos.keys();
-    if tensors().any(|name| name.starts_with("rope_factors")) {
-        return unsupported("rotary positions that are scaled by `longrope`");
-    }
-    let biased = |name: &&String| {
-        let known =
-            family == "qwen2" && ["attn_q.bias", "attn_k.bias", "attn_v.bias"].iter().any(|b| name.ends_with(b));
-        name.ends_with(".bias") && !known
-    };
-    match tensors().find(biased) {
-        Some(name) => unsupported(&format!("biases (`{name}`)")),
-        None => Ok(()),
-    }
-}
-
-fn positive(header: &Header, key: &str, limit: u64) -> Result<usize, LoadFault> {
-    let value = header.content.metadata.get(key).ok_or_else(|| missing(key))?;
-    match unsigned(value) {
-        Some(n) if (1..=limit).contains(&n) => Ok(n as usize),
-        _ => Err(LoadFault::BadMetadata { key: key.to_owned(), why: format!("it is not in 1..={limit}") }),
-    }
-}
-
-fn number(header: &Header, key: &str) -> Result<Option<f32>, LoadFault> {
-    match header.content.metadata.get(key) {
-        None => Ok(None),
-        Some(Value::F32(x)) if x.is_finite() && *x > 0.0 => Ok(Some(*x)),
-        Some(_) => {
-            Err(LoadFault::BadMetadata { key: key.to_owned(), why: "it is not a positive 32-bit float".to_owned() })
-        }
-    }
-}
-
-fn missing(key: &str) -> LoadFault {
-    LoadFault::MissingMetadata(key.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::tiny::Tiny;
-
-    #[test]
-    fn the_largest_gemma_scales_attention_by_its_width() {
-        assert_eq!(attention_scale(Family::Gemma3, 26, (1152, 4, 256)), 1.0 / 16.0);
-        assert_eq!(attention_scale(Family::Gemma3, 62, (5376, 32, 128)), 1.0 / 168f32.sqrt());
-        assert_eq!(attention_scale(Family::Llama, 62, (5376, 32, 64)), 1.0 / 8.0);
-    }
-
-    #[test]
-    fn positions_that_are_scaled_by_nothing_known_are_refused() {
-        let linear = || Tiny::new().set("llama.rope.scaling.type", Value::String("linear".into()));
-        let fault = |tiny: Tiny| crate::load::read_header(&tiny.write().files).err().map(|error| error.fault);
-        let lacking = fault(linear());
-        assert!(matches!(&lacking, Some(LoadFault::MissingMetadata(key)) if key == "llama.rope.scaling.factor"));
-        for bad in [0.0, -2.0, f32::NAN, f32::INFINITY] {
-            let fault = fault(linear().set("llama.rope.scaling.factor", Value::F32(bad)));
-            assert!(matches!(&fault, Some(LoadFault::BadMetadata { .. })), "{bad}: {fault:?}");
-        }
-        assert!(fault(linear().set("llama.rope.scaling.factor", Value::F32(2.0))).is_none());
-    }
 }

@@ -1,15 +1,16 @@
-//! The tensors of a model: that they are all there with their shapes, and how they get from the file into packed matrices.
+//! The tensors of a model: that they are all there with their shapes, and how they get from the files into packed matrices.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 
 use candle_core::Error;
-use candle_core::quantized::gguf_file::TensorInfo;
 
-use super::Shape;
+use super::{FACTORS, Shape};
 use crate::files::Family;
 use crate::kernel::{Matrix, Pool};
-use crate::load::{Header, LoadFault};
+use crate::load::{LoadError, LoadFault, Names, Stored, Tensors};
 
 /// One layer's weights.
 pub(super) struct Layer {
@@ -30,25 +31,44 @@ pub(super) struct Layer {
     pub post_feed_norm: Option<Vec<f32>>,
 }
 
-/// The rows of the token embeddings.
-pub(super) fn vocabulary(header: &Header, width: usize) -> Result<usize, LoadFault> {
-    match header.content.tensor_infos.get("token_embd.weight").map(|info| info.shape.dims()) {
-        Some(&[rows, columns]) if columns == width && rows > 0 => Ok(rows),
-        Some(dims) => Err(misshapen("token_embd.weight", dims, &[0, width])),
-        None => Err(LoadFault::MissingTensor("token_embd.weight".to_owned())),
+/// Checks that each tensor is there, with its shape, and that there is none that would be ignored.
+pub(crate) fn check(tensors: &Tensors, shape: &Shape) -> Result<(), LoadError> {
+    let needed = needed(tensors, shape);
+    for (name, dims) in &needed {
+        tensors.expect(name, dims)?;
+    }
+    if tensors.names() == Names::Gguf {
+        // Their readers have always passed over what they do not know; what changes the answer is refused with the shape.
+        return Ok(());
+    }
+    let known: HashSet<String> = needed.iter().map(|(name, _)| tensors.own(name)).collect();
+    let idle = |own: &str| {
+        // Old checkpoints store the frequencies, which follow from the config; tied ones may store the embeddings twice.
+        own.ends_with(".rotary_emb.inv_freq") || (!shape.separate_output && own == tensors.own("output.weight"))
+    };
+    match tensors.iter().map(|(own, _)| own).filter(|own| !known.contains(*own) && !idle(own)).min() {
+        None => Ok(()),
+        Some(own) => {
+            let file = tensors.iter().find(|(name, _)| *name == own).map_or(0, |(_, stored)| stored.file);
+            let why = "no part of a model of its family and config is called so".to_owned();
+            Err(tensors.at(file, LoadFault::BadTensor { name: own.to_owned(), why }))
+        }
     }
 }
 
-/// Checks that each tensor is there, with its shape.
-pub(super) fn check(header: &Header, shape: &Shape) -> Result<(), LoadFault> {
+/// Names and shapes of a model's tensors.
+fn needed(tensors: &Tensors, shape: &Shape) -> Vec<(String, Vec<usize>)> {
     let &Shape { width, hidden, heads, kv_heads, head_width, .. } = shape;
     let (queries, keys) = (heads * head_width, kv_heads * head_width);
-    expect(header, "output_norm.weight", &[width])?;
-    if header.content.tensor_infos.contains_key("output.weight") {
-        expect(header, "output.weight", &[shape.vocabulary, width])?;
+    let mut all = vec![
+        ("token_embd.weight".to_owned(), vec![shape.vocabulary, width]),
+        ("output_norm.weight".to_owned(), vec![width]),
+    ];
+    if shape.separate_output {
+        all.push(("output.weight".to_owned(), vec![shape.vocabulary, width]));
     }
-    if header.content.tensor_infos.contains_key("rope_freqs.weight") {
-        expect(header, "rope_freqs.weight", &[shape.rotary.width / 2])?;
+    if tensors.get(FACTORS).is_some() {
+        all.push((FACTORS.to_owned(), vec![shape.rotary.width / 2]));
     }
     for layer in 0..shape.layers {
         let mut needed = vec![
@@ -80,48 +100,56 @@ pub(super) fn check(header: &Header, shape: &Shape) -> Result<(), LoadFault> {
             needed.push(("post_attention_norm.weight", vec![width]));
             needed.push(("post_ffw_norm.weight", vec![width]));
         }
-        for (part, dims) in needed {
-            expect(header, &format!("blk.{layer}.{part}"), &dims)?;
-        }
+        all.extend(needed.into_iter().map(|(part, dims)| (format!("blk.{layer}.{part}"), dims)));
     }
-    Ok(())
+    all
 }
 
-/// Reads tensors out of a checked file.
+/// Reads tensors out of checked files.
 pub(super) struct Reader<'a> {
-    pub header: &'a Header,
-    pub file: &'a File,
-    pub pool: &'a Pool,
+    tensors: &'a Tensors,
+    files: Vec<File>,
+    pool: &'a Pool,
+    norm_shift: f32,
 }
 
-impl Reader<'_> {
-    pub(super) fn matrix(&self, name: &str) -> Result<Matrix, LoadFault> {
-        let info = self.info(name)?;
-        let rows = info.shape.dims().first().copied().unwrap_or(0);
+impl<'a> Reader<'a> {
+    pub(super) fn open(tensors: &'a Tensors, shape: &Shape, pool: &'a Pool) -> Result<Self, LoadError> {
+        let open = |path: &PathBuf| File::open(path).map_err(|source| LoadError::new(path, LoadFault::Io(source)));
+        let files = tensors.files().iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { tensors, files, pool, norm_shift: shape.norm_shift })
+    }
+
+    pub(super) fn matrix(&self, name: &str) -> Result<Matrix, LoadError> {
+        let rows = self.tensors.need(name)?.dims.first().copied().unwrap_or(0);
         self.part(name, 0, rows)
     }
 
     /// The matrix of some rows.
-    fn part(&self, name: &str, first: usize, rows: usize) -> Result<Matrix, LoadFault> {
-        let info = self.info(name)?;
-        let columns = info.shape.dims().last().copied().unwrap_or(0);
-        let bytes = self.rows(info, first, rows, columns)?;
-        Matrix::pack(self.pool, info.ggml_dtype, (rows, columns), &bytes).map_err(LoadFault::Weights)
+    fn part(&self, name: &str, first: usize, rows: usize) -> Result<Matrix, LoadError> {
+        let stored = self.tensors.need(name)?;
+        let columns = stored.dims.last().copied().unwrap_or(0);
+        self.pack(stored, first, (rows, columns))
     }
 
-    pub(super) fn vector(&self, name: &str) -> Result<Vec<f32>, LoadFault> {
-        let info = self.info(name)?;
-        let count = info.shape.elem_count();
-        let bytes = self.rows(info, 0, 1, count)?;
-        let matrix = Matrix::pack(self.pool, info.ggml_dtype, (1, count), &bytes).map_err(LoadFault::Weights)?;
+    pub(super) fn vector(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let stored = self.tensors.need(name)?;
+        let count = stored.dims.iter().product();
+        let matrix = self.pack(stored, 0, (1, count))?;
         let mut vector = vec![0.0; count];
         matrix.row(0, &mut vector);
         Ok(vector)
     }
 
-    pub(super) fn layer(&self, shape: &Shape, layer: usize) -> Result<Layer, LoadFault> {
+    /// The weights of a norm.
+    pub(super) fn norm(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let mut weights = self.vector(name)?;
+        weights.iter_mut().for_each(|weight| *weight += self.norm_shift);
+        Ok(weights)
+    }
+
+    pub(super) fn layer(&self, shape: &Shape, layer: usize) -> Result<Layer, LoadError> {
         let at = |part: &str| format!("blk.{layer}.{part}");
-        let vectors = |parts: &[&str]| parts.iter().map(|part| self.vector(&at(part))).collect::<Result<Vec<_>, _>>();
         let (queries, keys) = (shape.heads * shape.head_width, shape.kv_heads * shape.head_width);
         let (query, key, value, gate, up) = if shape.family == Family::Phi3 {
             let qkv = at("attn_qkv.weight");
@@ -142,19 +170,25 @@ impl Reader<'_> {
             )
         };
         let biases = match shape.family {
-            Family::Qwen2 => vectors(&["attn_q.bias", "attn_k.bias", "attn_v.bias"])?.try_into().ok(),
+            Family::Qwen2 => Some([
+                self.vector(&at("attn_q.bias"))?,
+                self.vector(&at("attn_k.bias"))?,
+                self.vector(&at("attn_v.bias"))?,
+            ]),
             _ => None,
         };
         let head_norms = match shape.family {
-            Family::Qwen3 | Family::Gemma3 => vectors(&["attn_q_norm.weight", "attn_k_norm.weight"])?.try_into().ok(),
+            Family::Qwen3 | Family::Gemma3 => {
+                Some([self.norm(&at("attn_q_norm.weight"))?, self.norm(&at("attn_k_norm.weight"))?])
+            }
             _ => None,
         };
         let post = |part: &str| match shape.family {
-            Family::Gemma3 => self.vector(&at(part)).map(Some),
+            Family::Gemma3 => self.norm(&at(part)).map(Some),
             _ => Ok(None),
         };
         Ok(Layer {
-            attention_norm: self.vector(&at("attn_norm.weight"))?,
+            attention_norm: self.norm(&at("attn_norm.weight"))?,
             query,
             key,
             value,
@@ -162,7 +196,7 @@ impl Reader<'_> {
             head_norms,
             output: self.matrix(&at("attn_output.weight"))?,
             post_attention_norm: post("post_attention_norm.weight")?,
-            feed_norm: self.vector(&at("ffn_norm.weight"))?,
+            feed_norm: self.norm(&at("ffn_norm.weight"))?,
             gate,
             up,
             down: self.matrix(&at("ffn_down.weight"))?,
@@ -170,32 +204,22 @@ impl Reader<'_> {
         })
     }
 
-    fn info(&self, name: &str) -> Result<&TensorInfo, LoadFault> {
-        self.header.content.tensor_infos.get(name).ok_or_else(|| LoadFault::MissingTensor(name.to_owned()))
+    fn pack(&self, stored: &Stored, first: usize, shape: (usize, usize)) -> Result<Matrix, LoadError> {
+        let at = |fault| self.tensors.at(stored.file, fault);
+        let bytes = self.rows(stored, first, shape).map_err(at)?;
+        Matrix::pack(self.pool, stored.dtype, shape, &bytes).map_err(|error| at(LoadFault::Weights(error)))
     }
 
-    fn rows(&self, info: &TensorInfo, first: usize, rows: usize, columns: usize) -> Result<Vec<u8>, LoadFault> {
-        let (weights, size) = (info.ggml_dtype.block_size(), info.ggml_dtype.type_size());
+    fn rows(&self, stored: &Stored, first: usize, (rows, columns): (usize, usize)) -> Result<Vec<u8>, LoadFault> {
+        let (weights, size) = (stored.dtype.block_size(), stored.dtype.type_size());
         if !columns.is_multiple_of(weights) {
             let why = format!("rows of {columns} are not made of whole blocks of {weights}");
             return Err(LoadFault::Weights(Error::Msg(why)));
         }
         let row = columns / weights * size;
-        let start = self.header.content.tensor_data_offset + info.offset + (first * row) as u64;
         let mut bytes = vec![0; rows * row];
-        self.file.read_exact_at(&mut bytes, start).map_err(LoadFault::Io)?;
+        let start = stored.start + (first * row) as u64;
+        self.files[stored.file].read_exact_at(&mut bytes, start).map_err(LoadFault::Io)?;
         Ok(bytes)
     }
-}
-
-fn expect(header: &Header, name: &str, dims: &[usize]) -> Result<(), LoadFault> {
-    match header.content.tensor_infos.get(name) {
-        None => Err(LoadFault::MissingTensor(name.to_owned())),
-        Some(info) if info.shape.dims() == dims => Ok(()),
-        Some(info) => Err(misshapen(name, info.shape.dims(), dims)),
-    }
-}
-
-fn misshapen(name: &str, found: &[usize], expected: &[usize]) -> LoadFault {
-    LoadFault::BadTensor { name: name.to_owned(), why: format!("its shape is {found:?} where {expected:?} is needed") }
 }

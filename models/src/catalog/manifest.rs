@@ -3,6 +3,7 @@
 //! A manifest that exists is complete and safe to act on; what is wrong in its text is said with its line.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     files::{Capabilities, Family},
-    verify::Digest,
+    verify::{Digest, together},
 };
 
 /// One model of the catalog.
@@ -30,19 +31,30 @@ pub struct Manifest {
     pub license: License,
     /// The longest prompt plus answer, in tokens.
     pub context_tokens: NonZeroU32,
-    /// A Jinja chat template that overrides the one in the GGUF's metadata.
+    /// A Jinja chat template that overrides the model's own.
     pub chat_template: Option<String>,
     /// The one model that is served without a config.
     #[serde(default)]
     pub default: bool,
     #[serde(default)]
     pub capabilities: Capabilities,
-    /// A GGUF file; safetensors for the family `bert`.
+    /// A GGUF file, or the first of the safetensors files; these need a `config` and a `tokenizer`.
     pub weights: ModelFile,
+    /// Safetensors files beyond the first.
+    #[serde(default)]
+    pub shard: Vec<ModelFile>,
+    /// `model.safetensors.index.json`, against which the shards are held.
+    pub index: Option<ModelFile>,
+    /// `config.json`
+    pub config: Option<ModelFile>,
+    /// `generation_config.json`
+    pub generation_config: Option<ModelFile>,
+    /// `tokenizer_config.json`
+    pub tokenizer_config: Option<ModelFile>,
+    /// `chat_template.jinja`
+    pub template: Option<ModelFile>,
     /// A `tokenizer.json`, where the GGUF's metadata does not hold the tokenizer.
     pub tokenizer: Option<ModelFile>,
-    /// A `config.json`, where the weights do not say themselves what they are.
-    pub config: Option<ModelFile>,
 }
 
 /// One file that a model is made of.
@@ -93,29 +105,20 @@ impl Manifest {
         if manifest.name.trim().is_empty() {
             return Err(fault(line_of("name"), "`name` is empty; say what people call the model".to_owned()));
         }
-        let named: Vec<_> = manifest.named_files().map(|(table, file)| (table, &file.file)).collect();
-        for (index, (table, file)) in named.iter().enumerate() {
-            if let Some((first, _)) = named[..index].iter().find(|(_, other)| other == file) {
-                let why = format!("`{table}.file` and `{first}.file` are both `{file}`; give each its own name");
-                return Err(fault(line_of(&format!("[{table}]")), why));
-            }
-        }
+        manifest.unsound().map_or(Ok(()), |(table, why)| Err(fault(line_of(&format!("[{table}]")), why)))?;
         let is_bert = manifest.family == Family::Bert;
-        if is_bert && (manifest.tokenizer.is_none() || manifest.config.is_none()) {
-            let why = "the family `bert` needs a `[tokenizer]` and a `[config]` beside its weights".to_owned();
+        if is_bert && manifest.config.is_none() {
+            let why = "the family `bert` needs safetensors with a `[tokenizer]` and a `[config]`".to_owned();
             return Err(fault(line_of("family"), why));
+        }
+        let beside = |table: &str| !matches!(table, "weights" | "config" | "tokenizer");
+        if let Some((table, _)) = manifest.named_files().find(|(table, _)| is_bert && beside(table)) {
+            let why = format!("the family `bert` does not use `{table}`; leave it out");
+            return Err(fault(line_of(&format!("[{table}]")), why));
         }
         if is_bert && (manifest.default || manifest.capabilities != Capabilities::default()) {
             let why = "the family `bert` makes embeddings: it is no default, and has no capabilities".to_owned();
             return Err(fault(line_of("family"), why));
-        }
-        if !is_bert && manifest.config.is_some() {
-            let why = "a GGUF file says itself what it is; leave `[config]` out".to_owned();
-            return Err(fault(line_of("[config]"), why));
-        }
-        if let Some((table, _)) = manifest.named_files().find(|(_, file)| file.source.is_empty()) {
-            let why = format!("`{table}` has no source; add at least one `[[{table}.source]]`");
-            return Err(fault(line_of(&format!("[{table}]")), why));
         }
         Ok(manifest)
     }
@@ -130,10 +133,60 @@ impl Manifest {
         self.files().map(|file| file.bytes.get()).fold(0, u64::saturating_add)
     }
 
+    /// Hex SHA-256 of the weights file; of several: over the list of theirs, a line each.
+    pub fn weights_sha256(&self) -> String {
+        let first = self.weights.sha256.to_string();
+        if self.shard.is_empty() {
+            return first;
+        }
+        let digests: Vec<_> = self.shard.iter().map(|file| file.sha256.to_string()).collect();
+        together(std::iter::once(first.as_str()).chain(digests.iter().map(String::as_str)))
+    }
+
+    /// What is wrong with the files, and in which table.
+    fn unsound(&self) -> Option<(&'static str, String)> {
+        let mut seen = BTreeMap::new();
+        for (table, file) in self.named_files() {
+            if let Some(other) = seen.insert(file.file.as_str(), table) {
+                let why = format!("`{other}.file` and `{table}.file` are both `{}`; give each its own name", file.file);
+                return Some((table, why));
+            }
+            if file.source.is_empty() {
+                return Some((table, format!("`{table}` has no source; add at least one `[[{table}.source]]`")));
+            }
+            let in_safetensors = file.file.as_str().ends_with(".safetensors");
+            match table {
+                "weights" | "shard" if self.config.is_some() && !in_safetensors => {
+                    let why = format!("`{}` is no safetensors file, and only these have a `[config]`", file.file);
+                    return Some((table, why));
+                }
+                "weights" if self.config.is_none() && in_safetensors => {
+                    let why = "safetensors need a `[config]`: the model's config.json";
+                    return Some((table, why.to_owned()));
+                }
+                "weights" | "tokenizer" => {}
+                _ if self.config.is_none() => {
+                    return Some((table, format!("`{table}` belongs to safetensors, which need a `[config]`")));
+                }
+                _ => {}
+            }
+        }
+        let lacks = self.config.is_some() && self.tokenizer.is_none();
+        lacks.then(|| ("config", "safetensors need a `[tokenizer]`: the model's tokenizer.json".to_owned()))
+    }
+
     fn named_files(&self) -> impl Iterator<Item = (&'static str, &ModelFile)> {
-        [("weights", Some(&self.weights)), ("tokenizer", self.tokenizer.as_ref()), ("config", self.config.as_ref())]
-            .into_iter()
-            .filter_map(|(table, file)| file.map(|file| (table, file)))
+        let beside = [
+            ("index", &self.index),
+            ("config", &self.config),
+            ("generation_config", &self.generation_config),
+            ("tokenizer", &self.tokenizer),
+            ("tokenizer_config", &self.tokenizer_config),
+            ("template", &self.template),
+        ];
+        std::iter::once(("weights", &self.weights))
+            .chain(self.shard.iter().map(|file| ("shard", file)))
+            .chain(beside.into_iter().filter_map(|(table, file)| Some((table, file.as_ref()?))))
     }
 }
 

@@ -101,3 +101,54 @@ fn what_is_wrong_in_a_manifest_is_said_with_its_file_its_line_and_the_nearest_na
     assert!(refused(&good.replace("name = \"A model of our own\"", "")).contains("missing field `name`"));
     assert!(refused("id = ").starts_with("own.toml:1: "));
 }
+
+/// A manifest of a model in two safetensors files, as a user would write one.
+fn safetensors_manifest() -> String {
+    let table = |table: &str, file: &str, digit: char| {
+        let digest = digit.to_string().repeat(64);
+        format!(
+            "{table}\nfile = \"{file}\"\nsha256 = \"{digest}\"\nbytes = 12\nsource = [{{ kind = \"file\", path = \"/srv/{file}\" }}]\n"
+        )
+    };
+    let head = "id = \"whole\"\nname = \"Whole\"\nfamily = \"llama\"\nlicense = \"MIT\"\ncontext_tokens = 4096\n";
+    [
+        head.to_owned(),
+        table("[weights]", "model-00001-of-00002.safetensors", 'a'),
+        table("[[shard]]", "model-00002-of-00002.safetensors", 'b'),
+        table("[config]", "config.json", 'c'),
+        table("[tokenizer]", "tokenizer.json", 'd'),
+        table("[tokenizer_config]", "tokenizer_config.json", 'e'),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_manifest_of_safetensors_names_all_files_and_their_digest_is_over_all_weights() {
+    let text = safetensors_manifest();
+    let manifest = Manifest::parse(&text, Path::new("whole.toml")).unwrap();
+    assert_eq!((manifest.files().count(), manifest.bytes()), (5, 60));
+    let both = manifest.weights_sha256();
+    assert_ne!(both, manifest.weights.sha256.to_string());
+    let other = text.replace(&"b".repeat(64), &"f".repeat(64));
+    assert_ne!(Manifest::parse(&other, Path::new("whole.toml")).unwrap().weights_sha256(), both);
+
+    let without = |table: &str| {
+        let from = text.find(table).unwrap();
+        let rest = &text[from + 1..];
+        let end = rest.find("\n[").map_or(text.len(), |at| from + 1 + at + 1);
+        format!("{}{}", &text[..from], &text[end..])
+    };
+    assert!(refused(&without("[config]")).contains("safetensors need a `[config]`"));
+    assert!(refused(&without("[tokenizer]")).contains("safetensors need a `[tokenizer]`"));
+    Manifest::parse(&without("[tokenizer_config]"), Path::new("whole.toml")).unwrap();
+    assert!(refused(&text.replace("00002-of-00002.safetensors", "00002-of-00002.bin")).contains("no safetensors file"));
+    assert!(refused(&text.replace("00002-of", "00001-of")).contains("`weights.file` and `shard.file` are both"));
+    let gguf = user_manifest("own", "");
+    let index = text.split("[config]").nth(1).unwrap().split("\n[").next().unwrap();
+    let mixed = refused(&format!("{gguf}\n[index]{index}"));
+    assert!(mixed.contains("`index` belongs to safetensors"), "{mixed}");
+
+    let bert = text.replace("\"llama\"", "\"bert\"");
+    assert!(refused(&bert).contains("the family `bert` does not use `shard`"));
+    assert!(refused(&gguf.replace("\"qwen3\"", "\"bert\"")).contains("needs safetensors with a `[tokenizer]`"));
+}

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::files::Capabilities;
+use crate::files::{Capabilities, Checkpoint};
 
 const WORDS: [&str; 8] = ["the", "invoice", "is", "due", "on", "friday", "paid", "late"];
 
@@ -45,8 +45,8 @@ fn write() -> Written {
         family: Family::Bert,
         weights: at("model.safetensors"),
         weights_sha256: "00".repeat(32),
+        checkpoint: Some(Checkpoint::of_config(at("config.json"))),
         tokenizer: Some(at("tokenizer.json")),
-        config: Some(at("config.json")),
         chat_template: None,
         context_tokens: 16,
         capabilities: Capabilities::default(),
@@ -171,14 +171,14 @@ fn what_is_no_such_model_is_said_by_file() {
         spoil(&mut written.files);
         Embedder::load(&written.files, 1, 1).expect_err("it is not sound").to_string()
     };
-    assert!(said(&|files| files.config = None).contains("`[config]`"));
+    assert!(said(&|files| files.checkpoint = None).contains("`[config]`"));
     assert!(said(&|files| files.family = Family::Llama).contains("family `bert`"));
     let cut = said(&|files| std::fs::write(&files.weights, b"\x08\0\0\0\0\0\0\0{\"a\":").expect("there is room"));
     assert!(cut.contains("model.safetensors cannot be loaded"), "{cut}");
-    let config = said(&|files| std::fs::write(files.config.as_ref().expect("it has one"), b"{}").expect("room"));
+    let config = said(&|files| std::fs::write(files.config().expect("it has one"), b"{}").expect("room"));
     assert!(config.contains("config.json is malformed: missing field"), "{config}");
     let heads = said(&|files| {
-        let path = files.config.as_ref().expect("it has one");
+        let path = files.config().expect("it has one");
         let text = std::fs::read_to_string(path).expect("it was written");
         std::fs::write(path, text.replace("\"num_attention_heads\":2", "\"num_attention_heads\":3")).expect("room");
     });
@@ -190,7 +190,7 @@ fn another_config_is_another_model() {
     let written = write();
     let before = identify(&written.files).expect("it is sound");
     assert_eq!(&before, load(&written).identity());
-    let path = written.files.config.as_ref().expect("it has one");
+    let path = written.files.config().expect("it has one");
     let text = std::fs::read_to_string(path).expect("it was written");
     std::fs::write(path, text.replace("gelu", "relu")).expect("there is room");
     assert_ne!(before, identify(&written.files).expect("it is sound"));

@@ -1,5 +1,6 @@
-//! The store against a hub on loopback. Two rooms of its own: the environment and processes, and wheels.
+//! The store against a hub on loopback. Rooms of their own: checkpoints of several files, the environment and processes, and wheels.
 
+mod checkpoints;
 mod fake_hub;
 mod processes;
 mod wheels;

@@ -1,5 +1,11 @@
 //! Loops over floats, written once and compiled for each level.
 
+use half::bf16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
+use super::level::Level;
 use super::matrix::TILE;
 
 /// Compiles a function of floats for each level. The function's first type parameter says whether multiply-add is one
@@ -36,6 +42,28 @@ pub(super) use leveled;
 #[inline(always)]
 pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Halves to floats, as many as both have.
+pub(super) fn widen(level: Level, bits: &[u16], wide: &mut [f32]) {
+    match level {
+        Level::Portable => bits.reinterpret_cast::<half::f16>().convert_to_f32_slice(wide),
+        // SAFETY: the level says that the machine has it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx512Vnni => unsafe { avx2::widen(bits, wide) },
+    }
+}
+
+leveled! {
+    /// Brain floats to floats, as many as both have.
+    pub(super) fn widen_brain(brain: &[bf16], wide: &mut [f32]) = widen_brain_plainly
+}
+
+#[inline(always)]
+fn widen_brain_plainly<const FUSED: bool>(brain: &[bf16], wide: &mut [f32]) {
+    for (brain, wide) in brain.iter().zip(wide) {
+        *wide = f32::from_bits(u32::from(brain.to_bits()) << 16);
+    }
 }
 
 leveled! {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::activations::{Activations, GROUP, GROUP_LINES, Scales};
@@ -133,9 +134,17 @@ impl Scratch {
         let part = tile * TILE * columns..(tile + 1) * TILE * columns;
         match &matrix.body {
             Body::Integer(integer) => self.integer_tile(level, integer, input, rows, tile),
-            Body::F32(values) => self.float_tile(level, input, rows, &values[part], |x: f32| x),
-            Body::F16(values) => self.float_tile(level, input, rows, &values[part], f16::to_f32),
-            Body::Bf16(values) => self.float_tile(level, input, rows, &values[part], bf16::to_f32),
+            Body::F32(values) => {
+                self.float_tile(level, input, rows, &values[part], |from, to| to.copy_from_slice(from))
+            }
+            Body::F16(values) => {
+                let widen = |from: &[f16], to: &mut [f32]| float::widen(level, from.reinterpret_cast(), to);
+                self.float_tile(level, input, rows, &values[part], widen);
+            }
+            Body::Bf16(values) => {
+                let widen = |from: &[bf16], to: &mut [f32]| float::widen_brain(level, from, to);
+                self.float_tile(level, input, rows, &values[part], widen);
+            }
         }
     }
 
@@ -172,20 +181,18 @@ impl Scratch {
         }
     }
 
-    fn float_tile<T: Copy>(
+    fn float_tile<T>(
         &mut self,
         level: Level,
         input: &Activations,
         rows: Range<usize>,
         weights: &[T],
-        read: impl Fn(T) -> f32,
+        widen: impl Fn(&[T], &mut [f32]),
     ) {
         let columns = input.columns;
         for (chunk, weights) in weights.chunks(FLOATS * TILE).enumerate() {
             let wide = &mut self.floats[..weights.len() / TILE];
-            for (wide, weights) in wide.iter_mut().zip(weights.chunks_exact(TILE)) {
-                *wide = std::array::from_fn(|i| read(weights[i]));
-            }
+            widen(weights, wide.as_flattened_mut());
             let first = chunk * FLOATS;
             for (row, sums) in rows.clone().zip(&mut self.sums) {
                 let input = &input.raw[row * columns + first..][..wide.len()];

@@ -16,6 +16,10 @@ pub enum LoadFault {
     Io(#[source] std::io::Error),
     #[error("is not a GGUF file; pull the model again")]
     NotGguf,
+    #[error("is not a safetensors file; pull the model again")]
+    NotSafetensors,
+    #[error("is not the JSON that it should be: {0}")]
+    Json(#[source] serde_json::Error),
     #[error("is GGUF version {0}, and only little-endian versions 2 and 3 are supported")]
     Version(u32),
     #[error("is truncated: {what} needs {needed} bytes and only {left} are left; pull the model again")]
@@ -32,6 +36,8 @@ pub enum LoadFault {
     WrongFamily { found: String, expected: String },
     #[error("lacks the metadata `{0}`; convert the model again with a current converter")]
     MissingMetadata(String),
+    #[error("lacks the key `{0}`, which a model of its family needs")]
+    MissingKey(String),
     #[error("has unusable metadata `{key}`: {why}")]
     BadMetadata { key: String, why: String },
     #[error("lacks the tensor `{0}`; it is incomplete")]

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::path::Path;
 
 use candle_core::Shape;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value, VersionedMagic};
 use sha2::{Digest, Sha256};
 
-use super::LoadFault;
+use super::{LoadFault, Names, Stored, Tensors};
 
 const MAX_METADATA: u64 = 16_384;
 const MAX_TENSORS: u64 = 65_536;
@@ -30,6 +31,16 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Where the tensors of the file at `path` lie.
+    pub(super) fn tensors(&self, path: &Path) -> Tensors {
+        let stored = self.content.tensor_infos.iter().map(|(name, info)| {
+            let start = self.content.tensor_data_offset + info.offset;
+            let dims = info.shape.dims().to_vec();
+            (name.clone(), Stored { dtype: info.ggml_dtype, dims, file: 0, start })
+        });
+        Tensors::new(vec![path.to_owned()], Names::Gguf, stored.collect())
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match self.content.metadata.get(key) {
             Some(Value::String(text)) => Some(text),

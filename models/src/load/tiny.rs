@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use crate::files::{Capabilities, Family, ModelFiles};
 use crate::sample::SplitMix;
 
+mod checkpoint;
+
+pub(crate) use checkpoint::{TinyCheckpoint, write_tokenizer};
+
 pub(crate) const LAYERS: usize = 2;
 const WIDTH: usize = 32;
 const HEADS: usize = 4;
@@ -154,7 +158,7 @@ pub(crate) fn files(weights: PathBuf) -> ModelFiles {
         family: Family::Llama,
         weights,
         weights_sha256: "00".repeat(32),
-        config: None,
+        checkpoint: None,
         tokenizer: None,
         chat_template: None,
         context_tokens: 8192,

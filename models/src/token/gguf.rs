@@ -17,7 +17,7 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::{Parts, Piece, PieceKind, SpaceAtStart};
-use crate::load::Header;
+use crate::load::GgufHeader;
 
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str =
@@ -29,7 +29,7 @@ const CONTROL: u64 = 3;
 const USER_DEFINED: u64 = 4;
 
 /// Reads the vocabulary, or says why it cannot be used.
-pub(super) fn read(header: &Header) -> Result<Parts, String> {
+pub(super) fn read(header: &GgufHeader) -> Result<Parts, String> {
     match header.text("tokenizer.ggml.model") {
         Some("gpt2") => {}
         Some(other) => return Err(format!("its kind `{other}` cannot be read from GGUF metadata")),
@@ -66,7 +66,7 @@ pub(super) fn read(header: &Header) -> Result<Parts, String> {
     Ok(Parts { tokenizer, pieces, space: SpaceAtStart::Kept })
 }
 
-fn bpe(header: &Header, tokens: &[&str]) -> Result<Tokenizer, String> {
+fn bpe(header: &GgufHeader, tokens: &[&str]) -> Result<Tokenizer, String> {
     let mut merges = Vec::new();
     for merge in texts(header, "tokenizer.ggml.merges")? {
         // The first half may itself start with a space-like piece, but never holds one inside.
@@ -111,7 +111,7 @@ fn sequence(steps: Vec<PreTokenizerWrapper>) -> PreTokenizerWrapper {
     Sequence::new(steps).into()
 }
 
-fn texts<'a>(header: &'a Header, key: &str) -> Result<Vec<&'a str>, String> {
+fn texts<'a>(header: &'a GgufHeader, key: &str) -> Result<Vec<&'a str>, String> {
     let values = header.array(key).ok_or_else(|| format!("`{key}` is missing"))?;
     values
         .iter()

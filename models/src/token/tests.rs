@@ -1,7 +1,7 @@
 //! Text there and back, control tokens, and vocabularies that cannot be used.
 
 use super::*;
-use crate::load::tiny::{Tiny, files};
+use crate::load::tiny::{Tiny, TinyCheckpoint, files, write_tokenizer};
 
 fn tiny() -> Vocabulary {
     let written = Tiny::new().write();
@@ -66,29 +66,7 @@ fn unusable_vocabularies_are_refused() {
 #[test]
 fn a_tokenizer_json_serves_instead_of_the_metadata() {
     let mut written = Tiny::new().without("tokenizer.ggml.tokens").write();
-    let bytes: Vec<String> = {
-        let mut chars: Vec<(u8, char)> = byte_of_char().into_iter().map(|(c, byte)| (byte, c)).collect();
-        chars.sort_unstable();
-        chars.into_iter().map(|(_, c)| c.to_string()).collect()
-    };
-    let vocabulary: serde_json::Map<String, serde_json::Value> =
-        bytes.into_iter().zip(3..).map(|(text, id)| (text, serde_json::Value::from(id))).collect();
-    let added: Vec<serde_json::Value> = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-        .into_iter()
-        .zip(0..)
-        .map(|(content, id)| {
-            serde_json::json!({ "id": id, "content": content, "special": true, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false })
-        })
-        .collect();
-    let level =
-        serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
-    let json = serde_json::json!({
-        "version": "1.0", "added_tokens": added, "pre_tokenizer": level, "decoder": level,
-        "model": { "type": "BPE", "vocab": vocabulary, "merges": [] },
-    });
-    let path = written.directory.path().join("tokenizer.json");
-    std::fs::write(&path, json.to_string()).expect("it is written");
+    let path = write_tokenizer(written.directory.path());
     written.files.tokenizer = Some(path.clone());
     let header = crate::load::read_header(&written.files).expect("the weights are sound");
     let loaded = Vocabulary::load(&written.files, &header).expect("it is a vocabulary");
@@ -96,6 +74,80 @@ fn a_tokenizer_json_serves_instead_of_the_metadata() {
     assert_eq!((tokens.first(), tokens.last(), said(&loaded, &tokens)), (Some(&1), Some(&2), "hé".to_owned()));
     std::fs::write(&path, "{\"version\": 1}").expect("it is written");
     assert!(Vocabulary::load(&written.files, &header).is_err());
+}
+
+fn beside(checkpoint: &TinyCheckpoint) -> Vocabulary {
+    let written = checkpoint.write();
+    let header = crate::load::read_header(&written.files).expect("it is sound");
+    Vocabulary::load(&written.files, &header).expect("it has a vocabulary")
+}
+
+#[test]
+fn ends_and_beginnings_beside_safetensors_are_what_the_small_files_say() {
+    let tiny = TinyCheckpoint::new();
+    let vocabulary = beside(&tiny);
+    assert_eq!(
+        (vocabulary.ends(), vocabulary.bos_text(), vocabulary.eos_text()),
+        (&[2, 0][..], "<|im_start|>", "<|im_end|>")
+    );
+    let plain = vocabulary.encode("hi").expect("it is text");
+    assert_eq!(vocabulary.encode_bare("hi").expect("it is text"), plain, "its last step adds nothing");
+
+    let mut adds = tiny.clone();
+    adds.tokenizer_config["add_bos_token"] = true.into();
+    let with_bos = [&[1][..], &plain].concat();
+    assert_eq!(beside(&adds).encode_bare("hi").expect("it is text"), with_bos);
+
+    let mut other = tiny;
+    other.tokenizer_config = serde_json::json!({});
+    other.generation_config = serde_json::json!({ "eos_token_id": [70, 9_000_000] });
+    let vocabulary = beside(&other);
+    assert_eq!(vocabulary.ends()[..2], [70, 0], "the generation's, then the config's; what there is not is left out");
+    assert_eq!(vocabulary.bos_text(), "<|im_start|>", "of the config");
+}
+
+#[test]
+fn a_tokenizer_whose_last_step_puts_a_beginning_before_a_text_has_it_before_bare_texts() {
+    let written = TinyCheckpoint::new().write();
+    let path = written.files.tokenizer.clone().expect("it has one");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).expect("it is there")).expect("it is JSON");
+    let (begin, text) = (
+        serde_json::json!({ "SpecialToken": { "id": "<|im_start|>", "type_id": 0 } }),
+        serde_json::json!({ "Sequence": { "id": "A", "type_id": 0 } }),
+    );
+    json["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text],
+        "special_tokens": { "<|im_start|>": { "id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"] } },
+    });
+    std::fs::write(&path, json.to_string()).expect("it is written");
+    let header = crate::load::read_header(&written.files).expect("it is sound");
+    let vocabulary = Vocabulary::load(&written.files, &header).expect("it is a vocabulary");
+    assert_eq!(vocabulary.encode_bare("hi").expect("it is text")[0], 1);
+    assert_ne!(vocabulary.encode("hi").expect("it is text")[0], 1);
+}
+
+/// Gemma's tokenizer is larger by a control token than its smallest model.
+#[test]
+fn a_control_token_that_the_model_has_no_row_for_is_left_out() {
+    let written = TinyCheckpoint::new().write();
+    let path = written.files.tokenizer.clone().expect("it has one");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).expect("it is there")).expect("it is JSON");
+    let header = crate::load::read_header(&written.files).expect("it is sound");
+    let mut extra = json["added_tokens"][0].clone();
+    extra["id"] = header.shape.vocabulary.into();
+    extra["content"] = "<image>".into();
+    json["added_tokens"].as_array_mut().expect("a list").push(extra);
+    std::fs::write(&path, json.to_string()).expect("it is written");
+    let vocabulary = Vocabulary::load(&written.files, &header).expect("it is a vocabulary");
+    assert_eq!(vocabulary.len(), header.shape.vocabulary);
+    let tokens = vocabulary.encode_prompt("<image>", '\u{fdd0}').expect("it is text");
+    assert_eq!(said(&vocabulary, &tokens), "<image>");
+
+    json["added_tokens"].as_array_mut().expect("a list").last_mut().expect("the extra")["special"] = false.into();
+    std::fs::write(&path, json.to_string()).expect("it is written");
+    assert!(Vocabulary::load(&written.files, &header).is_err(), "a word without a row would be a wrong answer");
 }
 
 /// The expected tokens are those of an independent implementation of llama.cpp's rules for `smollm`.

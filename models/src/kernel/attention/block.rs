@@ -2,15 +2,12 @@
 
 use std::ops::Range;
 
-use half::f16;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
-
 use super::{BLOCK, Gathered, LANES, TOGETHER};
-use crate::kernel::float::{fma, leveled};
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::avx512;
+use crate::kernel::float::{fma, leveled, widen};
 use crate::kernel::level::Level;
 use crate::kernel::ops::exp;
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::{avx2, avx512};
 
 /// Takes one block, whose first token stands at position `first`: halves of keys `[width][BLOCK]`, then values
 /// `[BLOCK][width]`.
@@ -42,16 +39,6 @@ pub(super) fn take(level: Level, gathered: &mut Gathered, bits: &[u16], first: u
         }
     }
     gathered.wide = wide;
-}
-
-/// Halves to floats.
-fn widen(level: Level, bits: &[u16], wide: &mut [f32]) {
-    match level {
-        Level::Portable => bits.reinterpret_cast::<f16>().convert_to_f32_slice(wide),
-        // SAFETY: the level says that the machine has it.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512Vnni => unsafe { avx2::widen(bits, wide) },
-    }
 }
 
 leveled! {
