@@ -5,6 +5,15 @@ use serde_json::json;
 
 use super::*;
 
+mod choice;
+mod instructions;
+mod json;
+mod leaks;
+mod numeric;
+mod pii;
+mod refusal;
+mod tools;
+
 fn check(value: serde_json::Value) -> Check {
     serde_json::from_value(value).expect("a check")
 }
@@ -22,6 +31,39 @@ fn answer(text: &str, finish: Finish) -> Answer {
 
 fn meets(value: serde_json::Value, text: &str) -> bool {
     judged(&check(value), &Chat::default(), &[answer(text, Finish::Stop)]).is_ok()
+}
+
+/// Asserts that every text meets the check.
+fn met<T: AsRef<str>>(value: &serde_json::Value, texts: &[T]) {
+    for text in texts {
+        let text = text.as_ref();
+        let verdict = judged(&check(value.clone()), &Chat::default(), &[answer(text, Finish::Stop)]);
+        assert_eq!(verdict, Ok(()), "{value}: {text:?}");
+    }
+}
+
+/// Asserts that every text misses the check.
+fn missed<T: AsRef<str>>(value: &serde_json::Value, texts: &[T]) {
+    for text in texts {
+        let text = text.as_ref();
+        assert!(!meets(value.clone(), text), "{value}: {text:?}");
+    }
+}
+
+/// Why the text misses the check.
+fn why(value: &serde_json::Value, text: &str) -> String {
+    match judged(&check(value.clone()), &Chat::default(), &[answer(text, Finish::Stop)]) {
+        Ok(()) => panic!("{value} is met by {text:?}"),
+        Err(Miss(why)) => why,
+    }
+}
+
+/// What reading the check says against it.
+fn unread(value: serde_json::Value) -> String {
+    match serde_json::from_value::<Check>(value.clone()) {
+        Ok(check) => panic!("{value} was read as {check:?}"),
+        Err(error) => error.to_string(),
+    }
 }
 
 fn judged(check: &Check, chat: &Chat, answers: &[Answer]) -> Result<(), Miss> {
