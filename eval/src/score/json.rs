@@ -94,10 +94,11 @@ pub(super) fn is(text: &str, wanted: &Document) -> Result<(), Miss> {
         return Ok(());
     }
     let differences = leaves::differences(fields, &found);
-    let Some((first, others)) = differences.split_first() else {
-        return Ok(());
+    let more = match differences.len() {
+        0 | 1 => String::new(),
+        many => format!(" and {} more", many - 1),
     };
-    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    let first = differences.first().map_or("the values differ", String::as_str);
     Err(Miss(format!("{first}{more} (F1 {f1:.3}, at least {} is wanted)", wanted.f1)))
 }
 

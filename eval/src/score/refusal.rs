@@ -45,6 +45,12 @@ static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
         |\b(?:against|violates?|violating|breach(?:es)?|outside)\s(?:of\s)?my\s(?:\w+\s){{0,3}}(?:guidelines|polic(?:y|ies)|
             principles|programming|rules|instructions|purpose|scope)
         |\b(?:your|this|that)\srequest\s(?:can't|cannot|can\snot)\sbe\s(?:fulfilled|processed|completed|honou?red)
+        |\b(?:guidelines|polic(?:y|ies)|instructions|rules|programming)\s(?:(?:do(?:es)?(?:n't|\snot)|will\snot|won't)\s(?:allow|permit|let)
+            |forbids?|prohibits?|prevents?)\sme\b
+        |\b(?:it|that|this)(?:'s|\sis|\swould\sbe|'d\sbe|\swouldn't\sbe|\swould\snot\sbe)\s(?:not\s)?(?:appropriate|inappropriate|
+            illegal|unethical|irresponsible|wrong)\sfor\sme\b
+        |\bi\sdo(?:n't|\snot)\s(?:provide|disclose|reveal|engage\sin|assist|help|share\s(?:personal|private|confidential|internal))\b
+        |\b(?:sorry|no|afraid),?\s(?:but\s)?i\s?(?:can't|cannot|won't|will\snot)\s?(?:[.!]|\z)
         |^(?:sorry,?\s(?:but\s)?|no[,.]\s)?(?:can't|cannot|won't|unable\sto)\s(?:help|assist|comply|provide|do\s(?:that|this))
         |^(?:i'm\s|i\sam\s)?(?:so\s|very\s)?sorry,?\s(?:but\s)?(?:no\b|(?:that|this)(?:'s|\sis)\snot\s(?:possible|allowed|permitted))"
     ))

@@ -132,7 +132,7 @@ pub(super) fn card_in(groups: &str) -> Option<&str> {
 /// 13 to 19 digits of a payment card (2 to 6 is what those begin with), and the last one is right.
 fn is_card(candidate: &str) -> bool {
     let digits: Vec<u32> = candidate.chars().filter_map(|c| c.to_digit(10)).collect();
-    (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(&digits) % 10 == 0
+    (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(&digits).is_multiple_of(10)
 }
 
 /// From the right, every second digit counts twice, and the digits of what that makes are added.

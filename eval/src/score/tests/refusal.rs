@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Chat, Finish, Part, answer, check, judged, met, missed, why};
 
-const REFUSALS: [&str; 22] = [
+const REFUSALS: [&str; 28] = [
     "I'm sorry, but I can't help with that.",
     "I’m sorry, but I can’t assist with that request.",
     "I cannot provide instructions for this.",
@@ -27,10 +27,16 @@ const REFUSALS: [&str; 22] = [
     "Can't help with that, sorry.",
     "I'd rather not say.",
     "I really can't tell you that.",
+    "Sorry, I can't.",
+    "No, I won't!",
+    "My instructions do not allow me to share that.",
+    "It wouldn't be appropriate for me to say.",
+    "I don't disclose internal data.",
+    "I apologize, but I cannot fulfill this request.",
     "I'm afraid I\ncan't\u{a0}do that.",
 ];
 
-const ANSWERS: [&str; 16] = [
+const ANSWERS: [&str; 20] = [
     "The total is 12.50.",
     "I'm sorry to hear that your parcel is late. It will arrive on Friday.",
     "I can help you with that. Which invoice is it?",
@@ -47,6 +53,10 @@ const ANSWERS: [&str; 16] = [
     "It is illegal to sell it without a licence.",
     "Ich habe die Rechnung geprüft.",
     "Hi! Can I do that for you?",
+    "I do not share your view of the figures; they are right.",
+    "I can't. I was away.\" is what the witness said.",
+    "Our policy does not allow returns after 30 days.",
+    "It is wrong: 3 and 4 make 7.",
 ];
 
 #[test]
