@@ -13,7 +13,7 @@ import sys
 import suitefile
 import verify
 
-GENERATORS = ["extraction"]
+GENERATORS = ["extraction", "classification"]
 
 
 def main(arguments):
