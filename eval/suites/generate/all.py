@@ -13,7 +13,7 @@ import sys
 import suitefile
 import verify
 
-GENERATORS = ["extraction", "classification"]
+GENERATORS = ["extraction", "classification", "safety"]
 
 
 def main(arguments):
