@@ -13,7 +13,7 @@ import sys
 import suitefile
 import verify
 
-GENERATORS = ["extraction", "classification", "safety"]
+GENERATORS = ["extraction", "classification", "safety", "tools"]
 
 
 def main(arguments):
