@@ -13,7 +13,7 @@ import sys
 import suitefile
 import verify
 
-GENERATORS = ["extraction", "classification", "safety", "tools"]
+GENERATORS = ["extraction", "classification", "safety", "tools", "portability"]
 
 
 def main(arguments):
