@@ -136,7 +136,7 @@ def facts_of(draw, layout, trait):
     """Everything a document may say. Amounts are integers of cents."""
     whole = layout.money == "whole"
     lines = []
-    for name, low, high in draw.sample(GOODS[layout.language], draw.between(2, 4)):
+    for name, low, high in draw.sample(GOODS[layout.goods or layout.language], draw.between(2, 4)):
         unit = draw.between(low, high) // 5 * 5
         unit = unit * 100 if whole else unit
         lines.append((name, draw.between(1, 6), unit))

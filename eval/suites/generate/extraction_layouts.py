@@ -20,6 +20,7 @@ class Layout:
     rates: tuple = (20,)
     kind: str = "invoice"
     slices: list = field(default_factory=list)
+    goods: str = ""  # of GOODS; the language's own without it
     traits: tuple = ("plain", "refs", "balance", "term-only", "no-number", "po", "early", "buyer-vat")
 
 
@@ -355,7 +356,7 @@ Purchase order {po}
 Net {net} / VAT {rate}% {tax} / Invoice total {total} GBP
 Deposit already received: {deposit} GBP
 Remaining to be paid by {due}: {remaining} GBP
-{notes}""", date="d Month y", slices=["distractor"], traits=("plain", "refs", "po", "buyer-vat", "no-number")),
+{notes}""", date="d Month y", slices=["distractor"], goods="studio", traits=("plain", "refs", "po", "buyer-vat", "no-number")),
     L("uk-credit-note", """CREDIT NOTE
 {vendor} Ltd, {house} {street}, Bristol BS1 0XX
 VAT no. {vat}
@@ -408,7 +409,7 @@ Standard rate {rate}%: net {net_a}, VAT {tax_a}
 Reduced rate {rate_b}%: net {net_b}, VAT {tax_b}
 Net in all {net}, VAT in all {tax}
 To pay: EUR {total}
-{notes}""", country="IE", currency="EUR", date="d/m/y", rates=(23, "13.5"), slices=["tax"]),
+{notes}""", country="IE", currency="EUR", date="d/m/y", rates=(23, "13.5"), slices=["tax"], goods="catering"),
     L("foreign-currency", """{vendor} Pty — remittance advice follows
 Invoice⟦ no. {number}⟧; date {issue}⟦; due {due}⟧
 Buyer PO: {po}
@@ -444,7 +445,7 @@ PO {po}
 Before VAT $ {net}
 VAT ({rate}%) $ {tax}
 Total US$ {total}
-{notes}""", line="{desc} ({qty} seats x $ {unit}) $ {amount}", currency="USD", date="M d, y", slices=["distractor", "dates"],
+{notes}""", line="{desc} ({qty} seats x $ {unit}) $ {amount}", currency="USD", date="M d, y", slices=["distractor", "dates"], goods="cloud",
       traits=("plain", "refs", "po", "buyer-vat")),
     L("chat", """[09:14] {person}: morning! here is what we agreed, you can take this as our official invoice
 [09:14] {person}: invoice⟦ no {number}⟧, dated {issue}, from {vendor} Ltd⟦ (vat {vat})⟧
@@ -465,7 +466,7 @@ NOTES = {
         "early": "If you pay within ten days, {x} is enough.",
         "buyer-vat": "VAT ID of the customer: {buyer_vat}.",
         "plain": "Thank you for your business.",
-        "po": "Please quote your order number when you pay.",
+        "po": "Your order number is on the delivery note as well.",
     },
     "de": {
         "refs": "Grundlage: Angebot A-{a}, Auftragsbestätigung AB-{b}. Ihre Kundennummer: {c}.",
@@ -475,7 +476,7 @@ NOTES = {
         "early": "Bei Zahlung innerhalb von zehn Tagen genügen {x}.",
         "buyer-vat": "USt-IdNr. des Kunden: {buyer_vat}.",
         "plain": "Vielen Dank für Ihren Auftrag.",
-        "po": "Bitte geben Sie bei der Zahlung die Bestellnummer an.",
+        "po": "Ihre Bestellnummer steht auch auf dem Lieferschein.",
     },
     "fr": {
         "refs": "Suite à notre devis D-{a} et à la confirmation AR-{b}. Votre code client : {c}.",
@@ -485,7 +486,7 @@ NOTES = {
         "early": "En cas de paiement sous dix jours, {x} suffisent.",
         "buyer-vat": "TVA du client : {buyer_vat}.",
         "plain": "Merci de votre confiance.",
-        "po": "Merci de rappeler le bon de commande lors du paiement.",
+        "po": "Votre numéro de commande figure aussi sur le bon de livraison.",
     },
     "nl": {
         "refs": "Volgens offerte O-{a} en orderbevestiging AB-{b}. Uw klantnummer: {c}.",
@@ -495,7 +496,7 @@ NOTES = {
         "early": "Bij betaling binnen tien dagen volstaat {x}.",
         "buyer-vat": "Btw-nummer van de klant: {buyer_vat}.",
         "plain": "Hartelijk dank voor uw opdracht.",
-        "po": "Vermeld bij betaling het nummer van de inkooporder.",
+        "po": "Uw ordernummer staat ook op de pakbon.",
     },
     "es": {
         "refs": "Según presupuesto P-{a} y confirmación AB-{b}. Su número de cliente: {c}.",
@@ -505,11 +506,23 @@ NOTES = {
         "early": "Si paga en diez días, bastan {x}.",
         "buyer-vat": "NIF-IVA del cliente: {buyer_vat}.",
         "plain": "Gracias por su confianza.",
-        "po": "Indique el número de pedido al pagar.",
+        "po": "Su número de pedido figura también en el albarán.",
     },
 }
 
 GOODS = {
+    "cloud": [
+        ("Ledger plan, yearly", 9900, 29900), ("Approval workflow add-on", 2400, 7200), ("Archive storage, 1 TB", 3600, 9600), ("Priority support", 4800, 12000),
+        ("Single sign-on module", 1200, 3600), ("Scanner app, business", 1800, 5400),
+    ],
+    "catering": [
+        ("Hire of plates and glasses", 2900, 8900), ("Lunch platter for ten", 8900, 16500), ("Soup of the day, 5 litres", 3200, 6200),
+        ("Fruit basket", 2400, 4800), ("Sandwich box for six", 3900, 7800), ("Cake, whole", 2800, 5200),
+    ],
+    "studio": [
+        ("Logo design", 45000, 120000), ("Photo shoot, half day", 38000, 76000), ("Retouching, per picture", 1500, 4500), ("Layout of a brochure", 60000, 140000),
+        ("Illustration", 18000, 42000), ("Font licence", 9000, 24000),
+    ],
     "en": [
         ("A4 paper, box of five", 1900, 3200), ("Toner cartridge, black", 4900, 9900), ("Desk chair, grey", 14900, 32900),
         ("Office cleaning, per visit", 6500, 14000), ("Translation, per page", 2800, 5600), ("Server maintenance, hours", 8500, 14500),
