@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use backstop_eval::{
-    certificate::IssueError,
+    certificate::{IssueError, StoreError},
     report::Verdict,
-    run::{self, RunProgress},
+    run::{self, RunOptions, RunProgress},
     subject::LocalSubject,
     suite::{Suite, SuiteError},
 };
@@ -20,6 +20,9 @@ use time::OffsetDateTime;
 use super::App;
 use crate::{domain::TargetId, vendor::LocalState};
 
+/// Questions of a suite that are asked side by side.
+const MOST_AT_ONCE: usize = 8;
+
 #[derive(Debug, thiserror::Error)]
 pub enum FirstRunError {
     #[error(transparent)]
@@ -30,6 +33,8 @@ pub enum FirstRunError {
     Suite(#[from] SuiteError),
     #[error(transparent)]
     Issue(#[from] IssueError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("{0}")]
     Binding(String),
     #[error("the local model `{model}` cannot be loaded: {why}")]
@@ -82,8 +87,12 @@ pub async fn prepare_default_model(
                 return Err(FirstRunError::Load { model: model.to_owned(), why: "it is not in the tier".to_owned() });
             }
         };
-        let report = run::run(&suite, &LocalSubject::new(engine), running).await;
-        let binding = gate.binding(&settings, &target, &suite).map_err(FirstRunError::Binding)?;
+        let binding = gate.binding(&settings, &target, suite.id()).map_err(FirstRunError::Binding)?;
+        let attempt = gate.certificates().begin_attempt(&binding.key(), &suite, false)?;
+        let concurrency = settings.local.running.clamp(1, MOST_AT_ONCE);
+        let options = RunOptions { concurrency, attempt: attempt.number, ..RunOptions::default() };
+        let report = run::run(&suite, &LocalSubject::new(engine), options, running).await;
+        gate.certificates().end_attempt(attempt, report.verdict)?;
         verdict = report.verdict;
         if verdict != Verdict::Pass {
             break;

@@ -10,7 +10,6 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 
 use super::{Context, installation::Installation};
-use crate::domain::TargetId;
 
 /// The Stage 2 gate: suites, runs, certificates.
 #[derive(Debug, Args)]
@@ -22,20 +21,7 @@ pub struct EvalArgs {
 #[derive(Debug, Subcommand)]
 enum EvalVerb {
     /// Ask a target every question of a suite; exit code 0 pass, 10 fail, 11 inconclusive
-    Run {
-        /// The suite's name, as `eval list` shows it
-        #[arg(long)]
-        suite: String,
-        /// `vendor/model`; `local/…` is the in-process tier
-        #[arg(long, value_name = "VENDOR/MODEL", value_parser = target)]
-        target: TargetId,
-        /// Store a certificate when it passes
-        #[arg(long)]
-        certify: bool,
-        /// Print the whole report, for programs
-        #[arg(long)]
-        json: bool,
-    },
+    Run(Box<run_suite::RunArgs>),
     /// Every suite, the user's own and the built-in ones
     List {
         /// For programs
@@ -62,11 +48,7 @@ enum EvalVerb {
 pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     match args.verb {
-        EvalVerb::Run { suite, target, certify, json } => {
-            let after = if certify { run_suite::After::Certify } else { run_suite::After::Nothing };
-            let format = if json { run_suite::Format::Json } else { run_suite::Format::People };
-            run_suite::run(&installation, &suite, &target, after, format).await
-        }
+        EvalVerb::Run(args) => run_suite::run(&installation, *args).await,
         EvalVerb::List { json: true } => suites::list_json(&installation),
         EvalVerb::List { json: false } => suites::list(&installation),
         EvalVerb::Show { suite } => suites::show(&installation, &suite),
@@ -74,8 +56,4 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::Certs { json: false } => certs::list(installation).await,
         EvalVerb::Verify { file, key } => certs::verify(&installation, &file, key.as_deref()),
     }
-}
-
-fn target(text: &str) -> Result<TargetId, String> {
-    TargetId::try_from(text.to_owned())
 }

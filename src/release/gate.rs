@@ -115,7 +115,7 @@ impl Gate {
     }
 
     /// What a certificate for `target` under `suite` must bind now.
-    pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &Suite) -> Result<Binding, String> {
+    pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &SuiteId) -> Result<Binding, String> {
         let subject = if target.is_local() {
             let (_, identity) = self.local(&target.model)?;
             bound(&identity)
@@ -123,7 +123,7 @@ impl Gate {
             let vendor = vendor(settings, &target.vendor)?;
             BoundSubject::vendor(vendor.kind, &vendor.base_url, vendor.region.as_deref(), &target.model)
         };
-        Ok(Binding { target: target.to_string(), subject, suite: SuiteId::clone(suite.id()) })
+        Ok(Binding { target: target.to_string(), subject, suite: suite.clone() })
     }
 
     /// A local model's verified files and what identifies them.
@@ -171,7 +171,7 @@ impl Gate {
                 return Ok(());
             }
         }
-        let suite = Suite::find(suite, &self.state.suites()).map_err(|error| error.to_string())?;
+        let suite = Suite::identify(suite, &self.state.suites()).map_err(|error| error.to_string())?;
         let binding = self.binding(settings, target, &suite)?;
         self.certificates.check(&binding, now).map(drop).map_err(|invalid| invalid.to_string())
     }

@@ -34,6 +34,13 @@ pub enum BoundSubject {
     },
 }
 
+impl Binding {
+    /// A digest over everything of the target that an answer depends on. The suite is not part of it.
+    pub fn key(&self) -> String {
+        sha256_hex(format!("{}\n{:?}", self.target, self.subject).as_bytes())
+    }
+}
+
 impl BoundSubject {
     /// A vendor's model, by the base URL as the config resolves it, without its trailing slash.
     pub fn vendor(kind: &str, base_url: &str, region: Option<&str>, model: &str) -> Self {

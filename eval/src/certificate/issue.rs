@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use crate::{
     report::{Inconsistent, Report, Verdict},
-    suite::Suite,
+    suite::{Split, Suite},
 };
 
 use super::{Binding, BoundSubject, Certificate, CertificateStore, Envelope, SignerError, Statement, StoreError};
@@ -13,6 +13,10 @@ use super::{Binding, BoundSubject, Certificate, CertificateStore, Envelope, Sign
 pub enum IssueError {
     #[error("{target} did not pass {suite}: {verdict} ({why}); only a pass is certified")]
     NotPassed { target: String, suite: String, verdict: Verdict, why: String },
+    #[error("only items of the split `gate` decide; run the suite without --split")]
+    OtherSplit,
+    #[error("{0} of its answers are of an earlier run; run the suite without --cache")]
+    Reused(usize),
     #[error(transparent)]
     Inconsistent(#[from] Inconsistent),
     #[error("the report's {what} is {report}, but {bound} is to be certified; run the suite again")]
@@ -44,13 +48,19 @@ impl CertificateStore {
                 why: report.why.join("; "),
             });
         }
+        if report.split != Split::Gate {
+            return Err(IssueError::OtherSplit);
+        }
+        if report.reused > 0 {
+            return Err(IssueError::Reused(report.reused));
+        }
         same("target", &report.target, &binding.target)?;
         same("suite", &report.suite.digest, &binding.suite.digest)?;
         if let (BoundSubject::Local { engine, .. }, Some(ran_on)) = (&binding.subject, &report.engine) {
             same("engine", ran_on, engine)?;
         }
         let report_sha256 = self.keep_report(report)?;
-        let statement = Statement::new(report, report_sha256, binding, now);
+        let statement = Statement::new(suite, report, report_sha256, binding, now);
         let signer = self.signer()?;
         let envelope = Envelope::seal(&serde_json::to_vec(&statement)?, &signer);
         let json = serde_json::to_vec_pretty(&envelope)?;

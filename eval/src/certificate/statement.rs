@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     report::{GateResult, Report, Verdict},
-    suite::SuiteId,
+    suite::{Split, Suite, SuiteId},
 };
 
 use super::Binding;
@@ -16,7 +16,7 @@ use super::Binding;
 pub(super) const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// What our predicates are called; the fields are documented in [`super`].
-pub const PREDICATE_TYPE: &str = "urn:backstop:stage2-certificate:v1";
+pub const PREDICATE_TYPE: &str = "urn:backstop:stage2-certificate:v2";
 
 /// How long a local model's certificate holds: its bytes are pinned, so it is only to be looked at again now and then.
 pub const LOCAL_VALIDITY: Duration = Duration::days(365);
@@ -48,17 +48,39 @@ pub struct ResourceDescriptor {
 pub struct Predicate {
     pub target: String,
     pub runs_on: RunsOn,
+    /// What it may be used for.
+    pub scope: Scope,
     pub suite: SuiteId,
+    /// Always `gate`.
+    pub split: Split,
     pub harness: String,
+    /// Which run of this target over exactly this suite passed, counted from 1.
+    pub attempt: u64,
     pub verdict: Verdict,
     pub errors: usize,
     pub errors_allowed: usize,
     pub gates: Vec<GateResult>,
+    /// The incumbent that it was compared with.
+    pub against: Option<Compared>,
     pub report_sha256: String,
     #[serde(with = "time::serde::rfc3339")]
     pub issued_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// The suite's use cases.
+    pub use_cases: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    pub target: String,
+    pub report_sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +100,13 @@ impl RunsOn {
 }
 
 impl Statement {
-    pub(super) fn new(report: &Report, report_sha256: String, binding: &Binding, now: OffsetDateTime) -> Self {
+    pub(super) fn new(
+        suite: &Suite,
+        report: &Report,
+        report_sha256: String,
+        binding: &Binding,
+        now: OffsetDateTime,
+    ) -> Self {
         let runs_on = binding.subject.runs_on();
         let digests = binding.subject.digests().into_iter();
         Self {
@@ -94,12 +122,19 @@ impl Statement {
                 target: binding.target.clone(),
                 expires_at: now + runs_on.validity(),
                 runs_on,
+                scope: Scope { use_cases: suite.use_cases.clone() },
                 suite: binding.suite.clone(),
+                split: report.split,
                 harness: report.harness.clone(),
+                attempt: report.attempt,
                 verdict: report.verdict,
                 errors: report.errors,
                 errors_allowed: report.errors_allowed,
                 gates: report.gates.clone(),
+                against: report.against.as_ref().map(|against| Compared {
+                    target: against.target.clone(),
+                    report_sha256: against.report_sha256.clone(),
+                }),
                 report_sha256,
                 issued_at: now,
             },

@@ -25,7 +25,7 @@ const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 /// A directory of certificates.
 #[derive(Debug, Clone)]
 pub struct CertificateStore {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,11 @@ impl CertificateStore {
             Ok(_) => RawReport::Changed,
             Err(_) => RawReport::Missing,
         }
+    }
+
+    /// Where the answers of runs under way are kept.
+    pub fn answers(&self) -> PathBuf {
+        self.dir.join("answers")
     }
 
     /// Where the certificate of a target and a suite is.

@@ -2,14 +2,16 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use backstop_models::chat::Finish;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, macros::datetime};
 
 use super::*;
 use crate::{
-    report::{ItemResult, Report, Score, Verdict},
-    suite::{Suite, SuiteId},
+    puppet::{honest, says},
+    report::{AnswerRecord, ItemResult, Report, Verdict},
+    suite::{Item, Split, Suite, SuiteId},
 };
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -45,29 +47,25 @@ impl Bench {
 
     /// A report in which every item passes, or the first `missed` do not.
     fn report(&self, missed: usize) -> Report {
-        let items: Vec<ItemResult> = self
-            .suite
-            .items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| {
-                let score = Score { passed: index >= missed, why: Vec::new() };
-                let scores = item.checks.iter().map(|(gate, _)| (gate.clone(), score.clone())).collect();
-                ItemResult {
-                    id: item.id.clone(),
-                    slices: item.slices.clone(),
-                    answers: Vec::new(),
-                    scores,
-                    error: None,
-                }
-            })
-            .collect();
-        let (verdict, why, gates) = Report::judge(&self.suite, &items);
+        let answered = |(index, item): (usize, &Item)| {
+            let answer = if index < missed { says("", Finish::Stop) } else { honest(&item.chat(&self.suite.sampling)) };
+            let record = AnswerRecord::of(&answer.expect("a puppet answers"), 1, None);
+            ItemResult::judged(&self.suite, item, vec![record; item.asks])
+        };
+        let items: Vec<ItemResult> = self.suite.items.iter().enumerate().map(answered).collect();
+        let (verdict, why, gates) = Report::judge(&self.suite, &items, None);
         Report {
             harness: "0.1.0".into(),
             target: "local/small".into(),
             engine: Some("candle 0.11".into()),
             suite: self.suite.id().clone(),
+            split: Split::Gate,
+            attempt: 1,
+            concurrency: 1,
+            reused: 0,
+            resumed: 0,
+            cost_micros: None,
+            against: None,
             started_at: NOW - Duration::minutes(1),
             finished_at: NOW,
             verdict,
@@ -341,7 +339,7 @@ fn a_signed_statement_that_is_no_pass_is_refused() {
     for doctor in doctored {
         let mut report = pass.clone();
         doctor(&mut report);
-        let statement = Statement::new(&report, "00".repeat(32), &bench.binding(), NOW);
+        let statement = Statement::new(&bench.suite, &report, "00".repeat(32), &bench.binding(), NOW);
         let envelope = Envelope::seal(&serde_json::to_vec(&statement).expect("JSON"), &signer);
         let json = serde_json::to_vec(&envelope).expect("JSON");
         store.keep_certificate("local/small", "stage2-continuity", &json).expect("written");

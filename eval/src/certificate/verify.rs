@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     report::{GateResult, Verdict},
-    statistics::lower_bound,
+    suite::Split,
 };
 
 use super::{
@@ -128,6 +128,9 @@ impl Certificate {
         if certified.verdict != Verdict::Pass {
             return fail(format!("its verdict is {}", certified.verdict));
         }
+        if certified.split != Split::Gate {
+            return fail("it is of the split `dev`, which decides nothing".into());
+        }
         if certified.errors > certified.errors_allowed {
             return fail(format!("{} errors where {} are allowed", certified.errors, certified.errors_allowed));
         }
@@ -154,11 +157,7 @@ impl Certificate {
 }
 
 fn passes(gate: &GateResult) -> bool {
-    gate.verdict == Verdict::Pass
-        && gate.k <= gate.n
-        && gate.n >= gate.min_items
-        && gate.threshold > 0.0
-        && lower_bound(gate.k, gate.n) >= gate.threshold
+    gate.verdict == Verdict::Pass && gate.judge() == Verdict::Pass
 }
 
 fn same_runs_on(certified: &RunsOn, found: &RunsOn) -> Result<(), Reason> {

@@ -37,6 +37,13 @@ struct RawCall {
     optional_arguments: Vec<String>,
 }
 
+impl Calls {
+    /// The tools that are to be called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|call| call.name.as_str())
+    }
+}
+
 impl TryFrom<Vec<RawCall>> for Calls {
     type Error = String;
 

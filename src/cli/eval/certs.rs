@@ -120,7 +120,8 @@ fn holds(
 ) -> Result<(), String> {
     let certified = certificate.predicate();
     let target = TargetId::try_from(certified.target.clone())?;
-    let suite = Suite::find(&certified.suite.name, &installation.state.suites()).map_err(|error| error.to_string())?;
+    let suite =
+        Suite::identify(&certified.suite.name, &installation.state.suites()).map_err(|error| error.to_string())?;
     let binding = gate.binding(settings, &target, &suite)?;
     certificate.holds_for(&binding, OffsetDateTime::now_utc()).map_err(|reason| reason.to_string())
 }
