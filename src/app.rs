@@ -4,6 +4,7 @@ mod first_run;
 mod health;
 mod left_out;
 pub mod reload;
+mod sentinel;
 mod serving;
 
 pub use first_run::{FirstRunError, prepare_default_model};

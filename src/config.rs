@@ -38,8 +38,8 @@ pub use health::{BreakerPolicy, LatencyPolicy};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, Hedge, LocalTier, LogFormat, MidStream, OnCallerFault, Prices, Route,
-    Settings, ShareCap, ShareUnit, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnCallerFault, Prices,
+    Route, Settings, ShareCap, ShareUnit, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};

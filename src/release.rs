@@ -2,8 +2,10 @@
 
 mod gate;
 mod keeper;
+mod sentinel;
 mod subject;
 
 pub use gate::{Examination, Gate, GateError};
 pub use keeper::{Keeper, engine_options};
+pub use sentinel::{Seen, Sentinel};
 pub use subject::VendorSubject;

@@ -37,19 +37,31 @@ mod attempts;
 mod binding;
 mod envelope;
 mod issue;
+mod revoke;
 mod signer;
 mod statement;
 mod store;
+mod suspend;
+mod trust;
 mod verify;
 
 pub use attempts::Attempt;
 pub use binding::{Binding, BoundSubject};
 pub use envelope::{Envelope, EnvelopeError, PAYLOAD_TYPE};
 pub use issue::IssueError;
+pub use revoke::{REVOCATION_TYPE, Revocation};
 pub use signer::{PublicKey, Signer, SignerError};
-pub use statement::{LOCAL_VALIDITY, PREDICATE_TYPE, Predicate, RunsOn, Scope, Statement, VENDOR_VALIDITY};
+pub use statement::{LOCAL_VALIDITY, Limits, PREDICATE_TYPE, Predicate, RunsOn, Scope, Statement, VENDOR_VALIDITY};
 pub use store::{CertificateStore, Listed, RawReport, StoreError};
+pub use suspend::Suspension;
+pub use trust::{Holding, Trust, Warning};
 pub use verify::{Certificate, Invalid, Reason};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+fn shown(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
 
 #[cfg(test)]
 mod tests;

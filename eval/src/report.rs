@@ -31,6 +31,10 @@ pub struct Report {
     /// `vendor/model`.
     pub target: String,
     pub engine: Option<String>,
+    /// A digest over everything of the target that an answer depends on: see `Binding::key`.
+    pub subject: String,
+    /// What the answers say the model is, where that is not what it was asked as: the dated name behind an alias.
+    pub answered_as: Vec<String>,
     pub suite: SuiteId,
     /// Only a run of `gate` can be certified.
     pub split: Split,

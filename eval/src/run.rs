@@ -6,6 +6,7 @@
 //! was, and a failed ask is an error of the run. Only a subject that says it is too busy is waited for.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -44,6 +45,8 @@ pub struct RunOptions {
     pub max_cost_micros: Option<u64>,
     /// Where answers are kept while the run is under way.
     pub journal: Option<Journal>,
+    /// A digest over everything of the target that an answer depends on: see `Binding::key`.
+    pub subject: String,
     /// Which run over this suite it is.
     pub attempt: u64,
     /// Whom it is compared with.
@@ -52,7 +55,15 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { concurrency: 1, per_minute: None, max_cost_micros: None, journal: None, attempt: 1, against: None }
+        Self {
+            concurrency: 1,
+            per_minute: None,
+            max_cost_micros: None,
+            journal: None,
+            subject: String::new(),
+            attempt: 1,
+            against: None,
+        }
     }
 }
 
@@ -75,7 +86,7 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
     let started_at = OffsetDateTime::now_utc();
     let clock = Instant::now();
     progress.started(suite);
-    let RunOptions { concurrency, per_minute, max_cost_micros, journal, attempt, against } = options;
+    let RunOptions { concurrency, per_minute, max_cost_micros, journal, subject: key, attempt, against } = options;
     let concurrency = concurrency.max(1);
     let (reused, resumed) = journal.as_ref().map_or((0, 0), Journal::known);
     let run = Run {
@@ -120,6 +131,8 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         target: subject.name(),
         engine: subject.engine(),
+        subject: key,
+        answered_as: answered_as(&items),
         suite: suite.id().clone(),
         split: suite.split(),
         attempt,
@@ -229,6 +242,12 @@ impl Run<'_> {
             self.progress.warned(&error.to_string());
         }
     }
+}
+
+/// Every name that the answers give the model, sorted.
+fn answered_as(items: &[ItemResult]) -> Vec<String> {
+    let names = items.iter().flat_map(|item| &item.answers).filter_map(|answer| answer.model.clone());
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn pace(per_minute: u32) -> tokio::sync::Mutex<Interval> {

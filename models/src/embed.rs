@@ -90,6 +90,7 @@ pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
         tokenizer: hex::encode(Sha256::digest(tokenizer)),
         // What stands in the place of a template: how the states are laid out.
         template: hex::encode(Sha256::digest(config)),
+        quantization: "F32".to_owned(),
         engine: ENGINE.to_owned(),
     })
 }

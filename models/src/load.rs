@@ -40,6 +40,8 @@ pub struct Identity {
     pub tokenizer: String,
     /// Hex SHA-256 of the chat template's text.
     pub template: String,
+    /// The block format that most of the weights are stored in: `Q4_1`, `BF16`.
+    pub quantization: String,
     /// The version of everything that turns weights into tokens.
     pub engine: String,
 }
@@ -111,7 +113,8 @@ pub(crate) fn identity(files: &ModelFiles, header: &Header) -> Result<Identity, 
         ),
     };
     let template = hex::encode(Sha256::digest(chat_template(files, header)?.as_bytes()));
-    Ok(Identity { weights, tokenizer, template, engine: ENGINE.to_owned() })
+    let quantization = header.tensors.quantization();
+    Ok(Identity { weights, tokenizer, template, quantization, engine: ENGINE.to_owned() })
 }
 
 /// The manifest's template, else the model's own.

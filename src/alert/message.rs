@@ -58,6 +58,8 @@ pub enum Event {
     TargetRefusedUs,
     /// A target has no valid certificate, or breaks an invariant: it left its route.
     TargetLeftOut,
+    /// A target's certificate ends soon, or is in the grace after its end: the target serves still.
+    CertificateEnds,
     /// `backstop alerts test`.
     Test,
 }
@@ -104,13 +106,14 @@ impl Event {
             Self::NobodyAnswered => "nobody_answered",
             Self::TargetRefusedUs => "target_refused_us",
             Self::TargetLeftOut => "target_left_out",
+            Self::CertificateEnds => "certificate_ends",
             Self::Test => "test",
         }
     }
 
     pub fn severity(self) -> AlertSeverity {
         match self {
-            Self::FallbackServed => AlertSeverity::Warning,
+            Self::FallbackServed | Self::CertificateEnds => AlertSeverity::Warning,
             Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs => AlertSeverity::Error,
             Self::NobodyAnswered | Self::TargetLeftOut => AlertSeverity::Critical,
             Self::Test => AlertSeverity::Info,
@@ -167,6 +170,11 @@ impl Alert {
                 format!("{route}: {target} does not take our secret or does not know the model ({fault})")
             }
             (State::Firing, Event::TargetLeftOut) => format!("{route}: {target} is left out ({fault})"),
+            (State::Firing, Event::CertificateEnds) => {
+                format!(
+                    "{route}: the certificate of {target} ends ({fault}); certify it again before it leaves the route"
+                )
+            }
             (State::Firing, Event::Test) => "a test of alerts: nothing is wrong".to_owned(),
             (State::Resolved, Event::FallbackServed) => format!("{route}: {target} answers again"),
             (State::Resolved, Event::LaterFallbackServed) => {
@@ -176,6 +184,9 @@ impl Alert {
             (State::Resolved, Event::NobodyAnswered) => format!("{route}: calls are answered again"),
             (State::Resolved, Event::TargetRefusedUs) => format!("{route}: {target} takes our calls again ({fault})"),
             (State::Resolved, Event::TargetLeftOut) => format!("{route}: {target} may serve again"),
+            (State::Resolved, Event::CertificateEnds) => {
+                format!("{route}: the certificate of {target} is another one now ({fault})")
+            }
             (State::Resolved, Event::Test) => "a test of alerts: resolved".to_owned(),
         }
     }

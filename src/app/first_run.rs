@@ -88,9 +88,10 @@ pub async fn prepare_default_model(
             }
         };
         let binding = gate.binding(&settings, &target, suite.id()).map_err(FirstRunError::Binding)?;
-        let attempt = gate.certificates().begin_attempt(&binding.key(), &suite, false)?;
+        let subject = binding.key();
+        let attempt = gate.certificates().begin_attempt(&subject, &suite, false)?;
         let concurrency = settings.local.running.clamp(1, MOST_AT_ONCE);
-        let options = RunOptions { concurrency, attempt: attempt.number, ..RunOptions::default() };
+        let options = RunOptions { concurrency, subject, attempt: attempt.number, ..RunOptions::default() };
         let report = run::run(&suite, &LocalSubject::new(engine), options, running).await;
         gate.certificates().end_attempt(attempt, report.verdict)?;
         verdict = report.verdict;

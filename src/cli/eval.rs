@@ -1,5 +1,6 @@
 //! `backstop eval`: the Stage 2 gate by hand. Runs suites, shows them, and shows what was certified.
 
+mod certify;
 mod certs;
 mod run_suite;
 mod subject_for;
@@ -36,12 +37,16 @@ enum EvalVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Verify one certificate's signature and numbers, offline
+    /// Certify a stored run that passed, or add a signature to a certificate
+    Certify(certify::CertifyArgs),
+    /// Take a certificate back: its target leaves every route at once
+    Revoke(certify::RevokeArgs),
+    /// Verify one certificate's signatures and numbers, offline
     Verify {
         file: PathBuf,
-        /// The public key, a `signing.pub` [default: this installation's own]
+        /// A public key, a `signing.pub`; once for each signer [default: this installation's own and the config's]
         #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
+        key: Vec<PathBuf>,
     },
 }
 
@@ -54,6 +59,8 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::Show { suite } => suites::show(&installation, &suite),
         EvalVerb::Certs { json: true } => certs::list_json(installation).await,
         EvalVerb::Certs { json: false } => certs::list(installation).await,
-        EvalVerb::Verify { file, key } => certs::verify(&installation, &file, key.as_deref()),
+        EvalVerb::Certify(args) => certify::certify(installation, args).await,
+        EvalVerb::Revoke(args) => certify::revoke(&installation, &args),
+        EvalVerb::Verify { file, key } => certs::verify(&installation, &file, &key),
     }
 }

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use backstop_eval::certificate::Trust;
+
 use super::{
-    BreakerPolicy, Criticality, Deadlines, Enforcement, LatencyPolicy, LocalTier, LogFormat, MidStream, OnCallerFault,
-    Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    BreakerPolicy, Criticality, Deadlines, Enforcement, GateSettings, LatencyPolicy, LocalTier, LogFormat, MidStream,
+    OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -75,6 +77,11 @@ impl Default for Settings {
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,
             local: LocalTier::default(),
+            gate: GateSettings {
+                trust: Trust::default(),
+                sentinel_every: Some(Duration::from_secs(24 * 3600)),
+                sentinel_questions: 10,
+            },
             max_body_bytes: 32 << 20,
             drain: Duration::from_secs(30),
         }

@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 pub(super) use health::{Breaker, Latency};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, Route};
-pub(super) use sections::{Admin, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit, Tenant};
 pub(super) use texts::{DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
@@ -62,6 +62,8 @@ pub(super) struct File {
     pub(super) vault: Option<Vault>,
     /// The model inside this process.
     pub(super) local: Option<Local>,
+    /// What certificates must have.
+    pub(super) gate: Option<Gate>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// How long in-flight answers may go on after a stop was asked for [default: 30s].

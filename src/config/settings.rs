@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use backstop_eval::certificate::Trust;
+
 use super::{
     Access, AlertSink, BreakerPolicy, LatencyPolicy, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
@@ -42,6 +44,7 @@ pub struct Settings {
     pub local: LocalTier,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    pub gate: GateSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }
@@ -180,6 +183,16 @@ impl Prices {
             + self.cache_write_per_mtok.for_tokens(usage.cache_write)
             + self.output_per_mtok.for_tokens(usage.output)
     }
+}
+
+/// What certificates must have, and how vendors' models are watched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSettings {
+    pub trust: Trust,
+    /// How often a certified vendor's model is asked again what it passed; `None`: never.
+    pub sentinel_every: Option<Duration>,
+    /// How many questions that are.
+    pub sentinel_questions: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@
 //! an hour. Blocking: run it off the runtime's threads.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use std::{
 };
 
 use backstop_eval::{
-    certificate::{Binding, BoundSubject, CertificateStore},
+    certificate::{Binding, BoundSubject, Certificate, CertificateStore, Holding, Limits, Warning},
     suite::{Suite, SuiteId},
 };
 use backstop_models::{
@@ -26,7 +26,7 @@ use backstop_models::{
 use time::OffsetDateTime;
 
 use crate::{
-    config::{Settings, StateDir, Vendor},
+    config::{LocalTier, Settings, StateDir, Vendor},
     domain::{TargetId, VendorId},
     route::{Standing, Standings},
 };
@@ -54,6 +54,10 @@ pub struct Examination {
     pub standings: Standings,
     /// The local models that routes name and whose files are good.
     pub local: HashMap<String, (ModelFiles, Identity)>,
+    /// Targets that serve, and will not for long.
+    pub warnings: BTreeMap<(TargetId, String), Warning>,
+    /// Certificates of vendors' models that hold.
+    pub vendors: Vec<(TargetId, Certificate)>,
 }
 
 /// A model as it was when it was last hashed.
@@ -105,7 +109,16 @@ impl Gate {
                 }
                 let checked = self.check(settings, &target.id, &route.suite, now, &mut examination.local);
                 let standing = match checked {
-                    Ok(()) => Standing::Certified,
+                    Ok(holding) => {
+                        if let Some(Holding { certificate, warning }) = holding {
+                            let key = (target.id.clone(), route.suite.clone());
+                            examination.warnings.extend(warning.map(|warning| (key, warning)));
+                            if !target.id.is_local() {
+                                examination.vendors.push((target.id.clone(), certificate));
+                            }
+                        }
+                        Standing::Certified
+                    }
                     Err(reason) => Standing::Uncertified { reason: reason.into() },
                 };
                 examination.standings.set(target.id.clone(), &route.suite, standing);
@@ -117,8 +130,8 @@ impl Gate {
     /// What a certificate for `target` under `suite` must bind now.
     pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &SuiteId) -> Result<Binding, String> {
         let subject = if target.is_local() {
-            let (_, identity) = self.local(&target.model)?;
-            bound(&identity)
+            let (files, identity) = self.local(&target.model)?;
+            bound(&files, &identity, &settings.local)
         } else {
             let vendor = vendor(settings, &target.vendor)?;
             BoundSubject::vendor(vendor.kind, &vendor.base_url, vendor.region.as_deref(), &target.model)
@@ -154,7 +167,7 @@ impl Gate {
         suite: &str,
         now: OffsetDateTime,
         local: &mut HashMap<String, (ModelFiles, Identity)>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Holding>, String> {
         if target.is_local() {
             let (files, identity) = self.local(&target.model)?;
             let (embeds, declared) = (files.family == Family::Bert, settings.embedding_spaces.contains_key(target));
@@ -168,12 +181,13 @@ impl Gate {
             local.insert(target.model.to_string(), (files, identity));
             if embeds {
                 // Its vectors answer nothing that a suite asks; its bytes are those of the catalog.
-                return Ok(());
+                return Ok(None);
             }
         }
         let suite = Suite::identify(suite, &self.state.suites()).map_err(|error| error.to_string())?;
         let binding = self.binding(settings, target, &suite)?;
-        self.certificates.check(&binding, now).map(drop).map_err(|invalid| invalid.to_string())
+        let held = self.certificates.check(&binding, &settings.gate.trust, now);
+        held.map(Some).map_err(|invalid| invalid.to_string())
     }
 
     fn unchanged(&self, manifest: &Manifest) -> Option<(ModelFiles, Identity)> {
@@ -184,12 +198,17 @@ impl Gate {
     }
 }
 
-fn bound(identity: &Identity) -> BoundSubject {
+fn bound(files: &ModelFiles, identity: &Identity, local: &LocalTier) -> BoundSubject {
     BoundSubject::Local {
         weights: identity.weights.clone(),
         tokenizer: identity.tokenizer.clone(),
         template: identity.template.clone(),
         engine: identity.engine.clone(),
+        quantization: identity.quantization.clone(),
+        limits: Limits {
+            context_tokens: local.context_tokens.map_or(files.context_tokens, |most| most.min(files.context_tokens)),
+            running: local.running,
+        },
     }
 }
 

@@ -3,9 +3,13 @@
 //! A target whose certificate lapses leaves its routes at the next round; a local model that gains one is loaded and
 //! joins. A model is loaded once, and loaded again only when its bytes are other ones.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
+use backstop_eval::certificate::{Certificate, Warning};
 use backstop_models::{
     embed::Embedder,
     engine::{Engine, EngineOptions, State},
@@ -17,6 +21,7 @@ use metrics::gauge;
 use super::{Examination, Gate};
 use crate::{
     config::{Enforcement, Settings},
+    domain::TargetId,
     observe::metric,
     route::{Decision, Standing, Standings, plan},
     vendor::{LocalState, LocalTier},
@@ -27,11 +32,25 @@ pub struct Keeper {
     gate: Arc<Gate>,
     standings: Arc<ArcSwap<Standings>>,
     tier: LocalTier,
+    /// As of the last look.
+    warnings: Mutex<BTreeMap<(TargetId, String), Warning>>,
+    /// Certificates of vendors' models that held at the last look.
+    certified: Mutex<Vec<(TargetId, Certificate)>>,
 }
 
 impl Keeper {
     pub fn new(gate: Arc<Gate>, standings: Arc<ArcSwap<Standings>>, tier: LocalTier) -> Self {
-        Self { gate, standings, tier }
+        Self { gate, standings, tier, warnings: Mutex::default(), certified: Mutex::default() }
+    }
+
+    /// Targets whose certificate ends soon or is in its grace, by target and suite, as of the last look.
+    pub fn warnings(&self) -> BTreeMap<(TargetId, String), Warning> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Certificates of vendors' models that held at the last look.
+    pub fn certified_vendors(&self) -> Vec<(TargetId, Certificate)> {
+        self.certified.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The gate's word on `settings`, without any effect.
@@ -47,8 +66,10 @@ impl Keeper {
 
     /// Examines and tells the router.
     pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, (ModelFiles, Identity)> {
-        let Examination { standings, local } = self.examine(settings).await;
+        let Examination { standings, local, warnings, vendors } = self.examine(settings).await;
         self.publish(settings, standings);
+        self.warn(warnings);
+        *self.certified.lock().unwrap_or_else(PoisonError::into_inner) = vendors;
         local
     }
 
@@ -116,6 +137,18 @@ impl Keeper {
             }
         }
         self.standings.store(Arc::new(standings));
+    }
+
+    /// Says aloud what is new about certificates that end.
+    fn warn(&self, warnings: BTreeMap<(TargetId, String), Warning>) {
+        let mut before = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((target, suite), warning) in &warnings {
+            let was = before.get(&(target.clone(), suite.clone()));
+            if was.map(Warning::name) != Some(warning.name()) {
+                tracing::warn!(%target, suite, what = warning.name(), "{warning}");
+            }
+        }
+        *before = warnings;
     }
 
     /// Whether any route would attempt the model now.

@@ -23,6 +23,7 @@ pub mod disk;
 pub mod engine;
 pub mod fakes;
 pub mod faults;
+pub mod gate;
 pub mod google;
 pub mod ladder;
 pub mod ledger;

@@ -63,6 +63,8 @@ pub struct Predicate {
     /// The incumbent that it was compared with.
     pub against: Option<Compared>,
     pub report_sha256: String,
+    /// The certificate of the same target and suite that it takes the place of: the digest of its statement.
+    pub supersedes: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub issued_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -86,8 +88,36 @@ pub struct Compared {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RunsOn {
-    Local { engine: String },
-    Vendor { kind: String, base_url_sha256: String, region: Option<String>, model: String },
+    Local {
+        engine: String,
+        /// How the weights are stored: `Q4_1`, `BF16`.
+        quantization: String,
+        limits: Limits,
+    },
+    Vendor {
+        kind: String,
+        base_url_sha256: String,
+        region: Option<String>,
+        model: String,
+        /// What the vendor said the model is, in every answer of the run: the dated name behind an alias.
+        answered_as: Vec<String>,
+    },
+}
+
+/// What the model was examined under. Service may ask less of it, and never more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The longest prompt plus answer.
+    pub context_tokens: u32,
+    /// Calls that are answered at once.
+    pub running: usize,
+}
+
+impl ResourceDescriptor {
+    pub(super) fn sha256(name: &str, hex: String) -> Self {
+        Self { name: name.to_owned(), digest: BTreeMap::from([("sha256".to_owned(), hex)]) }
+    }
 }
 
 impl RunsOn {
@@ -103,20 +133,15 @@ impl Statement {
     pub(super) fn new(
         suite: &Suite,
         report: &Report,
-        report_sha256: String,
+        (report_sha256, supersedes): (String, Option<String>),
         binding: &Binding,
         now: OffsetDateTime,
     ) -> Self {
-        let runs_on = binding.subject.runs_on();
+        let runs_on = binding.subject.runs_on(report);
         let digests = binding.subject.digests().into_iter();
         Self {
             statement_type: STATEMENT_TYPE.to_owned(),
-            subject: digests
-                .map(|(name, sha256)| ResourceDescriptor {
-                    name: name.to_owned(),
-                    digest: BTreeMap::from([("sha256".to_owned(), sha256)]),
-                })
-                .collect(),
+            subject: digests.map(|(name, sha256)| ResourceDescriptor::sha256(name, sha256)).collect(),
             predicate_type: PREDICATE_TYPE.to_owned(),
             predicate: Predicate {
                 target: binding.target.clone(),
@@ -136,6 +161,7 @@ impl Statement {
                     report_sha256: against.report_sha256.clone(),
                 }),
                 report_sha256,
+                supersedes,
                 issued_at: now,
             },
         }

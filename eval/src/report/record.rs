@@ -13,6 +13,8 @@ pub struct AnswerRecord {
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
     pub latency_ms: u64,
+    /// What the vendor said the model is.
+    pub model: Option<String>,
     /// In millionths of a dollar, where the target has a price.
     pub cost_micros: Option<u64>,
 }
@@ -57,6 +59,7 @@ impl AnswerRecord {
             input_tokens: answer.usage.input_tokens,
             output_tokens: answer.usage.output_tokens,
             latency_ms,
+            model: answer.model.clone(),
             cost_micros,
         }
     }

@@ -28,6 +28,7 @@ fn answer(text: &str) -> AnswerRecord {
         input_tokens: Some(1),
         output_tokens: Some(1),
         latency_ms: 1,
+        model: None,
         cost_micros: None,
     }
 }
@@ -47,6 +48,8 @@ fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Against>) -> Re
         harness: "0".into(),
         target: "v/m".into(),
         engine: None,
+        subject: String::new(),
+        answered_as: Vec::new(),
         suite: suite.id().clone(),
         split: Split::Gate,
         attempt: 1,

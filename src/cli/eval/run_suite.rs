@@ -137,6 +137,7 @@ impl Desk<'_> {
             per_minute: self.args.rpm,
             max_cost_micros: self.args.max_cost_usd,
             journal: Some(journal),
+            subject: key,
             attempt: attempt.number,
             against,
         };

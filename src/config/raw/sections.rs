@@ -98,6 +98,32 @@ pub(in crate::config) struct Local {
     pub(in crate::config) context_tokens: Option<u32>,
 }
 
+/// What certificates must have, and how vendors' models are watched.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Gate {
+    /// Public keys that may sign certificates besides this installation's own: the 64 hex digits of a `signing.pub`.
+    pub(in crate::config) signers: Option<Vec<String>>,
+    /// How many of these must have signed a certificate [default: 1]; 2 for four eyes.
+    pub(in crate::config) signatures: Option<u32>,
+    /// How long a certificate goes on after its end, with warnings [default: 0s]. A changed byte ends it at once.
+    pub(in crate::config) grace: Option<DurationText>,
+    /// Probes of certified models of vendors, whose bytes nobody sees.
+    pub(in crate::config) sentinel: Option<Sentinel>,
+}
+
+/// Questions that a vendor's model passed when it was certified, asked again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Sentinel {
+    /// How often each certified target is asked [default: 24h]; `off: true` for never.
+    pub(in crate::config) every: Option<DurationText>,
+    /// How many questions [default: 10].
+    pub(in crate::config) questions: Option<u32>,
+    /// Nobody is asked.
+    pub(in crate::config) off: Option<bool>,
+}
+
 /// Bounds on what callers may send.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
