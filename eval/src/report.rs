@@ -95,8 +95,10 @@ pub struct ItemResult {
     pub answers: Vec<AnswerRecord>,
     /// By gate.
     pub scores: BTreeMap<String, Score>,
-    /// Why an ask got no answer.
+    /// Why an ask got no answer: it counts as an error of the run.
     pub error: Option<String>,
+    /// Why the target cannot be asked this at all, tools it does not know, say: a miss, and no error.
+    pub refused: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +192,11 @@ impl ItemResult {
         Self { scores, answers, error: Some(error), ..Self::blank(item) }
     }
 
+    /// An item that the target cannot be asked is missed by what the target is, whatever the network does.
+    pub fn refused(item: &Item, why: String) -> Self {
+        Self { error: None, refused: Some(why.clone()), ..Self::failed(item, why, Vec::new()) }
+    }
+
     /// What counts as one draw: see [`Item::draw`].
     pub fn draw(&self) -> Draw<'_> {
         match &self.cluster {
@@ -211,6 +218,7 @@ impl ItemResult {
             answers: Vec::new(),
             scores: BTreeMap::new(),
             error: None,
+            refused: None,
         }
     }
 
@@ -219,8 +227,8 @@ impl ItemResult {
         if self.slices != item.slices || self.cluster != item.cluster || self.severity != item.severity {
             return fail("has other slices, another cluster or another severity than in the suite");
         }
-        let earned = match &self.error {
-            Some(error) => Self::failed(item, error.clone(), Vec::new()),
+        let earned = match self.error.as_ref().or(self.refused.as_ref()) {
+            Some(why) => Self::failed(item, why.clone(), Vec::new()),
             None if self.answers.len() != item.asks => return fail("has more or fewer answers than it was asked for"),
             None => Self::judged(suite, item, self.answers.clone()),
         };

@@ -67,6 +67,13 @@ impl Default for RunOptions {
     }
 }
 
+/// Why there is no answer, for people.
+enum Unanswered {
+    /// The subject cannot be asked this.
+    Refused(String),
+    Error(String),
+}
+
 /// A run under way.
 struct Run<'a> {
     suite: &'a Suite,
@@ -172,7 +179,8 @@ impl Run<'_> {
         for ask in 0..item.asks {
             match self.answer(&chat, ask).await {
                 Ok(answer) => answers.push(answer),
-                Err(error) => {
+                Err(Unanswered::Refused(why)) => return ItemResult::refused(item, why),
+                Err(Unanswered::Error(error)) => {
                     self.errors.fetch_add(1, Ordering::Relaxed);
                     return ItemResult::failed(item, error, answers);
                 }
@@ -181,27 +189,30 @@ impl Run<'_> {
         ItemResult::judged(self.suite, item, answers)
     }
 
-    /// From the journal, or from the subject. `Err`: why there is none, for people.
-    async fn answer(&self, chat: &Chat, ask: usize) -> Result<AnswerRecord, String> {
+    /// From the journal, or from the subject.
+    async fn answer(&self, chat: &Chat, ask: usize) -> Result<AnswerRecord, Unanswered> {
         if let Some(known) = self.with_journal(|journal| journal.get(chat, ask)).flatten() {
             self.pay(known.cost_micros);
             return Ok(known);
         }
         if self.errors.load(Ordering::Relaxed) > self.suite.errors_allowed {
-            return Err("not asked: more errors before it than the suite allows".into());
+            return Err(Unanswered::Error("not asked: more errors before it than the suite allows".into()));
         }
         if let Some(most) = self.max_cost_micros
             && self.cost_micros.load(Ordering::Relaxed) >= most
         {
-            return Err(format!("not asked: the answers before it cost the ${} that they may", dollars(most)));
+            let what = format!("not asked: the answers before it cost the ${} that they may", dollars(most));
+            return Err(Unanswered::Error(what));
         }
         if let Some(pace) = &self.pace {
             pace.lock().await.tick().await;
         }
         let clock = Instant::now();
         let answer = match timeout(self.suite.deadline, self.ask(chat)).await {
-            Ok(answer) => answer.map_err(|error| error.to_string())?,
-            Err(_) => return Err(format!("no answer within {:?}", self.suite.deadline)),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error @ SubjectError::Refused(_))) => return Err(Unanswered::Refused(error.to_string())),
+            Ok(Err(error)) => return Err(Unanswered::Error(error.to_string())),
+            Err(_) => return Err(Unanswered::Error(format!("no answer within {:?}", self.suite.deadline))),
         };
         let latency_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
         let record = AnswerRecord::of(&answer, latency_ms, self.subject.cost_micros(&answer.usage));

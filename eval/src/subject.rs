@@ -31,7 +31,7 @@ pub trait Subject: Send + Sync {
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>>;
 }
 
-/// Why a question got no answer. It counts as an error of the run, and never as a pass.
+/// Why a question got no answer. A refusal is a miss, everything else an error of the run; neither is ever a pass.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
     #[error("the subject refused the question: {0}; it cannot be certified by this suite")]

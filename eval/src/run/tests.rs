@@ -293,6 +293,16 @@ async fn money_that_is_spent_ends_the_run_without_a_verdict() {
 }
 
 #[tokio::test]
+async fn what_a_subject_cannot_do_is_a_miss_and_no_error() {
+    let unable = puppet(|_| Err(SubjectError::Refused("it knows no tools".into())));
+    let suite = echoes(5);
+    let report = run(&suite, &unable, RunOptions::default(), &Silent).await;
+    assert_eq!((report.verdict, report.errors), (Verdict::Fail, 0));
+    assert!(report.items[4].refused.as_deref().is_some_and(|why| why.contains("it knows no tools")));
+    report.recheck(&suite).expect("it follows");
+}
+
+#[tokio::test]
 async fn a_subject_that_is_busy_is_waited_for() {
     let tries = AtomicUsize::new(0);
     let busy = puppet(move |chat| match tries.fetch_add(1, Ordering::Relaxed) % 3 {
