@@ -17,13 +17,10 @@ use crate::schedule::{self, Class, Item};
 use super::answer::{self, Answer, Entropy, Events, Outcome};
 use super::running::Running;
 use super::worker::{Job, guarded, tell};
-use super::{EngineFault, Load, Shared, finish_name};
+use super::{EngineFault, Load, SCORED, Shared, finish_name};
 
 /// Enough that an engine which nobody has asked yet knows how fast it reads.
 const CANARY_TOKENS: usize = 32;
-
-/// Tokens of a prompt after which logits are wanted, in a step: each is a row as wide as the vocabulary.
-const SCORED: usize = 64;
 
 /// More failed steps in a row are not their calls' fault: the weights are loaded anew.
 const MAX_FAILURES: u32 = 4;
@@ -53,7 +50,7 @@ pub(super) enum Stepped {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, generation: u64) -> Self {
-        let cache = Cache::new(forward.cache_shape(), shared.options.cache_bytes, shared.model.context_tokens.get());
+        let cache = Cache::new(forward.cache_shape(), shared.cache_bytes as usize, shared.model.context_tokens.get());
         Self {
             shared,
             forward,
@@ -141,6 +138,10 @@ impl<'a> Batch<'a> {
         if shares.iter().all(|share| *share == 0) {
             return Stepped::On;
         }
+        let with_share = self.calls.iter().zip(&shares).filter(|(_, share)| **share > 0);
+        let class = with_share.map(|(call, _)| call.class).min().unwrap_or_default();
+        // Waiting for the others is no hang of ours.
+        let _turn = self.shared.seat.turn(class);
         let began = Instant::now();
         self.announce(Some(began));
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&shares)));
@@ -229,13 +230,21 @@ impl<'a> Batch<'a> {
     /// How many tokens of each call are computed, for which there are blocks then.
     fn reserve(&mut self) -> Vec<usize> {
         let items = self.items();
-        let mut shares = schedule::share(&items, self.shared.limits);
-        for (share, call) in shares.iter_mut().zip(&self.calls) {
-            if call.scores_prompt() {
-                *share = (*share).min(SCORED);
+        let mut limits = self.shared.limits;
+        if !self.shared.seat.is_alone() {
+            // Other models wait for the end of each step.
+            limits.chunk_alone = limits.chunk;
+        }
+        let mut shares = schedule::share(&items, limits);
+        let ranked = schedule::ranked(&items);
+        let mut scored = SCORED;
+        for index in &ranked {
+            if self.calls[*index].scores_prompt() {
+                shares[*index] = shares[*index].min(scored);
+                scored -= shares[*index];
             }
         }
-        for index in schedule::ranked(&items) {
+        for index in ranked {
             while shares[index] > 0 {
                 let reserved = self.calls[index].sequence.as_mut().map(|sequence| sequence.reserve(shares[index]));
                 if reserved == Some(Ok(())) {

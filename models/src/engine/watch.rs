@@ -32,13 +32,20 @@ fn run(watched: &Weak<Shared>) {
                 worker::abandon(&shared, why);
                 return;
             }
-            if let Err(error) = worker::start(&shared, generation, None) {
-                tracing::error!(%error, "the local model cannot be started anew; it is given up");
-                worker::abandon(&shared, format!("no thread could be started: {error}"));
+            if let Err(why) = start_anew(&shared, generation) {
+                tracing::error!(why, "the local model cannot be started anew; it is given up");
+                worker::abandon(&shared, why);
                 return;
             }
         }
     }
+}
+
+/// The hung thread has the model's memory still: the next needs as much again.
+fn start_anew(shared: &Arc<Shared>, generation: u64) -> Result<(), String> {
+    let hold = shared.options.machine.memory.take(shared.held_bytes);
+    let hold = hold.map_err(|short| format!("a step of it hangs, and a second copy {short}"))?;
+    worker::start(shared, generation, (hold, None)).map_err(|error| format!("no thread could be started: {error}"))
 }
 
 /// Takes the engine from a thread whose step takes too long. The number of the next one.

@@ -86,6 +86,24 @@ impl Matrix {
         Ok(Self { rows, columns, body })
     }
 
+    /// Bytes of such a matrix when it is packed, and what packing it takes beside them.
+    pub(crate) fn bytes(dtype: GgmlDType, (rows, columns): (usize, usize)) -> (u64, u64) {
+        let (padded, columns, size) =
+            (rows.div_ceil(TILE) as u64 * TILE as u64, columns as u64, size_of::<f32>() as u64);
+        let stored = rows as u64 * columns / dtype.block_size() as u64 * dtype.type_size() as u64;
+        let floats = |size: u64| padded * columns * size;
+        match (Format::of(dtype), dtype) {
+            (Some(Format { nibbles, halves, .. }), _) => {
+                let empty = Integer { lines: Vec::new(), nibbles, halves, unit: 1.0 };
+                (padded / TILE as u64 * columns.div_ceil(32) * (empty.stride() * size_of::<Line>()) as u64, stored)
+            }
+            (None, GgmlDType::F32) => (floats(size), stored),
+            (None, GgmlDType::F16 | GgmlDType::BF16) => (floats(size / 2), stored),
+            // Candle reads it, as floats, and they are copied once.
+            (None, _) => (floats(size / 2), stored + 2 * floats(size)),
+        }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
