@@ -2,8 +2,13 @@
 
 mod gate;
 mod keeper;
+mod loading;
+mod look;
+mod room;
 mod subject;
 
 pub use gate::{Examination, Gate, GateError};
-pub use keeper::{Keeper, engine_options};
+pub use keeper::Keeper;
+pub use look::LocalModel;
+pub use room::{engine_options, machine, rooms};
 pub use subject::VendorSubject;

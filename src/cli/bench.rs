@@ -10,7 +10,7 @@ use backstop_models::{catalog::Catalog, engine::Engine};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Context, installation::Installation};
-use crate::release::{Gate, engine_options};
+use crate::release::{Gate, engine_options, machine as memory_and_cores};
 
 mod figures;
 mod load;
@@ -98,7 +98,7 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
         Some(model) => model.clone(),
         None => Catalog::load(&installation.state.catalog())?.default_model().id.to_string(),
     };
-    let mut options = engine_options(&settings.local);
+    let mut options = engine_options(&settings.local, &memory_and_cores(&settings.local));
     options.threads = args.threads.map(usize::from).or(options.threads);
     options.running = options.running.max(args.clients.iter().copied().max().map_or(1, usize::from));
     let threads = options.threads();
@@ -106,10 +106,10 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     let gate = Arc::new(Gate::open(&installation.state)?);
     let id = model.clone();
     let loaded = tokio::task::spawn_blocking(move || {
-        let (files, _) = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
-        let lengths = files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
+        let found = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
+        let lengths = found.files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
         let bytes = lengths.sum::<std::io::Result<u64>>()?;
-        Ok::<_, anyhow::Error>((Engine::start(files, options)?, bytes))
+        Ok::<_, anyhow::Error>((Engine::start(found.files, options)?, bytes))
     });
     let (engine, file_bytes) = loaded.await??;
     let mut servers = vec![Server::engine(engine)];

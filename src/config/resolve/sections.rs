@@ -115,6 +115,9 @@ impl Resolver<'_, '_> {
         if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text, 1 << 40)) {
             settings.local.cache_bytes = bytes;
         }
+        if let Some(bytes) = raw.memory.as_ref().and_then(|text| self.size(&path.key("memory"), text, 1 << 50)) {
+            settings.local.memory_bytes = Some(bytes as u64);
+        }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
     }
