@@ -33,6 +33,7 @@ mod answer;
 mod batch;
 mod calls;
 mod health;
+mod lookup;
 mod odds;
 mod options;
 mod pace;

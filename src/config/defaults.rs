@@ -114,6 +114,7 @@ impl Default for LocalTier {
             max_wait: Duration::from_secs(60),
             running: 16,
             memory_bytes: None,
+            lookup_tokens: 15,
             threads: None,
             cache_bytes: 512 << 20,
             context_tokens: None,

@@ -363,6 +363,8 @@ pub struct LocalTier {
     pub running: usize,
     /// Memory of all models together; `None`: a share of the machine's.
     pub memory_bytes: Option<u64>,
+    /// Tokens that an answer guesses ahead at most; 0: none.
+    pub lookup_tokens: usize,
     /// Threads that compute, for all models together; `None`: half of the cores.
     pub threads: Option<usize>,
     /// Memory of each model for keys and values.

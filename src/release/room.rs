@@ -23,6 +23,7 @@ pub fn engine_options(local: &LocalTier, machine: &Machine) -> EngineOptions {
         max_wait: local.max_wait,
         running: local.running,
         threads: local.threads,
+        lookup_tokens: local.lookup_tokens,
         cache_bytes: local.cache_bytes,
         context_tokens: local.context_tokens,
         machine: machine.clone(),

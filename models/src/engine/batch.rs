@@ -9,21 +9,27 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::arch::{Forward, ForwardError, Piece, Scratch};
+use crate::arch::{Forward, ForwardError, Piece, Scratch, Want};
 use crate::cache::Cache;
 use crate::grammar::Grammars;
 use crate::schedule::{self, Class, Item};
 
 use super::answer::{self, Answer, Entropy, Events, Outcome};
+use super::lookup::Lookup;
 use super::running::Running;
 use super::worker::{Job, guarded, tell};
-use super::{EngineFault, Load, SCORED, Shared, finish_name};
+use super::{EngineFault, Load, SCORED, Shared};
 
 /// Enough that an engine which nobody has asked yet knows how fast it reads.
 const CANARY_TOKENS: usize = 32;
 
 /// More failed steps in a row are not their calls' fault: the weights are loaded anew.
 const MAX_FAILURES: u32 = 4;
+
+mod draw;
+
+/// With more calls that write, rows for guesses cost as much as they save.
+pub(super) const GUESSERS: usize = 4;
 
 /// All accepted calls of an engine.
 pub(super) struct Batch<'a> {
@@ -127,7 +133,17 @@ impl<'a> Batch<'a> {
         if let Some(job) = &job {
             self.register(order, Some(&job.events));
         }
-        self.calls.push(Running { job, answer, canary, class, order, since: Instant::now(), sequence: None });
+        self.calls.push(Running {
+            job,
+            answer,
+            canary,
+            class,
+            order,
+            since: Instant::now(),
+            sequence: None,
+            draft: Vec::new(),
+            lookup: Lookup::default(),
+        });
     }
 
     /// Computes one step for all calls that have a place.
@@ -260,18 +276,41 @@ impl<'a> Batch<'a> {
                 shares[victim] = 0;
             }
         }
+        self.guess(&shares);
         shares
+    }
+
+    /// Lets calls that write guess what follows, where that is computed at little cost: for few, with blocks that nobody needs.
+    fn guess(&mut self, shares: &[usize]) {
+        let most = self.shared.options.lookup_tokens;
+        let writes = |(call, share): &(&mut Running, &usize)| **share == 1 && !call.scores_prompt();
+        let count = self.calls.iter_mut().zip(shares).filter(writes).count();
+        for (call, _) in self.calls.iter_mut().zip(shares).filter(writes) {
+            let Running { answer: Some(answer), sequence: Some(sequence), draft, lookup, .. } = call else { continue };
+            draft.clear();
+            if most == 0 || count > GUESSERS {
+                continue;
+            }
+            let guess = lookup.guess(&answer.tokens, most.min(answer.tokens_left().saturating_sub(1)));
+            if !guess.is_empty() && sequence.reserve(1 + guess.len()).is_ok() {
+                draft.extend(answer.tokens.last());
+                draft.extend(guess);
+            }
+        }
     }
 
     /// Says how many rows of logits each call has now.
     fn compute(&mut self, shares: &[usize]) -> Result<Vec<usize>, ForwardError> {
         let mut pieces = Vec::with_capacity(shares.len());
-        let rows = |(call, share): (&Running, &usize)| call.want(*share).rows(*share);
+        let rows = |(call, share): (&Running, &usize)| call.draft.len().max(call.want(*share).rows(*share));
         let wanted = self.calls.iter().zip(shares).map(rows).collect();
         for (call, share) in self.calls.iter().zip(shares) {
             let Some(sequence) = call.sequence.as_ref().filter(|_| *share > 0) else { continue };
             let rest = &call.tokens()[sequence.len()..];
-            pieces.push(Piece { tokens: &rest[..*share], sequence, want: call.want(*share) });
+            pieces.push(match call.draft.is_empty() {
+                true => Piece { tokens: &rest[..*share], sequence, want: call.want(*share) },
+                false => Piece { tokens: &call.draft, sequence, want: Want::All },
+            });
         }
         self.forward.forward(&pieces, &mut self.cache, &mut self.scratch, &mut self.logits)?;
         for (call, share) in self.calls.iter_mut().zip(shares) {
@@ -283,72 +322,6 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(wanted)
-    }
-
-    /// Draws a token for each call whose tokens are all computed. Whether the engine's own call, if it was among them, gave
-    /// logits that are numbers.
-    fn draw(&mut self, shares: &[usize], wanted: &[usize]) -> bool {
-        let mut logits = std::mem::take(&mut self.logits);
-        let mut rows = logits.chunks_exact_mut(self.forward.vocabulary());
-        let (mut ended, mut drew, mut sound) = (Vec::new(), false, true);
-        for (index, (share, wanted)) in shares.iter().zip(wanted).enumerate() {
-            let call = &mut self.calls[index];
-            let mut theirs: Vec<&mut [f32]> = rows.by_ref().take(*wanted).collect();
-            if call.scores_prompt() {
-                call.score(*share, &theirs, &self.shared.model);
-            }
-            if *share == 0 || call.stored() < call.tokens().len() {
-                continue;
-            }
-            let Some(row) = theirs.pop() else { break };
-            let late = call.is_late(Instant::now());
-            let (Some(job), Some(answer)) = (&call.job, &mut call.answer) else {
-                sound = row.iter().fold(true, |sound, logit| sound & logit.is_finite());
-                drew |= sound;
-                ended.push((index, Ok(Outcome::Abandoned)));
-                continue;
-            };
-            let take = || guarded(|| answer.take(row, &self.shared.model, &job.events, late));
-            let taken = job.span.in_scope(take);
-            drew |= taken.is_ok();
-            match taken {
-                Ok(None) => {}
-                Ok(Some(outcome)) => ended.push((index, Ok(outcome))),
-                Err(fault) => ended.push((index, Err(fault))),
-            }
-        }
-        self.logits = logits;
-        let now = Instant::now();
-        if drew {
-            self.shared.status().last_token_at = Some(now);
-        }
-        // Reading a long prompt is progress, too; drawing nothing of what was computed is none.
-        if drew || wanted.iter().all(|rows| *rows == 0) {
-            self.shared.status().progress_at = now;
-        }
-        for (index, outcome) in ended.into_iter().rev() {
-            self.end(index, outcome);
-        }
-        self.report();
-        sound
-    }
-
-    fn end(&mut self, index: usize, outcome: Result<Outcome, EngineFault>) {
-        let call = self.calls.remove(index);
-        self.register(call.order, None);
-        let Some(job) = &call.job else { return };
-        self.shared.pace().call(call.since.elapsed());
-        match outcome {
-            Ok(Outcome::Finished { finish, output_tokens }) => {
-                job.span.record("cached_tokens", call.answer.as_ref().and_then(|answer| answer.cached_tokens));
-                job.span.record("output_tokens", output_tokens);
-                job.span.record("finish", finish_name(&finish));
-            }
-            Ok(Outcome::Abandoned) => {
-                job.span.record("finish", "abandoned");
-            }
-            Err(fault) => tell(job, fault),
-        }
     }
 
     /// Says what is accepted and not finished, for admission.

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::batch::GUESSERS;
 use super::{CHUNK, CHUNK_ALONE, SCORED};
 use crate::kernel::BLOCK;
 use crate::load::{Kind, Size};
@@ -27,6 +28,8 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
     /// Calls that are answered at once.
     pub running: usize,
+    /// Tokens that an answer guesses ahead at most, from where its text said the like before; 0: none.
+    pub lookup_tokens: usize,
     /// A call that would wait longer for its first token is [`super::EngineFault::Busy`].
     pub max_wait: Duration,
     /// A step that takes longer hangs: its callers are told, and the engine starts anew.
@@ -46,6 +49,7 @@ impl Default for EngineOptions {
             context_tokens: None,
             cache_bytes: 512 << 20,
             running: 16,
+            lookup_tokens: 15,
             max_wait: Duration::from_secs(60),
             step_limit: Duration::from_secs(60),
             canary_every: Duration::from_secs(30),
@@ -72,9 +76,10 @@ impl EngineOptions {
                 let context = self.context_tokens.map_or(context, |limit| context.min(limit as usize)).max(1);
                 let kept = size.kept + context as u64 * position;
                 let running = self.running.max(1) as u64;
-                let rows = (CHUNK_ALONE as u64).max(CHUNK as u64 + running);
+                let guessed = running.min(GUESSERS as u64) * self.lookup_tokens as u64;
+                let rows = (CHUNK_ALONE as u64).max(CHUNK as u64 + running + guessed);
                 // Each call weighs every token when it draws one.
-                let working = rows * row + (SCORED as u64 + running) * logits + 3 * running * logits;
+                let working = rows * row + (SCORED as u64 + running + guessed) * logits + 3 * running * logits;
                 Needs {
                     running: kept + working,
                     loading: kept + size.loading,
