@@ -45,6 +45,7 @@ mod watch;
 mod worker;
 
 pub use health::{Health, State};
+pub use lookup::Guesses;
 pub use options::EngineOptions;
 use pace::{Ahead, Pace};
 use queue::{Queue, Refused};
@@ -165,6 +166,7 @@ impl Engine {
             prompt_tokens = tracing::field::Empty,
             cached_tokens = tracing::field::Empty,
             output_tokens = tracing::field::Empty,
+            guessed_tokens = tracing::field::Empty,
             finish = tracing::field::Empty,
         );
         let (sender, events) = mpsc::channel(voice::most_events(call.max_tokens));
@@ -221,6 +223,7 @@ impl Engine {
                 state: State::Loading,
                 progress_at: Instant::now(),
                 last_token_at: None,
+                guesses: Guesses::default(),
                 generation: 0,
                 step_since: None,
                 load: Default::default(),
@@ -294,6 +297,7 @@ struct Status {
     /// When it was last loaded, or a step of it ended.
     progress_at: Instant,
     last_token_at: Option<Instant>,
+    guesses: Guesses,
     /// Counts the threads that ran the engine; only the newest one's word counts.
     generation: u64,
     /// When the step that is being computed began.

@@ -22,11 +22,19 @@ pub(super) struct Lookup {
     misses: u32,
     /// Tokens to be drawn before the next guess.
     rest: u32,
+    pub so_far: Guesses,
+}
+
+/// Tokens that were guessed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Guesses {
+    pub made: u64,
+    pub right: u64,
 }
 
 impl Default for Lookup {
     fn default() -> Self {
-        Self { size: FIRST, misses: 0, rest: 0 }
+        Self { size: FIRST, misses: 0, rest: 0, so_far: Guesses::default() }
     }
 }
 
@@ -50,6 +58,7 @@ impl Lookup {
 
     /// Of a guess of `guessed` tokens, the first `right` came true.
     pub(super) fn learn(&mut self, guessed: usize, right: usize) {
+        self.so_far.add(Guesses { made: guessed as u64, right: right as u64 });
         if right == 0 {
             self.misses += 1;
             self.rest = 1u32.checked_shl(self.misses).unwrap_or(LONGEST_REST).min(LONGEST_REST);
@@ -58,6 +67,13 @@ impl Lookup {
         }
         self.misses = 0;
         self.size = if right == guessed { 2 * self.size.max(guessed) + 1 } else { right.max(FIRST) };
+    }
+}
+
+impl Guesses {
+    pub(super) fn add(&mut self, more: Self) {
+        self.made += more.made;
+        self.right += more.right;
     }
 }
 

@@ -15,6 +15,7 @@ use crate::machine::Machine;
 
 mod batching;
 mod catalog_model;
+mod guesses;
 mod odds;
 mod script;
 

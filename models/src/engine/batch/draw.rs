@@ -61,6 +61,8 @@ impl Batch<'_> {
         self.register(call.order, None);
         let Some(job) = &call.job else { return };
         self.shared.pace().call(call.since.elapsed());
+        self.shared.status().guesses.add(call.lookup.so_far);
+        job.span.record("guessed_tokens", call.lookup.so_far.right);
         match outcome {
             Ok(Outcome::Finished { finish, output_tokens }) => {
                 job.span.record("cached_tokens", call.answer.as_ref().and_then(|answer| answer.cached_tokens));

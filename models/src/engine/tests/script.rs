@@ -100,7 +100,8 @@ impl Forward for Script {
 }
 
 pub(super) fn alone(queue: usize) -> EngineOptions {
-    EngineOptions { queue, running: 1, cache_bytes: 1 << 20, ..EngineOptions::default() }
+    // What is scripted is said token by token.
+    EngineOptions { queue, running: 1, cache_bytes: 1 << 20, lookup_tokens: 0, ..EngineOptions::default() }
 }
 
 pub(super) struct Scripted {
