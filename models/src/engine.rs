@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use crate::arch::Forward;
-use crate::chat::{Chat, Event, Finish};
+use crate::chat::{Chat, Event};
 use crate::files::ModelFiles;
 use crate::load::{self, Header, Identity, LoadError, LoadFault};
 use crate::machine::{Hold, Seat};
@@ -112,6 +112,8 @@ impl Engine {
         let cache = needs.cache_within(memory.left()).unwrap_or(needs.least_cache);
         let hold = memory.take(needs.with_cache(cache)).map_err(short)?;
         let model = Model::open(&files, &header, options.context_tokens)?;
+        // The loader reads its own, without what tokens are called.
+        drop(header);
         let (context, threads) = (model.context_tokens.get(), options.threads());
         let path = files.weights.clone();
         let loader = move || load::load_weights(&files, context, threads);
@@ -380,17 +382,6 @@ impl Shared {
 impl Drop for Closer {
     fn drop(&mut self) {
         self.0.queue.close();
-    }
-}
-
-/// How a finish is called in traces.
-fn finish_name(finish: &Finish) -> &'static str {
-    match finish {
-        Finish::Stop => "stop",
-        Finish::StopSequence(_) => "stop_sequence",
-        Finish::Length => "length",
-        Finish::ToolCalls => "tool_calls",
-        Finish::ContentFilter => "content_filter",
     }
 }
 

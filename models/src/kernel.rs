@@ -18,6 +18,7 @@ mod level;
 mod matrix;
 mod multiply;
 mod ops;
+mod pack;
 mod pool;
 mod portable;
 
@@ -28,4 +29,5 @@ pub(crate) use level::Level;
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
 pub(crate) use ops::{Gate, Pairs, Rotary, add, add_bias, exponentials, gated, rms_norm, rms_norm_in_place, rotate};
+pub(crate) use pack::Source;
 pub(crate) use pool::Pool;

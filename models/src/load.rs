@@ -138,7 +138,9 @@ pub(crate) fn load_weights(
     context_tokens: usize,
     threads: usize,
 ) -> Result<Box<dyn Forward>, LoadError> {
-    let header = read_header(files)?;
+    let mut header = read_header(files)?;
+    // What tokens are called is not needed here, and would be in memory beside the weights.
+    header.lexicon = Lexicon::Checkpoint(Words::default());
     // The header was checked, but block formats are read by others' code too; a bad file must never do more than fail.
     let load = || Transformer::load(&header, context_tokens, threads);
     match catch_unwind(AssertUnwindSafe(load)) {

@@ -282,7 +282,7 @@ impl<'a> Batch<'a> {
 
     /// Lets calls that write guess what follows, where that is computed at little cost: for few, with blocks that nobody needs.
     fn guess(&mut self, shares: &[usize]) {
-        let most = self.shared.options.lookup_tokens;
+        let most = if self.forward.is_exact() { self.shared.options.lookup_tokens } else { 0 };
         let writes = |(call, share): &(&mut Running, &usize)| **share == 1 && !call.scores_prompt();
         let count = self.calls.iter_mut().zip(shares).filter(writes).count();
         for (call, _) in self.calls.iter_mut().zip(shares).filter(writes) {

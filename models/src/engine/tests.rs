@@ -8,7 +8,8 @@ use super::*;
 use crate::arch::{Piece, Scratch, Want};
 use crate::cache::Cache;
 use crate::chat::{
-    Answer, Delta, Fold, Image, Message, Part, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice, Usage,
+    Answer, Delta, Finish, Fold, Image, Message, Part, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice,
+    Usage,
 };
 use crate::load::tiny::{Tiny, Written};
 use crate::machine::Machine;

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use crate::chat::Finish;
 use crate::engine::answer::Outcome;
 use crate::engine::running::Running;
 use crate::engine::worker::{guarded, tell};
-use crate::engine::{EngineFault, Model, finish_name};
+use crate::engine::{EngineFault, Model};
 
 use super::Batch;
 
@@ -101,4 +102,15 @@ fn speak(call: &mut Running, rows: Vec<&mut [f32]>, model: &Model) -> Ended {
         draft.clear();
     }
     end
+}
+
+/// How a finish is called in traces.
+fn finish_name(finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::StopSequence(_) => "stop_sequence",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
+    }
 }
