@@ -30,6 +30,8 @@ mod draw;
 
 /// With more calls that write, rows for guesses cost as much as they save.
 pub(super) const GUESSERS: usize = 4;
+/// Rows of a step that guesses, at most, unless the config wants less: more are paid for one by one.
+const GUESSED: usize = 16;
 
 /// All accepted calls of an engine.
 pub(super) struct Batch<'a> {
@@ -156,7 +158,8 @@ impl<'a> Batch<'a> {
         }
         let with_share = self.calls.iter().zip(&shares).filter(|(_, share)| **share > 0);
         let class = with_share.map(|(call, _)| call.class).min().unwrap_or_default();
-        // Waiting for the others is no hang of ours.
+        // Waiting for other models is no hang of ours, but it is a part of our pace.
+        let asked = Instant::now();
         let _turn = self.shared.seat.turn(class);
         let began = Instant::now();
         self.announce(Some(began));
@@ -176,7 +179,7 @@ impl<'a> Batch<'a> {
             }
             Ok(Ok(wanted)) => {
                 self.failures = 0;
-                self.shared.pace().step(shares.iter().sum(), began.elapsed());
+                self.shared.pace().step(shares.iter().sum(), asked.elapsed());
                 if !self.draw(&shares, &wanted) {
                     return Stepped::Panicked;
                 }
@@ -291,7 +294,8 @@ impl<'a> Batch<'a> {
             if most == 0 || count > GUESSERS {
                 continue;
             }
-            let guess = lookup.guess(&answer.tokens, most.min(answer.tokens_left().saturating_sub(1)));
+            let most = most.min(GUESSED / count - 1).min(answer.tokens_left().saturating_sub(1));
+            let guess = lookup.guess(&answer.tokens, most);
             if !guess.is_empty() && sequence.reserve(1 + guess.len()).is_ok() {
                 draft.extend(answer.tokens.last());
                 draft.extend(guess);

@@ -119,8 +119,8 @@ impl Resolver<'_, '_> {
             settings.local.memory_bytes = Some(bytes as u64);
         }
         if let Some(tokens) = raw.lookup_tokens {
-            if tokens > 64 {
-                self.error(&path.key("lookup_tokens"), "this is from 0 to 64", "");
+            if tokens > 15 {
+                self.error(&path.key("lookup_tokens"), "this is from 0 to 15", "");
             }
             settings.local.lookup_tokens = tokens as usize;
         }
