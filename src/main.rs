@@ -3,6 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use backstop::cli::{Cli, run};
+use backstop_models::machine::bound_candle;
 use clap::Parser as _;
 use tokio::runtime::Runtime;
 
@@ -10,8 +11,11 @@ use tokio::runtime::Runtime;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Before there is any other thread. Where it comes too late, candle's threads are as many as the cores.
+    bound_candle(cli.local_threads());
     let ran = Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
-        let ran = runtime.block_on(run(Cli::parse()));
+        let ran = runtime.block_on(run(cli));
         runtime.shutdown_timeout(PATIENCE);
         ran
     });

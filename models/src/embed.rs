@@ -2,8 +2,8 @@
 //!
 //! A text goes through the encoder, the mean of its tokens' last states is its embedding, scaled to length 1, as
 //! sentence-transformers defines it for these models. Nothing is cut: a text that is longer than the model reads is refused. One batch is
-//! computed at a time, in a turn that it shares with all local models, on threads of its own: candle computes floats on the pool that it is
-//! called from.
+//! computed at a time, in a turn that it shares with all local models, on threads of its own. Some of candle's operations use a pool of
+//! candle's beside them, one after the other: [`crate::machine::bound_candle`] bounds it.
 
 use std::fmt;
 use std::path::Path;
