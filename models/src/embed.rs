@@ -264,7 +264,7 @@ impl Shared {
 }
 
 /// Cuts texts, the shortest first, into batches: each is filled up to its longest.
-fn batches<'a>(order: &'a [usize], tokens: impl Fn(usize) -> usize) -> Vec<&'a [usize]> {
+fn batches(order: &[usize], tokens: impl Fn(usize) -> usize) -> Vec<&[usize]> {
     let mut batches = Vec::new();
     let mut start = 0;
     for end in 1..=order.len() {

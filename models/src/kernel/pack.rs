@@ -22,7 +22,7 @@ pub(crate) trait Source: Sync {
 /// The numbers themselves, where they are computed and not stored.
 impl Source for Vec<f16> {
     fn len(&self) -> usize {
-        size_of::<f16>() * self.as_slice().len()
+        size_of_val(self.as_slice())
     }
 
     fn read(&self, at: usize, out: &mut [u8]) -> io::Result<()> {
