@@ -26,7 +26,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper},
+    release::{Gate, GateError, Keeper, machine},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -84,6 +84,7 @@ impl App {
             ),
             None => None,
         };
+        let local = settings.local;
         let settings = Arc::new(settings);
         let health = stored_health(&state);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
@@ -93,7 +94,12 @@ impl App {
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, publisher, vault, health));
-        let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
+        let keeper = Arc::new(Keeper::new(
+            Arc::clone(&gate),
+            Arc::clone(&relay.standings),
+            relay.local.clone(),
+            machine(&local),
+        ));
         Ok(Self {
             state,
             settings,

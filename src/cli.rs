@@ -18,9 +18,10 @@ pub mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use backstop_models::engine::EngineOptions;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{StateDir, StateDirError};
+use crate::config::{self, StateDir, StateDirError};
 
 /// A self-hosted AI gateway whose last fallback runs inside its own process.
 #[derive(Debug, Parser)]
@@ -59,6 +60,17 @@ pub enum Verb {
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
     Bench(bench::BenchArgs),
+}
+
+impl Cli {
+    /// On how many threads local models compute, as far as the config can say before anything is run.
+    pub fn local_threads(&self) -> usize {
+        // A pipe can be read once, and that is not here.
+        let file = self.context.config_file().filter(|path| path.is_file());
+        let loaded = file.and_then(|file| config::load_file(&file).ok());
+        let threads = loaded.and_then(|loaded| loaded.settings.local.threads);
+        EngineOptions { threads, ..EngineOptions::default() }.threads()
+    }
 }
 
 impl Context {

@@ -2,10 +2,15 @@
 
 mod gate;
 mod keeper;
+mod loading;
+mod look;
+mod room;
 mod sentinel;
 mod subject;
 
 pub use gate::{Examination, Gate, GateError};
-pub use keeper::{Keeper, engine_options};
+pub use keeper::Keeper;
+pub use look::LocalModel;
+pub use room::{engine_options, machine, rooms};
 pub use sentinel::{Seen, Sentinel};
 pub use subject::VendorSubject;

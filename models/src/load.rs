@@ -21,12 +21,15 @@ mod error;
 mod gguf;
 mod names;
 mod safetensors;
+mod size;
 mod stored;
 
 pub(crate) use checkpoint::Words;
 pub use error::{LoadError, LoadFault};
 pub(crate) use gguf::{Header as GgufHeader, unsigned};
 pub(crate) use names::Names;
+pub(crate) use size::{Kind, in_floats, of as size_of_header};
+pub use size::{Size, size};
 pub(crate) use stored::{Stored, Tensors};
 
 /// Names what answers: change any of it and it is another model, with certificates of its own.
@@ -138,7 +141,9 @@ pub(crate) fn load_weights(
     context_tokens: usize,
     threads: usize,
 ) -> Result<Box<dyn Forward>, LoadError> {
-    let header = read_header(files)?;
+    let mut header = read_header(files)?;
+    // What tokens are called is not needed here, and would be in memory beside the weights.
+    header.lexicon = Lexicon::Checkpoint(Words::default());
     // The header was checked, but block formats are read by others' code too; a bad file must never do more than fail.
     let load = || Transformer::load(&header, context_tokens, threads);
     match catch_unwind(AssertUnwindSafe(load)) {

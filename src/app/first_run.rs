@@ -2,7 +2,7 @@
 //!
 //! Every step is skipped when it is done already, so that a later start needs no network.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backstop_eval::{
     certificate::{IssueError, StoreError},
@@ -66,6 +66,7 @@ pub async fn prepare_default_model(
     })
     .await??;
     app.keeper.round(&settings).await;
+    app.keeper.settle(Duration::MAX / 4).await;
     let target = TargetId::parse(&format!("local/{model}")).ok_or_else(|| FirstRunError::Binding(model.to_owned()))?;
     let suites: Vec<&str> = settings.routes.values().map(|route| route.suite.as_str()).collect();
     let mut verdict = Verdict::Pass;
@@ -74,16 +75,16 @@ pub async fn prepare_default_model(
             continue;
         }
         let suite = Suite::find(suite, &app.state.suites())?;
-        let (files, _) = gate.local(model).map_err(FirstRunError::Binding)?;
+        let found = gate.local(model).map_err(FirstRunError::Binding)?;
         if !matches!(app.relay.local.models().get(model), Some(LocalState::Ready(_))) {
-            app.keeper.load(&settings, files).await;
+            app.keeper.load(&settings, &found).await;
         }
         let engine = match app.relay.local.models().get(model) {
             Some(LocalState::Ready(engine)) => engine.clone(),
-            Some(LocalState::Failed { why }) => {
+            Some(LocalState::Failed { why, .. } | LocalState::NoRoom { why }) => {
                 return Err(FirstRunError::Load { model: model.to_owned(), why: why.to_string() });
             }
-            Some(LocalState::Loading | LocalState::Embedder(_)) | None => {
+            Some(LocalState::Loading(_) | LocalState::Embedder(_)) | None => {
                 return Err(FirstRunError::Load { model: model.to_owned(), why: "it is not in the tier".to_owned() });
             }
         };

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -21,6 +22,9 @@ use crate::{
     config::{self, Finding, Settings},
     observe::{logs, metric},
 };
+
+/// How long the start waits for local models; one that takes longer joins when it is there.
+const LOADS: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -103,6 +107,8 @@ async fn prepare(app: &App, embedded: bool) -> anyhow::Result<()> {
     let settings = app.settings.load_full();
     if !embedded {
         app.keeper.round(&settings).await;
+        // Vendors and the other models need not wait for one that does not come.
+        app.keeper.settle(LOADS).await;
         return Ok(());
     }
     let Some(target) = settings.routes.values().flat_map(|route| &route.targets).find(|target| target.id.is_local())

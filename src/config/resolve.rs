@@ -59,6 +59,7 @@ impl Resolver<'_, '_> {
         self.sections(file, &mut settings);
         settings.vendors = self.vendors(file, settings.listen);
         settings.routes = self.routes(file);
+        settings.route_order = keys(self.tree.get("routes")).into_iter().map(crate::domain::RouteId::new).collect();
         settings.tenants = self.tenants(file);
         settings.breaker = self.breaker(file.breaker.as_ref());
         settings.latency = self.latency(file.latency.as_ref());

@@ -34,6 +34,8 @@ pub struct Settings {
     /// The embedding spaces of models, where declared; see [`Target::space`].
     pub embedding_spaces: BTreeMap<TargetId, Arc<str>>,
     pub routes: BTreeMap<RouteId, Route>,
+    /// The names of routes in the order of the file.
+    pub route_order: Vec<RouteId>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub breaker: BreakerPolicy,
     pub latency: LatencyPolicy,
@@ -77,6 +79,20 @@ impl Settings {
             ..Capabilities::ALL
         };
         self.capabilities.get(target).copied().unwrap_or(usual)
+    }
+
+    /// The local models that routes name, each once: those of critical routes first, then in the order of the file.
+    pub fn local_models(&self) -> Vec<&str> {
+        let place = |route: &Route| self.route_order.iter().position(|id| *id == route.id);
+        let mut routes: Vec<&Route> = self.routes.values().collect();
+        routes.sort_by_key(|route| (route.criticality != Criticality::Critical, place(route)));
+        let mut models = Vec::new();
+        for target in routes.iter().flat_map(|route| &route.targets).filter(|target| target.id.is_local()) {
+            if !models.contains(&&*target.id.model) {
+                models.push(&*target.id.model);
+            }
+        }
+        models
     }
 
     /// Where `target` runs.
@@ -358,9 +374,13 @@ pub struct LocalTier {
     pub max_wait: Duration,
     /// Calls that are answered at once.
     pub running: usize,
-    /// Threads that compute; `None`: half of the cores.
+    /// Memory of all models together; `None`: a share of the machine's.
+    pub memory_bytes: Option<u64>,
+    /// Tokens that an answer guesses ahead at most; 0: none.
+    pub lookup_tokens: usize,
+    /// Threads that compute, for all models together; `None`: half of the cores.
     pub threads: Option<usize>,
-    /// Memory for keys and values.
+    /// Memory of each model for keys and values.
     pub cache_bytes: usize,
     /// The longest prompt plus answer, in tokens; `None`: the model's own.
     pub context_tokens: Option<u32>,

@@ -39,6 +39,7 @@ pub mod refusal;
 pub mod reload;
 pub mod responses;
 pub mod sdk;
+mod several;
 pub mod soak;
 pub mod tasks;
 pub mod translation;

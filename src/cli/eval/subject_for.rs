@@ -15,7 +15,7 @@ use super::super::installation::{CONNECT, Installation};
 use crate::{
     config::{self, Settings},
     domain::TargetId,
-    release::{Gate, VendorSubject},
+    release::{self, Gate, VendorSubject},
     vendor::Clients,
 };
 
@@ -110,11 +110,11 @@ async fn at_url(installation: &Installation, url: &str, by_url: ByUrl<'_>) -> an
 }
 
 async fn engine(gate: &Arc<Gate>, settings: &Settings, target: &TargetId) -> anyhow::Result<Engine> {
-    let options = crate::release::engine_options(&settings.local);
+    let options = release::engine_options(&settings.local, &release::machine(&settings.local));
     let (gate, model) = (Arc::clone(gate), Arc::clone(&target.model));
     let loaded = tokio::task::spawn_blocking(move || {
-        let (files, _) = gate.local(&model).map_err(anyhow::Error::msg)?;
-        Engine::start(files, options).map_err(anyhow::Error::from)
+        let found = gate.local(&model).map_err(anyhow::Error::msg)?;
+        Engine::start(found.files, options).map_err(anyhow::Error::from)
     });
     loaded.await.context("the task ended early")?.with_context(|| format!("{target} cannot be loaded"))
 }

@@ -163,6 +163,15 @@ impl Resolver<'_, '_> {
         if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text, 1 << 40)) {
             settings.local.cache_bytes = bytes;
         }
+        if let Some(bytes) = raw.memory.as_ref().and_then(|text| self.size(&path.key("memory"), text, 1 << 50)) {
+            settings.local.memory_bytes = Some(bytes as u64);
+        }
+        if let Some(tokens) = raw.lookup_tokens {
+            if tokens > 15 {
+                self.error(&path.key("lookup_tokens"), "this is from 0 to 15", "");
+            }
+            settings.local.lookup_tokens = tokens as usize;
+        }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
     }
