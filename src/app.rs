@@ -3,6 +3,7 @@
 mod first_run;
 mod health;
 mod left_out;
+pub mod recording;
 pub mod reload;
 mod serving;
 
@@ -18,6 +19,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use crate::{
     alert::{Alerts, Post},
     api::{Api, CALLS_AT_ONCE, Readiness},
+    audit::{Audit, AuditError},
     config::{Settings, StateDir},
     ledger::{Ledger, LedgerError},
     observe::{
@@ -42,6 +44,9 @@ pub struct App {
     pub gate: Arc<Gate>,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    pub audit: Audit,
+    /// Follows no redirects.
+    http: reqwest::Client,
     alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
@@ -52,6 +57,8 @@ pub struct App {
 pub enum AppError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -73,6 +80,7 @@ impl App {
         let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?.http().clone();
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
+        let audit = Audit::open(&state, Some(store.clone()))?;
         let ledger = Ledger::open(&state, store.clone()).await?;
         let vault = Vault::open(&state.vault(), &settings.vault, &http).await?;
         let keys = ClientKeys::open(store).await?;
@@ -92,7 +100,7 @@ impl App {
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, publisher, vault, health));
-        let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
+        let keeper = Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone(), audit.clone());
         Ok(Self {
             state,
             settings,
@@ -102,8 +110,10 @@ impl App {
             _vault_watch: relay.vault.watch(),
             relay,
             gate,
-            keeper,
+            keeper: Arc::new(keeper),
             readiness: Arc::default(),
+            audit,
+            http,
             alerts,
             metrics,
             published,

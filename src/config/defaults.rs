@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    BreakerPolicy, Criticality, Deadlines, Enforcement, LatencyPolicy, LocalTier, LogFormat, MidStream, OnCallerFault,
-    Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Enforcement, LatencyPolicy, LocalTier, LogFormat, MidStream,
+    OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -72,6 +72,7 @@ impl Default for Settings {
             latency: LatencyPolicy::default(),
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
+            audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,
             local: LocalTier::default(),

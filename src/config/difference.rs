@@ -19,6 +19,7 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("latency", old.latency != new.latency),
         ("share_cap", old.share_cap != new.share_cap),
         ("alerts", old.alerts != new.alerts),
+        ("audit", old.audit != new.audit),
         ("limits.max_body", old.max_body_bytes != new.max_body_bytes),
         ("drain", old.drain != new.drain),
     ];

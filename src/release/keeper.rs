@@ -13,10 +13,13 @@ use backstop_models::{
     load::Identity,
 };
 use metrics::gauge;
+use serde_json::json;
 
 use super::{Examination, Gate};
 use crate::{
+    audit::Audit,
     config::{Enforcement, Settings},
+    domain::{Act, Action, Actor, TargetId},
     observe::metric,
     route::{Decision, Standing, Standings, plan},
     vendor::{LocalState, LocalTier},
@@ -27,11 +30,12 @@ pub struct Keeper {
     gate: Arc<Gate>,
     standings: Arc<ArcSwap<Standings>>,
     tier: LocalTier,
+    audit: Audit,
 }
 
 impl Keeper {
-    pub fn new(gate: Arc<Gate>, standings: Arc<ArcSwap<Standings>>, tier: LocalTier) -> Self {
-        Self { gate, standings, tier }
+    pub fn new(gate: Arc<Gate>, standings: Arc<ArcSwap<Standings>>, tier: LocalTier, audit: Audit) -> Self {
+        Self { gate, standings, tier, audit }
     }
 
     /// The gate's word on `settings`, without any effect.
@@ -94,15 +98,24 @@ impl Keeper {
     /// Takes over what the gate said, and says aloud what changed.
     fn publish(&self, settings: &Settings, standings: Standings) {
         let before = self.standings.load_full();
+        let first = before.iter().next().is_none();
         for (target, suite, standing) in standings.iter() {
             let was = before.objection(target, suite);
             match standing {
-                Standing::Certified if was.is_some() => tracing::info!(%target, suite, "certified: it may serve"),
+                Standing::Certified if was.is_some() => {
+                    if !first {
+                        self.record(Action::TargetOpen, settings, (target, suite), "certified");
+                    }
+                    tracing::info!(%target, suite, "certified: it may serve");
+                }
                 Standing::Uncertified { reason } if was.as_deref() != Some(reason) => {
                     let enforcement = match settings.enforcement {
                         Enforcement::Strict => "it is not attempted",
                         Enforcement::Warn => "it is attempted only because enforcement is `warn`",
                     };
+                    if first || was.is_none() {
+                        self.record(Action::TargetClose, settings, (target, suite), reason);
+                    }
                     tracing::warn!(%target, suite, %reason, "not certified: {enforcement}");
                 }
                 Standing::Certified | Standing::Uncertified { .. } => {}
@@ -116,6 +129,19 @@ impl Keeper {
             }
         }
         self.standings.store(Arc::new(standings));
+    }
+
+    /// Into the audit log, before it takes effect. A target closes also when that fails: what is uncertified must not serve on.
+    fn record(&self, action: Action, settings: &Settings, (target, suite): (&TargetId, &str), why: &str) {
+        let enforcement = match settings.enforcement {
+            Enforcement::Strict => "strict",
+            Enforcement::Warn => "warn",
+        };
+        let act = Act::new(Actor::gateway(), action, ("target", target.to_string()));
+        let act = act.after(json!({ "suite": suite, "enforcement": enforcement })).reason(why);
+        if let Err(error) = self.audit.record_now(&act) {
+            tracing::error!(error = &error as &dyn std::error::Error, %target, "what the gate did is not in the audit log");
+        }
     }
 
     /// Whether any route would attempt the model now.

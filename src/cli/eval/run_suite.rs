@@ -12,10 +12,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
-    super::{installation::Installation, print},
+    super::{installation::Installation, operator::operator, print},
     subject_for::subject_for,
 };
-use crate::{domain::TargetId, release::Gate};
+use crate::{
+    domain::TargetId,
+    release::{self, Gate},
+};
 
 /// What a pass leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +58,15 @@ pub(super) async fn run(
     let binding = gate.binding(&settings, target, &suite).map_err(anyhow::Error::msg)?;
     let report = run::run(&suite, subject.as_ref(), &Bar::new()).await;
     let certificates = gate.certificates();
-    let report_file = certificates.report_path(&certificates.keep_report(&report)?);
+    let report_sha256 = certificates.keep_report(&report)?;
+    let report_file = certificates.report_path(&report_sha256);
     let certificate_file = if after == After::Certify && report.verdict == Verdict::Pass {
         let path = certificates.certificate_path(&binding.target, &binding.suite.name);
-        certificates
-            .issue(&suite, &report, &binding, OffsetDateTime::now_utc())
-            .context("the pass cannot be certified")?;
+        let audit = installation.audit().await?;
+        let act = release::certifying(operator(), &binding, &report_sha256);
+        let issue = async { anyhow::Ok(certificates.issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+        audit.around(act, issue).await.context("the pass cannot be certified")?;
+        installation.sign(&audit).await;
         Some(path)
     } else {
         None
