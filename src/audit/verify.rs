@@ -228,7 +228,8 @@ async fn stored_tree(verifier: &mut Verifier, store: &Store, size: u64) -> Resul
         verifier.fault(Some(first), format!("the stored hash over the entries from here to {} was changed", end - 1));
     }
     if seen != expected {
-        let words = format!("the stored tree has {seen} hashes where {expected} belong: some were removed from outside");
+        let words =
+            format!("the stored tree has {seen} hashes where {expected} belong: some were removed from outside");
         verifier.fault(Some(size.saturating_sub(1)), words);
     }
     for _ in 0..LOOKS {
