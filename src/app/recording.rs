@@ -39,9 +39,10 @@ pub(super) fn before_reload(app: &App, file: &Path) -> Before {
         after["changes"] = json!(applying.changes);
         after["needs_restart"] = json!(applying.needs_restart);
         let act = Act::new(Actor::gateway(), Action::ConfigReload, ("config", name(Some(&file)))).after(after);
-        audit
-            .record_now(&act)
-            .map_err(|error| Finding::of_file(Severity::Error, file.to_string_lossy(), error.to_string()))
+        audit.record_now(&act).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Finding::of_file(Severity::Error, file.to_string_lossy(), format!("{error}{why}"))
+        })
     })
 }
 

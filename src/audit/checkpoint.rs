@@ -3,7 +3,10 @@
 //! The last one that was signed is kept beside the key, not in the database. A log that is not an extension of it is never signed:
 //! a database that was put back, cut or rewritten is found at the next checkpoint.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use signed_note::{Note, NoteError, VerifierList};
@@ -46,6 +49,11 @@ pub enum CheckpointError {
     Shrunk { size: u64, signed: u64 },
     #[error("the first {signed} entries are not those that were signed: the log was rewritten")]
     Rewritten { signed: u64 },
+    #[error(
+        "the last checkpoint that was signed here, {path}, cannot be believed; verify with one that was published, then put that in its place",
+        path = path.display()
+    )]
+    Last { path: PathBuf, source: Box<CheckpointError> },
     #[error("the checkpoint cannot be signed")]
     Sign(#[source] NoteError),
     #[error(
@@ -87,7 +95,10 @@ impl Checkpoint {
     /// The last one that was signed here.
     pub fn last(dir: &Path, key: &PublicKey) -> Result<Option<Self>, CheckpointError> {
         match fs::read_to_string(dir.join(LAST)) {
-            Ok(note) => Self::read(&note, key).map(Some),
+            Ok(note) => match Self::read(&note, key) {
+                Ok(last) => Ok(Some(last)),
+                Err(error) => Err(CheckpointError::Last { path: dir.join(LAST), source: error.into() }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }

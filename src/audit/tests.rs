@@ -39,10 +39,8 @@ impl Kept {
     async fn of(dir: &Path, entries: usize) -> Self {
         let store = store(dir).await;
         let audit = Audit::open(&state(dir), Some(store.clone())).expect("opens");
-        for number in 0..entries {
-            let kept = audit.record(&act(&format!("secret-{number}"))).await.expect("records");
-            assert_eq!(kept, super::Kept::InDatabase);
-        }
+        let records = (0..entries).map(|number| Record::of(&act(&format!("secret-{number}")))).collect();
+        store.audit_append(records).await.expect("appends");
         let key = LogKey::open(&vault(dir).await, audit.dir()).expect("opens");
         Self { audit, store, key }
     }

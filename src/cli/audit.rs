@@ -95,7 +95,7 @@ struct ListArgs {
     /// Only this action, e.g. `key.issue`, or all of a kind, e.g. `key`
     #[arg(long)]
     action: Option<String>,
-    /// Only acts of whoever has this name or is on this host
+    /// Only acts of whoever has this name, is on this host or of this kind (`os_user`, `gateway`)
     #[arg(long)]
     actor: Option<String>,
     /// Only acts on this, by its name or as `kind:name`

@@ -92,7 +92,7 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Kind and name, or the name alone.
     pub object: Option<String>,
-    /// A name, host or other value of the actor that was not forgotten.
+    /// The actor's kind, or a name, host or other value of theirs that was not forgotten.
     pub actor: Option<String>,
     /// Inclusive.
     pub since_unix_ms: Option<i64>,

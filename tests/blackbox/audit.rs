@@ -149,7 +149,7 @@ fn an_export_is_verified_offline_and_in_another_language() {
     let text = fs::read_to_string(&export).expect("reads");
     let lines: Vec<&str> = text.lines().collect();
     let cases = [
-        (text.replace("tenant-4", "tenant-X"), "entry 4:"),
+        (text.replace("tenant-4", "tenant-X"), "entry 5:"),
         ([&lines[..3], &lines[4..], &[""]].concat().join("\n"), "entry 2:"),
         ([&lines[..lines.len() - 2], &lines[lines.len() - 1..], &[""]].concat().join("\n"), "entry 13:"),
     ];

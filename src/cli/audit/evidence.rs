@@ -85,7 +85,7 @@ pub(super) async fn verify(
                 verifier.fault(None, "there is a key and no checkpoint that was signed with it")
             }
             Ok(None) => {}
-            Err(error) => verifier.fault(None, format!("the last checkpoint that was signed here: {error}")),
+            Err(error) => verifier.fault(None, format!("{:#}", anyhow::Error::from(error))),
         }
         judge(&mut verifier, key, checkpoints)?;
     }

@@ -67,8 +67,11 @@ impl AuditLog for Sqlite {
                 query.push(" OR substr(object, instr(object, ':') + 1) = ").push_bind(object.clone()).push(")");
             }
             if let Some(actor) = &filter.actor {
-                query.push(" AND EXISTS (SELECT 1 FROM audit_personal AS known WHERE known.seq = entry.seq");
-                query.push(" AND known.field LIKE 'actor.%' AND known.value = ").push_bind(actor.clone()).push(")");
+                // Its kind, as the bytes begin to say it: a value inside of them cannot look like this, since its quotes are escaped.
+                let kind = format!("\"actor\":{{\"kind\":{},", serde_json::Value::from(actor.as_str()));
+                query.push(" AND (instr(CAST(entry.bytes AS TEXT), ").push_bind(kind).push(") > 0");
+                query.push(" OR EXISTS (SELECT 1 FROM audit_personal AS known WHERE known.seq = entry.seq");
+                query.push(" AND known.field LIKE 'actor.%' AND known.value = ").push_bind(actor.clone()).push("))");
             }
             if let Some(since) = filter.since_unix_ms {
                 query.push(" AND at_unix_ms >= ").push_bind(since);
