@@ -67,12 +67,12 @@ enum AuditVerb {
     /// For SEQ a transparency log proof (c2sp.org/tlog-proof): the path from the entry to the root, and a checkpoint signed now. With
     /// --from a consistency proof in the form that witnesses take (c2sp.org/tlog-witness, add-checkpoint). Both can be verified with the
     /// public key alone.
-    #[command(group = clap::ArgGroup::new("what").args(["seq", "from"]).required(true))]
+    #[command(group = clap::ArgGroup::new("what").args(["seq", "from"]).required(true).multiple(true))]
     Prove {
         /// The entry's number
         seq: Option<u64>,
         /// How many entries the older log had
-        #[arg(long, value_name = "SIZE", conflicts_with = "seq")]
+        #[arg(long, value_name = "SIZE")]
         from: Option<u64>,
     },
     /// Print the public key that the log's checkpoints are verified with
@@ -129,8 +129,7 @@ pub async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<ExitCode>
         AuditVerb::Verify { public_key, checkpoint, json, .. } => {
             evidence::verify(&installation, public_key.as_deref(), &checkpoint, json).await
         }
-        AuditVerb::Prove { seq: Some(seq), .. } => evidence::prove_inclusion(&installation, seq).await,
-        AuditVerb::Prove { from, .. } => evidence::prove_consistency(&installation, from.unwrap_or_default()).await,
+        AuditVerb::Prove { seq, from } => evidence::prove(&installation, seq, from).await,
         AuditVerb::Key => evidence::key(&installation).await,
         AuditVerb::Forget { value, reason } => records::forget(&installation, value, reason).await,
     }

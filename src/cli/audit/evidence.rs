@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::super::{installation::Installation, operator::operator, print};
 use crate::{
-    audit::{self, Checkpoint, Fault, Personal, PublicKey, Verifier},
+    audit::{self, Audit, Checkpoint, Fault, Personal, PublicKey, Verifier},
     domain::{Act, Action},
-    store::merkle,
+    store::{Store, merkle},
 };
 
 pub(super) async fn export(
@@ -92,32 +92,45 @@ pub(super) async fn verify(
     tell(verifier, json, Some(audit.waiting()))
 }
 
-pub(super) async fn prove_inclusion(installation: &Installation, seq: u64) -> anyhow::Result<ExitCode> {
+/// What is asked for, one proof after the other, all up to one checkpoint.
+pub(super) async fn prove(
+    installation: &Installation,
+    seq: Option<u64>,
+    from: Option<u64>,
+) -> anyhow::Result<ExitCode> {
     let store = installation.store().await?;
     let audit = installation.audit_on(store.clone()).await?;
     let (_, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
-    let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
-    let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
-    let proof = audit.inclusion(seq, &checkpoint).await?;
-    if !merkle::includes(&proof, (checkpoint.size, checkpoint.root), seq, merkle::leaf(&row.bytes)) {
-        bail!("entry {seq} is not what was logged: no proof holds for it; `backstop audit verify` says more");
+    let mut proofs = Vec::new();
+    if let Some(seq) = seq {
+        proofs.push(inclusion(&audit, &store, &checkpoint, seq).await?);
     }
-    let hashes: String = proof.iter().map(|hash| format!("{}\n", BASE64.encode(hash))).collect();
-    print::text(&format!("c2sp.org/tlog-proof@v1\nindex {seq}\n{hashes}\n{}", checkpoint.note))?;
+    if let Some(from) = from {
+        if from == 0 || from > checkpoint.size {
+            bail!("the log has {} entries; an older log has from 1 to that many", checkpoint.size);
+        }
+        let hashes = in_base64(&audit.consistency(from, &checkpoint).await?);
+        proofs.push(format!("old {from}\n{hashes}\n{}", checkpoint.note));
+    }
+    print::text(&proofs.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn prove_consistency(installation: &Installation, from: u64) -> anyhow::Result<ExitCode> {
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store).await?;
-    let (_, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
-    if from == 0 || from > checkpoint.size {
-        bail!("the log has {} entries; an older log has from 1 to that many", checkpoint.size);
+async fn inclusion(audit: &Audit, store: &Store, checkpoint: &Checkpoint, seq: u64) -> anyhow::Result<String> {
+    let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
+    let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
+    if seq >= checkpoint.size {
+        bail!("entry {seq} came after the checkpoint; try again");
     }
-    let proof = audit.consistency(from, &checkpoint).await?;
-    let hashes: String = proof.iter().map(|hash| format!("{}\n", BASE64.encode(hash))).collect();
-    print::text(&format!("old {from}\n{hashes}\n{}", checkpoint.note))?;
-    Ok(ExitCode::SUCCESS)
+    let proof = audit.inclusion(seq, checkpoint).await?;
+    if !merkle::includes(&proof, (checkpoint.size, checkpoint.root), seq, merkle::leaf(&row.bytes)) {
+        bail!("entry {seq} is not what was logged: no proof holds for it; `backstop audit verify` says more");
+    }
+    Ok(format!("c2sp.org/tlog-proof@v1\nindex {seq}\n{}\n{}", in_base64(&proof), checkpoint.note))
+}
+
+fn in_base64(hashes: &[merkle::Digest]) -> String {
+    hashes.iter().map(|hash| format!("{}\n", BASE64.encode(hash))).collect()
 }
 
 /// Made when there is none yet, so that it can be handed out before the first start.
