@@ -130,7 +130,7 @@ pub fn read_export(input: impl BufRead, key: &PublicKey) -> Result<Verifier, Exp
             if leaf.is_none() {
                 verifier.fault(Some(line.seq), "its `leaf` is not a hash");
             }
-            verifier.entry_with(line.seq, line.bytes.as_bytes(), leaf, &line.personal);
+            verifier.entry(line.seq, line.bytes.as_bytes(), leaf, &line.personal);
         } else if let Ok(last) = serde_json::from_str::<Last>(&text) {
             checkpoint = Some(last.checkpoint);
         } else {

@@ -72,13 +72,8 @@ struct Object {
 }
 
 impl Verifier {
-    /// The next entry. `seq` is the number that it comes under.
-    pub fn entry(&mut self, seq: u64, bytes: &[u8]) {
-        self.take(seq, bytes, &[]);
-    }
-
-    /// The next entry, the hash that is claimed for it, and what is known of its personal values.
-    pub fn entry_with(&mut self, seq: u64, bytes: &[u8], leaf: Option<Digest>, personal: &[Personal]) {
+    /// The next entry: the number that it comes under, the hash that is claimed for it, what is known of its personal values.
+    pub fn entry(&mut self, seq: u64, bytes: &[u8], leaf: Option<Digest>, personal: &[Personal]) {
         self.take(seq, bytes, personal);
         if leaf.is_some_and(|leaf| leaf != merkle::leaf(bytes)) {
             self.fault(Some(seq), "its bytes are not those that were logged");
