@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use backstop_eval::certificate::Trust;
 
 use super::{
-    BreakerPolicy, Criticality, Deadlines, Enforcement, GateSettings, LatencyPolicy, LocalTier, LogFormat, MidStream,
-    OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Enforcement, GateSettings, LatencyPolicy, LocalTier,
+    LogFormat, MidStream, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -75,6 +75,7 @@ impl Default for Settings {
             latency: LatencyPolicy::default(),
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
+            audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,
             local: LocalTier::default(),

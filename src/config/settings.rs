@@ -13,7 +13,7 @@ use std::{
 use backstop_eval::certificate::Trust;
 
 use super::{
-    Access, AlertSink, BreakerPolicy, LatencyPolicy, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, LatencyPolicy, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -41,6 +41,7 @@ pub struct Settings {
     pub latency: LatencyPolicy,
     pub share_cap: ShareCap,
     pub alerts: Vec<AlertSink>,
+    pub audit: AuditSettings,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,
