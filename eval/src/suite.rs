@@ -275,6 +275,27 @@ impl Item {
     }
 }
 
+impl Split {
+    /// As suites and the command line name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+impl Severity {
+    /// As suites name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// See [`Item::draw`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Draw<'a> {
