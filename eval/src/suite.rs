@@ -22,6 +22,8 @@ use crate::{digest::sha256_hex_of_parts, score::Check};
 
 mod read;
 
+pub use read::{SuiteFile, file_schema, suite_schema};
+
 macro_rules! embedded {
     ($name:literal) => {
         (

@@ -6,6 +6,7 @@ mod page;
 mod plan;
 mod run_suite;
 mod runs;
+mod schema;
 mod subject_for;
 mod suites;
 
@@ -34,6 +35,11 @@ enum EvalVerb {
     },
     /// One suite: its gates and its questions
     Show { suite: String },
+    /// The JSON Schema of a suite's two files, for editors
+    Schema {
+        /// Only the header's, or only that of an item [default: both]
+        part: Option<schema::Part>,
+    },
     /// Every run that was kept, newest first
     Runs {
         /// For programs
@@ -68,6 +74,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::List { json: true } => suites::list_json(&installation),
         EvalVerb::List { json: false } => suites::list(&installation),
         EvalVerb::Show { suite } => suites::show(&installation, &suite),
+        EvalVerb::Schema { part } => schema::print(part),
         EvalVerb::Runs { json: true } => runs::list_json(&installation),
         EvalVerb::Runs { json: false } => runs::list(&installation),
         EvalVerb::Report(args) => page::run(&installation, &args),

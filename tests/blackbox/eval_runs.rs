@@ -187,3 +187,15 @@ fn items_are_planned_before_they_are_written() {
     }
     assert_eq!(home.run(&["eval", "plan"]).code, Some(2), "a plan of nothing is a mistake of use");
 }
+
+#[test]
+fn the_schema_of_suites_is_published() {
+    let home = Home::without_config();
+    let both: Value = serde_json::from_str(&home.ok(&["eval", "schema"])).expect("a schema is JSON");
+    for part in ["header", "item"] {
+        let one: Value = serde_json::from_str(&home.ok(&["eval", "schema", part])).expect("a schema is JSON");
+        assert_eq!(one["$ref"], format!("#/$defs/{part}"));
+        assert_eq!(one["$defs"], both["$defs"]);
+    }
+    assert_eq!(home.run(&["eval", "schema", "heading"]).code, Some(2));
+}
