@@ -133,7 +133,7 @@ impl Comparison {
 
     fn of((new, digest): (&Report, &str), against: &Against, old: Option<&Report>, suite: Option<&Suite>) -> Self {
         let olds: BTreeMap<&str, &ItemResult> =
-            old.iter().flat_map(|old| &old.items).map(|item| (item.id.as_str(), item)).collect();
+            old.into_iter().flat_map(|old| &old.items).map(|item| (item.id.as_str(), item)).collect();
         let gates: Vec<GateComparison> = new
             .gates
             .iter()

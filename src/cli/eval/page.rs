@@ -47,7 +47,7 @@ pub(super) fn run(installation: &Installation, args: &ReportArgs) -> anyhow::Res
         Some(name) => {
             let old = runs.find_beside(name, &run.report)?;
             warnings.extend(examined(installation, &old).1);
-            let comparison = Comparison::between((&old.report, &old.digest), new, of_suite)?;
+            let comparison = Comparison::between((&old.report, old.digest.as_str()), new, of_suite)?;
             (Some(comparison), Some(old))
         }
         None => {

@@ -122,7 +122,7 @@ fn a_comparison_shows_both_answers() {
     new.items[9].answers[0].content = vec![RecordedPart::Text(" yes".into())];
     let run = stored(new);
     for at_hand in [Some(&old), None] {
-        let comparison = Comparison::with_incumbent((&run.report, &run.digest), at_hand, Some(&suite));
+        let comparison = Comparison::with_incumbent((&run.report, run.digest.as_str()), at_hand, Some(&suite));
         let comparison = comparison.unwrap_or_else(|| panic!("there is an incumbent"));
         let gate = &comparison.gates[0];
         let ids = |items: &[super::super::ItemDifference]| items.iter().map(|item| item.id.clone()).collect::<Vec<_>>();

@@ -120,7 +120,7 @@ fn bent(value: &Value) -> Vec<Value> {
         json!("x"),
         json!("en"),
         json!([]),
-        json!(["word"]),
+        json!(["word", "word"]),
         json!({}),
     ];
     match value {
