@@ -59,7 +59,9 @@ fn what_cannot_be_planned_is_refused() {
         assert!(Wish::new(0.8, vec![rate], Vec::new()).is_err(), "rate {rate}");
         assert!(Wish::new(0.8, Vec::new(), vec![rate]).is_err(), "discordant {rate}");
         assert!(wish().threshold(rate).is_err() && wish().margin(rate, 0.0).is_err(), "{rate}");
-        assert!(wish().margin(0.05, rate).is_err(), "difference {rate}");
+    }
+    for difference in [-0.3, 1.1, f64::NAN, f64::INFINITY] {
+        assert!(wish().margin(0.05, difference).is_err(), "difference {difference}");
     }
     for edge in [0.0, 1.0, 0.999_999_999] {
         assert!(wish().threshold(edge).is_err(), "threshold {edge}");

@@ -4,7 +4,7 @@
 //! page's own Content-Security-Policy lets a browser run or load nothing at all. The page says what the report says; it decides
 //! nothing.
 
-use minijinja::{AutoEscape, Environment};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -87,14 +87,16 @@ struct GateView<'a> {
 }
 
 impl Page<'_> {
-    pub fn render(&self) -> Result<String, minijinja::Error> {
+    pub fn render(&self) -> Result<String, Error> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         environment.add_filter("percent", |share: f64| format!("{:.1} %", share * 100.0));
         environment.add_filter("signed_percent", |share: f64| format!("{:+.1} %", share * 100.0));
         environment.add_filter("shown", visible);
         environment.add_template("page.html", PAGE)?;
-        environment.get_template("page.html")?.render(self.view())
+        let view = serde_json::to_value(self.view())
+            .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
+        environment.get_template("page.html")?.render(seen(&view))
     }
 
     fn view(&self) -> View<'_> {
@@ -160,6 +162,22 @@ fn severities(report: &Report) -> Vec<SeverityRow> {
     };
     let rows = [Severity::Critical, Severity::Major, Severity::Minor].map(row);
     rows.into_iter().filter(|row| row.items > 0).collect()
+}
+
+/// What the template engine makes of JSON.
+fn seen(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(yes) => Value::from(*yes),
+        Json::Number(number) => match number.as_u64() {
+            Some(whole) => Value::from(whole),
+            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(seen).collect(),
+        Json::Object(entries) => Value::from_pairs(entries.iter().map(|(name, value)| (name.as_str(), seen(value)))),
+    }
 }
 
 /// Characters that cannot be seen, or that turn the text around them, as their code points: what is read must be what was said.

@@ -48,7 +48,8 @@ pub(super) fn run(installation: &Installation, args: &DiffArgs) -> anyhow::Resul
     let (suite, mut warnings) = examined(installation, &new);
     warnings.extend(examined(installation, &old).1);
 
-    let comparison = Comparison::between((&old.report, old.digest.as_str()), (&new.report, new.digest.as_str()), suite.as_ref())?;
+    let comparison =
+        Comparison::between((&old.report, old.digest.as_str()), (&new.report, new.digest.as_str()), suite.as_ref())?;
     if args.json {
         print::json(&Printed { warnings: &warnings, comparison: &comparison })?;
     } else {
