@@ -15,12 +15,18 @@ use crate::{
     suite::{Draw, Item, Severity, Split, Suite, SuiteId},
 };
 
+mod comparison;
 mod gate;
+mod html;
 mod print;
 mod record;
+mod runs;
 
+pub use comparison::{Comparison, GateComparison, GateCount, Incomparable, ItemDifference, Side, SideRun};
 pub use gate::{GateResult, PairedResult, SliceResult};
+pub use html::Page;
 pub use record::{AnswerRecord, RecordedFinish, RecordedPart};
+pub use runs::{AgainstName, ListedRun, RunSummary, Runs, RunsError, StoredRun};
 
 /// A whole run. `PASS` only when every gate passed, with enough items and few enough errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

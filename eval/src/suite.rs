@@ -22,6 +22,8 @@ use crate::{digest::sha256_hex_of_parts, score::Check};
 
 mod read;
 
+pub use read::{SuiteFile, file_schema, suite_schema};
+
 macro_rules! embedded {
     ($name:literal) => {
         (
@@ -271,6 +273,27 @@ impl Item {
         match &self.cluster {
             Some(cluster) => Draw::Cluster(cluster),
             None => Draw::Item(&self.id),
+        }
+    }
+}
+
+impl Split {
+    /// As suites and the command line name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+impl Severity {
+    /// As suites name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
         }
     }
 }

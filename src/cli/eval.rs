@@ -1,8 +1,13 @@
-//! `backstop eval`: the Stage 2 gate by hand. Runs suites, shows them, and shows what was certified.
+//! `backstop eval`: the Stage 2 gate by hand. Runs suites, shows them, tells of runs, and shows what was certified.
 
 mod certify;
 mod certs;
+mod diff;
+mod page;
+mod plan;
 mod run_suite;
+mod runs;
+mod schema;
 mod subject_for;
 mod suites;
 
@@ -31,6 +36,23 @@ enum EvalVerb {
     },
     /// One suite: its gates and its questions
     Show { suite: String },
+    /// The JSON Schema of a suite's two files, for editors
+    Schema {
+        /// Only the header's, or only that of an item [default: both]
+        part: Option<schema::Part>,
+    },
+    /// Every run that was kept, newest first
+    Runs {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// A run as one HTML page: gates with intervals, every miss with its transcript, a comparison
+    Report(page::ReportArgs),
+    /// Two runs of one suite: what each gate counts for both, and which items were won and lost
+    Diff(diff::DiffArgs),
+    /// How many items a gate needs to tell a good model from a bad one, and how likely a model is to pass
+    Plan(plan::PlanArgs),
     /// Every certificate, and whether it holds for what is here now
     Certs {
         /// For programs
@@ -57,6 +79,12 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::List { json: true } => suites::list_json(&installation),
         EvalVerb::List { json: false } => suites::list(&installation),
         EvalVerb::Show { suite } => suites::show(&installation, &suite),
+        EvalVerb::Schema { part } => schema::print(part),
+        EvalVerb::Runs { json: true } => runs::list_json(&installation),
+        EvalVerb::Runs { json: false } => runs::list(&installation),
+        EvalVerb::Report(args) => page::run(&installation, &args),
+        EvalVerb::Diff(args) => diff::run(&installation, &args),
+        EvalVerb::Plan(args) => plan::run(&installation, &args),
         EvalVerb::Certs { json: true } => certs::list_json(installation).await,
         EvalVerb::Certs { json: false } => certs::list(installation).await,
         EvalVerb::Certify(args) => certify::certify(installation, args).await,

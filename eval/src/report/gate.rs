@@ -78,8 +78,7 @@ pub struct PairedResult {
 
 impl GateResult {
     pub(super) fn count(gate: &Gate, items: &[ItemResult], against: Option<&Against>) -> Self {
-        let judged: Vec<(&ItemResult, bool)> =
-            items.iter().filter_map(|item| Some((item, item.scores.get(&gate.id)?.passed))).collect();
+        let judged = judged(&gate.id, items);
         let draws = draws(judged.iter().copied());
         let (k, n) = (draws.values().filter(|passed| **passed).count(), draws.len());
         let mut result = Self {
@@ -94,7 +93,7 @@ impl GateResult {
             min_items: gate.min_items,
             zero_tolerance: gate.zero_tolerance,
             slices: slices(gate, &judged),
-            paired: against.map(|against| PairedResult::count(gate, &judged, against)),
+            paired: against.map(|against| PairedResult::count(&gate.id, gate.margin, items, against)),
             verdict: Verdict::Inconclusive,
         };
         result.verdict = result.judge();
@@ -165,9 +164,11 @@ impl SliceResult {
 }
 
 impl PairedResult {
-    fn count(gate: &Gate, judged: &[(&ItemResult, bool)], against: &Against) -> Self {
+    /// `margin` is the gate's.
+    pub(super) fn count(gate: &str, margin: Option<f64>, items: &[ItemResult], against: &Against) -> Self {
+        let judged = judged(gate, items);
         let nothing = BTreeSet::new();
-        let passed = against.passed.get(&gate.id).unwrap_or(&nothing);
+        let passed = against.passed.get(gate).unwrap_or(&nothing);
         let old: Vec<(&ItemResult, bool)> = judged.iter().map(|(item, _)| (*item, passed.contains(&item.id))).collect();
         let (new_draws, old_draws) = (draws(judged.iter().copied()), draws(old.iter().copied()));
         let count = |new: bool, old: bool| {
@@ -193,7 +194,7 @@ impl PairedResult {
             estimate: (only_new as f64 - only_old as f64) / draws,
             bound: bootstrap.map_or(tango, |bootstrap| bootstrap.min(tango)),
             bootstrap,
-            margin: gate.margin,
+            margin,
         }
     }
 
@@ -202,6 +203,11 @@ impl PairedResult {
         let bound = self.bootstrap.map_or(tango, |bootstrap| bootstrap.min(tango));
         self.margin.is_none_or(|margin| bound > -margin)
     }
+}
+
+/// The items that count for the gate, and whether each passed it.
+fn judged<'a>(gate: &str, items: &'a [ItemResult]) -> Vec<(&'a ItemResult, bool)> {
+    items.iter().filter_map(|item| Some((item, item.scores.get(gate)?.passed))).collect()
 }
 
 /// By draw, whether all its items passed.

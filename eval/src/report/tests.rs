@@ -3,7 +3,7 @@
 use super::*;
 
 /// A suite of 60 items in clusters of two, `slice-a` on the first half, all to be answered `yes`.
-fn suite(gate: &str) -> Suite {
+pub(super) fn suite(gate: &str) -> Suite {
     let header = format!(
         "name: s\nversion: 1.0.0\npurpose: p\nsampling: {{ temperature: 0, seed: 1 }}\nmax_tokens: 4\n\
          deadline_seconds: 5\nerrors_allowed: 0\ngates:\n  - {{ id: g, about: a, min_items: 60, {gate} }}\n"
@@ -21,7 +21,7 @@ fn suite(gate: &str) -> Suite {
     Suite::read("s", ("s.yaml", &header), ("s.jsonl", &items)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn answer(text: &str) -> AnswerRecord {
+pub(super) fn answer(text: &str) -> AnswerRecord {
     AnswerRecord {
         content: vec![RecordedPart::Text(text.into())],
         finish: RecordedFinish::Stop,
@@ -34,7 +34,7 @@ fn answer(text: &str) -> AnswerRecord {
 }
 
 /// The items, where those in `wrong` are answered `no`.
-fn items(suite: &Suite, wrong: &[usize]) -> Vec<ItemResult> {
+pub(super) fn items(suite: &Suite, wrong: &[usize]) -> Vec<ItemResult> {
     let judged = |(index, item)| {
         let text = if wrong.contains(&index) { "no" } else { "yes" };
         ItemResult::judged(suite, item, vec![answer(text)])
@@ -42,7 +42,7 @@ fn items(suite: &Suite, wrong: &[usize]) -> Vec<ItemResult> {
     suite.items.iter().enumerate().map(judged).collect()
 }
 
-fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Against>) -> Report {
+pub(super) fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Against>) -> Report {
     let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref());
     Report {
         harness: "0".into(),

@@ -14,6 +14,9 @@ use crate::{score::Check, statistics};
 
 mod ask;
 mod items;
+mod schema;
+
+pub use schema::{SuiteFile, file_schema, suite_schema};
 
 const MAX_ASKS: usize = 10;
 

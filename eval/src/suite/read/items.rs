@@ -19,7 +19,7 @@ const MAX_STOPS: usize = 4;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawItem {
+pub(super) struct RawItem {
     id: String,
     messages: Vec<RawMessage>,
     #[serde(default)]
