@@ -67,10 +67,11 @@ async fn a_run_is_read_as_one_page() {
     assert!(none.contains("eval run"), "it says what to do: {none}");
     home.ok(&["eval", "run", "--suite", "mine", "--target", "near/new", "--against", "near/old"]);
     let page = home.ok(&["eval", "report"]);
+    let read = page.replace("&#x2f;", "/");
     for shown in
         ["PASS", "near/new", "near/old", "mine", "yes-man", "23 / 24", "odd", "Won in", "Lost in", "<svg", "q5"]
     {
-        assert!(page.contains(shown), "`{shown}` is on the page");
+        assert!(read.contains(shown), "`{shown}` is on the page");
     }
     assert!(page.contains("&lt;script&gt;alert(") && page.contains("&lt;b&gt;five&lt;"), "what was said can be read");
     for forbidden in ["<script", "<img", "<b>five", "<link", "@import"] {
