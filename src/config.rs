@@ -10,6 +10,7 @@ mod finding;
 mod health;
 pub mod import;
 mod invariants;
+mod limits;
 mod notes;
 mod path;
 mod prices;
@@ -35,11 +36,12 @@ pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
+pub use limits::{BudgetKind, Limits, Tenant, parse_network};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, Hedge, LocalTier, LogFormat, MidStream, OnCallerFault, Prices, Route,
-    Settings, ShareCap, ShareUnit, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
+    Criticality, Deadlines, Doors, Enforcement, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
+    Prices, Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};

@@ -4,11 +4,13 @@ mod fault;
 mod ids;
 mod money;
 mod outcome;
+mod period;
 
 pub use fault::{Fault, FaultKind, Retry, Source};
-pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId};
+pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};
 pub use money::Money;
 pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
+pub use period::Period;
 
 use serde::{Deserialize, Serialize};
 

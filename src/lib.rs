@@ -16,6 +16,8 @@ pub mod vault;
 
 pub mod ledger;
 
+pub mod limit;
+
 pub mod route;
 
 pub mod vendor;

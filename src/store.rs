@@ -11,10 +11,12 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod used;
 
 pub use calls::{CallFilter, Calls, Journaled};
-pub use clients::{Clients, KeyRow, TenantRow};
+pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
+pub use used::{Used, UsedRow};
 
 use std::{
     fmt,
@@ -25,14 +27,14 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`] and [`Clients`].
+/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: Calls + Clients + fmt::Debug + Send + Sync {
+pub trait Database: Calls + Clients + Used + fmt::Debug + Send + Sync {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -59,6 +61,8 @@ pub enum StoreError {
     NewerSchema { path: PathBuf, found: i64, ours: i64 },
     #[error("the database cannot be used at the moment; it is tried again")]
     Unavailable { source: sqlx::Error },
+    #[error("{what} in the database cannot be read; use a newer backstop")]
+    Unreadable { what: &'static str, source: serde_json::Error },
     #[error("the database holds `{value}` as a {what}, which this program does not know; use a newer backstop")]
     Unknown { what: &'static str, value: String },
 }

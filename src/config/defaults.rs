@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    BreakerPolicy, Criticality, Deadlines, Enforcement, LatencyPolicy, LocalTier, LogFormat, MidStream, OnCallerFault,
-    Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream,
+    OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -50,6 +50,8 @@ impl Route {
             on_context_length: OnCallerFault::Refuse,
             on_content_policy: OnCallerFault::Refuse,
             log_content: false,
+            on_budget: OnBudget::Refuse,
+            limits: Limits::NONE,
         }
     }
 }
@@ -76,6 +78,8 @@ impl Default for Settings {
             vault: VaultSource::KeyFile,
             local: LocalTier::default(),
             max_body_bytes: 32 << 20,
+            doors: Doors::default(),
+            trusted_proxies: Vec::new(),
             drain: Duration::from_secs(30),
         }
     }
@@ -96,6 +100,12 @@ impl Default for Deadlines {
 impl Default for ShareCap {
     fn default() -> Self {
         Self { max: 0.70, window: Duration::from_secs(30 * 24 * 3600), unit: ShareUnit::Tokens, min_volume: 100_000 }
+    }
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024 }
     }
 }
 

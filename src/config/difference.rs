@@ -19,7 +19,8 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("latency", old.latency != new.latency),
         ("share_cap", old.share_cap != new.share_cap),
         ("alerts", old.alerts != new.alerts),
-        ("limits.max_body", old.max_body_bytes != new.max_body_bytes),
+        ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
+        ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("drain", old.drain != new.drain),
     ];
     changes.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));

@@ -7,6 +7,7 @@ mod clients;
 mod migrate;
 mod rows;
 mod usage;
+mod used;
 
 use std::{
     fs, io,

@@ -7,16 +7,17 @@ use zeroize::Zeroizing;
 use super::client_keys::hash;
 use crate::{
     clock,
-    config::TenantLimits,
-    domain::{KeyId, TenantId},
-    store::{KeyRow, Store, StoreError, TenantRow},
+    config::Tenant,
+    domain::{KeyId, TenantId, is_plain_name},
+    store::{KeyRow, May, Store, StoreError, TenantRow},
 };
 
 const PREFIX: &str = "sk-bs-";
 /// 32 random bytes in base64url.
 const KEY_LENGTH: usize = PREFIX.len() + 43;
 
-/// Changes tenants and keys in the database; a running server follows within a second.
+/// Changes tenants and keys in the database; a running server follows within a second. Every act on them is one method
+/// here, whoever asks for it: the place where it is written down.
 #[derive(Debug, Clone)]
 pub struct KeyAdmin {
     store: Store,
@@ -28,6 +29,25 @@ pub struct Issued {
     pub key: SecretString,
     pub key_id: KeyId,
     pub tenant: TenantId,
+}
+
+/// What a new key is to be.
+#[derive(Debug, Clone, Default)]
+pub struct NewKey {
+    /// What it is for, for people.
+    pub name: Option<String>,
+    /// `None`: does not expire.
+    pub expires_unix_ms: Option<i64>,
+    pub may: May,
+}
+
+/// What becomes of the key in whose place a new one is issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldKey {
+    /// It ends at once.
+    Ends,
+    /// Both are valid until then, in ms since 1970-01-01 UTC.
+    StaysUntil(i64),
 }
 
 /// A tenant that exists, and where.
@@ -87,14 +107,18 @@ impl KeyAdmin {
         Err(KeyAdminError::UnknownTenant { name: name.to_owned(), nearest })
     }
 
-    pub async fn add_tenant(&self, name: &str, configured: &[TenantId]) -> Result<TenantId, KeyAdminError> {
+    pub async fn add_tenant(
+        &self,
+        name: &str,
+        policy: Tenant,
+        configured: &[TenantId],
+    ) -> Result<TenantId, KeyAdminError> {
         let starts = name.starts_with(|first: char| first.is_ascii_alphanumeric());
-        let rest = name.chars().all(|char| char.is_ascii_alphanumeric() || "._-".contains(char));
-        if !(starts && rest && name.len() <= 64) {
+        if !(starts && is_plain_name(name)) {
             return Err(KeyAdminError::Name { name: name.to_owned() });
         }
         let id = TenantId::new(name);
-        let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), limits: TenantLimits::default() };
+        let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), policy };
         if configured.contains(&id) || !self.store.add_tenant(tenant).await? {
             return Err(KeyAdminError::TenantExists { name: name.to_owned() });
         }
@@ -102,9 +126,9 @@ impl KeyAdmin {
     }
 
     /// Replaces all limits that are stored for `tenant`.
-    pub async fn limit_tenant(&self, tenant: &Known, limits: TenantLimits) -> Result<(), KeyAdminError> {
+    pub async fn limit_tenant(&self, tenant: &Known, policy: Tenant) -> Result<(), KeyAdminError> {
         let created_unix_ms = tenant.stored.as_ref().map_or_else(clock::unix_ms, |row| row.created_unix_ms);
-        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, limits }).await?)
+        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, policy }).await?)
     }
 
     /// All keys, revoked ones too, by tenant and age.
@@ -112,19 +136,29 @@ impl KeyAdmin {
         Ok(self.store.keys().await?)
     }
 
-    pub async fn issue(&self, tenant: &Known, name: Option<String>) -> Result<Issued, KeyAdminError> {
-        let (issued, row) = new_key(&tenant.id, name);
+    pub async fn issue(&self, tenant: &Known, new: NewKey) -> Result<Issued, KeyAdminError> {
+        let (issued, row) = new_key(&tenant.id, new);
         self.store.add_key(row).await?;
         Ok(issued)
     }
 
-    /// A new key in the place of `key_id`, which is revoked in the same moment.
-    pub async fn rotate(&self, key_id: &KeyId) -> Result<Issued, KeyAdminError> {
+    /// A new key in the place of `key_id`, which may what that one may. `expires_unix_ms`: when the new one does, where
+    /// that is not when the old one would have.
+    pub async fn rotate(
+        &self,
+        key_id: &KeyId,
+        old_key: OldKey,
+        expires_unix_ms: Option<i64>,
+    ) -> Result<Issued, KeyAdminError> {
         let unknown = || KeyAdminError::UnknownKey { key_id: key_id.clone() };
         let old = self.store.keys().await?.into_iter().find(|key| key.key_id == *key_id).ok_or_else(unknown)?;
-        let (issued, row) = new_key(&old.tenant, old.name);
-        let row = KeyRow { expires_unix_ms: old.expires_unix_ms, ..row };
-        if self.store.replace_key(old.key_id, row).await? { Ok(issued) } else { Err(unknown()) }
+        let expires_unix_ms = expires_unix_ms.or(old.expires_unix_ms);
+        let (issued, row) = new_key(&old.tenant, NewKey { name: old.name, expires_unix_ms, may: old.may });
+        let old_ends = match old_key {
+            OldKey::Ends => None,
+            OldKey::StaysUntil(unix_ms) => Some(unix_ms),
+        };
+        if self.store.replace_key(old.key_id, row, old_ends).await? { Ok(issued) } else { Err(unknown()) }
     }
 
     pub async fn revoke(&self, key_id: &KeyId) -> Result<(), KeyAdminError> {
@@ -138,8 +172,8 @@ impl KeyAdmin {
     /// On an empty database: the tenant `default` and a key. `None` when there are tenants or keys.
     pub async fn first_tenant(&self) -> Result<Option<Issued>, KeyAdminError> {
         let id = TenantId::new("default");
-        let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), limits: TenantLimits::default() };
-        let (issued, row) = new_key(&id, Some("first".to_owned()));
+        let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), policy: Tenant::default() };
+        let (issued, row) = new_key(&id, NewKey { name: Some("first".to_owned()), ..NewKey::default() });
         Ok(self.store.add_first(tenant, row).await?.then_some(issued))
     }
 }
@@ -149,7 +183,7 @@ pub(super) fn is_key_shaped(presented: &str) -> bool {
     presented.len() == KEY_LENGTH && presented.starts_with(PREFIX)
 }
 
-fn new_key(tenant: &TenantId, name: Option<String>) -> (Issued, KeyRow) {
+fn new_key(tenant: &TenantId, new: NewKey) -> (Issued, KeyRow) {
     let bytes = Zeroizing::new(clock::random_bytes::<32>());
     let mut key = String::with_capacity(KEY_LENGTH);
     key.push_str(PREFIX);
@@ -160,10 +194,11 @@ fn new_key(tenant: &TenantId, name: Option<String>) -> (Issued, KeyRow) {
         hash: hash(&key),
         key_id: key_id.clone(),
         tenant: tenant.clone(),
-        name,
+        name: new.name,
         created_unix_ms: clock::unix_ms(),
-        expires_unix_ms: None,
+        expires_unix_ms: new.expires_unix_ms,
         revoked_unix_ms: None,
+        may: new.may,
     };
     (Issued { key, key_id, tenant: tenant.clone() }, row)
 }
