@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, health, left_out::left_out as left_out_now};
+use super::{App, health, left_out::left_out as left_out_now, limits};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -23,6 +23,7 @@ const ROUND: Duration = Duration::from_secs(2);
 pub struct Keeping {
     rounds: JoinHandle<()>,
     health: JoinHandle<()>,
+    limits: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -30,6 +31,7 @@ impl Drop for Keeping {
     fn drop(&mut self) {
         self.rounds.abort();
         self.health.abort();
+        self.limits.abort();
     }
 }
 
@@ -57,7 +59,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
             alerts.tell(left_out_now(&settings, &standings.load()));
         }
     });
-    Ok(Keeping { rounds, health: health::keep(app), _watch: watch })
+    Ok(Keeping { rounds, health: health::keep(app), limits: limits::keep(app), _watch: watch })
 }
 
 fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {

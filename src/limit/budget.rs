@@ -162,7 +162,7 @@ mod tests {
         ) {
             let (mut spending, limits, now) = (Spending::default(), daily(limit), 1_795_000_000_000);
             let mut open = std::collections::VecDeque::new();
-            let mut settle = |spending: &mut Spending, (bound, cost): (i64, i64)| {
+            let settle = |spending: &mut Spending, (bound, cost): (i64, i64)| {
                 spending.release(now, usd(bound));
                 spending.spend(now, usd(cost));
             };

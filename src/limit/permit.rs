@@ -6,8 +6,13 @@ use super::{
     BudgetMark, Limiter,
     account::{Account, Ask, Standing},
     refusal::{Refusal, Why},
+    subject::Subject,
 };
-use crate::{clock, config::Limits, domain::Money};
+use crate::{
+    clock,
+    config::Limits,
+    domain::{Money, TenantId},
+};
 
 /// A call's place in all accounts that it concerns.
 #[derive(Debug)]
@@ -40,6 +45,12 @@ impl Permit {
     /// Whether a budget of those that it concerns must never be overspent.
     pub fn has_hard_budget(&self) -> bool {
         self.held.iter().any(|(_, limits)| limits.has_hard_budget())
+    }
+
+    /// Whose that is; the tenant's where there is none.
+    pub fn hard_payer(&self) -> Subject {
+        let payer = self.held.iter().find(|(_, limits)| limits.has_hard_budget()).or(self.held.first());
+        payer.map_or_else(|| Subject::Tenant(TenantId::new("unknown")), |(account, _)| account.subject().clone())
     }
 
     /// What is set aside for it.
