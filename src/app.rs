@@ -91,7 +91,7 @@ impl App {
         let limiter = Limiter::new(marks);
         // What an earlier process left in its journal was used all the same.
         ledger::catch_up(&state, &store).await?;
-        limiter.restore(&store, clock::unix_ms()).await?;
+        limiter.restore(&store, &settings, clock::unix_ms()).await?;
         let keys = ClientKeys::open(store).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(

@@ -36,12 +36,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::config::Limits;
 use book::Book;
 
-/// Accounts of tenants, keys, features and models. Past it, those that were not used for a day make room.
-const MOST_CALLERS: usize = 1 << 17;
+/// Accounts of features that nothing limits: any name a caller thinks of is one. Past it they are not counted.
+const MOST_UNLIMITED_FEATURES: usize = 1 << 13;
 /// Accounts of addresses. Past it, those that have done nothing for a while make room.
-const MOST_ADDRESSES: usize = 1 << 16;
+const MOST_ADDRESSES: usize = 1 << 15;
 
 /// A budget that has reached a mark, for whoever tells people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,9 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct Books {
+    /// Tenants, keys, models and limited features: as many as operators have made.
     callers: Book,
+    features: Book,
     addresses: Book,
     marks: mpsc::Sender<BudgetMark>,
 }
@@ -66,8 +69,8 @@ struct Books {
 impl Limiter {
     /// `marks`: where budgets that reach a mark are told; one that finds it full is told at the next call.
     pub fn new(marks: mpsc::Sender<BudgetMark>) -> Self {
-        let (callers, addresses) = (Book::for_most(MOST_CALLERS), Book::for_most(MOST_ADDRESSES));
-        Self { books: Arc::new(Books { callers, addresses, marks }) }
+        let (features, addresses) = (Book::for_most(MOST_UNLIMITED_FEATURES), Book::for_most(MOST_ADDRESSES));
+        Self { books: Arc::new(Books { callers: Book::for_most(usize::MAX), features, addresses, marks }) }
     }
 
     /// Takes a call on for everybody whom it concerns, or says who does not agree and changes nothing.
@@ -75,7 +78,7 @@ impl Limiter {
         let mut permit = Permit::new(self.clone(), ask);
         for Limited { subject, limits } in limited {
             // A book that is full is no reason to refuse those that are in it.
-            let Some(account) = self.account(&subject, ask.at_unix_ms) else { continue };
+            let Some(account) = self.account(&subject, &limits, ask.at_unix_ms) else { continue };
             // What was taken so far is given back by the permit's drop.
             permit.take(account, limits)?;
         }
@@ -84,16 +87,25 @@ impl Limiter {
 
     /// Every account that has something to say.
     pub fn balances(&self, now_unix_ms: i64) -> Vec<(Subject, Balance)> {
-        let used = self.books.callers.all().into_iter().filter(|account| !account.is_idle(now_unix_ms));
+        let all = self.books.callers.all().into_iter().chain(self.books.features.all());
+        let used = all.filter(|account| !account.is_idle(now_unix_ms));
         used.map(|account| (account.subject().clone(), account.balance(now_unix_ms))).collect()
     }
 
-    fn account(&self, subject: &Subject, now_unix_ms: i64) -> Option<Arc<Account>> {
+    fn account(&self, subject: &Subject, limits: &Limits, now_unix_ms: i64) -> Option<Arc<Account>> {
+        let Books { callers, features, addresses, .. } = &*self.books;
         match subject {
-            Subject::Address(_) | Subject::Strangers(_) | Subject::Lines(_) => {
-                self.books.addresses.account(subject, now_unix_ms)
-            }
-            _ => self.books.callers.account(subject, now_unix_ms),
+            Subject::Address(_) | Subject::Strangers(_) | Subject::Lines(_) => addresses.account(subject, now_unix_ms),
+            Subject::Feature(..) => match callers.known(subject) {
+                Some(account) => Some(account),
+                None if limits.is_none() => features.account(subject, now_unix_ms),
+                // It was limited just now: what it has used so far counts.
+                None => match features.known(subject) {
+                    Some(account) => Some(callers.adopt(account)),
+                    None => callers.account(subject, now_unix_ms),
+                },
+            },
+            _ => callers.account(subject, now_unix_ms),
         }
     }
 }

@@ -6,21 +6,23 @@ use tokio::task::JoinHandle;
 
 use super::App;
 use crate::{
+    clock,
     config::StateDir,
     limit::{Limiter, write_view},
 };
 
 const ROUND: Duration = Duration::from_secs(1);
+/// Writing takes no more than one part in so many of the time, however many accounts there are.
+const OF_TIME: u32 = 50;
 
 /// Goes on until aborted.
 pub(super) fn keep(app: &App) -> JoinHandle<()> {
     let (limiter, state) = (app.relay.limiter.clone(), app.state.clone());
     tokio::spawn(async move {
-        let mut tick = tokio::time::interval(ROUND);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            let begin = clock::now();
             write(&limiter, &state).await;
+            tokio::time::sleep(ROUND.max(begin.elapsed() * OF_TIME)).await;
         }
     })
 }

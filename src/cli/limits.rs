@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: LimitsArgs) -> anyhow::Result<ExitCode
         None => {
             ledger::catch_up(&installation.state, &store).await?;
             let limiter = Limiter::new(mpsc::channel(1).0);
-            limiter.restore(&store, clock::unix_ms()).await?;
+            limiter.restore(&store, &settings, clock::unix_ms()).await?;
             Counted::of(&limiter)
         }
     };

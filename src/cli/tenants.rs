@@ -92,15 +92,16 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
         TenantsVerb::List { json: false } => {
             print::text(&table(&admin.tenants(&configured).await?, &settings))?;
         }
+        TenantsVerb::Limit(limit) if limit.changes.is_empty() => {
+            eprintln!("error: no limit was given; `backstop tenants limit --help` lists them");
+            return Ok(ExitCode::from(2));
+        }
         TenantsVerb::Limit(limit) => limit_one(&admin, limit, &installation).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn limit_one(admin: &KeyAdmin, args: TenantLimitArgs, installation: &Installation) -> anyhow::Result<()> {
-    if args.changes.is_empty() {
-        bail!("no limit was given; `backstop tenants limit --help` lists them");
-    }
     let tenant = admin.tenant(&args.name, &installation.tenants()).await?;
     let mut policy = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
     let settings = installation.settings_or_embedded()?;

@@ -42,6 +42,11 @@ impl Book {
         Some(account)
     }
 
+    /// Takes an account of another book over, unless there is one of that subject.
+    pub(super) fn adopt(&self, account: Arc<Account>) -> Arc<Account> {
+        Arc::clone(self.shard(account.subject()).entry(account.subject().clone()).or_insert(account))
+    }
+
     /// The account of `subject`, where there is one.
     pub(super) fn known(&self, subject: &Subject) -> Option<Arc<Account>> {
         self.shard(subject).get(subject).cloned()

@@ -48,7 +48,7 @@ impl Limiter {
             return Ok(Entered(None));
         }
         let subject = Subject::Address(network);
-        let Some(account) = self.account(&subject, now) else { return Ok(Entered(None)) };
+        let Some(account) = self.account(&subject, &limits, now) else { return Ok(Entered(None)) };
         account.take(&limits, &one).map_err(|denied| Refusal::of(&subject, denied, &one))?;
         Ok(Entered(Some(account)))
     }
@@ -56,7 +56,7 @@ impl Limiter {
     /// A request from there had no valid key.
     pub fn turned_away(&self, doors: &Doors, from: IpAddr) {
         let now = clock::unix_ms();
-        if let Some(account) = self.account(&Subject::Strangers(network_of(from)), now) {
+        if let Some(account) = self.account(&Subject::Strangers(network_of(from)), &Limits::NONE, now) {
             let one = Ask { at_unix_ms: now, requests: 1, ..Ask::default() };
             // Past the limit there is nothing more to count.
             let _ = account.take(&of_strangers(doors), &one);
@@ -67,7 +67,7 @@ impl Limiter {
     pub fn connect(&self, doors: &Doors, peer: IpAddr) -> Option<Line> {
         let limits = Limits { concurrency: Some(doors.connections_per_ip), ..Limits::NONE };
         let subject = Subject::Lines(network_of(peer));
-        let Some(account) = self.account(&subject, clock::unix_ms()) else { return Some(Line(None)) };
+        let Some(account) = self.account(&subject, &limits, clock::unix_ms()) else { return Some(Line(None)) };
         account.take(&limits, &ONE).ok()?;
         Some(Line(Some(account)))
     }

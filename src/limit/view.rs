@@ -27,6 +27,8 @@ const FRESH_MS: i64 = 5000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub at_unix_ms: i64,
+    /// Who counts.
+    process: u32,
     accounts: Vec<(Subject, Balance)>,
 }
 
@@ -53,7 +55,7 @@ pub struct LimitView {
 impl Counted {
     pub fn of(limiter: &Limiter) -> Self {
         let at_unix_ms = clock::unix_ms();
-        Self { at_unix_ms, accounts: limiter.balances(at_unix_ms) }
+        Self { at_unix_ms, process: std::process::id(), accounts: limiter.balances(at_unix_ms) }
     }
 
     /// The limits of `limited` and what is used of them.
@@ -133,5 +135,12 @@ pub fn read_view(path: &Path) -> io::Result<Option<Counted>> {
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes)?;
     let counted: Counted = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
-    Ok(Some(counted).filter(|counted| (clock::unix_ms() - counted.at_unix_ms).abs() < FRESH_MS))
+    let is_fresh = (clock::unix_ms() - counted.at_unix_ms).abs() < FRESH_MS;
+    Ok(Some(counted).filter(|counted| is_fresh && runs(counted.process)))
+}
+
+/// Where the system does not tell, a fresh file is believed.
+fn runs(process: u32) -> bool {
+    let processes = Path::new("/proc");
+    !processes.join("self").exists() || processes.join(process.to_string()).exists()
 }
