@@ -109,3 +109,85 @@ impl Drop for Permit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        domain::{FeatureId, KeyId},
+        limit::{Balance, Limited},
+    };
+
+    const LIMIT: Money = Money::from_micros(1_000_000);
+
+    fn whom(key: usize) -> Vec<Limited> {
+        let tenant = TenantId::new("acme");
+        let budget = Limits { budget_per_day: Some(LIMIT), tokens_per_day: Some(1 << 40), ..Limits::NONE };
+        vec![
+            Limited { subject: Subject::Tenant(tenant.clone()), limits: budget },
+            Limited { subject: Subject::Key(KeyId::new(format!("k{key}"))), limits: Limits::NONE },
+            Limited { subject: Subject::Feature(tenant, FeatureId::new("f")), limits: budget },
+        ]
+    }
+
+    fn balance_of(limiter: &Limiter, now: i64) -> Balance {
+        let all = limiter.balances(now);
+        all.into_iter().find(|(subject, _)| matches!(subject, Subject::Tenant(_))).expect("has used something").1
+    }
+
+    #[test]
+    fn ten_thousand_calls_at_once_overspend_a_hard_budget_by_nothing() {
+        let limiter = Limiter::new(mpsc::channel(64).0);
+        let now = clock::unix_ms();
+        let spent: i64 = std::thread::scope(|scope| {
+            let caller = |thread: usize| {
+                let limiter = limiter.clone();
+                move || {
+                    let mut held = Vec::new();
+                    for call in 0..625 {
+                        let ask = Ask { at_unix_ms: now, requests: 1, tokens: 10, in_flight: 1 };
+                        let mut permit = limiter.admit(whom(thread), ask).expect("the rates are wide");
+                        let bound = Money::from_micros(150 + (call % 7) as i64);
+                        if permit.reserve(bound).is_ok() {
+                            held.push((permit, bound));
+                        }
+                    }
+                    // All of them are under way; then some cost all they may, some less, some are never made.
+                    let mut spent = 0;
+                    for (place, (permit, bound)) in held.into_iter().enumerate() {
+                        let cost = Money::from_micros(bound.micros / (1 + place as i64 % 2));
+                        if place % 5 != 0 {
+                            permit.settle(7, cost);
+                            spent += cost.micros;
+                        }
+                    }
+                    spent
+                }
+            };
+            let threads: Vec<_> = (0..16).map(|thread| scope.spawn(caller(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
+        });
+        let balance = balance_of(&limiter, now);
+        let day = balance.spent[0];
+        assert_eq!((day.spent.micros, day.reserved, balance.in_flight), (spent, Money::ZERO, 0));
+        assert!(day.spent <= LIMIT && spent > 0, "{spent}");
+    }
+
+    #[test]
+    fn what_one_account_refuses_is_given_back_to_the_others() {
+        let limiter = Limiter::new(mpsc::channel(64).0);
+        let now = clock::unix_ms();
+        let ask = Ask { at_unix_ms: now, requests: 1, tokens: 10, in_flight: 1 };
+        let mut last_refuses = whom(0);
+        last_refuses[2].limits.requests_per_day = Some(1);
+        limiter.admit(last_refuses.clone(), ask).expect("is the first").settle(10, Money::ZERO);
+        for _ in 0..3 {
+            let refusal = limiter.admit(last_refuses.clone(), ask).expect_err("is one too many");
+            assert_eq!(refusal.subject, last_refuses[2].subject);
+        }
+        let balance = balance_of(&limiter, now);
+        assert_eq!((balance.in_flight, balance.used[2].0, balance.used[3].0), (0, 1, 10));
+    }
+}

@@ -15,6 +15,7 @@ pub mod alerts;
 pub mod azure;
 pub mod bedrock;
 pub mod breaker;
+pub mod budgets;
 pub mod callers;
 pub mod canary;
 pub mod certificate;
