@@ -1,6 +1,6 @@
 //! Whom a call concerns, and the limits of each: those of the config and those that were stored, the smaller of both.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -66,15 +66,13 @@ pub fn subjects_of_tenant(
     let sides: Vec<&Tenant> = settings.tenants.get(tenant).into_iter().chain(stored).collect();
     let all = |of: &dyn Fn(&Tenant) -> Limits| sides.iter().fold(Limits::NONE, |sum, side| sum.and(&of(side)));
     let mut limited = vec![Limited { subject: Subject::Tenant(tenant.clone()), limits: all(&|side| side.limits) }];
-    let names: BTreeMap<&FeatureId, ()> =
-        sides.iter().flat_map(|side| side.features.keys()).map(|name| (name, ())).collect();
-    for feature in names.into_keys() {
+    let names: BTreeSet<&FeatureId> = sides.iter().flat_map(|side| side.features.keys()).collect();
+    for feature in names {
         let subject = Subject::Feature(tenant.clone(), feature.clone());
         limited.push(Limited { subject, limits: all(&|side| side.feature(feature)) });
     }
-    let names: BTreeMap<&RouteId, ()> =
-        sides.iter().flat_map(|side| side.models.keys()).map(|name| (name, ())).collect();
-    for route in names.into_keys() {
+    let names: BTreeSet<&RouteId> = sides.iter().flat_map(|side| side.models.keys()).collect();
+    for route in names {
         let subject = Subject::TenantModel(tenant.clone(), route.clone());
         limited.push(Limited { subject, limits: all(&|side| side.model(route)) });
     }
