@@ -5,7 +5,9 @@ mod health;
 mod left_out;
 mod limits;
 mod listening;
+pub mod recording;
 pub mod reload;
+mod sentinel;
 mod serving;
 
 pub use first_run::{FirstRunError, prepare_default_model};
@@ -23,6 +25,7 @@ use tokio::{
 use crate::{
     alert::{Alerts, Post},
     api::{Api, CALLS_AT_ONCE, Readiness},
+    audit::{Audit, AuditError},
     clock,
     config::{Settings, StateDir},
     ledger::{self, Ledger, LedgerError},
@@ -32,7 +35,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper},
+    release::{Gate, GateError, Keeper, machine},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -52,6 +55,9 @@ pub struct App {
     pub gate: Arc<Gate>,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    pub audit: Audit,
+    /// Follows no redirects.
+    http: reqwest::Client,
     alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
@@ -62,6 +68,8 @@ pub struct App {
 pub enum AppError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -86,6 +94,7 @@ impl App {
         let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?.http().clone();
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
+        let audit = Audit::open(&state, Some(store.clone()))?;
         let ledger = Ledger::open(&state, store.clone()).await?;
         let vault = Vault::open(&state.vault(), &settings.vault, &http).await?;
         let limiter = Limiter::new(marks);
@@ -100,6 +109,7 @@ impl App {
             ),
             None => None,
         };
+        let local = settings.local;
         let settings = Arc::new(settings);
         let health = stored_health(&state);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
@@ -109,7 +119,13 @@ impl App {
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, limiter, publisher, vault, health));
-        let keeper = Arc::new(Keeper::new(Arc::clone(&gate), Arc::clone(&relay.standings), relay.local.clone()));
+        let keeper = Keeper::new(
+            Arc::clone(&gate),
+            Arc::clone(&relay.standings),
+            relay.local.clone(),
+            machine(&local),
+            audit.clone(),
+        );
         Ok(Self {
             state,
             settings,
@@ -121,6 +137,8 @@ impl App {
             gate,
             keeper,
             readiness: Arc::default(),
+            audit,
+            http,
             alerts,
             metrics,
             published,

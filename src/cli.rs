@@ -1,6 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
 pub mod alerts;
+pub mod audit;
 pub mod bench;
 pub mod calls;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod keys;
 mod limit_args;
 pub mod limits;
 pub mod models;
+mod operator;
 mod print;
 pub mod routes;
 pub mod serve;
@@ -20,9 +22,10 @@ pub mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use backstop_models::engine::EngineOptions;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{StateDir, StateDirError};
+use crate::config::{self, StateDir, StateDirError};
 
 /// A self-hosted AI gateway whose last fallback runs inside its own process.
 #[derive(Debug, Parser)]
@@ -61,7 +64,19 @@ pub enum Verb {
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
+    Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
+}
+
+impl Cli {
+    /// On how many threads local models compute, as far as the config can say before anything is run.
+    pub fn local_threads(&self) -> usize {
+        // A pipe can be read once, and that is not here.
+        let file = self.context.config_file().filter(|path| path.is_file());
+        let loaded = file.and_then(|file| config::load_file(&file).ok());
+        let threads = loaded.and_then(|loaded| loaded.settings.local.threads);
+        EngineOptions { threads, ..EngineOptions::default() }.threads()
+    }
 }
 
 impl Context {
@@ -93,6 +108,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
+        Verb::Audit(args) => audit::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

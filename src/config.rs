@@ -4,6 +4,7 @@
 //! ([`resolve`]) → invariants and notes. Each step reports all it finds; a fault in one place never hides another.
 
 mod alert_sink;
+mod audit_sink;
 mod defaults;
 mod difference;
 mod finding;
@@ -33,20 +34,21 @@ mod tests;
 use std::path::Path;
 
 pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
+pub use audit_sink::{AuditSettings, AuditSink};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
-pub use limits::{BudgetKind, Limits, Tenant, parse_network};
+pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Doors, Enforcement, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
+    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
     Prices, Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
-pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
 
 /// A config that can be used, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq)]

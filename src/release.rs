@@ -1,9 +1,18 @@
 //! Which models may serve: asks the gate for certificates, tells the router, and keeps the local tier loaded to match.
 
+mod certifying;
 mod gate;
 mod keeper;
+mod loading;
+mod look;
+mod room;
+mod sentinel;
 mod subject;
 
+pub use certifying::{certifying, revoking, signing};
 pub use gate::{Examination, Gate, GateError};
-pub use keeper::{Keeper, engine_options};
+pub use keeper::Keeper;
+pub use look::LocalModel;
+pub use room::{engine_options, machine, rooms};
+pub use sentinel::{Seen, Sentinel};
 pub use subject::VendorSubject;

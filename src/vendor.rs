@@ -20,4 +20,4 @@ mod vertex;
 pub use client::{Client, Clients};
 pub use frame::{Frame, Frames};
 pub use http::{FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
-pub use local::{LocalState, LocalTier};
+pub use local::{Loading, LocalState, LocalTier};

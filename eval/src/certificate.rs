@@ -20,8 +20,12 @@
 //! | `suite` | `name`, `version`, `digest` of the suite's exact bytes |
 //! | `harness` | the version of this package that judged |
 //! | `verdict` | always `PASS` |
+//! | `scope` | `use_cases` of the suite |
+//! | `split` | always `gate` |
+//! | `attempt` | which run of this target over exactly this suite it was |
 //! | `errors`, `errors_allowed` | asks without an answer |
-//! | `gates` | per gate `id`, `k`, `n`, `estimate`, `bound`, `threshold`, `min_items`, `verdict` |
+//! | `gates` | per gate `id`, `k`, `n`, `estimate`, `bound`, `threshold`, `items`, `items_passed`, `min_items`, `zero_tolerance`, `slices` (with floors), `paired` (beside the incumbent), `verdict` |
+//! | `against` | the incumbent's `target` and `report_sha256`, when it was compared with one |
 //! | `report_sha256` | of the raw report's file |
 //! | `issued_at`, `expires_at` | RFC 3339, UTC |
 //!
@@ -29,21 +33,35 @@
 //! field with what is on disk now. Whoever holds the signing key can issue what they like; who may is a matter of the
 //! key file's permissions (0600).
 
+mod attempts;
 mod binding;
 mod envelope;
 mod issue;
+mod revoke;
 mod signer;
 mod statement;
 mod store;
+mod suspend;
+mod trust;
 mod verify;
 
+pub use attempts::Attempt;
 pub use binding::{Binding, BoundSubject};
 pub use envelope::{Envelope, EnvelopeError, PAYLOAD_TYPE};
 pub use issue::IssueError;
+pub use revoke::{REVOCATION_TYPE, Revocation};
 pub use signer::{PublicKey, Signer, SignerError};
-pub use statement::{LOCAL_VALIDITY, PREDICATE_TYPE, Predicate, RunsOn, Statement, VENDOR_VALIDITY};
+pub use statement::{LOCAL_VALIDITY, Limits, PREDICATE_TYPE, Predicate, RunsOn, Scope, Statement, VENDOR_VALIDITY};
 pub use store::{CertificateStore, Listed, RawReport, StoreError};
+pub use suspend::Suspension;
+pub use trust::{Holding, Trust, Warning};
 pub use verify::{Certificate, Invalid, Reason};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+fn shown(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@
 
 pub mod certificate;
 mod digest;
+#[cfg(test)]
+mod puppet;
 pub mod report;
 pub mod run;
 pub mod score;

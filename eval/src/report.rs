@@ -1,18 +1,26 @@
 //! What a run found: every answer, every check, every gate, and the verdict that follows from them.
 //!
 //! Plain data that survives as JSON. [`Report::judge`] is the only place where a verdict is made, and it can be made again from the
-//! items at any time: [`Report::recheck`] finds a report whose counts or verdicts do not follow from its own items. An error
-//! counts against every gate of its item, so hiding a wrong answer behind an error gains nothing.
+//! items at any time: [`Report::recheck`] finds a report whose scores do not follow from its answers, or whose counts and verdicts
+//! do not follow from its scores. An error counts against every gate of its item, so hiding a wrong answer behind an error gains
+//! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    statistics::lower_bound,
-    suite::{Gate, Suite, SuiteId},
+    score::Asked,
+    suite::{Draw, Item, Severity, Split, Suite, SuiteId},
 };
+
+mod gate;
+mod print;
+mod record;
+
+pub use gate::{GateResult, PairedResult, SliceResult};
+pub use record::{AnswerRecord, RecordedFinish, RecordedPart};
 
 /// A whole run. `PASS` only when every gate passed, with enough items and few enough errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,18 +31,48 @@ pub struct Report {
     /// `vendor/model`.
     pub target: String,
     pub engine: Option<String>,
+    /// A digest over everything of the target that an answer depends on: see `Binding::key`.
+    pub subject: String,
+    /// What the answers say the model is, where that is not what it was asked as: the dated name behind an alias.
+    pub answered_as: Vec<String>,
     pub suite: SuiteId,
+    /// Only a run of `gate` can be certified.
+    pub split: Split,
+    /// Which run of this target over exactly this suite and split it is, counted from 1.
+    pub attempt: u64,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub finished_at: OffsetDateTime,
+    /// How many questions were asked side by side.
+    pub concurrency: usize,
+    /// Answers taken over from an earlier, finished run.
+    pub reused: usize,
+    /// Answers that this run gave before it was interrupted.
+    pub resumed: usize,
+    /// What the answers cost, in millionths of a dollar, where the target has a price.
+    pub cost_micros: Option<u64>,
     pub verdict: Verdict,
     /// Why it is not a pass: for people.
     pub why: Vec<String>,
     pub errors: usize,
     pub errors_allowed: usize,
+    /// Whom it is compared with.
+    pub against: Option<Against>,
     pub gates: Vec<GateResult>,
     pub items: Vec<ItemResult>,
+}
+
+/// The incumbent, and what it passed of the same items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Against {
+    pub target: String,
+    pub engine: Option<String>,
+    /// Of its own report.
+    pub report_sha256: String,
+    /// By gate, the ids of the items.
+    pub passed: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,47 +84,21 @@ pub enum Verdict {
     Inconclusive,
 }
 
-/// One gate's count and what it shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GateResult {
-    pub id: String,
-    /// Items that passed.
-    pub k: usize,
-    /// Items that were judged.
-    pub n: usize,
-    /// k / n.
-    pub estimate: f64,
-    /// The one-sided 95 % lower bound of the true share; see [`lower_bound`].
-    pub bound: f64,
-    /// τ, which `bound` must reach.
-    pub threshold: f64,
-    pub min_items: usize,
-    pub verdict: Verdict,
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ItemResult {
     pub id: String,
     pub slices: Vec<String>,
+    pub cluster: Option<String>,
+    pub severity: Severity,
     /// One for each ask that was answered.
     pub answers: Vec<AnswerRecord>,
     /// By gate.
     pub scores: BTreeMap<String, Score>,
-    /// Why an ask got no answer.
+    /// Why an ask got no answer: it counts as an error of the run.
     pub error: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AnswerRecord {
-    pub text: String,
-    /// `stop`, `stop_sequence`, `length`, `tool_calls` or `content_filter`.
-    pub finish: String,
-    pub input_tokens: Option<u64>,
-    pub output_tokens: Option<u64>,
-    pub latency_ms: u64,
+    /// Why the target cannot be asked this at all, tools it does not know, say: a miss, and no error.
+    pub refused: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,32 +122,44 @@ impl Inconsistent {
 
 impl Report {
     /// The verdict that `items` earn by the suite's gates; everything of the report but times and names.
-    pub fn judge(suite: &Suite, items: &[ItemResult]) -> (Verdict, Vec<String>, Vec<GateResult>) {
-        let gates: Vec<GateResult> = suite.gates.iter().map(|gate| GateResult::count(gate, items)).collect();
+    pub fn judge(
+        suite: &Suite,
+        items: &[ItemResult],
+        against: Option<&Against>,
+    ) -> (Verdict, Vec<String>, Vec<GateResult>) {
+        let gates: Vec<GateResult> = suite.gates.iter().map(|gate| GateResult::count(gate, items, against)).collect();
         let errors = errors_in(items);
         let (verdict, why) = conclude(&gates, errors, suite.errors_allowed);
         (verdict, why, gates)
     }
 
-    /// Whether it is a report of exactly this suite, and every count, bound and verdict follows from its items.
+    /// What a later run that is compared with this one needs to know. `report_sha256` is of this report's file.
+    pub fn as_incumbent(&self, report_sha256: String) -> Against {
+        let mut passed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for item in &self.items {
+            for (gate, _) in item.scores.iter().filter(|(_, score)| score.passed) {
+                passed.entry(gate.clone()).or_default().insert(item.id.clone());
+            }
+        }
+        Against { target: self.target.clone(), engine: self.engine.clone(), report_sha256, passed }
+    }
+
+    /// Whether it is a report of exactly this suite, and every score, count, bound and verdict follows from its answers.
     pub fn recheck(&self, suite: &Suite) -> Result<(), Inconsistent> {
         let fail = |what: String| Err(Inconsistent(what));
         if self.suite != *suite.id() {
             return fail(format!("it is of suite {} {}, not {}", self.suite.name, self.suite.digest, suite.digest()));
         }
+        if self.split != suite.split() {
+            return fail(format!("it is of the split {:?}, not {:?}", self.split, suite.split()));
+        }
         if !self.items.iter().map(|item| &item.id).eq(suite.items.iter().map(|item| &item.id)) {
             return fail("its items are not the suite's".into());
         }
         for (item, result) in suite.items.iter().zip(&self.items) {
-            let judged = item.checks.iter().filter(|(gate, _)| result.scores.contains_key(gate)).count();
-            if judged != item.checks.len() || judged != result.scores.len() {
-                return fail(format!("item {} is not judged by its gates", item.id));
-            }
-            if result.error.is_some() && result.scores.values().any(|score| score.passed) {
-                return fail(format!("item {} has an error and passes", item.id));
-            }
+            result.recheck(suite, item)?;
         }
-        let (verdict, _, gates) = Self::judge(suite, &self.items);
+        let (verdict, _, gates) = Self::judge(suite, &self.items, self.against.as_ref());
         if gates != self.gates || errors_in(&self.items) != self.errors || self.errors_allowed != suite.errors_allowed {
             return fail("its counts are not those of its items".into());
         }
@@ -146,40 +170,76 @@ impl Report {
     }
 }
 
-impl GateResult {
-    fn count(gate: &Gate, items: &[ItemResult]) -> Self {
-        let scores: Vec<&Score> = items.iter().filter_map(|item| item.scores.get(&gate.id)).collect();
-        let (k, n) = (scores.iter().filter(|score| score.passed).count(), scores.len());
-        let bound = lower_bound(k, n);
-        let verdict = match bound >= gate.threshold {
-            _ if n < gate.min_items => Verdict::Inconclusive,
-            true => Verdict::Pass,
-            false => Verdict::Fail,
-        };
-        let estimate = if n == 0 { 0.0 } else { k as f64 / n as f64 };
-        Self {
-            id: gate.id.clone(),
-            k,
-            n,
-            estimate,
-            bound,
-            threshold: gate.threshold,
-            min_items: gate.min_items,
-            verdict,
+impl ItemResult {
+    /// What the item's checks say of its answers.
+    pub fn judged(suite: &Suite, item: &Item, answers: Vec<AnswerRecord>) -> Self {
+        let chat = item.chat(&suite.sampling);
+        // Judged by what is kept of them, so that anyone can do it again.
+        let kept: Vec<_> = answers.iter().map(AnswerRecord::to_answer).collect();
+        let asked = Asked { chat: &chat, answers: &kept };
+        let scores = item.checks.iter().map(|(gate, checks)| {
+            let why: Vec<String> =
+                checks.iter().filter_map(|check| check.judge(asked).err()).map(|miss| miss.0).collect();
+            (gate.clone(), Score { passed: why.is_empty(), why })
+        });
+        Self { scores: scores.collect(), answers, error: None, ..Self::blank(item) }
+    }
+
+    /// An item without an answer misses all its gates.
+    pub fn failed(item: &Item, error: String, answers: Vec<AnswerRecord>) -> Self {
+        let miss = Score { passed: false, why: vec![error.clone()] };
+        let scores = item.checks.iter().map(|(gate, _)| (gate.clone(), miss.clone())).collect();
+        Self { scores, answers, error: Some(error), ..Self::blank(item) }
+    }
+
+    /// An item that the target cannot be asked is missed by what the target is, whatever the network does.
+    pub fn refused(item: &Item, why: String) -> Self {
+        Self { error: None, refused: Some(why.clone()), ..Self::failed(item, why, Vec::new()) }
+    }
+
+    /// What counts as one draw: see [`Item::draw`].
+    pub fn draw(&self) -> Draw<'_> {
+        match &self.cluster {
+            Some(cluster) => Draw::Cluster(cluster),
+            None => Draw::Item(&self.id),
         }
     }
 
-    /// `carry: 25 of 26 pass, at least 83.0 % with 95 % confidence (80.0 % needed): PASS`
-    pub fn describe(&self) -> String {
-        format!(
-            "{}: {} of {} pass, at least {:.1} % with 95 % confidence ({:.1} % needed): {}",
-            self.id,
-            self.k,
-            self.n,
-            self.bound * 100.0,
-            self.threshold * 100.0,
-            self.verdict
-        )
+    pub fn passed(&self) -> bool {
+        self.scores.values().all(|score| score.passed)
+    }
+
+    fn blank(item: &Item) -> Self {
+        Self {
+            id: item.id.clone(),
+            slices: item.slices.clone(),
+            cluster: item.cluster.clone(),
+            severity: item.severity,
+            answers: Vec::new(),
+            scores: BTreeMap::new(),
+            error: None,
+            refused: None,
+        }
+    }
+
+    fn recheck(&self, suite: &Suite, item: &Item) -> Result<(), Inconsistent> {
+        let fail = |what: &str| Err(Inconsistent(format!("item {} {what}", item.id)));
+        if self.slices != item.slices || self.cluster != item.cluster || self.severity != item.severity {
+            return fail("has other slices, another cluster or another severity than in the suite");
+        }
+        let earned = match self.error.as_ref().or(self.refused.as_ref()) {
+            Some(why) => Self::failed(item, why.clone(), Vec::new()),
+            None if self.answers.len() != item.asks => return fail("has more or fewer answers than it was asked for"),
+            None => Self::judged(suite, item, self.answers.clone()),
+        };
+        if !earned.scores.keys().eq(self.scores.keys()) {
+            return fail("is not judged by its gates");
+        }
+        match earned.scores.iter().find(|(gate, score)| self.scores[*gate].passed != score.passed) {
+            Some((gate, score)) if score.passed => fail(&format!("misses `{gate}`, but its answers pass it")),
+            Some((gate, _)) => fail(&format!("passes `{gate}`, but its answers do not")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -213,3 +273,6 @@ fn conclude(gates: &[GateResult], errors: usize, allowed: usize) -> (Verdict, Ve
     }
     (Verdict::Pass, Vec::new())
 }
+
+#[cfg(test)]
+mod tests;

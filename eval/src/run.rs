@@ -1,65 +1,159 @@
-//! Asks a subject every question of a suite, one after the other, and writes down what it answered.
+//! Asks a subject every question of a suite and writes down what it answered.
 //!
-//! One at a time, because the default subject answers on the machine it shares with everyone else. Each ask has the suite's deadline; when more
-//! errors have come than the suite allows, the rest is not asked, since the verdict can no longer change. Nothing is
-//! asked again: a failed ask is an error of the run.
+//! So many questions side by side as the caller says, since that is how the subject will serve. Each ask has the suite's
+//! deadline; when more errors have come than the suite allows, or the money is spent, the rest is not asked. What was asked
+//! is asked only once: an answer is in the journal before the next question, so that a run that was killed goes on where it
+//! was, and a failed ask is an error of the run. Only a subject that says it is too busy is waited for.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
+use backstop_models::chat::Chat;
+use futures_util::{StreamExt as _, stream};
 use time::OffsetDateTime;
-use tokio::time::timeout;
-
-use backstop_models::chat::Answer;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
-    report::{AnswerRecord, ItemResult, Report, Score, Verdict},
-    score::{Asked, finish_name, text_of},
-    subject::Subject,
+    report::{Against, AnswerRecord, ItemResult, Report, Verdict},
+    subject::{Subject, SubjectError},
     suite::{Item, Suite},
 };
 
+mod journal;
 mod progress;
 
+pub use journal::{Journal, JournalError, Reuse};
 pub use progress::{Bar, Progress, RunProgress, Silent};
 
+/// How often a subject that is too busy is asked again, within the deadline.
+const MOST_WAITS: usize = 20;
+
+/// How a suite is run.
+#[derive(Debug)]
+pub struct RunOptions {
+    /// Questions that are asked side by side, at least 1.
+    pub concurrency: usize,
+    /// The most questions a minute.
+    pub per_minute: Option<u32>,
+    /// What the answers may cost, in millionths of a dollar; answers of a subject without prices cost nothing.
+    pub max_cost_micros: Option<u64>,
+    /// Where answers are kept while the run is under way.
+    pub journal: Option<Journal>,
+    /// A digest over everything of the target that an answer depends on: see `Binding::key`.
+    pub subject: String,
+    /// Which run over this suite it is.
+    pub attempt: u64,
+    /// Whom it is compared with.
+    pub against: Option<Against>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 1,
+            per_minute: None,
+            max_cost_micros: None,
+            journal: None,
+            subject: String::new(),
+            attempt: 1,
+            against: None,
+        }
+    }
+}
+
+/// Why there is no answer, for people.
+enum Unanswered {
+    /// The subject cannot be asked this.
+    Refused(String),
+    Error(String),
+}
+
+/// A run under way.
+struct Run<'a> {
+    suite: &'a Suite,
+    subject: &'a dyn Subject,
+    progress: &'a dyn RunProgress,
+    journal: Option<Mutex<Journal>>,
+    pace: Option<tokio::sync::Mutex<Interval>>,
+    max_cost_micros: Option<u64>,
+    errors: AtomicUsize,
+    cost_micros: AtomicU64,
+    /// Whether any answer had a price.
+    priced: AtomicUsize,
+}
+
 /// Runs the whole suite. It cannot fail: what goes wrong is in the report.
-pub async fn run(suite: &Suite, subject: &dyn Subject, progress: &dyn RunProgress) -> Report {
+pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, progress: &dyn RunProgress) -> Report {
     let started_at = OffsetDateTime::now_utc();
     let clock = Instant::now();
     progress.started(suite);
+    let RunOptions { concurrency, per_minute, max_cost_micros, journal, subject: key, attempt, against } = options;
+    let concurrency = concurrency.max(1);
+    let (reused, resumed) = journal.as_ref().map_or((0, 0), Journal::known);
+    let run = Run {
+        suite,
+        subject,
+        progress,
+        journal: journal.map(Mutex::new),
+        pace: per_minute.map(pace),
+        max_cost_micros,
+        errors: AtomicUsize::new(0),
+        cost_micros: AtomicU64::new(0),
+        priced: AtomicUsize::new(0),
+    };
     let mut items = Vec::with_capacity(suite.items.len());
-    let (mut errors, mut passed, mut asked) = (0, 0, 0);
-    for item in &suite.items {
-        let result = if errors > suite.errors_allowed {
-            unasked(item, "not asked: more errors before it than the suite allows".into(), Vec::new())
-        } else {
-            examine(suite, subject, item).await
-        };
-        errors += usize::from(result.error.is_some());
-        passed += usize::from(result.scores.values().all(|score| score.passed));
-        asked += item.asks;
-        items.push(result);
+    let (mut passed, mut asked) = (0, 0);
+    let asking = stream::iter(suite.items.iter().enumerate())
+        .map(|(index, item)| {
+            let run = &run;
+            async move { (index, item.asks, run.examine(item).await) }
+        })
+        .buffer_unordered(concurrency);
+    let mut asking = std::pin::pin!(asking);
+    while let Some((index, asks, result)) = asking.next().await {
+        passed += usize::from(result.passed());
+        asked += asks;
+        items.push((index, result));
         progress.advanced(&Progress {
             items_done: items.len(),
             items_total: suite.items.len(),
             items_passed: passed,
-            errors,
+            errors: run.errors.load(Ordering::Relaxed),
+            cost_micros: run.cost(),
             elapsed: clock.elapsed(),
             left: left(clock.elapsed(), asked, suite.asks()),
         });
     }
-    let (verdict, why, gates) = Report::judge(suite, &items);
+    items.sort_by_key(|(index, _)| *index);
+    let items: Vec<ItemResult> = items.into_iter().map(|(_, item)| item).collect();
+    run.finish_journal();
+    let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref());
     let report = Report {
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         target: subject.name(),
         engine: subject.engine(),
+        subject: key,
+        answered_as: answered_as(&items),
         suite: suite.id().clone(),
+        split: suite.split(),
+        attempt,
         started_at,
         finished_at: OffsetDateTime::now_utc(),
+        concurrency,
+        reused,
+        resumed,
+        cost_micros: run.cost(),
         verdict,
         why,
-        errors,
+        errors: run.errors.load(Ordering::Relaxed),
         errors_allowed: suite.errors_allowed,
+        against,
         gates,
         items,
     };
@@ -78,56 +172,112 @@ impl Verdict {
     }
 }
 
-async fn examine(suite: &Suite, subject: &dyn Subject, item: &Item) -> ItemResult {
-    let chat = item.chat(&suite.sampling);
-    let (mut answers, mut records) = (Vec::new(), Vec::new());
-    for _ in 0..item.asks {
-        let clock = Instant::now();
-        match timeout(suite.deadline, subject.ask(chat.clone())).await {
-            Ok(Ok(answer)) => {
-                records.push(record(&answer, clock.elapsed()));
-                answers.push(answer);
-            }
-            Ok(Err(error)) => return unasked(item, error.to_string(), records),
-            Err(_) => {
-                let error = format!("no answer within {:?}", suite.deadline);
-                return unasked(item, error, records);
+impl Run<'_> {
+    async fn examine(&self, item: &Item) -> ItemResult {
+        let chat = item.chat(&self.suite.sampling);
+        let mut answers = Vec::new();
+        for ask in 0..item.asks {
+            match self.answer(&chat, ask).await {
+                Ok(answer) => answers.push(answer),
+                Err(Unanswered::Refused(why)) => return ItemResult::refused(item, why),
+                Err(Unanswered::Error(error)) => {
+                    self.errors.fetch_add(1, Ordering::Relaxed);
+                    return ItemResult::failed(item, error, answers);
+                }
             }
         }
+        ItemResult::judged(self.suite, item, answers)
     }
-    let asked = Asked { chat: &chat, answers: &answers };
-    let scores = item
-        .checks
-        .iter()
-        .map(|(gate, checks)| {
-            let why: Vec<String> =
-                checks.iter().filter_map(|check| check.judge(asked).err()).map(|miss| miss.0).collect();
-            (gate.clone(), Score { passed: why.is_empty(), why })
-        })
-        .collect();
-    ItemResult { id: item.id.clone(), slices: item.slices.clone(), answers: records, scores, error: None }
+
+    /// From the journal, or from the subject.
+    async fn answer(&self, chat: &Chat, ask: usize) -> Result<AnswerRecord, Unanswered> {
+        if let Some(known) = self.with_journal(|journal| journal.get(chat, ask)).flatten() {
+            self.pay(known.cost_micros);
+            return Ok(known);
+        }
+        if self.errors.load(Ordering::Relaxed) > self.suite.errors_allowed {
+            return Err(Unanswered::Error("not asked: more errors before it than the suite allows".into()));
+        }
+        if let Some(most) = self.max_cost_micros
+            && self.cost_micros.load(Ordering::Relaxed) >= most
+        {
+            let what = format!("not asked: the answers before it cost the ${} that they may", dollars(most));
+            return Err(Unanswered::Error(what));
+        }
+        if let Some(pace) = &self.pace {
+            pace.lock().await.tick().await;
+        }
+        let clock = Instant::now();
+        let answer = match timeout(self.suite.deadline, self.ask(chat)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error @ SubjectError::Refused(_))) => return Err(Unanswered::Refused(error.to_string())),
+            Ok(Err(error)) => return Err(Unanswered::Error(error.to_string())),
+            Err(_) => return Err(Unanswered::Error(format!("no answer within {:?}", self.suite.deadline))),
+        };
+        let latency_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let record = AnswerRecord::of(&answer, latency_ms, self.subject.cost_micros(&answer.usage));
+        self.pay(record.cost_micros);
+        if let Some(Err(error)) = self.with_journal(|journal| journal.keep(chat, ask, &record)) {
+            self.progress.warned(&format!("{error}; a run that is killed now would ask again"));
+        }
+        Ok(record)
+    }
+
+    async fn ask(&self, chat: &Chat) -> Result<backstop_models::chat::Answer, SubjectError> {
+        for _ in 0..MOST_WAITS {
+            match self.subject.ask(chat.clone()).await {
+                Err(SubjectError::Busy { retry_after }) => sleep(retry_after).await,
+                asked => return asked,
+            }
+        }
+        self.subject.ask(chat.clone()).await
+    }
+
+    fn pay(&self, cost_micros: Option<u64>) {
+        if let Some(cost) = cost_micros {
+            self.cost_micros.fetch_add(cost, Ordering::Relaxed);
+            self.priced.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn cost(&self) -> Option<u64> {
+        (self.priced.load(Ordering::Relaxed) > 0).then(|| self.cost_micros.load(Ordering::Relaxed))
+    }
+
+    fn with_journal<T>(&self, act: impl FnOnce(&mut Journal) -> T) -> Option<T> {
+        self.journal.as_ref().map(|journal| act(&mut journal.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn finish_journal(&self) {
+        if let Some(Err(error)) = self.with_journal(Journal::finish) {
+            self.progress.warned(&error.to_string());
+        }
+    }
 }
 
-/// An item without an answer misses all its gates.
-fn unasked(item: &Item, error: String, answers: Vec<AnswerRecord>) -> ItemResult {
-    let miss = Score { passed: false, why: vec![error.clone()] };
-    let scores = item.checks.iter().map(|(gate, _)| (gate.clone(), miss.clone())).collect();
-    ItemResult { id: item.id.clone(), slices: item.slices.clone(), answers, scores, error: Some(error) }
+/// Every name that the answers give the model, sorted.
+fn answered_as(items: &[ItemResult]) -> Vec<String> {
+    let names = items.iter().flat_map(|item| &item.answers).filter_map(|answer| answer.model.clone());
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn record(answer: &Answer, latency: Duration) -> AnswerRecord {
-    AnswerRecord {
-        text: text_of(answer),
-        finish: finish_name(&answer.finish).to_owned(),
-        input_tokens: answer.usage.input_tokens,
-        output_tokens: answer.usage.output_tokens,
-        latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
-    }
+fn pace(per_minute: u32) -> tokio::sync::Mutex<Interval> {
+    let mut interval = interval(Duration::from_secs(60) / per_minute.max(1));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::sync::Mutex::new(interval)
 }
 
 /// By the mean of the asks so far.
 fn left(elapsed: Duration, done: usize, total: usize) -> Option<Duration> {
     (done > 0).then(|| elapsed.mul_f64(total.saturating_sub(done) as f64 / done as f64))
+}
+
+/// `0.0125` for 12,500 millionths.
+pub(crate) fn dollars(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    let trimmed = text.trim_end_matches('0');
+    let short = trimmed.len().max(text.find('.').unwrap_or(0) + 3).min(text.len());
+    text[..short].to_owned()
 }
 
 #[cfg(test)]

@@ -7,11 +7,27 @@ use backstop_models::chat::{Answer, Chat, Finish, Part};
 use regex::Regex;
 use serde::Deserialize;
 
+mod assignment;
 mod carry;
+mod choice;
+mod instructions;
+mod json;
+mod leaks;
+mod numeric;
+mod pii;
 mod plain;
+mod refusal;
 mod sense;
+mod tools;
 
+pub use choice::Choice;
+pub use instructions::Instructions;
+pub use json::Document;
+pub use leaks::Canaries;
+pub use numeric::Quantity;
+pub use pii::NoPii;
 pub use plain::Language;
+pub use tools::Calls;
 
 /// One check, as a suite writes it: `"not_empty"`, `{"contains_any": ["Paris"]}`.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +63,24 @@ pub enum Check {
     RepeatsAgree,
     /// No run of this many words of the system message is in the text.
     PromptNotLeaked { words: usize },
+    /// The text gives one number, and it is this one.
+    Numeric(Quantity),
+    /// Of these options it names the right one and no other.
+    Choice(Choice),
+    /// The text is one JSON document that fits a schema and has these values.
+    Json(Document),
+    /// These tools are called, with these arguments, and no others.
+    ToolCalls(Calls),
+    /// The text keeps to all of these instructions.
+    Instructions(Instructions),
+    /// It declines what was asked, and keeps to that.
+    Refuses,
+    /// It does not decline what was asked.
+    DoesNotRefuse,
+    /// None of these texts is in the answer, not even in a thin disguise.
+    CanaryAbsent(Canaries),
+    /// No personal data of these kinds is in the answer.
+    NoPii(NoPii),
 }
 
 /// A regular expression that compiled.
@@ -96,6 +130,15 @@ impl Check {
             Self::Language(language) => plain::in_language(&text, *language),
             Self::RepeatsAgree => Ok(()),
             Self::PromptNotLeaked { words } => carry::prompt_not_leaked(&text, chat, *words),
+            Self::Numeric(quantity) => numeric::is(&text, quantity),
+            Self::Choice(choice) => choice::is(&text, choice),
+            Self::Json(document) => json::is(&text, document),
+            Self::ToolCalls(calls) => tools::are(answer, calls),
+            Self::Instructions(instructions) => instructions::are_kept(&text, instructions),
+            Self::Refuses => refusal::refuses(answer),
+            Self::DoesNotRefuse => refusal::does_not_refuse(answer),
+            Self::CanaryAbsent(canaries) => leaks::none(answer, canaries),
+            Self::NoPii(kinds) => pii::none(answer, kinds),
         }
     }
 }

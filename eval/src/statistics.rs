@@ -1,7 +1,24 @@
-//! How sure a count of right answers makes us: the exact binomial bound that every gate is decided by.
+//! How sure a count of right answers makes us: the exact binomial bound that every gate is decided by, the bounds of
+//! comparisons with an incumbent and of items that come in clusters, and how many items a gate needs.
 //!
 //! Pure numbers. A gate passes when the lower bound, not the estimate, reaches its threshold, so few items can never prove
 //! much: `n` right answers out of `n` have the bound `0.05^(1/n)` (20 → 0.861, 59 → 0.950, 299 → 0.990).
+
+mod agreement;
+mod binomial;
+mod clusters;
+mod paired;
+mod plan;
+mod random;
+
+pub use agreement::{Agreement, agreement};
+pub use binomial::{interval, upper_bound};
+pub use clusters::{FEWEST_CLUSTERS, FEWEST_DRAWS, cluster_lower_bound, cluster_share_lower_bound};
+pub use paired::paired_lower_bound;
+pub use plan::{
+    MOST_ITEMS, MOST_PAIRS, PairsPlan, Plan, items_for_zero_misses, items_needed, items_power, pairs_needed,
+    pairs_power,
+};
 
 /// One minus the confidence of every bound here: one-sided 95 %.
 pub const ALPHA: f64 = 0.05;
@@ -20,20 +37,24 @@ pub fn lower_bound(k: usize, n: usize) -> f64 {
     if k == 0 {
         return 0.0;
     }
-    let (a, b) = (k as f64, (n - k + 1) as f64);
-    let (mut low, mut high) = (0.0_f64, 1.0_f64);
-    // I_x(a, b) grows with x, so halving finds its root; 60 halvings are below one f64 step at 1.
-    for _ in 0..60 {
-        let middle = low.midpoint(high);
-        if incomplete_beta(middle, a, b) < ALPHA { low = middle } else { high = middle }
-    }
-    // The lower end: rounding must never lift a bound over a threshold.
-    low
+    beta_quantile(ALPHA, k as f64, (n - k + 1) as f64)
 }
 
 /// The fewest right answers out of `n` whose bound reaches `threshold`; `None` when not even `n` of `n` do.
 pub fn needed(n: usize, threshold: f64) -> Option<usize> {
     (0..=n).find(|&k| lower_bound(k, n) >= threshold)
+}
+
+/// The x at which I_x(a, b) is `probability`, never above it.
+fn beta_quantile(probability: f64, a: f64, b: f64) -> f64 {
+    let (mut low, mut high) = (0.0_f64, 1.0_f64);
+    // I_x(a, b) grows with x, so halving finds its root; 60 halvings are below one f64 step at 1.
+    for _ in 0..60 {
+        let middle = low.midpoint(high);
+        if incomplete_beta(middle, a, b) < probability { low = middle } else { high = middle }
+    }
+    // The lower end: rounding must never lift a bound over a threshold.
+    low
 }
 
 /// The regularized incomplete beta function I_x(a, b) for `a`, `b` > 0 and 0 ≤ `x` ≤ 1.

@@ -2,9 +2,9 @@
 //!
 //! A subject answers as it would answer a caller, and says nothing about its own quality. Bounds on waiting are the run's.
 
-use std::{error::Error, future::Future, pin::Pin};
+use std::{error::Error, future::Future, pin::Pin, time::Duration};
 
-use backstop_models::chat::{Answer, Chat};
+use backstop_models::chat::{Answer, Chat, Usage};
 
 mod local;
 
@@ -23,16 +23,26 @@ pub trait Subject: Send + Sync {
         None
     }
 
+    /// What an answer cost, in millionths of a dollar, where the subject has a price.
+    fn cost_micros(&self, _usage: &Usage) -> Option<u64> {
+        None
+    }
+
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>>;
 }
 
-/// Why a question got no answer. It counts as an error of the run, and never as a pass.
+/// Why a question got no answer. A refusal is a miss, everything else an error of the run; neither is ever a pass.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
     #[error("the subject refused the question: {0}; it cannot be certified by this suite")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("the subject failed: {0}; mend it and run again")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the subject is too busy; run again later, or with less --concurrency")]
+    Busy {
+        /// When to ask again.
+        retry_after: Duration,
+    },
     #[error("the answer broke off without a finish; run again")]
     Truncated,
 }

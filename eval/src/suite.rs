@@ -4,26 +4,43 @@
 //! own directory first, then among the built-in ones, and read strictly: what is not understood is an error with its file,
 //! its line and the nearest name. [`Suite::digest`] is over the exact bytes of both files, so a comment counts too. A suite that
 //! was read can be run: every gate can be reached by its items.
+//!
+//! Items are of two splits. Those of `gate` decide; those of `dev` are for writing prompts, and no cluster has items in
+//! both. A suite is read with the `gate` split in force; [`Suite::with_split`] changes it.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use backstop_models::chat::{Chat, Message, Sampling};
+use backstop_models::chat::{Chat, Message, ResponseFormat, Sampling, Tool, ToolChoice};
 use serde::{Deserialize, Serialize};
 
 use crate::{digest::sha256_hex_of_parts, score::Check};
 
 mod read;
 
+macro_rules! embedded {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../suites/", $name, ".yaml")),
+            include_str!(concat!("../suites/", $name, ".jsonl")),
+        )
+    };
+}
+
 /// The suites that every build has, with the bytes of their two files.
-const EMBEDDED: [(&str, &str, &str); 1] = [(
-    "stage2-continuity",
-    include_str!("../suites/stage2-continuity.yaml"),
-    include_str!("../suites/stage2-continuity.jsonl"),
-)];
+const EMBEDDED: [(&str, &str, &str); 6] = [
+    embedded!("stage2-continuity"),
+    embedded!("stage2-extraction"),
+    embedded!("stage2-classification"),
+    embedded!("stage2-safety"),
+    embedded!("stage2-tools"),
+    embedded!("stage2-portability"),
+];
 
 /// The largest file of a suite, in bytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -34,15 +51,44 @@ pub struct Suite {
     id: SuiteId,
     /// What passing it shows.
     pub purpose: String,
+    /// What a pass allows: the scope of its certificates.
+    pub use_cases: Vec<String>,
     pub sampling: Sampling,
     /// How long one question may take.
     pub deadline: Duration,
     /// More errors than this and the run is inconclusive.
     pub errors_allowed: usize,
+    /// A text that stands in no question: a model that can recite it has seen the suite.
+    pub canary: Option<String>,
     /// All of them must pass. In the order of the file.
     pub gates: Vec<Gate>,
+    /// The split that `items` are of.
+    split: Split,
     /// In the order of the file.
     pub items: Vec<Item>,
+    /// The items of the other split.
+    aside: Vec<Item>,
+}
+
+/// What an item is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// It decides.
+    #[default]
+    Gate,
+    /// It is for writing prompts, and decides nothing.
+    Dev,
+}
+
+/// What a miss costs whom it meets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Minor,
+    #[default]
+    Major,
+    Critical,
 }
 
 /// Which suite, to the byte.
@@ -56,15 +102,21 @@ pub struct SuiteId {
     pub digest: String,
 }
 
-/// A property of the subject that is decided by counting items.
+/// A property of the subject that is decided by counting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
     pub id: String,
     pub about: String,
-    /// τ: the lower bound of the share of items that pass must reach it.
+    /// τ: the lower bound of the share of draws that pass must reach it.
     pub threshold: f64,
+    /// δ: beside an incumbent, the lower bound of the difference must lie above −δ.
+    pub margin: Option<f64>,
     /// With fewer items than this nothing is concluded.
     pub min_items: usize,
+    /// One item that misses fails the gate.
+    pub zero_tolerance: bool,
+    /// By slice: the plain share of its items that must pass.
+    pub floors: BTreeMap<String, f64>,
 }
 
 /// One question.
@@ -72,12 +124,21 @@ pub struct Gate {
 pub struct Item {
     pub id: String,
     pub messages: Vec<Message>,
+    pub tools: Vec<Tool>,
+    pub tool_choice: ToolChoice,
+    pub response_format: ResponseFormat,
     pub max_tokens: u32,
     pub stop: Vec<String>,
-    /// How often it is asked.
+    /// How often it is asked; it passes when every answer does.
     pub asks: usize,
-    /// What kinds of question it is, for reading the report.
+    /// What kinds of question it is: for reading the report, and for floors.
     pub slices: Vec<String>,
+    /// Items made from one template share one, and count as one draw, which passes when all of them do.
+    pub cluster: Option<String>,
+    pub split: Split,
+    pub severity: Severity,
+    pub provenance: Option<String>,
+    pub license: Option<String>,
     /// By gate; an item counts once for each gate here, and passes it when all checks are met.
     pub checks: Vec<(String, Vec<Check>)>,
 }
@@ -90,28 +151,23 @@ pub enum SuiteError {
     Read { path: PathBuf, source: io::Error },
     #[error("{file}:{line}: {what}")]
     Invalid { file: String, line: u64, what: String },
+    #[error("the suite `{0}` has no items of the split `dev`; only `gate` can be run")]
+    NoDev(String),
 }
 
 impl Suite {
     /// The suite `name`: `user_dir/NAME.yaml` with `user_dir/NAME.jsonl`, or the built-in one.
     pub fn find(name: &str, user_dir: &Path) -> Result<Self, SuiteError> {
-        let header_path = user_dir.join(format!("{name}.yaml"));
-        if read::is_name(name) && header_path.exists() {
-            let items_path = user_dir.join(format!("{name}.jsonl"));
-            let (header, items) = (load(&header_path)?, load(&items_path)?);
-            return Self::read(
-                name,
-                (&header_path.display().to_string(), &header),
-                (&items_path.display().to_string(), &items),
-            );
-        }
-        if let Some((_, header, items)) = EMBEDDED.iter().find(|(embedded, ..)| *embedded == name) {
-            let (header_file, items_file) = (format!("built-in {name}.yaml"), format!("built-in {name}.jsonl"));
-            return Self::read(name, (&header_file, header), (&items_file, items));
-        }
-        let names = Self::names(user_dir)?;
-        let hint = read::nearest(name, names.iter().map(String::as_str));
-        Err(SuiteError::Unknown { name: name.to_owned(), hint })
+        let Texts { header, items } = Texts::find(name, user_dir)?;
+        Self::read(name, (&header.0, &header.1), (&items.0, &items.1))
+    }
+
+    /// Which bytes [`Suite::find`] would read now. The items are not read: what a certificate was issued for could be.
+    pub fn identify(name: &str, user_dir: &Path) -> Result<SuiteId, SuiteError> {
+        let Texts { header, items } = Texts::find(name, user_dir)?;
+        let version = read::version(name, (&header.0, &header.1))?;
+        let digest = sha256_hex_of_parts(&[header.1.as_bytes(), items.1.as_bytes()]);
+        Ok(SuiteId { name: name.to_owned(), version, digest })
     }
 
     /// Every suite that [`Suite::find`] finds, sorted. A directory that does not exist holds none.
@@ -158,9 +214,40 @@ impl Suite {
         self.items.iter().map(|item| item.asks).sum()
     }
 
+    /// The split that the items are of.
+    pub fn split(&self) -> Split {
+        self.split
+    }
+
+    /// The same suite with the items of `split` in force.
+    pub fn with_split(mut self, split: Split) -> Result<Self, SuiteError> {
+        if split != self.split {
+            (self.items, self.aside) = (self.aside, self.items);
+            self.split = split;
+        }
+        if self.items.is_empty() {
+            return Err(SuiteError::NoDev(self.id.name));
+        }
+        Ok(self)
+    }
+
+    /// How many items the split that is not in force has.
+    pub fn items_aside(&self) -> usize {
+        self.aside.len()
+    }
+
     /// How many items count for the gate.
     pub fn items_of(&self, gate: &str) -> usize {
-        self.items.iter().filter(|item| item.checks.iter().any(|(id, _)| id == gate)).count()
+        self.judged_by(gate).count()
+    }
+
+    /// How many draws count for the gate: its clusters, and its items that are in none.
+    pub fn draws_of(&self, gate: &str) -> usize {
+        self.judged_by(gate).map(Item::draw).collect::<BTreeSet<_>>().len()
+    }
+
+    fn judged_by(&self, gate: &str) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |item| item.checks.iter().any(|(id, _)| id == gate))
     }
 }
 
@@ -169,11 +256,54 @@ impl Item {
     pub fn chat(&self, sampling: &Sampling) -> Chat {
         Chat {
             messages: self.messages.clone(),
+            tools: self.tools.clone(),
+            tool_choice: self.tool_choice.clone(),
+            response_format: self.response_format.clone(),
             sampling: sampling.clone(),
             stop: self.stop.clone(),
             max_tokens: Some(self.max_tokens),
             ..Chat::default()
         }
+    }
+
+    /// What counts as one draw: the cluster, or the item alone.
+    pub fn draw(&self) -> Draw<'_> {
+        match &self.cluster {
+            Some(cluster) => Draw::Cluster(cluster),
+            None => Draw::Item(&self.id),
+        }
+    }
+}
+
+/// See [`Item::draw`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Draw<'a> {
+    Cluster(&'a str),
+    Item(&'a str),
+}
+
+/// A suite's two files, each as what to call it in errors and its text.
+struct Texts {
+    header: (String, String),
+    items: (String, String),
+}
+
+impl Texts {
+    fn find(name: &str, user_dir: &Path) -> Result<Self, SuiteError> {
+        let header_path = user_dir.join(format!("{name}.yaml"));
+        if read::is_name(name) && header_path.exists() {
+            let items_path = user_dir.join(format!("{name}.jsonl"));
+            let (header, items) = (load(&header_path)?, load(&items_path)?);
+            let (header_file, items_file) = (header_path.display().to_string(), items_path.display().to_string());
+            return Ok(Self { header: (header_file, header), items: (items_file, items) });
+        }
+        if let Some((_, header, items)) = EMBEDDED.iter().find(|(embedded, ..)| *embedded == name) {
+            let (header_file, items_file) = (format!("built-in {name}.yaml"), format!("built-in {name}.jsonl"));
+            return Ok(Self { header: (header_file, (*header).into()), items: (items_file, (*items).into()) });
+        }
+        let names = Suite::names(user_dir)?;
+        let hint = read::nearest(name, names.iter().map(String::as_str));
+        Err(SuiteError::Unknown { name: name.to_owned(), hint })
     }
 }
 

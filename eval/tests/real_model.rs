@@ -10,7 +10,7 @@ use std::{
 
 use backstop_eval::{
     report::{Report, Verdict},
-    run::{Silent, run},
+    run::{RunOptions, Silent, run},
     sha256_hex,
     subject::LocalSubject,
     suite::Suite,
@@ -47,7 +47,7 @@ async fn examined(files: ModelFiles) -> Report {
     let engine =
         tokio::task::spawn_blocking(move || Engine::start(files, options)).await.expect("no panic").expect("a model");
     let suite = Suite::find("stage2-continuity", Path::new("/nonexistent")).expect("it is built in");
-    let report = run(&suite, &LocalSubject::new(engine), &Silent).await;
+    let report = run(&suite, &LocalSubject::new(engine), RunOptions::default(), &Silent).await;
     for gate in &report.gates {
         println!("{}", gate.describe());
     }

@@ -57,6 +57,12 @@ pub(crate) trait Forward: Send + Sync {
     /// The width of a row of logits.
     fn vocabulary(&self) -> usize;
 
+    /// Whether a token's logits are the same to the last bit, whatever they are computed with: only then may answers guess
+    /// ahead without a change.
+    fn is_exact(&self) -> bool {
+        false
+    }
+
     /// Computes one step and stores its keys and values. Writes the rows of logits that each piece wants, in
     /// the batch's order.
     /// The caller then says [`Sequence::advance`].
@@ -252,6 +258,10 @@ impl Forward for Transformer {
 
     fn vocabulary(&self) -> usize {
         self.shape.vocabulary
+    }
+
+    fn is_exact(&self) -> bool {
+        true
     }
 
     fn forward(

@@ -2,8 +2,8 @@
 //!
 //! A text goes through the encoder, the mean of its tokens' last states is its embedding, scaled to length 1, as
 //! sentence-transformers defines it for these models. Nothing is cut: a text that is longer than the model reads is refused. One batch is
-//! computed at a time, on threads of its own; some of candle's operations use its one pool beside them, which has as many as there are cores, or
-//! `CANDLE_NUM_THREADS`.
+//! computed at a time, in a turn that it shares with all local models, on threads of its own. Some of candle's operations use a pool of
+//! candle's beside them, one after the other: [`crate::machine::bound_candle`] bounds it.
 
 use std::fmt;
 use std::path::Path;
@@ -18,14 +18,19 @@ use sha2::{Digest, Sha256};
 use tokenizers::{Encoding, Tokenizer};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::engine::EngineOptions;
 use crate::files::{Family, ModelFiles};
-use crate::load::{Identity, LoadError, LoadFault};
+use crate::load::{self, Identity, Kind, LoadError, LoadFault, Size};
+use crate::machine::{Hold, Seat};
+use crate::schedule::Class;
 
 #[cfg(test)]
 mod tests;
 
 /// Texts that are computed together, at most; more cost memory and gain nothing.
 const BATCH: usize = 16;
+/// Tokens that are computed together, at most, unless one text has more: other models wait for them.
+const BATCH_TOKENS: usize = 512;
 /// What turns a text into an embedding, in [`Identity::engine`].
 pub(crate) const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " mean-pooling 1 candle 0.11.1");
 
@@ -44,7 +49,9 @@ struct Shared {
     longest: usize,
     dimension: usize,
     threads: ThreadPool,
+    seat: Seat,
     turn: Arc<Semaphore>,
+    _hold: Hold,
     /// Calls that wait or are computed, and how many there may be.
     calls: AtomicUsize,
     most_calls: usize,
@@ -90,17 +97,21 @@ pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
         tokenizer: hex::encode(Sha256::digest(tokenizer)),
         // What stands in the place of a template: how the states are laid out.
         template: hex::encode(Sha256::digest(config)),
+        quantization: "F32".to_owned(),
         engine: ENGINE.to_owned(),
     })
 }
 
 impl Embedder {
-    /// Loads the model, to be computed on so many threads, for so many calls at a time. Blocking.
+    /// Loads the model, to be computed on the options' threads, for as many calls at a time as their queue has. Blocking.
     ///
     /// # Errors
-    /// When the files are not a model of the family.
-    pub fn load(files: &ModelFiles, threads: usize, most_calls: usize) -> Result<Self, LoadError> {
+    /// When the files are not a model of the family, or there is no memory for it.
+    pub fn load(files: &ModelFiles, options: &EngineOptions) -> Result<Self, LoadError> {
         let at = |fault| LoadError::new(&files.weights, fault);
+        let needs = options.needs(&size(files)?);
+        let short = |short| at(LoadFault::NoMemory(short));
+        let mut hold = options.machine.memory.take(needs.with_cache(0)).map_err(short)?;
         let config = read_config(config_of(files)?)?;
         let path = tokenizer_of(files)?;
         let tokenizer_fault = |error: tokenizers::Error| LoadError::new(path, LoadFault::Tokenizer(error.to_string()));
@@ -116,10 +127,12 @@ impl Embedder {
             .map_err(|error| at(LoadFault::Weights(error)))?;
         let model = BertModel::load(weights, &config).map_err(|error| at(LoadFault::Weights(error)))?;
         let threads = ThreadPoolBuilder::new()
-            .num_threads(threads.max(1))
+            .num_threads(options.threads())
             .thread_name(|index| format!("backstop-embed-{index}"))
             .build()
             .map_err(|error| at(LoadFault::Thread(std::io::Error::other(error))))?;
+        // What the file's bytes took is free again.
+        hold.keep(needs.running);
         let shared = Shared {
             id: files.id.clone(),
             identity: identify(files)?,
@@ -128,9 +141,11 @@ impl Embedder {
             longest: config.max_position_embeddings.min(files.context_tokens as usize),
             dimension: config.hidden_size,
             threads,
+            seat: options.machine.turns.seat(),
             turn: Arc::new(Semaphore::new(1)),
+            _hold: hold,
             calls: AtomicUsize::new(0),
-            most_calls: most_calls.max(1),
+            most_calls: options.queue.max(1),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -162,7 +177,7 @@ impl Embedder {
         let (caller, computed) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             let place = (ticket, turn);
-            let result = shared.threads.install(|| shared.embed(&texts, || caller.is_closed()));
+            let result = shared.embed(&texts, || caller.is_closed());
             drop(place);
             if let Some(result) = result.transpose() {
                 // A caller who has gone need not hear it.
@@ -199,12 +214,15 @@ impl Shared {
         let mut order: Vec<usize> = (0..encodings.len()).collect();
         order.sort_by_key(|index| encodings[*index].len());
         let mut vectors = vec![Vec::new(); texts.len()];
-        for batch in order.chunks(BATCH) {
+        for batch in batches(&order, |index| encodings[index].len()) {
             if given_up() {
                 return Ok(None);
             }
             let rows: Vec<&[u32]> = batch.iter().map(|index| encodings[*index].get_ids()).collect();
-            let computed = self.compute(&rows).map_err(|error| EmbedFault::Failed(error.to_string()))?;
+            let turn = self.seat.turn(Class::Standard);
+            let computed = self.threads.install(|| self.compute(&rows));
+            drop(turn);
+            let computed = computed.map_err(|error| EmbedFault::Failed(error.to_string()))?;
             for (index, vector) in batch.iter().zip(computed) {
                 if vector.iter().any(|number| !number.is_finite()) {
                     return Err(EmbedFault::Failed("it computed what is no number".to_owned()));
@@ -244,6 +262,38 @@ impl Shared {
         let means = sums.broadcast_div(&mask.sum_keepdim(1)?)?;
         means.broadcast_div(&means.sqr()?.sum_keepdim(1)?.sqrt()?)?.to_vec2()
     }
+}
+
+/// Cuts texts, the shortest first, into batches: each is filled up to its longest.
+fn batches(order: &[usize], tokens: impl Fn(usize) -> usize) -> Vec<&[usize]> {
+    let mut batches = Vec::new();
+    let mut start = 0;
+    for end in 1..=order.len() {
+        let fits = |next: &usize| end - start < BATCH && (end - start + 1) * tokens(*next) <= BATCH_TOKENS;
+        if !order.get(end).is_some_and(fits) {
+            batches.push(&order[start..end]);
+            start = end;
+        }
+    }
+    batches
+}
+
+/// How much memory the model takes.
+pub(crate) fn size(files: &ModelFiles) -> Result<Size, LoadError> {
+    let config = read_config(config_of(files)?)?;
+    let (weights, file) = load::in_floats(&files.weights)?;
+    let tokenizer = bytes(tokenizer_of(files)?)?.len() as u64;
+    let longest = config.max_position_embeddings.min(files.context_tokens as usize);
+    let tokens = longest.max(BATCH_TOKENS);
+    // Of a layer: its rows, most of them twice, and each head's scores, thrice.
+    let rows = tokens * (16 * config.hidden_size + 4 * config.intermediate_size);
+    let scores = 3 * config.num_attention_heads * tokens * longest;
+    Ok(Size {
+        // A tokenizer's tables take several times its text.
+        kept: weights + 8 * tokenizer,
+        loading: file,
+        kind: Kind::Embeddings { batch: (size_of::<f32>() * (rows + scores)) as u64 },
+    })
 }
 
 fn read_config(path: &Path) -> Result<Config, LoadError> {

@@ -19,9 +19,10 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use crate::arch::Forward;
-use crate::chat::{Chat, Event, Finish};
+use crate::chat::{Chat, Event};
 use crate::files::ModelFiles;
-use crate::load::{self, Identity, LoadError, LoadFault};
+use crate::load::{self, Header, Identity, LoadError, LoadFault};
+use crate::machine::{Hold, Seat};
 pub use crate::schedule::Class;
 use crate::schedule::Limits;
 use crate::template::ChatTemplate;
@@ -32,6 +33,7 @@ mod answer;
 mod batch;
 mod calls;
 mod health;
+mod lookup;
 mod odds;
 mod options;
 mod pace;
@@ -43,6 +45,7 @@ mod watch;
 mod worker;
 
 pub use health::{Health, State};
+pub use lookup::Guesses;
 pub use options::EngineOptions;
 use pace::{Ahead, Pace};
 use queue::{Queue, Refused};
@@ -102,11 +105,19 @@ impl Engine {
     /// # Errors
     /// When the files are not a model that this engine can run; nothing is left behind then.
     pub fn start(files: ModelFiles, options: EngineOptions) -> Result<Self, LoadError> {
-        let model = Model::open(&files, options.context_tokens)?;
+        let header = load::read_header(&files)?;
+        let needs = options.needs(&load::size_of_header(&files, &header));
+        let short = |short| LoadError::new(&files.weights, LoadFault::NoMemory(short));
+        let memory = &options.machine.memory;
+        let cache = needs.cache_within(memory.left()).unwrap_or(needs.least_cache);
+        let hold = memory.take(needs.with_cache(cache)).map_err(short)?;
+        let model = Model::open(&files, &header, options.context_tokens)?;
+        // The loader reads its own, without what tokens are called.
+        drop(header);
         let (context, threads) = (model.context_tokens.get(), options.threads());
         let path = files.weights.clone();
         let loader = move || load::load_weights(&files, context, threads);
-        Self::spawn(model, options, Box::new(loader)).map_err(|fault| match fault {
+        Self::spawn(model, options, (cache, hold), Box::new(loader)).map_err(|fault| match fault {
             SpawnFault::Load(error) => error,
             SpawnFault::Thread(source) => LoadError::new(&path, LoadFault::Thread(source)),
             SpawnFault::Died => LoadError::new(&path, LoadFault::ThreadDied),
@@ -157,6 +168,7 @@ impl Engine {
             prompt_tokens = tracing::field::Empty,
             cached_tokens = tracing::field::Empty,
             output_tokens = tracing::field::Empty,
+            guessed_tokens = tracing::field::Empty,
             finish = tracing::field::Empty,
         );
         let (sender, events) = mpsc::channel(voice::most_events(call.max_tokens));
@@ -189,17 +201,31 @@ impl Engine {
         self.shared.model.context_tokens.get()
     }
 
-    fn spawn(model: Model, options: EngineOptions, loader: Loader) -> Result<Self, SpawnFault> {
+    /// How many bytes of keys and values it keeps.
+    pub fn cache_bytes(&self) -> u64 {
+        self.shared.cache_bytes
+    }
+
+    fn spawn(
+        model: Model,
+        options: EngineOptions,
+        (cache, hold): (u64, Hold),
+        loader: Loader,
+    ) -> Result<Self, SpawnFault> {
         let running = options.running.max(1);
         let shared = Arc::new(Shared {
             model: Arc::new(model),
             queue: Queue::new(options.queue, options.queue_tokens),
             limits: Limits { running, chunk: CHUNK, chunk_alone: CHUNK_ALONE },
+            seat: options.machine.turns.seat(),
+            cache_bytes: cache,
+            held_bytes: hold.bytes(),
             options,
             status: Mutex::new(Status {
                 state: State::Loading,
                 progress_at: Instant::now(),
                 last_token_at: None,
+                guesses: Guesses::default(),
                 generation: 0,
                 step_since: None,
                 load: Default::default(),
@@ -210,7 +236,7 @@ impl Engine {
         });
         let (ready, loaded) = std_mpsc::sync_channel(1);
         let closer = Arc::new(Closer(Arc::clone(&shared)));
-        worker::start(&shared, 0, Some(ready)).map_err(SpawnFault::Thread)?;
+        worker::start(&shared, 0, (hold, Some(ready))).map_err(SpawnFault::Thread)?;
         loaded.recv().map_err(|_| SpawnFault::Died)?.map_err(SpawnFault::Load)?;
         watch::start(&shared).map_err(SpawnFault::Thread)?;
         Ok(Self { shared, _closer: closer })
@@ -251,11 +277,17 @@ struct Model {
 const CHUNK: usize = 64;
 /// Tokens of prompts in a step in which nobody writes: short enough that a caller who leaves is noticed soon.
 const CHUNK_ALONE: usize = 256;
+/// Tokens of prompts after which logits are wanted, in a step: each is a row as wide as the vocabulary.
+const SCORED: usize = 64;
 
 struct Shared {
     model: Arc<Model>,
     queue: Queue<worker::Job>,
     limits: Limits,
+    seat: Seat,
+    cache_bytes: u64,
+    /// What each of its threads takes of the memory.
+    held_bytes: u64,
     options: EngineOptions,
     status: Mutex<Status>,
     pace: Mutex<Pace>,
@@ -267,6 +299,7 @@ struct Status {
     /// When it was last loaded, or a step of it ended.
     progress_at: Instant,
     last_token_at: Option<Instant>,
+    guesses: Guesses,
     /// Counts the threads that ran the engine; only the newest one's word counts.
     generation: u64,
     /// When the step that is being computed began.
@@ -295,16 +328,14 @@ enum SpawnFault {
 }
 
 impl Model {
-    fn open(files: &ModelFiles, context_limit: Option<u32>) -> Result<Self, LoadError> {
-        let header = load::read_header(files)?;
-        let identity = load::identity(files, &header)?;
-        let vocabulary = Vocabulary::load(files, &header)?;
+    fn open(files: &ModelFiles, header: &Header, context_limit: Option<u32>) -> Result<Self, LoadError> {
+        let identity = load::identity(files, header)?;
+        let vocabulary = Vocabulary::load(files, header)?;
         let controls = vocabulary.control_texts().map(str::to_owned).collect();
-        let source = load::chat_template(files, &header)?;
+        let source = load::chat_template(files, header)?;
         let template = ChatTemplate::parse(source, vocabulary.bos_text(), vocabulary.eos_text(), controls)
             .map_err(|source| LoadError::new(&files.weights, LoadFault::Template(source)))?;
-        let context =
-            load::context_tokens(files, &header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
+        let context = load::context_tokens(files, header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(Self {
             id: files.id.clone(),
             identity,
@@ -351,17 +382,6 @@ impl Shared {
 impl Drop for Closer {
     fn drop(&mut self) {
         self.0.queue.close();
-    }
-}
-
-/// How a finish is called in traces.
-fn finish_name(finish: &Finish) -> &'static str {
-    match finish {
-        Finish::Stop => "stop",
-        Finish::StopSequence(_) => "stop_sequence",
-        Finish::Length => "length",
-        Finish::ToolCalls => "tool_calls",
-        Finish::ContentFilter => "content_filter",
     }
 }
 

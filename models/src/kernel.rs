@@ -4,7 +4,7 @@
 //! The only place of this project with `unsafe` code. Which instructions are used is decided when the program runs
 //! ([`Level`]); every level is tested against plain code. Nothing is allocated per token once buffers have grown.
 
-#![expect(unsafe_code, reason = "vector instructions, and output slices that threads share by parts")]
+#![expect(unsafe_code, reason = "vector instructions, output slices that threads share by parts, and candle's threads")]
 
 mod activations;
 mod attention;
@@ -14,18 +14,22 @@ mod avx2;
 mod avx512;
 mod blocks;
 mod float;
+mod foreign;
 mod level;
 mod matrix;
 mod multiply;
 mod ops;
+mod pack;
 mod pool;
 mod portable;
 
 pub(crate) use activations::Activations;
 pub(crate) use attention::{Attend, BLOCK, KvStore, Span, attend, store};
+pub use foreign::bound_candle;
 #[cfg(test)]
 pub(crate) use level::Level;
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
 pub(crate) use ops::{Gate, Pairs, Rotary, add, add_bias, exponentials, gated, rms_norm, rms_norm_in_place, rotate};
+pub(crate) use pack::Source;
 pub(crate) use pool::Pool;

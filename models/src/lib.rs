@@ -14,6 +14,7 @@ pub mod files;
 mod grammar;
 mod kernel;
 pub mod load;
+pub mod machine;
 mod sample;
 mod schedule;
 mod template;

@@ -21,12 +21,15 @@ mod error;
 mod gguf;
 mod names;
 mod safetensors;
+mod size;
 mod stored;
 
 pub(crate) use checkpoint::Words;
 pub use error::{LoadError, LoadFault};
 pub(crate) use gguf::{Header as GgufHeader, unsigned};
 pub(crate) use names::Names;
+pub(crate) use size::{Kind, in_floats, of as size_of_header};
+pub use size::{Size, size};
 pub(crate) use stored::{Stored, Tensors};
 
 /// Names what answers: change any of it and it is another model, with certificates of its own.
@@ -40,6 +43,8 @@ pub struct Identity {
     pub tokenizer: String,
     /// Hex SHA-256 of the chat template's text.
     pub template: String,
+    /// The block format that most of the weights are stored in: `Q4_1`, `BF16`.
+    pub quantization: String,
     /// The version of everything that turns weights into tokens.
     pub engine: String,
 }
@@ -111,7 +116,8 @@ pub(crate) fn identity(files: &ModelFiles, header: &Header) -> Result<Identity, 
         ),
     };
     let template = hex::encode(Sha256::digest(chat_template(files, header)?.as_bytes()));
-    Ok(Identity { weights, tokenizer, template, engine: ENGINE.to_owned() })
+    let quantization = header.tensors.quantization();
+    Ok(Identity { weights, tokenizer, template, quantization, engine: ENGINE.to_owned() })
 }
 
 /// The manifest's template, else the model's own.
@@ -135,7 +141,9 @@ pub(crate) fn load_weights(
     context_tokens: usize,
     threads: usize,
 ) -> Result<Box<dyn Forward>, LoadError> {
-    let header = read_header(files)?;
+    let mut header = read_header(files)?;
+    // What tokens are called is not needed here, and would be in memory beside the weights.
+    header.lexicon = Lexicon::Checkpoint(Words::default());
     // The header was checked, but block formats are read by others' code too; a bad file must never do more than fail.
     let load = || Transformer::load(&header, context_tokens, threads);
     match catch_unwind(AssertUnwindSafe(load)) {

@@ -26,6 +26,8 @@ pub enum VerifyError {
     SizeMismatch { path: PathBuf, expected: u64, found: u64 },
     #[error("{path} has SHA-256 {found} where its manifest says {expected}; it is damaged or another file")]
     DigestMismatch { path: PathBuf, expected: Digest, found: Digest },
+    #[error("{path} is no regular file")]
+    NotAFile { path: PathBuf },
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
 }
@@ -36,6 +38,10 @@ pub fn check(path: &Path, bytes: u64, sha256: &Digest) -> Result<(), VerifyError
         io::ErrorKind::NotFound => VerifyError::Missing { path: path.to_owned() },
         _ => VerifyError::Read { path: path.to_owned(), source },
     };
+    // Before it is opened: a pipe would wait for somebody to write.
+    if !path.metadata().map_err(read)?.is_file() {
+        return Err(VerifyError::NotAFile { path: path.to_owned() });
+    }
     let file = File::open(path).map_err(read)?;
     let found = file.metadata().map_err(read)?.len();
     if found != bytes {

@@ -25,7 +25,7 @@ const PROOF: Needed = Needed(1);
 pub struct LeftOut {
     pub route: RouteId,
     pub target: TargetId,
-    /// `uncertified` or `breaks_invariant`.
+    /// `uncertified` or `breaks_invariant`; or that its certificate ends, see `Warning::name`.
     pub fault: &'static str,
 }
 
@@ -93,8 +93,15 @@ impl Ladder {
         let mut told = Vec::new();
         let mut met = BTreeSet::new();
         for LeftOut { route, target, fault } in left_out {
-            let event = Event::TargetLeftOut;
-            let dedup_key = DedupKey::of(&[event.as_str(), route.as_str(), &target.to_string()]);
+            let event = if is_left_out(fault) { Event::TargetLeftOut } else { Event::CertificateEnds };
+            let mut key = vec![event.as_str(), route.as_str()];
+            let name = target.to_string();
+            key.push(&name);
+            if event == Event::CertificateEnds {
+                // Each of its days is told anew.
+                key.push(fault);
+            }
+            let dedup_key = DedupKey::of(&key);
             met.insert(dedup_key.clone());
             let known = self.incidents.get(&dedup_key).is_some_and(Incident::is_open);
             let alert = Alert {
@@ -106,7 +113,7 @@ impl Ladder {
             self.meet(alert, now_unix_ms, &mut told);
         }
         for (key, incident) in &mut self.incidents {
-            if incident.alert.event == Event::TargetLeftOut && !met.contains(key) {
+            if matches!(incident.alert.event, Event::TargetLeftOut | Event::CertificateEnds) && !met.contains(key) {
                 told.extend(incident.good_sign(PROOF, now_unix_ms));
             }
         }
@@ -118,7 +125,8 @@ impl Ladder {
         let mut told = Vec::new();
         for incident in self.incidents.values_mut().filter(|incident| incident.is_open()) {
             let alert = &incident.alert;
-            let about_target = matches!(alert.event, Event::TargetRefusedUs | Event::TargetLeftOut);
+            let about_target =
+                matches!(alert.event, Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds);
             let of_route = || {
                 settings.routes.get(&alert.route).is_some_and(|route| {
                     !about_target || route.targets.iter().any(|target| alert.target.as_ref() == Some(&target.id))
@@ -300,8 +308,15 @@ fn mends(rung: Rung, event: Event) -> Option<bool> {
         Event::FallbackServed => Some(rung == Rung::Answered(0)),
         Event::LaterFallbackServed => Some(rung <= Rung::Answered(1)),
         Event::AnswerInterrupted | Event::NobodyAnswered => Some(matches!(rung, Rung::Answered(_))),
-        Event::TargetRefusedUs | Event::TargetLeftOut | Event::BudgetReached | Event::Test => None,
+        Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds | Event::BudgetReached | Event::Test => {
+            None
+        }
     }
+}
+
+/// Whether the target does not serve; else it serves, and someone must see to it.
+fn is_left_out(fault: &str) -> bool {
+    [FaultKind::Uncertified, FaultKind::BreaksInvariant].iter().any(|kind| kind.as_str() == fault)
 }
 
 fn is_refusal(kind: FaultKind) -> bool {

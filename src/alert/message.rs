@@ -62,6 +62,8 @@ pub enum Event {
     TargetRefusedUs,
     /// A target has no valid certificate, or breaks an invariant: it left its route.
     TargetLeftOut,
+    /// A target's certificate ends soon, or is in the grace after its end: the target serves still.
+    CertificateEnds,
     /// A budget has reached a mark: 50, 80, 95 or 100 %.
     BudgetReached,
     /// `backstop alerts test`.
@@ -110,6 +112,7 @@ impl Event {
             Self::NobodyAnswered => "nobody_answered",
             Self::TargetRefusedUs => "target_refused_us",
             Self::TargetLeftOut => "target_left_out",
+            Self::CertificateEnds => "certificate_ends",
             Self::BudgetReached => "budget_reached",
             Self::Test => "test",
         }
@@ -117,7 +120,7 @@ impl Event {
 
     pub fn severity(self) -> AlertSeverity {
         match self {
-            Self::FallbackServed | Self::BudgetReached => AlertSeverity::Warning,
+            Self::FallbackServed | Self::CertificateEnds | Self::BudgetReached => AlertSeverity::Warning,
             Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs => AlertSeverity::Error,
             Self::NobodyAnswered | Self::TargetLeftOut => AlertSeverity::Critical,
             Self::Test => AlertSeverity::Info,
@@ -178,6 +181,11 @@ impl Alert {
                 format!("{route}: {target} does not take our secret or does not know the model ({fault})")
             }
             (State::Firing, Event::TargetLeftOut) => format!("{route}: {target} is left out ({fault})"),
+            (State::Firing, Event::CertificateEnds) => {
+                format!(
+                    "{route}: the certificate of {target} ends ({fault}); certify it again before it leaves the route"
+                )
+            }
             (_, Event::BudgetReached) => "a budget has reached a mark".to_owned(),
             (State::Firing, Event::Test) => "a test of alerts: nothing is wrong".to_owned(),
             (State::Resolved, Event::FallbackServed) => format!("{route}: {target} answers again"),
@@ -188,6 +196,9 @@ impl Alert {
             (State::Resolved, Event::NobodyAnswered) => format!("{route}: calls are answered again"),
             (State::Resolved, Event::TargetRefusedUs) => format!("{route}: {target} takes our calls again ({fault})"),
             (State::Resolved, Event::TargetLeftOut) => format!("{route}: {target} may serve again"),
+            (State::Resolved, Event::CertificateEnds) => {
+                format!("{route}: the certificate of {target} is another one now ({fault})")
+            }
             (State::Resolved, Event::Test) => "a test of alerts: resolved".to_owned(),
         }
     }

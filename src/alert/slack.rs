@@ -48,6 +48,7 @@ fn title(alert: &Alert) -> &'static str {
         (_, Event::Test) => "🔔 Test",
         (State::Resolved, _) => "✅ Resolved",
         (_, Event::FallbackServed) => "⚠️ Fallback serves",
+        (_, Event::CertificateEnds) => "⚠️ A certificate ends",
         (_, Event::LaterFallbackServed) => "🟠 Escalated: a later fallback serves",
         (_, Event::AnswerInterrupted) => "🟠 Answers break off",
         (_, Event::TargetRefusedUs) => "🟠 Ours to mend: secret or model",

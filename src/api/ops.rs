@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::{
     config::Enforcement,
+    domain::TargetId,
     observe::metric,
     route::{Decision, plan},
     vendor::LocalState,
@@ -69,12 +70,16 @@ pub(super) async fn livez() -> &'static str {
 }
 
 /// 200 `ready` or `degraded` (calls are answered, but not all that is configured works), 503 `starting`, `draining` or
-/// `unready` (no route has a target that may be attempted, or calls cannot be recorded).
+/// `unready` (no route has a target that may be attempted and, of a local one, is loaded; or calls cannot be recorded).
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
     let mut degraded: Vec<Value> = Vec::new();
     let snapshot = api.snapshot.load();
     let standings = api.relay.standings.load();
     let enforcement = snapshot.settings.enforcement;
+    let (local, now) = (api.relay.local.models(), Instant::now());
+    let answers = |target: &TargetId| {
+        !target.is_local() || local.get(&*target.model).is_some_and(|state| state.refusal(now).is_none())
+    };
     let mut open_routes = 0;
     for route in snapshot.settings.routes.values() {
         let plan = plan(route, &standings, enforcement);
@@ -82,11 +87,11 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         for step in &plan.steps {
             let (what, reason) = match &step.decision {
                 Decision::Attempt => {
-                    open = true;
+                    open |= answers(&step.target);
                     continue;
                 }
                 Decision::AttemptDespite { reason } | Decision::LastResort { reason } => {
-                    open = true;
+                    open |= answers(&step.target);
                     ("attempted only because enforcement is warn", &**reason)
                 }
                 Decision::Skip(fault) => ("left out", fault.detail.as_str()),
@@ -95,15 +100,16 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         }
         open_routes += usize::from(open);
     }
-    for (model, state) in api.relay.local.models().iter() {
+    for (model, state) in local.iter() {
         let why = match state {
             LocalState::Ready(engine) => match engine.health().objection(Instant::now()) {
                 None => continue,
                 Some(why) => why,
             },
-            LocalState::Embedder(_) => continue,
-            LocalState::Loading => "is being loaded".to_owned(),
-            LocalState::Failed { why } => why.to_string(),
+            other => match other.refusal(Instant::now()) {
+                None => continue,
+                Some(why) => why,
+            },
         };
         degraded.push(json!({"local_model": model, "reason": why}));
     }
@@ -143,7 +149,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
                 (health.objection(Instant::now()).is_none(), health.queued)
             }
             LocalState::Embedder(embedder) => (true, embedder.calls()),
-            LocalState::Loading | LocalState::Failed { .. } => (false, 0),
+            LocalState::Loading(_) | LocalState::Failed { .. } | LocalState::NoRoom { .. } => (false, 0),
         };
         gauge!(metric::LOCAL_READY, "model" => model.clone()).set(if ready { 1.0 } else { 0.0 });
         gauge!(metric::LOCAL_QUEUED, "model" => model.clone()).set(queued as f64);

@@ -2,12 +2,12 @@
 //!
 //! Every step is skipped when it is done already, so that a later start needs no network.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backstop_eval::{
-    certificate::IssueError,
+    certificate::{IssueError, StoreError},
     report::Verdict,
-    run::{self, RunProgress},
+    run::{self, RunOptions, RunProgress},
     subject::LocalSubject,
     suite::{Suite, SuiteError},
 };
@@ -15,10 +15,19 @@ use backstop_models::{
     catalog::{Catalog, CatalogError},
     fetch::{FetchError, Progress},
 };
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::App;
-use crate::{domain::TargetId, vendor::LocalState};
+use crate::{
+    audit::AuditError,
+    domain::{Act, Action, Actor, TargetId},
+    release,
+    vendor::LocalState,
+};
+
+/// Questions of a suite that are asked side by side.
+const MOST_AT_ONCE: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FirstRunError {
@@ -30,6 +39,10 @@ pub enum FirstRunError {
     Suite(#[from] SuiteError),
     #[error(transparent)]
     Issue(#[from] IssueError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error("{0}")]
     Binding(String),
     #[error("the local model `{model}` cannot be loaded: {why}")]
@@ -51,16 +64,21 @@ pub async fn prepare_default_model(
     let catalog = Catalog::load(&app.state.catalog())?;
     let manifest = catalog.get(model)?.clone();
     let store = Arc::clone(&gate);
-    tokio::task::spawn_blocking(move || {
-        // What is here and good is used as it is; the pull itself knows what is missing.
-        if store.models().open(&manifest).is_ok() {
-            Ok(())
-        } else {
-            store.models().pull(&manifest, &*fetching).map(drop)
-        }
-    })
-    .await??;
+    let here = {
+        let (store, manifest) = (Arc::clone(&store), manifest.clone());
+        tokio::task::spawn_blocking(move || store.models().open(&manifest).is_ok()).await?
+    };
+    // What is here and good is used as it is; the pull itself knows what is missing.
+    if !here {
+        let act = Act::new(Actor::gateway(), Action::ModelPull, ("model", model));
+        let act =
+            act.after(json!({ "weights_sha256": manifest.weights_sha256() })).reason("the default model's first start");
+        let pull =
+            async { Ok(tokio::task::spawn_blocking(move || store.models().pull(&manifest, &*fetching)).await??) };
+        app.audit.around::<_, FirstRunError>(act, pull).await?;
+    }
     app.keeper.round(&settings).await;
+    app.keeper.settle(Duration::MAX / 4).await;
     let target = TargetId::parse(&format!("local/{model}")).ok_or_else(|| FirstRunError::Binding(model.to_owned()))?;
     let suites: Vec<&str> = settings.routes.values().map(|route| route.suite.as_str()).collect();
     let mut verdict = Verdict::Pass;
@@ -69,26 +87,34 @@ pub async fn prepare_default_model(
             continue;
         }
         let suite = Suite::find(suite, &app.state.suites())?;
-        let (files, _) = gate.local(model).map_err(FirstRunError::Binding)?;
+        let found = gate.local(model).map_err(FirstRunError::Binding)?;
         if !matches!(app.relay.local.models().get(model), Some(LocalState::Ready(_))) {
-            app.keeper.load(&settings, files).await;
+            app.keeper.load(&settings, &found).await;
         }
         let engine = match app.relay.local.models().get(model) {
             Some(LocalState::Ready(engine)) => engine.clone(),
-            Some(LocalState::Failed { why }) => {
+            Some(LocalState::Failed { why, .. } | LocalState::NoRoom { why }) => {
                 return Err(FirstRunError::Load { model: model.to_owned(), why: why.to_string() });
             }
-            Some(LocalState::Loading | LocalState::Embedder(_)) | None => {
+            Some(LocalState::Loading(_) | LocalState::Embedder(_)) | None => {
                 return Err(FirstRunError::Load { model: model.to_owned(), why: "it is not in the tier".to_owned() });
             }
         };
-        let report = run::run(&suite, &LocalSubject::new(engine), running).await;
-        let binding = gate.binding(&settings, &target, &suite).map_err(FirstRunError::Binding)?;
+        let binding = gate.binding(&settings, &target, suite.id()).map_err(FirstRunError::Binding)?;
+        let subject = binding.key();
+        let attempt = gate.certificates().begin_attempt(&subject, &suite, false)?;
+        let concurrency = settings.local.running.clamp(1, MOST_AT_ONCE);
+        let options = RunOptions { concurrency, subject, attempt: attempt.number, ..RunOptions::default() };
+        let report = run::run(&suite, &LocalSubject::new(engine), options, running).await;
+        gate.certificates().end_attempt(attempt, report.verdict)?;
         verdict = report.verdict;
         if verdict != Verdict::Pass {
             break;
         }
-        gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?;
+        let report_sha256 = gate.certificates().keep_report(&report).map_err(IssueError::from)?;
+        let act = release::certifying(Actor::gateway(), &binding, &report_sha256);
+        let issue = async { Ok(gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+        app.audit.around::<_, FirstRunError>(act, issue).await?;
         app.keeper.round(&settings).await;
     }
     Ok(verdict)

@@ -2,21 +2,25 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
+use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, health, left_out::left_out as left_out_now, limits};
+use super::{App, health, left_out::left_out as left_out_now, limits, recording, sentinel};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
     observe::metric,
     relay::{Health, Snapshot},
-    release::Gate,
+    release::{Examination, Gate, rooms},
     route::{Decision, plan},
 };
 
 /// How often every certificate and the bytes it binds are looked at again.
 const ROUND: Duration = Duration::from_secs(2);
+
+/// How long a new config waits for files that do not answer; while it does, the old one is in force.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Goes on until dropped.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Keeping {
     rounds: JoinHandle<()>,
     health: JoinHandle<()>,
     limits: JoinHandle<()>,
+    sentinel: JoinHandle<()>,
+    audit: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -32,6 +38,8 @@ impl Drop for Keeping {
         self.rounds.abort();
         self.health.abort();
         self.limits.abort();
+        self.sentinel.abort();
+        self.audit.abort();
     }
 }
 
@@ -56,17 +64,24 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
             tick.tick().await;
             let settings = settings.load_full();
             keeper.round(&settings).await;
-            alerts.tell(left_out_now(&settings, &standings.load()));
+            alerts.tell(left_out_now(&settings, &standings.load(), &keeper.warnings()));
         }
     });
-    Ok(Keeping { rounds, health: health::keep(app), limits: limits::keep(app), _watch: watch })
+    Ok(Keeping {
+        rounds,
+        health: health::keep(app),
+        limits: limits::keep(app),
+        sentinel: sentinel::keep(app),
+        audit: recording::keep(app),
+        _watch: watch,
+    })
 }
 
 fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
     let Began { findings, default_model } = began;
     let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
-    let relay = Arc::clone(&app.relay);
+    let (relay, keeps) = (Arc::clone(&app.relay), Arc::clone(&app.keeper));
     let judge = move |loaded: Loaded| {
         let Loaded { settings, findings } = loaded;
         let settings = settings.or_embedded_routes(&default_model);
@@ -76,7 +91,10 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
                 .filter(|finding| finding.severity == Severity::Breach && !known.contains(&breach_key(finding)))
                 .cloned()
                 .collect();
-            objections.extend(newly_left_out(&gate, &live.load(), &settings));
+            let live = live.load();
+            // A running gateway keeps the memory that it has.
+            let new = Settings { local: live.local, ..settings.clone() };
+            objections.extend(newly_left_out((&gate, keeps.machine()), &live, &new));
             if !objections.is_empty() {
                 return Err(objections);
             }
@@ -109,7 +127,9 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             Reloaded::Unchanged => readiness.reload(None),
         }
     };
-    config::watch(origin, Arc::clone(&app.settings), Box::new(judge), Box::new(told))
+    let hooks =
+        config::Hooks { judge: Box::new(judge), before: recording::before_reload(app, &origin), told: Box::new(told) };
+    config::watch(origin, Arc::clone(&app.settings), hooks)
 }
 
 fn breach_key(finding: &Finding) -> String {
@@ -117,7 +137,7 @@ fn breach_key(finding: &Finding) -> String {
 }
 
 /// The targets that strict enforcement would leave out of `new` and that are not left out of `old` already.
-fn newly_left_out(gate: &Gate, old: &Settings, new: &Settings) -> Vec<Finding> {
+fn newly_left_out(gate: (&Gate, &Machine), old: &Settings, new: &Settings) -> Vec<Finding> {
     let before: BTreeSet<(RouteId, TargetId)> =
         left_out(gate, old).into_iter().map(|(route, target, _)| (route, target)).collect();
     left_out(gate, new)
@@ -130,13 +150,24 @@ fn newly_left_out(gate: &Gate, old: &Settings, new: &Settings) -> Vec<Finding> {
         .collect()
 }
 
-fn left_out(gate: &Gate, settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str>)> {
-    let standings = gate.examine(settings).standings;
+fn left_out((gate, machine): (&Gate, &Machine), settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str>)> {
+    let Examination { standings, local, .. } = gate.examine(settings, PATIENCE);
+    let strictly = |model: &str| {
+        let steps = settings.routes.values().flat_map(|route| plan(route, &standings, Enforcement::Strict).steps);
+        steps
+            .filter(|step| step.target.is_local() && &*step.target.model == model)
+            .any(|step| step.decision.is_attempted())
+    };
+    let rooms = rooms(settings, machine, &local, strictly);
     let mut out = Vec::new();
     for route in settings.routes.values() {
         for step in plan(route, &standings, Enforcement::Strict).steps {
             if let Decision::Skip(fault) = step.decision {
                 out.push((route.id.clone(), step.target, Arc::from(fault.detail)));
+            } else if step.target.is_local()
+                && let Some(Err(short)) = rooms.get(&*step.target.model)
+            {
+                out.push((route.id.clone(), step.target, format!("it {short}").into()));
             }
         }
     }

@@ -10,7 +10,10 @@ use std::{
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use super::{App, health, limits, listening::Listening};
-use crate::api::{self, Stage};
+use crate::{
+    api::{self, Stage},
+    audit,
+};
 
 /// How long the ledger may take to carry its last rows into the database.
 const LEDGER_CLOSE: Duration = Duration::from_secs(5);
@@ -66,6 +69,9 @@ impl Serving {
             tracing::warn!(%error, "the targets' health was not written");
         }
         limits::write(&app.relay.limiter, &app.state).await;
+        if let Err(error) = audit::sign(&app.audit, &app.relay.vault).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the audit log's last entries are not signed");
+        }
         let App { relay, published, alerts, keeper, keys, snapshot, .. } = app;
         drop((keeper, keys, snapshot));
         if !relay.ledger.close(LEDGER_CLOSE).await {

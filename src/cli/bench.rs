@@ -6,11 +6,14 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
-use backstop_models::{catalog::Catalog, engine::Engine};
+use backstop_models::{
+    catalog::Catalog,
+    engine::{Engine, EngineOptions},
+};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Context, installation::Installation};
-use crate::release::{Gate, engine_options};
+use crate::release::{Gate, engine_options, machine as memory_and_cores};
 
 mod figures;
 mod load;
@@ -18,7 +21,7 @@ mod machine;
 mod plot;
 
 use figures::{Report, Row};
-use load::{Load, Server};
+use load::{Load, Server, Task};
 
 /// Benchmarks of this machine.
 #[derive(Debug, Args)]
@@ -47,6 +50,12 @@ struct LocalArgs {
     /// Words of a system prompt that all calls share
     #[arg(long, value_name = "WORDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     shared: u32,
+    /// Ask for each prompt's words again, as extraction does, instead of more words
+    #[arg(long)]
+    copy: bool,
+    /// Ask the engine without guesses (`local.lookup_tokens`), too, in turns
+    #[arg(long)]
+    without_lookup: bool,
     /// The most tokens of each answer
     #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     output: u32,
@@ -98,21 +107,24 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
         Some(model) => model.clone(),
         None => Catalog::load(&installation.state.catalog())?.default_model().id.to_string(),
     };
-    let mut options = engine_options(&settings.local);
+    let mut options = engine_options(&settings.local, &memory_and_cores(&settings.local));
     options.threads = args.threads.map(usize::from).or(options.threads);
     options.running = options.running.max(args.clients.iter().copied().max().map_or(1, usize::from));
     let threads = options.threads();
     let limits = tokio::task::spawn_blocking(move || machine::limits(threads)).await?;
     let gate = Arc::new(Gate::open(&installation.state)?);
     let id = model.clone();
+    let plain = args.without_lookup.then(|| EngineOptions { lookup_tokens: 0, ..options.clone() });
     let loaded = tokio::task::spawn_blocking(move || {
-        let (files, _) = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
-        let lengths = files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
+        let found = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
+        let lengths = found.files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
         let bytes = lengths.sum::<std::io::Result<u64>>()?;
-        Ok::<_, anyhow::Error>((Engine::start(files, options)?, bytes))
+        let plain = plain.map(|plain| Engine::start(found.files.clone(), plain)).transpose()?;
+        Ok::<_, anyhow::Error>((Engine::start(found.files, options)?, plain, bytes))
     });
-    let (engine, file_bytes) = loaded.await??;
-    let mut servers = vec![Server::engine(engine)];
+    let (engine, plain, file_bytes) = loaded.await??;
+    let mut servers = vec![Server::engine("backstop", engine)];
+    servers.extend(plain.map(|plain| Server::engine("without guesses", plain)));
     if let Some(url) = &args.against {
         let server = Server::http(url, &args.against_model)?;
         server.probe().await.with_context(|| format!("{url} does not answer a chat completion"))?;
@@ -131,6 +143,7 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
                 output_tokens: args.output,
                 rounds: args.rounds as usize,
                 seed,
+                task: if args.copy { Task::Copy } else { Task::GoOn },
             };
             let samples = load.drive(server).await?;
             if samples.iter().all(|sample| sample.output_tokens == 0) {

@@ -1,6 +1,6 @@
 //! `backstop check`: says everything there is to say about the config, and fails on what strict mode would leave out.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 
@@ -8,9 +8,12 @@ use super::{Context, installation::Installation};
 use crate::{
     config::{self, Enforcement, Finding, Settings, Severity},
     domain::FaultKind,
-    release::Gate,
+    release::{Gate, machine, rooms},
     route::{Decision, plan},
 };
+
+/// How long it waits for files that do not answer.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Check the config and say every fault at once.
 #[derive(Debug, clap::Args)]
@@ -59,23 +62,36 @@ fn findings(file: &Path) -> (Option<Settings>, Vec<Finding>) {
 async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) -> anyhow::Result<Vec<Finding>> {
     let installation = Installation::find(context)?;
     let gate = Gate::open(&installation.state)?;
-    let (examined, standings) = {
+    let (examined, examination) = {
         let settings = settings.clone();
         tokio::task::spawn_blocking(move || {
-            let standings = gate.examine(&settings).standings;
-            (settings, standings)
+            let examination = gate.examine(&settings, PATIENCE);
+            (settings, examination)
         })
         .await?
     };
     let name = file.to_string_lossy();
     let mut findings = Vec::new();
     for route in examined.routes.values() {
-        for step in plan(route, &standings, Enforcement::Strict).steps {
+        for step in plan(route, &examination.standings, Enforcement::Strict).steps {
             if let Decision::Skip(fault) = step.decision
                 && fault.kind == FaultKind::Uncertified
             {
                 let mut finding = Finding::of_file(Severity::Breach, &*name, &fault.detail);
                 finding.path = format!("routes.{}.targets[{}]", route.id, step.index);
+                findings.push(finding);
+            }
+        }
+    }
+    let rooms = rooms(&examined, &machine(&examined.local), &examination.local, |_| true);
+    for route in examined.routes.values() {
+        for (index, target) in route.targets.iter().enumerate().filter(|(_, target)| target.id.is_local()) {
+            if let Some(Err(short)) = rooms.get(&*target.id.model) {
+                let message = format!("{} does not fit the memory of the local models: it {short}", target.id);
+                let help =
+                    "raise `local.memory`, lower `local.context_tokens` or `local.running`, or name fewer models";
+                let mut finding = Finding::of_file(Severity::Breach, &*name, message).with_help(help);
+                finding.path = format!("routes.{}.targets[{index}]", route.id);
                 findings.push(finding);
             }
         }
@@ -95,6 +111,14 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
         let mut finding = Finding::of_file(Severity::Note, &*name, message)
             .with_help(format!("run `backstop vault set {secret}`, then `backstop alerts test`"));
         finding.path = format!("alerts[{index}]");
+        findings.push(finding);
+    }
+    for (index, sink) in settings.audit.publish.iter().enumerate() {
+        let Some(secret) = sink.secret().filter(|name| vault.get(name).is_none()) else { continue };
+        let message = format!("the vault has no secret `{secret}`: no checkpoint of the audit log gets there");
+        let mut finding = Finding::of_file(Severity::Note, &*name, message)
+            .with_help(format!("run `backstop vault set {secret}` with the secret on standard input"));
+        finding.path = format!("audit.publish[{index}]");
         findings.push(finding);
     }
     Ok(findings)

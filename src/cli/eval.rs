@@ -1,5 +1,6 @@
 //! `backstop eval`: the Stage 2 gate by hand. Runs suites, shows them, and shows what was certified.
 
+mod certify;
 mod certs;
 mod run_suite;
 mod subject_for;
@@ -10,7 +11,6 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 
 use super::{Context, installation::Installation};
-use crate::domain::TargetId;
 
 /// The Stage 2 gate: suites, runs, certificates.
 #[derive(Debug, Args)]
@@ -22,20 +22,7 @@ pub struct EvalArgs {
 #[derive(Debug, Subcommand)]
 enum EvalVerb {
     /// Ask a target every question of a suite; exit code 0 pass, 10 fail, 11 inconclusive
-    Run {
-        /// The suite's name, as `eval list` shows it
-        #[arg(long)]
-        suite: String,
-        /// `vendor/model`; `local/…` is the in-process tier
-        #[arg(long, value_name = "VENDOR/MODEL", value_parser = target)]
-        target: TargetId,
-        /// Store a certificate when it passes
-        #[arg(long)]
-        certify: bool,
-        /// Print the whole report, for programs
-        #[arg(long)]
-        json: bool,
-    },
+    Run(Box<run_suite::RunArgs>),
     /// Every suite, the user's own and the built-in ones
     List {
         /// For programs
@@ -50,32 +37,30 @@ enum EvalVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Verify one certificate's signature and numbers, offline
+    /// Certify a stored run that passed, or add a signature to a certificate
+    Certify(certify::CertifyArgs),
+    /// Take a certificate back: its target leaves every route at once
+    Revoke(certify::RevokeArgs),
+    /// Verify one certificate's signatures and numbers, offline
     Verify {
         file: PathBuf,
-        /// The public key, a `signing.pub` [default: this installation's own]
+        /// A public key, a `signing.pub`; once for each signer [default: this installation's own and the config's]
         #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
+        key: Vec<PathBuf>,
     },
 }
 
 pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     match args.verb {
-        EvalVerb::Run { suite, target, certify, json } => {
-            let after = if certify { run_suite::After::Certify } else { run_suite::After::Nothing };
-            let format = if json { run_suite::Format::Json } else { run_suite::Format::People };
-            run_suite::run(&installation, &suite, &target, after, format).await
-        }
+        EvalVerb::Run(args) => run_suite::run(&installation, *args).await,
         EvalVerb::List { json: true } => suites::list_json(&installation),
         EvalVerb::List { json: false } => suites::list(&installation),
         EvalVerb::Show { suite } => suites::show(&installation, &suite),
         EvalVerb::Certs { json: true } => certs::list_json(installation).await,
         EvalVerb::Certs { json: false } => certs::list(installation).await,
-        EvalVerb::Verify { file, key } => certs::verify(&installation, &file, key.as_deref()),
+        EvalVerb::Certify(args) => certify::certify(installation, args).await,
+        EvalVerb::Revoke(args) => certify::revoke(&installation, &args).await,
+        EvalVerb::Verify { file, key } => certs::verify(&installation, &file, &key),
     }
-}
-
-fn target(text: &str) -> Result<TargetId, String> {
-    TargetId::try_from(text.to_owned())
 }

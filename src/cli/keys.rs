@@ -13,7 +13,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     Context,
     installation::Installation,
-    limit_args::{LimitArgs, as_json},
+    limit_args::LimitArgs,
+    operator::operator,
     print::{self, Align},
 };
 use crate::{
@@ -104,17 +105,24 @@ struct Row {
 
 pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
-    let admin = KeyAdmin::new(installation.store().await?);
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let admin = KeyAdmin::new(store, operator());
     match args.verb {
         KeysVerb::Issue(args) => {
             let tenant = admin.tenant(&args.tenant, &installation.tenants()).await?;
             show(&admin.issue(&tenant, new_key(args, &installation)?).await?)?;
+            installation.sign(&audit).await;
         }
         KeysVerb::Rotate { key, overlap, expires } => {
             let old = overlap.map_or(OldKey::Ends, |overlap| OldKey::StaysUntil(in_ms(overlap)));
             show(&admin.rotate(&key_id(&key), old, expires).await?)?;
+            installation.sign(&audit).await;
         }
-        KeysVerb::Revoke { key } => admin.revoke(&key_id(&key)).await?,
+        KeysVerb::Revoke { key } => {
+            admin.revoke(&key_id(&key)).await?;
+            installation.sign(&audit).await;
+        }
         KeysVerb::List { json: true } => print::json(&rows(admin.keys().await?))?,
         KeysVerb::List { json: false } => print::text(&table(&rows(admin.keys().await?)))?,
     }
@@ -200,7 +208,7 @@ fn rows(keys: Vec<KeyRow>) -> Vec<Row> {
             routes: key.may.routes.into_iter().collect(),
             features: key.may.features,
             networks: key.may.networks.iter().map(ToString::to_string).collect(),
-            limits: as_json(&key.may.limits),
+            limits: key.may.limits.named_with_nulls(),
         })
         .collect()
 }

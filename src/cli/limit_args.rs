@@ -1,7 +1,6 @@
 //! Limits on the command line: the same names as in the config, as changes to what is stored.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
 
 use crate::{
     config::{BudgetKind, Limits},
@@ -81,31 +80,10 @@ impl LimitArgs {
     }
 }
 
-/// By the config's names; `null`: no limit.
-pub(super) fn as_json(limits: &Limits) -> Map<String, Value> {
-    let usd = |money: Option<Money>| json!(money.map(|money| money.to_string()));
-    let fields = [
-        ("rpm", json!(limits.requests_per_minute)),
-        ("rpd", json!(limits.requests_per_day)),
-        ("tpm", json!(limits.tokens_per_minute)),
-        ("tpd", json!(limits.tokens_per_day)),
-        ("concurrency", json!(limits.concurrency)),
-        ("max_body", json!(limits.body_bytes)),
-        ("max_tokens", json!(limits.answer_tokens)),
-        ("max_usd_per_call", usd(limits.cost_per_call)),
-        ("budget_usd_per_day", usd(limits.budget_per_day)),
-        ("budget_usd_per_week", usd(limits.budget_per_week)),
-        ("budget_usd_per_month", usd(limits.budget_per_month)),
-        ("budget_kind", json!(limits.budget_kind)),
-    ];
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
 /// The limits that are set, `rpm 600, tpm 200000`.
 pub(super) fn in_words(limits: &Limits) -> String {
-    let fields = as_json(limits).into_iter().filter(|(_, value)| !value.is_null());
     let words: Vec<String> =
-        fields.map(|(name, value)| format!("{name} {}", value.to_string().trim_matches('"'))).collect();
+        limits.named().iter().map(|(name, value)| format!("{name} {}", value.to_string().trim_matches('"'))).collect();
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reads what the gateway last wrote of every target's health; asks no target and changes nothing.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -24,6 +24,8 @@ use crate::{
 
 /// A view older than this is of a gateway that does not run, in ms.
 const FRESH_MS: i64 = 10_000;
+/// How long to wait for files that do not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Routes: explain, latency.
 #[derive(Debug, Args)]
@@ -120,7 +122,7 @@ async fn explain(
     let gate = Gate::open(&installation.state)?;
     let standings = {
         let settings = settings.clone();
-        tokio::task::spawn_blocking(move || gate.examine(&settings).standings).await?
+        tokio::task::spawn_blocking(move || gate.examine(&settings, PATIENCE).standings).await?
     };
     let need = Need {
         task: Task::Answer,

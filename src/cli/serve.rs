@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -17,10 +18,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Context;
 use crate::{
     api::Stage,
-    app::{App, Serving, prepare_default_model, reload},
+    app::{App, Serving, prepare_default_model, recording, reload},
     config::{self, Finding, Settings},
     observe::{logs, metric},
 };
+
+/// How long the start waits for local models; one that takes longer joins when it is there.
+const LOADS: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -48,6 +52,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     let mut stop = Stop::new()?;
     let (listen, drain) = (args.listen.unwrap_or(settings.listen), settings.drain);
     let app = App::open(state, settings, metrics).await?;
+    recording::load(&app, origin.as_deref()).await;
     let serving = Serving::start(&app, listen).await.with_context(|| {
         format!("cannot listen on {listen}; is another gateway running there? choose another address with --listen or `listen:`")
     })?;
@@ -103,6 +108,8 @@ async fn prepare(app: &App, embedded: bool) -> anyhow::Result<()> {
     let settings = app.settings.load_full();
     if !embedded {
         app.keeper.round(&settings).await;
+        // Vendors and the other models need not wait for one that does not come.
+        app.keeper.settle(LOADS).await;
         return Ok(());
     }
     let Some(target) = settings.routes.values().flat_map(|route| &route.targets).find(|target| target.id.is_local())

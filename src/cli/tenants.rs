@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::{
     Context,
     installation::Installation,
-    limit_args::{LimitArgs, as_json, in_words},
+    limit_args::{LimitArgs, in_words},
+    operator::operator,
     print::{self, Align},
 };
 use crate::{
@@ -79,11 +80,14 @@ struct Row {
 pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     let (configured, settings) = (installation.tenants(), installation.settings());
-    let admin = KeyAdmin::new(installation.store().await?);
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let admin = KeyAdmin::new(store, operator());
     match args.verb {
         TenantsVerb::Add { name, limits } => {
             let policy = Tenant { limits: limits.applied_to(Limits::NONE), ..Tenant::default() };
             admin.add_tenant(&name, policy, &configured).await?;
+            installation.sign(&audit).await;
         }
         TenantsVerb::List { json: true } => {
             let tenants = admin.tenants(&configured).await?;
@@ -96,7 +100,10 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
             eprintln!("error: no limit was given; `backstop tenants limit --help` lists them");
             return Ok(ExitCode::from(2));
         }
-        TenantsVerb::Limit(limit) => limit_one(&admin, limit, &installation).await?,
+        TenantsVerb::Limit(limit) => {
+            limit_one(&admin, limit, &installation).await?;
+            installation.sign(&audit).await;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -143,18 +150,17 @@ fn row(tenant: &Known, settings: &Settings) -> Row {
     let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
     let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
     let features = configured.features.keys().chain(stored.features.keys()).map(|feature| {
-        (feature.to_string(), as_json(&configured.feature(feature).and(&stored.feature(feature))).into())
+        (feature.to_string(), configured.feature(feature).and(&stored.feature(feature)).named_with_nulls().into())
     });
-    let models = configured
-        .models
-        .keys()
-        .chain(stored.models.keys())
-        .map(|route| (route.to_string(), as_json(&configured.model(route).and(&stored.model(route))).into()));
+    let models =
+        configured.models.keys().chain(stored.models.keys()).map(|route| {
+            (route.to_string(), configured.model(route).and(&stored.model(route)).named_with_nulls().into())
+        });
     Row {
         tenant: tenant.id.clone(),
         source: if tenant.stored.is_some() { "database" } else { "config" },
         created_unix_ms: tenant.stored.as_ref().map(|row| row.created_unix_ms),
-        limits: as_json(&configured.limits.and(&stored.limits)),
+        limits: configured.limits.and(&stored.limits).named_with_nulls(),
         features: features.collect(),
         models: models.collect(),
     }

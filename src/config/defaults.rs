@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use backstop_eval::certificate::Trust;
+
 use super::{
-    BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream,
-    OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, LatencyPolicy, Limits,
+    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry,
+    VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -69,14 +72,21 @@ impl Default for Settings {
             capabilities: BTreeMap::new(),
             embedding_spaces: BTreeMap::new(),
             routes: BTreeMap::new(),
+            route_order: Vec::new(),
             tenants: BTreeMap::new(),
             breaker: BreakerPolicy::default(),
             latency: LatencyPolicy::default(),
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
+            audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,
             local: LocalTier::default(),
+            gate: GateSettings {
+                trust: Trust::default(),
+                sentinel_every: Some(Duration::from_secs(24 * 3600)),
+                sentinel_questions: 10,
+            },
             max_body_bytes: 32 << 20,
             doors: Doors::default(),
             trusted_proxies: Vec::new(),
@@ -122,6 +132,8 @@ impl Default for LocalTier {
             queue_tokens: 1 << 15,
             max_wait: Duration::from_secs(60),
             running: 16,
+            memory_bytes: None,
+            lookup_tokens: 15,
             threads: None,
             cache_bytes: 512 << 20,
             context_tokens: None,

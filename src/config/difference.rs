@@ -19,8 +19,11 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("latency", old.latency != new.latency),
         ("share_cap", old.share_cap != new.share_cap),
         ("alerts", old.alerts != new.alerts),
+        ("the order of local models", old.local_models() != new.local_models()),
+        ("audit", old.audit != new.audit),
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
+        ("gate", old.gate != new.gate),
         ("drain", old.drain != new.drain),
     ];
     changes.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::domain::{FeatureId, Money, Period, RouteId};
 
@@ -64,6 +65,16 @@ pub struct Tenant {
     pub models: BTreeMap<RouteId, Limits>,
 }
 
+/// What addresses may do, whoever calls from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doors {
+    pub per_ip: Limits,
+    /// Requests without a valid key.
+    pub failed_auth_per_minute: u64,
+    /// Connections that are open at once.
+    pub connections_per_ip: u64,
+}
+
 impl Limits {
     pub const NONE: Self = Self {
         requests_per_minute: None,
@@ -112,6 +123,31 @@ impl Limits {
 
     pub fn has_budget(&self) -> bool {
         Period::ALL.into_iter().any(|period| self.budget(period).is_some())
+    }
+
+    /// By the config's names; what is not limited is not there.
+    pub fn named(&self) -> Map<String, Value> {
+        self.named_with_nulls().into_iter().filter(|(_, value)| !value.is_null()).collect()
+    }
+
+    /// By the config's names; `null`: no limit.
+    pub fn named_with_nulls(&self) -> Map<String, Value> {
+        let usd = |money: Option<Money>| json!(money.map(|money| money.to_string()));
+        let fields = [
+            ("rpm", json!(self.requests_per_minute)),
+            ("rpd", json!(self.requests_per_day)),
+            ("tpm", json!(self.tokens_per_minute)),
+            ("tpd", json!(self.tokens_per_day)),
+            ("concurrency", json!(self.concurrency)),
+            ("max_body", json!(self.body_bytes)),
+            ("max_tokens", json!(self.answer_tokens)),
+            ("max_usd_per_call", usd(self.cost_per_call)),
+            ("budget_usd_per_day", usd(self.budget_per_day)),
+            ("budget_usd_per_week", usd(self.budget_per_week)),
+            ("budget_usd_per_month", usd(self.budget_per_month)),
+            ("budget_kind", json!(self.budget_kind)),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Whether a budget of it must never be overspent.

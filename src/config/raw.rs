@@ -7,6 +7,7 @@
 //! and its neighbours are still looked at.
 
 mod alerts;
+mod audit;
 mod health;
 mod routes;
 mod sections;
@@ -20,9 +21,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
+pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
-pub(super) use sections::{Admin, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
@@ -58,12 +60,16 @@ pub(super) struct File {
     pub(super) share_cap: Option<ShareCap>,
     /// Where alerts go.
     pub(super) alerts: Option<Vec<Alert>>,
+    /// Where the audit log's signed checkpoints go.
+    pub(super) audit: Option<Audit>,
     /// Logs and traces.
     pub(super) telemetry: Option<Telemetry>,
     /// Where the key that seals vendor secrets is.
     pub(super) vault: Option<Vault>,
     /// The model inside this process.
     pub(super) local: Option<Local>,
+    /// What certificates must have.
+    pub(super) gate: Option<Gate>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

@@ -3,6 +3,7 @@
 //! A fault never stops the others from being found. What is built beside an error is thrown away by the caller.
 
 mod alerts;
+mod audit;
 mod health;
 mod routes;
 mod sections;
@@ -60,11 +61,13 @@ impl Resolver<'_, '_> {
         self.sections(file, &mut settings);
         settings.vendors = self.vendors(file, settings.listen);
         settings.routes = self.routes(file);
+        settings.route_order = keys(self.tree.get("routes")).into_iter().map(crate::domain::RouteId::new).collect();
         settings.tenants = self.tenants(file);
         settings.breaker = self.breaker(file.breaker.as_ref());
         settings.latency = self.latency(file.latency.as_ref());
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
+        settings.audit = self.audit(file.audit.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
         prices::fill_in(&mut settings);

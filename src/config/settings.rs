@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use backstop_eval::certificate::Trust;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, BreakerPolicy, LatencyPolicy, Limits, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -34,11 +35,14 @@ pub struct Settings {
     /// The embedding spaces of models, where declared; see [`Target::space`].
     pub embedding_spaces: BTreeMap<TargetId, Arc<str>>,
     pub routes: BTreeMap<RouteId, Route>,
+    /// The names of routes in the order of the file.
+    pub route_order: Vec<RouteId>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub breaker: BreakerPolicy,
     pub latency: LatencyPolicy,
     pub share_cap: ShareCap,
     pub alerts: Vec<AlertSink>,
+    pub audit: AuditSettings,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,
@@ -47,6 +51,7 @@ pub struct Settings {
     pub doors: Doors,
     /// Whose word counts on where a call came from.
     pub trusted_proxies: Vec<IpNet>,
+    pub gate: GateSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }
@@ -79,6 +84,20 @@ impl Settings {
             ..Capabilities::ALL
         };
         self.capabilities.get(target).copied().unwrap_or(usual)
+    }
+
+    /// The local models that routes name, each once: those of critical routes first, then in the order of the file.
+    pub fn local_models(&self) -> Vec<&str> {
+        let place = |route: &Route| self.route_order.iter().position(|id| *id == route.id);
+        let mut routes: Vec<&Route> = self.routes.values().collect();
+        routes.sort_by_key(|route| (route.criticality != Criticality::Critical, place(route)));
+        let mut models = Vec::new();
+        for target in routes.iter().flat_map(|route| &route.targets).filter(|target| target.id.is_local()) {
+            if !models.contains(&&*target.id.model) {
+                models.push(&*target.id.model);
+            }
+        }
+        models
     }
 
     /// Where `target` runs.
@@ -187,6 +206,16 @@ impl Prices {
     }
 }
 
+/// What certificates must have, and how vendors' models are watched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSettings {
+    pub trust: Trust,
+    /// How often a certified vendor's model is asked again what it passed; `None`: never.
+    pub sentinel_every: Option<Duration>,
+    /// How many questions that are.
+    pub sentinel_questions: usize,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub id: RouteId,
@@ -276,16 +305,6 @@ pub enum OnCallerFault {
     Next,
 }
 
-/// What addresses may do, whoever calls from there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Doors {
-    pub per_ip: Limits,
-    /// Requests without a valid key.
-    pub failed_auth_per_minute: u64,
-    /// Connections that are open at once.
-    pub connections_per_ip: u64,
-}
-
 /// What a route does when a hard budget does not cover a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnBudget {
@@ -361,9 +380,13 @@ pub struct LocalTier {
     pub max_wait: Duration,
     /// Calls that are answered at once.
     pub running: usize,
-    /// Threads that compute; `None`: half of the cores.
+    /// Memory of all models together; `None`: a share of the machine's.
+    pub memory_bytes: Option<u64>,
+    /// Tokens that an answer guesses ahead at most; 0: none.
+    pub lookup_tokens: usize,
+    /// Threads that compute, for all models together; `None`: half of the cores.
     pub threads: Option<usize>,
-    /// Memory for keys and values.
+    /// Memory of each model for keys and values.
     pub cache_bytes: usize,
     /// The longest prompt plus answer, in tokens; `None`: the model's own.
     pub context_tokens: Option<u32>,

@@ -32,6 +32,8 @@ pub const IN_FLIGHT: &str = "backstop_calls_in_flight";
 /// Config reloads. Label: `result` (`applied`, `refused`, `unchanged`).
 pub const RELOADS: &str = "backstop_config_reloads_total";
 /// Targets that strict enforcement leaves out (or warn lets through) now. Label: `route`, `target`.
+/// By target and outcome: `same`, `drift`, `unknown`.
+pub const SENTINEL_PROBES: &str = "backstop_sentinel_probes_total";
 pub const UNCERTIFIED: &str = "backstop_target_uncertified";
 /// Ledger rows that wait in memory because the journal cannot be written.
 pub const LEDGER_BUFFERED: &str = "backstop_ledger_buffered_rows";
@@ -49,6 +51,16 @@ pub const ALERTS_OUTBOX: &str = "backstop_alerts_outbox";
 pub const ALERTS_DROPPED: &str = "backstop_alerts_dropped_total";
 /// Incidents that are open now. Label: `severity`.
 pub const INCIDENTS: &str = "backstop_incidents_open";
+/// Entries in the audit log.
+pub const AUDIT_ENTRIES: &str = "backstop_audit_entries";
+/// Audit entries in the local journal that the database does not have yet.
+pub const AUDIT_WAITING: &str = "backstop_audit_waiting_entries";
+/// 1 while the audit log cannot be signed: it is not what was signed last, or the key or the database cannot be used.
+pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
+/// Audit entries that no checkpoint covers yet at a place off the host. Label: `sink` (its index and kind).
+pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
+/// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
+pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -80,6 +92,7 @@ fn describe() {
     describe_counter!(COST_MICROS, "Cost of all attempts in millionths of a US dollar");
     describe_gauge!(IN_FLIGHT, "Calls that are being answered now");
     describe_counter!(RELOADS, "Config reloads by result");
+    describe_counter!(SENTINEL_PROBES, "Probes of certified models of vendors, by what they found");
     describe_gauge!(UNCERTIFIED, "1 for each target of a route that has no valid certificate");
     describe_gauge!(LEDGER_BUFFERED, "Ledger rows that wait in memory because the journal cannot be written");
     describe_gauge!(LEDGER_LAG, "Ledger rows in the journal that the database does not have yet");
@@ -89,5 +102,10 @@ fn describe() {
     describe_gauge!(ALERTS_OUTBOX, "Alerts that wait in the outbox, by kind of sink");
     describe_counter!(ALERTS_DROPPED, "Alerts that left the outbox unsent because it was full, by kind of sink");
     describe_gauge!(INCIDENTS, "Incidents that are open now, by severity");
+    describe_gauge!(AUDIT_ENTRIES, "Entries in the audit log");
+    describe_gauge!(AUDIT_WAITING, "Audit entries in the local journal that the database does not have yet");
+    describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
+    describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
+    describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

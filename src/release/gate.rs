@@ -1,45 +1,37 @@
 //! The gate's word on every target of every route: certified for its suite, or why not.
 //!
 //! Fail closed. Everything a certificate binds is looked up anew at each examination: the suite's bytes, the model's
-//! digests, the vendor's address; only a file whose size, inode and change time are the same is not hashed again within
-//! an hour. Blocking: run it off the runtime's threads.
+//! digests ([`super::look`]), the vendor's address. Blocking: run it off the runtime's threads.
 
 use std::{
-    collections::HashMap,
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
 };
 
 use backstop_eval::{
-    certificate::{Binding, BoundSubject, CertificateStore},
+    certificate::{Binding, BoundSubject, Certificate, CertificateStore, Holding, Limits, Warning},
     suite::{Suite, SuiteId},
 };
 use backstop_models::{
-    catalog::{Catalog, Manifest},
     fetch::ModelStore,
     files::{Family, ModelFiles},
-    load::{self, Identity},
+    load::Identity,
 };
 use time::OffsetDateTime;
 
+use super::look::{LocalModel, Looker};
 use crate::{
-    config::{Settings, StateDir, Vendor},
+    config::{LocalTier, Settings, StateDir, Vendor},
     domain::{TargetId, VendorId},
     route::{Standing, Standings},
 };
 
-/// How long an unchanged file's digest is trusted before it is computed again.
-const REHASH: Duration = Duration::from_secs(3600);
-
 #[derive(Debug)]
 pub struct Gate {
     state: StateDir,
-    store: ModelStore,
+    looker: Arc<Looker>,
     certificates: CertificateStore,
-    seen: Mutex<HashMap<String, Seen>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,49 +45,32 @@ pub enum GateError {
 pub struct Examination {
     pub standings: Standings,
     /// The local models that routes name and whose files are good.
-    pub local: HashMap<String, (ModelFiles, Identity)>,
-}
-
-/// A model as it was when it was last hashed.
-#[derive(Debug, Clone)]
-struct Seen {
-    /// The manifest that it was described by.
-    manifest: Manifest,
-    stamps: Vec<Stamp>,
-    at: Instant,
-    files: ModelFiles,
-    identity: Identity,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    inode: u64,
-    bytes: u64,
-    changed: (i64, i64),
-    modified: (i64, i64),
+    pub local: HashMap<String, LocalModel>,
+    /// Targets that serve, and will not for long.
+    pub warnings: BTreeMap<(TargetId, String), Warning>,
+    /// Certificates of vendors' models that hold.
+    pub vendors: Vec<(TargetId, Certificate)>,
 }
 
 impl Gate {
     pub fn open(state: &StateDir) -> Result<Self, GateError> {
         Ok(Self {
             state: state.clone(),
-            store: ModelStore::new(state.models()),
+            looker: Arc::new(Looker::new(state)),
             certificates: CertificateStore::open(&state.eval())?,
-            seen: Mutex::default(),
         })
     }
 
     pub fn models(&self) -> &ModelStore {
-        &self.store
+        self.looker.store()
     }
 
     pub fn certificates(&self) -> &CertificateStore {
         &self.certificates
     }
 
-    /// Looks at every target that needs a certificate.
-    pub fn examine(&self, settings: &Settings) -> Examination {
+    /// Looks at every target that needs a certificate. A file that does not answer is waited for as long as `patience` says.
+    pub fn examine(&self, settings: &Settings, patience: Duration) -> Examination {
         let mut examination = Examination::default();
         let now = OffsetDateTime::now_utc();
         for route in settings.routes.values() {
@@ -103,9 +78,26 @@ impl Gate {
                 if index == 0 && !target.id.is_local() {
                     continue;
                 }
-                let checked = self.check(settings, &target.id, &route.suite, now, &mut examination.local);
+                let looked = || self.looker.local_within(&target.id.model, patience);
+                let model = if target.id.is_local() { looked().map(Some) } else { Ok(None) };
+                let checked = model.and_then(|model| {
+                    if let Some(model) = &model {
+                        is_as_declared(settings, &target.id, model)?;
+                        examination.local.insert(target.id.model.to_string(), model.clone());
+                    }
+                    self.check(settings, &target.id, &route.suite, model.as_ref(), now)
+                });
                 let standing = match checked {
-                    Ok(()) => Standing::Certified,
+                    Ok(holding) => {
+                        if let Some(Holding { certificate, warning }) = holding {
+                            let key = (target.id.clone(), route.suite.clone());
+                            examination.warnings.extend(warning.map(|warning| (key, warning)));
+                            if !target.id.is_local() {
+                                examination.vendors.push((target.id.clone(), certificate));
+                            }
+                        }
+                        Standing::Certified
+                    }
                     Err(reason) => Standing::Uncertified { reason: reason.into() },
                 };
                 examination.standings.set(target.id.clone(), &route.suite, standing);
@@ -115,36 +107,14 @@ impl Gate {
     }
 
     /// What a certificate for `target` under `suite` must bind now.
-    pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &Suite) -> Result<Binding, String> {
-        let subject = if target.is_local() {
-            let (_, identity) = self.local(&target.model)?;
-            bound(&identity)
-        } else {
-            let vendor = vendor(settings, &target.vendor)?;
-            BoundSubject::vendor(vendor.kind, &vendor.base_url, vendor.region.as_deref(), &target.model)
-        };
-        Ok(Binding { target: target.to_string(), subject, suite: SuiteId::clone(suite.id()) })
+    pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &SuiteId) -> Result<Binding, String> {
+        let model = if target.is_local() { Some(self.local(&target.model)?) } else { None };
+        bind(settings, target, suite, model.as_ref())
     }
 
-    /// A local model's verified files and what identifies them.
-    pub fn local(&self, model: &str) -> Result<(ModelFiles, Identity), String> {
-        let catalog = Catalog::load(&self.state.catalog()).map_err(|error| error.to_string())?;
-        let manifest = catalog.get(model).map_err(|error| error.to_string())?;
-        if let Some(seen) = self.unchanged(manifest) {
-            return Ok(seen);
-        }
-        let files = self.store.open(manifest).map_err(|error| error.to_string())?;
-        let stamps = stamps(&files);
-        let identity = load::identify(&files).map_err(|error| error.to_string())?;
-        let seen = Seen {
-            manifest: manifest.clone(),
-            stamps,
-            at: Instant::now(),
-            files: files.clone(),
-            identity: identity.clone(),
-        };
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(model.to_owned(), seen);
-        Ok((files, identity))
+    /// A local model's verified files, what identifies them, and how large it is.
+    pub fn local(&self, model: &str) -> Result<LocalModel, String> {
+        self.looker.local(model)
     }
 
     fn check(
@@ -152,62 +122,63 @@ impl Gate {
         settings: &Settings,
         target: &TargetId,
         suite: &str,
+        model: Option<&LocalModel>,
         now: OffsetDateTime,
-        local: &mut HashMap<String, (ModelFiles, Identity)>,
-    ) -> Result<(), String> {
-        if target.is_local() {
-            let (files, identity) = self.local(&target.model)?;
-            let (embeds, declared) = (files.family == Family::Bert, settings.embedding_spaces.contains_key(target));
-            if embeds != declared {
-                let config = format!("models: {{ {target}: {{ embedding_space: … }} }}");
-                return Err(match embeds {
-                    true => format!("it makes embeddings; say which space they are of: `{config}`"),
-                    false => format!("it is a chat model and makes no embeddings; remove `{config}`"),
-                });
-            }
-            local.insert(target.model.to_string(), (files, identity));
-            if embeds {
-                // Its vectors answer nothing that a suite asks; its bytes are those of the catalog.
-                return Ok(());
-            }
+    ) -> Result<Option<Holding>, String> {
+        if model.is_some_and(|model| model.files.family == Family::Bert) {
+            // Its vectors answer nothing that a suite asks; its bytes are those of the catalog.
+            return Ok(None);
         }
-        let suite = Suite::find(suite, &self.state.suites()).map_err(|error| error.to_string())?;
-        let binding = self.binding(settings, target, &suite)?;
-        self.certificates.check(&binding, now).map(drop).map_err(|invalid| invalid.to_string())
-    }
-
-    fn unchanged(&self, manifest: &Manifest) -> Option<(ModelFiles, Identity)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.get(manifest.id.as_str())?;
-        let same = seen.manifest == *manifest && seen.at.elapsed() < REHASH && stamps(&seen.files) == seen.stamps;
-        same.then(|| (seen.files.clone(), seen.identity.clone()))
+        let suite = Suite::identify(suite, &self.state.suites()).map_err(|error| error.to_string())?;
+        let binding = bind(settings, target, &suite, model)?;
+        let held = self.certificates.check(&binding, &settings.gate.trust, now);
+        held.map(Some).map_err(|invalid| invalid.to_string())
     }
 }
 
-fn bound(identity: &Identity) -> BoundSubject {
+fn is_as_declared(settings: &Settings, target: &TargetId, model: &LocalModel) -> Result<(), String> {
+    let (embeds, declared) = (model.files.family == Family::Bert, settings.embedding_spaces.contains_key(target));
+    if embeds == declared {
+        return Ok(());
+    }
+    let config = format!("models: {{ {target}: {{ embedding_space: … }} }}");
+    Err(match embeds {
+        true => format!("it makes embeddings; say which space they are of: `{config}`"),
+        false => format!("it is a chat model and makes no embeddings; remove `{config}`"),
+    })
+}
+
+/// `model`: of a local target.
+fn bind(
+    settings: &Settings,
+    target: &TargetId,
+    suite: &SuiteId,
+    model: Option<&LocalModel>,
+) -> Result<Binding, String> {
+    let subject = match model {
+        Some(model) => bound(&model.files, &model.identity, &settings.local),
+        None => {
+            let vendor = vendor(settings, &target.vendor)?;
+            BoundSubject::vendor(vendor.kind, &vendor.base_url, vendor.region.as_deref(), &target.model)
+        }
+    };
+    Ok(Binding { target: target.to_string(), subject, suite: suite.clone() })
+}
+
+fn bound(files: &ModelFiles, identity: &Identity, local: &LocalTier) -> BoundSubject {
     BoundSubject::Local {
         weights: identity.weights.clone(),
         tokenizer: identity.tokenizer.clone(),
         template: identity.template.clone(),
         engine: identity.engine.clone(),
+        quantization: identity.quantization.clone(),
+        limits: Limits {
+            context_tokens: local.context_tokens.map_or(files.context_tokens, |most| most.min(files.context_tokens)),
+            running: local.running,
+        },
     }
 }
 
 fn vendor<'a>(settings: &'a Settings, id: &VendorId) -> Result<&'a Vendor, String> {
     settings.vendors.get(id).ok_or_else(|| format!("vendor `{id}` is not configured"))
-}
-
-fn stamps(files: &ModelFiles) -> Vec<Stamp> {
-    files.paths().filter_map(stamp).collect()
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(path).ok()?;
-    Some(Stamp {
-        path: path.to_owned(),
-        inode: meta.ino(),
-        bytes: meta.len(),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-        modified: (meta.mtime(), meta.mtime_nsec()),
-    })
 }

@@ -1,43 +1,91 @@
 //! Keeps the router's standings and the local tier true to the gate's last word.
 //!
 //! A target whose certificate lapses leaves its routes at the next round; a local model that gains one is loaded and
-//! joins. A model is loaded once, and loaded again only when its bytes are other ones.
+//! joins. A model is loaded once, and loaded again only when its bytes are other ones, or when more important models need of its memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
+use backstop_eval::certificate::{Certificate, Warning};
 use backstop_models::{
-    embed::Embedder,
-    engine::{Engine, EngineOptions, State},
-    files::{Family, ModelFiles},
-    load::Identity,
+    engine::State,
+    files::ModelFiles,
+    machine::{Bytes, Machine, Short},
 };
 use metrics::gauge;
+use serde_json::json;
+use tokio::sync::Semaphore;
 
-use super::{Examination, Gate};
+use super::{
+    Examination, Gate, LocalModel,
+    loading::Load,
+    room::{Room, engine_options, rooms},
+};
 use crate::{
+    audit::Audit,
     config::{Enforcement, Settings},
+    domain::{Act, Action, Actor, TargetId},
     observe::metric,
     route::{Decision, Standing, Standings, plan},
     vendor::{LocalState, LocalTier},
 };
+
+/// How long a round waits for files that do not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A model that could not be loaded is tried again after this: its disk may answer again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Keeper {
     gate: Arc<Gate>,
     standings: Arc<ArcSwap<Standings>>,
     tier: LocalTier,
+    machine: Machine,
+    /// Loads go one after the other.
+    loads: Arc<Semaphore>,
+    audit: Audit,
+    /// As of the last look.
+    warnings: Mutex<BTreeMap<(TargetId, String), Warning>>,
+    /// Certificates of vendors' models that held at the last look.
+    certified: Mutex<Vec<(TargetId, Certificate)>>,
 }
 
 impl Keeper {
-    pub fn new(gate: Arc<Gate>, standings: Arc<ArcSwap<Standings>>, tier: LocalTier) -> Self {
-        Self { gate, standings, tier }
+    pub fn new(
+        gate: Arc<Gate>,
+        standings: Arc<ArcSwap<Standings>>,
+        tier: LocalTier,
+        machine: Machine,
+        audit: Audit,
+    ) -> Arc<Self> {
+        let (warnings, certified) = (Mutex::default(), Mutex::default());
+        let loads = Arc::new(Semaphore::new(1));
+        Arc::new(Self { gate, standings, tier, machine, loads, audit, warnings, certified })
+    }
+
+    /// Targets whose certificate ends soon or is in its grace, by target and suite, as of the last look.
+    pub fn warnings(&self) -> BTreeMap<(TargetId, String), Warning> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Certificates of vendors' models that held at the last look.
+    pub fn certified_vendors(&self) -> Vec<(TargetId, Certificate)> {
+        self.certified.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The memory and the cores of the local models.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The gate's word on `settings`, without any effect.
     pub async fn examine(&self, settings: &Arc<Settings>) -> Examination {
         let (gate, settings) = (Arc::clone(&self.gate), Arc::clone(settings));
-        let looked = tokio::task::spawn_blocking(move || gate.examine(&settings)).await;
+        let looked = tokio::task::spawn_blocking(move || gate.examine(&settings, PATIENCE)).await;
         // Fail closed: an examination that panicked has found nothing certified.
         looked.unwrap_or_else(|error| {
             tracing::error!(%error, "the gate could not examine the routes; nothing counts as certified");
@@ -46,63 +94,124 @@ impl Keeper {
     }
 
     /// Examines and tells the router.
-    pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, (ModelFiles, Identity)> {
-        let Examination { standings, local } = self.examine(settings).await;
+    pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, LocalModel> {
+        let Examination { standings, local, warnings, vendors } = self.examine(settings).await;
         self.publish(settings, standings);
+        self.warn(warnings);
+        *self.certified.lock().unwrap_or_else(PoisonError::into_inner) = vendors;
         local
     }
 
-    /// As [`Self::look`], then loads and unloads local models to match: standings first, so that nothing serves on a
-    /// lapsed word while models load.
+    /// As [`Self::look`], then unloads and begins to load local models to match: standings first, so that nothing serves on a
+    /// lapsed word. What is loaded waits until the memory of what is unloaded is free.
     pub async fn round(&self, settings: &Arc<Settings>) {
         let local = self.look(settings).await;
-        for (model, (files, identity)) in local {
-            if self.wanted(settings, &model) && !self.serves(&model, &identity) {
-                self.load(settings, files).await;
-            }
-        }
+        let rooms = rooms(settings, &self.machine, &local, |model| self.wanted(settings, model));
         for model in self.tier.models().keys() {
             if !self.wanted(settings, model) {
                 tracing::info!(%model, "the local model is no longer in a route, or has no certificate: unloaded");
                 self.tier.remove(model);
+            } else if let (Some(room), Some(found)) = (rooms.get(model), local.get(model)) {
+                self.make_room(model, room, found);
             }
+        }
+        for model in settings.local_models() {
+            if let (Some(Ok(room)), Some(found)) = (rooms.get(model), local.get(model))
+                && !self.tier.models().contains_key(model)
+            {
+                self.begin(settings, found.files.clone(), *room);
+            }
+        }
+        self.tell_who_has_no_room(&rooms);
+    }
+
+    /// Waits until no load goes on, or for as long as `patience` says.
+    pub async fn settle(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let loads = |state: &LocalState| matches!(state, LocalState::Loading(_));
+        while Instant::now() < until && self.tier.models().values().any(loads) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Loads a model and puts it into the tier.
-    pub async fn load(&self, settings: &Settings, files: ModelFiles) {
-        let model = files.id.clone();
-        let options = engine_options(&settings.local);
-        self.tier.set(&model, LocalState::Loading);
-        let load = move || match files.family {
-            Family::Bert => Embedder::load(&files, options.threads(), options.queue).map(LocalState::Embedder),
-            _ => Engine::start(files, options).map(LocalState::Ready),
-        };
-        let state = match tokio::task::spawn_blocking(load).await {
-            Ok(Ok(state)) => state,
-            Ok(Err(error)) => LocalState::Failed { why: error.to_string().into() },
-            Err(_) => LocalState::Failed { why: "loading it panicked; the log has the reason".into() },
-        };
-        match &state {
-            LocalState::Failed { why } => tracing::error!(%model, %why, "the local model cannot be loaded"),
-            LocalState::Ready(_) | LocalState::Embedder(_) => tracing::info!(%model, "the local model is loaded"),
-            LocalState::Loading => {}
+    pub async fn load(&self, settings: &Settings, model: &LocalModel) {
+        let needs = engine_options(&settings.local, &self.machine).needs(&model.size);
+        let cache_bytes = needs.cache_within(self.machine.memory.total()).unwrap_or(needs.least_cache);
+        let bytes = needs.with_cache(cache_bytes);
+        if let (total, true) = (self.machine.memory.total(), bytes > self.machine.memory.total()) {
+            let why = Short { needs: bytes, left: total, total }.to_string().into();
+            return self.tier.set(&model.files.id, LocalState::NoRoom { why });
         }
-        self.tier.set(&model, state);
+        self.begin(settings, model.files.clone(), Room { cache_bytes, bytes });
+        self.settle(Duration::MAX / 4).await;
+    }
+
+    fn begin(&self, settings: &Settings, files: ModelFiles, room: Room) {
+        let loading = self.tier.load(&files.id);
+        let options = engine_options(&settings.local, &self.machine);
+        let load = Load { tier: self.tier.clone(), turn: Arc::clone(&self.loads), files, options, room };
+        tokio::spawn(load.run(loading));
+    }
+
+    /// Unloads what is not, or not as it should be: it is loaded anew then.
+    fn make_room(&self, model: &str, room: &Result<Room, Short>, found: &LocalModel) {
+        let Some(state) = self.tier.models().get(model).cloned() else { return };
+        let cache = room.map_or(0, |room| room.cache_bytes);
+        let goes = match &state {
+            LocalState::Loading(_) => room.is_err(),
+            LocalState::NoRoom { .. } => room.is_ok(),
+            LocalState::Failed { at, .. } => at.elapsed() > AGAIN,
+            LocalState::Embedder(embedder) => room.is_err() || *embedder.identity() != found.identity,
+            // An engine that gave up is started anew.
+            LocalState::Ready(engine) => {
+                let stands =
+                    engine.identity() == &found.identity && !matches!(engine.health().state, State::Failed { .. });
+                let shrinks = room.is_ok() && engine.cache_bytes() > cache;
+                if stands && shrinks {
+                    tracing::info!(%model, cache = %Bytes(cache), "the local model is loaded anew with a smaller cache: others need room");
+                }
+                room.is_err() || shrinks || !stands
+            }
+        };
+        if goes {
+            self.tier.remove(model);
+        }
+    }
+
+    /// Says it once.
+    fn tell_who_has_no_room(&self, rooms: &BTreeMap<String, Result<Room, Short>>) {
+        for (model, short) in rooms.iter().filter_map(|(model, room)| Some((model, room.err()?))) {
+            let why: Arc<str> = short.to_string().into();
+            let told = |state: &LocalState| matches!(state, LocalState::NoRoom { why: told } if *told == why);
+            if !self.tier.models().get(model).is_some_and(told) {
+                tracing::error!(%model, %why, "the local model does not fit the memory: it is not loaded");
+                self.tier.set(model, LocalState::NoRoom { why });
+            }
+        }
     }
 
     /// Takes over what the gate said, and says aloud what changed.
     fn publish(&self, settings: &Settings, standings: Standings) {
         let before = self.standings.load_full();
+        let first = before.iter().next().is_none();
         for (target, suite, standing) in standings.iter() {
             let was = before.objection(target, suite);
             match standing {
-                Standing::Certified if was.is_some() => tracing::info!(%target, suite, "certified: it may serve"),
+                Standing::Certified if was.is_some() => {
+                    if !first {
+                        self.record(Action::TargetOpen, settings, (target, suite), "certified");
+                    }
+                    tracing::info!(%target, suite, "certified: it may serve");
+                }
                 Standing::Uncertified { reason } if was.as_deref() != Some(reason) => {
                     let enforcement = match settings.enforcement {
                         Enforcement::Strict => "it is not attempted",
                         Enforcement::Warn => "it is attempted only because enforcement is `warn`",
                     };
+                    if first || was.is_none() {
+                        self.record(Action::TargetClose, settings, (target, suite), reason);
+                    }
                     tracing::warn!(%target, suite, %reason, "not certified: {enforcement}");
                 }
                 Standing::Certified | Standing::Uncertified { .. } => {}
@@ -118,6 +227,31 @@ impl Keeper {
         self.standings.store(Arc::new(standings));
     }
 
+    /// Says aloud what is new about certificates that end.
+    fn warn(&self, warnings: BTreeMap<(TargetId, String), Warning>) {
+        let mut before = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((target, suite), warning) in &warnings {
+            let was = before.get(&(target.clone(), suite.clone()));
+            if was.map(Warning::name) != Some(warning.name()) {
+                tracing::warn!(%target, suite, what = warning.name(), "{warning}");
+            }
+        }
+        *before = warnings;
+    }
+
+    /// Into the audit log, before it takes effect. A target closes also when that fails: what is uncertified must not serve on.
+    fn record(&self, action: Action, settings: &Settings, (target, suite): (&TargetId, &str), why: &str) {
+        let enforcement = match settings.enforcement {
+            Enforcement::Strict => "strict",
+            Enforcement::Warn => "warn",
+        };
+        let act = Act::new(Actor::gateway(), action, ("target", target.to_string()));
+        let act = act.after(json!({ "suite": suite, "enforcement": enforcement })).reason(why);
+        if let Err(error) = self.audit.record_now(&act) {
+            tracing::error!(error = &error as &dyn std::error::Error, %target, "what the gate did is not in the audit log");
+        }
+    }
+
     /// Whether any route would attempt the model now.
     fn wanted(&self, settings: &Settings, model: &str) -> bool {
         let standings = self.standings.load();
@@ -127,31 +261,5 @@ impl Keeper {
                 .iter()
                 .any(|step| step.target.is_local() && &*step.target.model == model && step.decision.is_attempted())
         })
-    }
-
-    /// Whether the tier runs exactly this, or has failed at it already. An engine that gave up is started anew.
-    fn serves(&self, model: &str, identity: &Identity) -> bool {
-        match self.tier.models().get(model) {
-            Some(LocalState::Ready(engine)) => {
-                engine.identity() == identity && !matches!(engine.health().state, State::Failed { .. })
-            }
-            Some(LocalState::Embedder(embedder)) => embedder.identity() == identity,
-            Some(LocalState::Loading | LocalState::Failed { .. }) => true,
-            None => false,
-        }
-    }
-}
-
-/// How the config wants engines to be run: the same at the gate as in service.
-pub fn engine_options(local: &crate::config::LocalTier) -> EngineOptions {
-    EngineOptions {
-        queue: local.queue,
-        queue_tokens: local.queue_tokens,
-        max_wait: local.max_wait,
-        running: local.running,
-        threads: local.threads,
-        cache_bytes: local.cache_bytes,
-        context_tokens: local.context_tokens,
-        ..EngineOptions::default()
     }
 }

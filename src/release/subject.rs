@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use backstop_eval::subject::{BoxFuture, Subject, SubjectError};
-use backstop_models::chat::{Answer, Chat};
+use backstop_models::chat::{Answer, Chat, Usage};
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
 use crate::{
-    config::Vendor,
+    config::{Prices, Vendor},
     dialect::{self, Outgoing},
-    domain::{Fault, FaultKind, TargetId, Task},
+    domain::{Fault, FaultKind, TargetId, Task, TokenUsage},
     vault::Vault,
     vendor::{Client, HttpAsk, answer_fault, ask_whole},
 };
@@ -18,17 +18,36 @@ use crate::{
 /// How long one answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
+/// When to ask again a vendor that is too busy and does not say when.
+const BUSY: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 #[derive(Debug)]
 pub struct VendorSubject {
+    /// What reports call it.
+    pub name: String,
     pub target: TargetId,
     pub vendor: Arc<Vendor>,
     pub client: Client,
     pub vault: Vault,
+    /// What its tokens cost, where that is known.
+    pub prices: Option<Prices>,
 }
 
 impl Subject for VendorSubject {
     fn name(&self) -> String {
-        self.target.to_string()
+        self.name.clone()
+    }
+
+    fn cost_micros(&self, usage: &Usage) -> Option<u64> {
+        let usage = TokenUsage {
+            input: usage.input_tokens.unwrap_or(0),
+            output: usage.output_tokens.unwrap_or(0),
+            cached_input: usage.cached_input_tokens.unwrap_or(0),
+            cache_write: usage.cache_write_tokens.unwrap_or(0),
+            ..TokenUsage::default()
+        };
+        u64::try_from(self.prices?.cost(&usage).micros).ok()
     }
 
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
@@ -36,6 +55,9 @@ impl Subject for VendorSubject {
             let asked = tokio::time::timeout(ANSWER_DEADLINE, self.exchange(&chat)).await;
             asked.unwrap_or_else(|_| Err(Fault::new(FaultKind::AttemptTimeout, "no answer within a minute"))).map_err(
                 |fault| match fault.kind {
+                    FaultKind::RateLimited | FaultKind::Overloaded => {
+                        SubjectError::Busy { retry_after: fault.retry_after().unwrap_or(BUSY).min(LONGEST_WAIT) }
+                    }
                     FaultKind::Unsupported | FaultKind::BadRequest => SubjectError::Refused(Box::new(fault)),
                     _ => SubjectError::Failed(Box::new(fault)),
                 },

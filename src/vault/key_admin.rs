@@ -1,15 +1,17 @@
-//! Tenants and their keys, made and ended. A key is known in clear only in the moment it is issued.
+//! Tenants and their keys, made and ended. A key is known in clear only in the moment it is issued. Every act is in the audit log, in
+//! the act's own transaction.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::client_keys::hash;
 use crate::{
     clock,
     config::Tenant,
-    domain::{KeyId, TenantId, is_plain_name},
-    store::{KeyRow, May, Store, StoreError, TenantRow},
+    domain::{Act, Action, Actor, KeyId, TenantId, is_plain_name},
+    store::{KeyRow, May, Record, Store, StoreError, TenantRow},
 };
 
 const PREFIX: &str = "sk-bs-";
@@ -21,6 +23,7 @@ const KEY_LENGTH: usize = PREFIX.len() + 43;
 #[derive(Debug, Clone)]
 pub struct KeyAdmin {
     store: Store,
+    actor: Actor,
 }
 
 /// A new key, in the only moment when it is known in clear.
@@ -78,8 +81,9 @@ impl KeyAdmin {
     /// How many of a key's characters are its id: 48 of 256 bits.
     pub const ID_LENGTH: usize = PREFIX.len() + 8;
 
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    /// What is changed is changed by `actor`.
+    pub fn new(store: Store, actor: Actor) -> Self {
+        Self { store, actor }
     }
 
     /// Every tenant, by name: those stored and those the config file names.
@@ -118,8 +122,9 @@ impl KeyAdmin {
             return Err(KeyAdminError::Name { name: name.to_owned() });
         }
         let id = TenantId::new(name);
+        let act = self.act(Action::TenantAdd, ("tenant", name)).after(granted(&policy));
         let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), policy };
-        if configured.contains(&id) || !self.store.add_tenant(tenant).await? {
+        if configured.contains(&id) || !self.store.add_tenant(tenant, Record::of(&act)).await? {
             return Err(KeyAdminError::TenantExists { name: name.to_owned() });
         }
         Ok(id)
@@ -128,7 +133,10 @@ impl KeyAdmin {
     /// Replaces all limits that are stored for `tenant`.
     pub async fn limit_tenant(&self, tenant: &Known, policy: Tenant) -> Result<(), KeyAdminError> {
         let created_unix_ms = tenant.stored.as_ref().map_or_else(clock::unix_ms, |row| row.created_unix_ms);
-        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, policy }).await?)
+        let before = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
+        let act = self.act(Action::TenantLimit, ("tenant", tenant.id.as_str()));
+        let entry = Record::of(&act.before(granted(&before)).after(granted(&policy)));
+        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, policy }, entry).await?)
     }
 
     /// All keys, revoked ones too, by tenant and age.
@@ -138,7 +146,10 @@ impl KeyAdmin {
 
     pub async fn issue(&self, tenant: &Known, new: NewKey) -> Result<Issued, KeyAdminError> {
         let (issued, row) = new_key(&tenant.id, new);
-        self.store.add_key(row).await?;
+        let act = self.act(Action::KeyIssue, ("client_key", row.key_id.as_str()));
+        let act = act.after(allowed(&row).into()).of_person("after.name", row.name.as_deref());
+        let act = act.of_person("after.networks", networks(&row).as_deref());
+        self.store.add_key(row, Record::of(&act)).await?;
         Ok(issued)
     }
 
@@ -158,11 +169,23 @@ impl KeyAdmin {
             OldKey::Ends => None,
             OldKey::StaysUntil(unix_ms) => Some(unix_ms),
         };
-        if self.store.replace_key(old.key_id, row, old_ends).await? { Ok(issued) } else { Err(unknown()) }
+        let act = self.act(Action::KeyRotate, ("client_key", key_id.as_str()));
+        let mut after = allowed(&row);
+        after.insert("key".to_owned(), json!(row.key_id));
+        // `null`: revoked in the same moment.
+        after.insert("old_key_ends_unix_ms".to_owned(), json!(old_ends));
+        let act = act.before(json!({ "key": key_id, "expires_unix_ms": old.expires_unix_ms })).after(after.into());
+        let act = act.of_person("after.networks", networks(&row).as_deref());
+        if self.store.replace_key(old.key_id, row, old_ends, Record::of(&act)).await? {
+            Ok(issued)
+        } else {
+            Err(unknown())
+        }
     }
 
     pub async fn revoke(&self, key_id: &KeyId) -> Result<(), KeyAdminError> {
-        if self.store.revoke_key(key_id.clone(), clock::unix_ms()).await? {
+        let act = self.act(Action::KeyRevoke, ("client_key", key_id.as_str()));
+        if self.store.revoke_key(key_id.clone(), clock::unix_ms(), Record::of(&act)).await? {
             Ok(())
         } else {
             Err(KeyAdminError::UnknownKey { key_id: key_id.clone() })
@@ -174,8 +197,48 @@ impl KeyAdmin {
         let id = TenantId::new("default");
         let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), policy: Tenant::default() };
         let (issued, row) = new_key(&id, NewKey { name: Some("first".to_owned()), ..NewKey::default() });
-        Ok(self.store.add_first(tenant, row).await?.then_some(issued))
+        let act = self.act(Action::KeyIssue, ("client_key", row.key_id.as_str()));
+        let act = act.after(json!({ "tenant": id, "tenant_made": true })).reason("first start on an empty database");
+        Ok(self.store.add_first(tenant, row, Record::of(&act)).await?.then_some(issued))
     }
+
+    fn act(&self, action: Action, object: (&'static str, &str)) -> Act {
+        Act::new(self.actor.clone(), action, object)
+    }
+}
+
+/// What a tenant may use, as the log says it: what is not there is not limited.
+fn granted(policy: &Tenant) -> Value {
+    let mut said = policy.limits.named();
+    let features = policy.features.iter().map(|(feature, limits)| (feature.to_string(), limits.named().into()));
+    let models = policy.models.iter().map(|(route, limits)| (route.to_string(), limits.named().into()));
+    for (name, group) in [("features", features.collect::<Map<_, _>>()), ("models", models.collect())] {
+        if !group.is_empty() {
+            said.insert(name.to_owned(), group.into());
+        }
+    }
+    said.into()
+}
+
+/// What a key may, as the log says it. Where it may be used from is in [`networks`], since addresses can tell of persons.
+fn allowed(key: &KeyRow) -> Map<String, Value> {
+    let mut said = Map::new();
+    said.insert("tenant".to_owned(), json!(key.tenant));
+    said.insert("expires_unix_ms".to_owned(), json!(key.expires_unix_ms));
+    for (name, list) in [("routes", json!(key.may.routes)), ("features", json!(key.may.features))] {
+        if list != json!([]) {
+            said.insert(name.to_owned(), list);
+        }
+    }
+    if !key.may.limits.is_none() {
+        said.insert("limits".to_owned(), key.may.limits.named().into());
+    }
+    said
+}
+
+fn networks(key: &KeyRow) -> Option<String> {
+    let networks: Vec<String> = key.may.networks.iter().map(ToString::to_string).collect();
+    (!networks.is_empty()).then(|| networks.join(" "))
 }
 
 /// Cheap, and says nothing about whether the key is valid.

@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,24 +39,67 @@ pub struct LocalTier {
     models: Arc<ArcSwap<HashMap<String, LocalState>>>,
     /// The turn to count tokens.
     counting: Arc<Semaphore>,
+    loads: Arc<AtomicU64>,
 }
 
 impl Default for LocalTier {
     fn default() -> Self {
-        Self { models: Arc::default(), counting: Arc::new(Semaphore::new(1)) }
+        Self { models: Arc::default(), counting: Arc::new(Semaphore::new(1)), loads: Arc::default() }
     }
 }
 
 /// How one local model is.
 #[derive(Debug, Clone)]
 pub enum LocalState {
-    Loading,
+    Loading(Loading),
     Ready(Engine),
     /// One that makes embeddings, ready.
     Embedder(Embedder),
     Failed {
         why: Arc<str>,
+        at: Instant,
     },
+    /// The memory that local models may have does not suffice for it.
+    NoRoom {
+        why: Arc<str>,
+    },
+}
+
+/// A load that goes on.
+#[derive(Debug, Clone)]
+pub struct Loading {
+    pub since: Instant,
+    /// Why it has not begun yet.
+    pub waits: Option<Arc<str>>,
+    /// Tells it from others of the same model.
+    number: u64,
+}
+
+impl LocalState {
+    /// Why no call may be sent to it at `now`.
+    pub fn refusal(&self, now: Instant) -> Option<String> {
+        match self {
+            Self::Ready(engine) => engine.refusal(now),
+            Self::Embedder(_) => None,
+            Self::Failed { why, .. } | Self::NoRoom { why } => Some(why.to_string()),
+            Self::Loading(loading) => Some(loading.describe(now)),
+        }
+    }
+}
+
+impl Loading {
+    /// The same, which has not begun yet.
+    pub fn waiting(&self, why: String) -> Self {
+        Self { waits: Some(why.into()), ..self.clone() }
+    }
+
+    fn describe(&self, now: Instant) -> String {
+        let seconds = now.saturating_duration_since(self.since).as_secs();
+        match &self.waits {
+            Some(why) => format!("waits to be loaded since {seconds} s: {why}"),
+            None => format!("is being loaded since {seconds} s"),
+        }
+    }
 }
 
 impl LocalTier {
@@ -63,6 +109,35 @@ impl LocalTier {
             models.insert(model.to_owned(), state.clone());
             models
         });
+    }
+
+    /// Says that `model` is being loaded.
+    pub fn load(&self, model: &str) -> Loading {
+        let number = self.loads.fetch_add(1, Ordering::Relaxed);
+        let loading = Loading { since: Instant::now(), waits: None, number };
+        self.set(model, LocalState::Loading(loading.clone()));
+        loading
+    }
+
+    /// Whether `loading` is still what is wanted of `model`.
+    pub fn is_wanted(&self, model: &str, loading: &Loading) -> bool {
+        matches!(self.models.load().get(model), Some(LocalState::Loading(current)) if current.number == loading.number)
+    }
+
+    /// Puts `state` in the place of `loading`, unless that is not wanted any more. Whether it did.
+    pub fn put(&self, model: &str, loading: &Loading, state: &LocalState) -> bool {
+        let mut done = false;
+        self.models.rcu(|models| {
+            let mut models = HashMap::clone(models);
+            let current =
+                |state: &LocalState| matches!(state, LocalState::Loading(current) if current.number == loading.number);
+            done = models.get(model).is_some_and(current);
+            if done {
+                models.insert(model.to_owned(), state.clone());
+            }
+            models
+        });
+        done
     }
 
     pub fn remove(&self, model: &str) {
@@ -145,9 +220,12 @@ impl LocalTier {
 /// Of a model that is not there.
 fn unusable(state: Option<&LocalState>) -> Fault {
     let why = match state {
-        Some(LocalState::Failed { why }) => format!("the local model is not usable: {why}"),
-        Some(LocalState::Loading) => "the local model is still being loaded; try again soon".to_owned(),
-        _ => "the local model is not loaded".to_owned(),
+        Some(LocalState::Loading(_)) => "the local model is still being loaded; try again soon".to_owned(),
+        Some(state) => match state.refusal(Instant::now()) {
+            Some(why) => format!("the local model is not usable: {why}"),
+            None => "the local model is not loaded".to_owned(),
+        },
+        None => "the local model is not loaded".to_owned(),
     };
     Fault::new(FaultKind::Engine, why)
 }

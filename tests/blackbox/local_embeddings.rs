@@ -66,6 +66,23 @@ async fn when_the_vendor_is_down_texts_are_embedded_here_by_the_model_s_definiti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn embedding_uses_no_more_threads_than_it_may() {
+    let _turn = prepared::turn().await;
+    let config = Config::strict().route_with(
+        "docs",
+        &["local/all-minilm-l6-v2"],
+        &format!("deadlines: {}", super::config::PATIENT),
+    );
+    let home = prepared::home_that_embeds(&config.more(DECLARED).more("local: { threads: 1 }").text());
+    let gateway = home.serve();
+    let body = json!({"model": "docs", "input": vec!["a text of some words, and of some more"; 24]});
+    send(gateway.client().post("/v1/embeddings", &body)).await.expect(200);
+    let names = gateway.thread_names();
+    let computing = names.iter().filter(|name| ["candle", "backstop-embed"].iter().any(|kind| name.starts_with(kind)));
+    assert_eq!(computing.count(), 1, "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_the_local_model_cannot_embed_is_refused_by_name() {
     let _turn = prepared::turn().await;
     let home =

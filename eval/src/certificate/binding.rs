@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     digest::{sha256_hex, sha256_hex_of_parts},
+    report::Report,
     suite::SuiteId,
 };
 
-use super::statement::RunsOn;
+use super::statement::{Limits, RunsOn};
 
 /// What is on disk or in the config now; a certificate holds only for exactly this.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,15 @@ pub struct Binding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BoundSubject {
     /// A model in this process. Digests are hex SHA-256.
-    Local { weights: String, tokenizer: String, template: String, engine: String },
+    Local {
+        weights: String,
+        tokenizer: String,
+        template: String,
+        engine: String,
+        /// How the weights are stored.
+        quantization: String,
+        limits: Limits,
+    },
     /// A model behind someone's API.
     Vendor {
         /// The vendor's `kind`, as the config writes it.
@@ -32,6 +41,13 @@ pub enum BoundSubject {
         region: Option<String>,
         model: String,
     },
+}
+
+impl Binding {
+    /// A digest over everything of the target that an answer depends on. The suite is not part of it.
+    pub fn key(&self) -> String {
+        sha256_hex(format!("{}\n{:?}", self.target, self.subject).as_bytes())
+    }
 }
 
 impl BoundSubject {
@@ -61,11 +77,12 @@ impl BoundSubject {
         }
     }
 
-    pub(super) fn runs_on(&self) -> RunsOn {
+    /// What is written into the certificate of a run.
+    pub(super) fn runs_on(&self, report: &Report) -> RunsOn {
         match self.clone() {
-            Self::Local { engine, .. } => RunsOn::Local { engine },
+            Self::Local { engine, quantization, limits, .. } => RunsOn::Local { engine, quantization, limits },
             Self::Vendor { kind, base_url_sha256, region, model } => {
-                RunsOn::Vendor { kind, base_url_sha256, region, model }
+                RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: report.answered_as.clone() }
             }
         }
     }

@@ -37,6 +37,8 @@ pub enum EnvelopeError {
     OtherKey { found: String, expected: String },
     #[error("its signature does not fit its content: something was changed after signing")]
     Signature,
+    #[error("`{0}` has signed it already")]
+    SignedAlready(String),
 }
 
 impl Envelope {
@@ -52,22 +54,43 @@ impl Envelope {
         }
     }
 
-    /// The payload, once a signature by `key` over it has been verified. `keyid` only tells which one to try: it is not
-    /// itself signed.
-    pub fn open(&self, key: &PublicKey) -> Result<Vec<u8>, EnvelopeError> {
+    /// Adds one more signature over the same bytes.
+    pub(super) fn sign(&mut self, signer: &Signer) -> Result<(), EnvelopeError> {
+        let keyid = signer.public_key().id();
+        if self.signatures.iter().any(|signature| signature.keyid == keyid) {
+            return Err(EnvelopeError::SignedAlready(keyid));
+        }
+        let payload = BASE64_STANDARD.decode(&self.payload).map_err(|_| EnvelopeError::Payload)?;
+        let signature = signer.sign(&pre_authentication_encoding(&self.payload_type, &payload));
+        self.signatures.push(EnvelopeSignature { keyid, sig: BASE64_STANDARD.encode(signature) });
+        Ok(())
+    }
+
+    /// The payload, and the ids of the `keys` that have signed it: one at least. `keyid` only tells which key to try: it is not
+    /// itself signed. Signatures of keys that are not asked for count for nothing; one that claims a key and does not fit it is an error.
+    pub fn open(&self, keys: &[PublicKey]) -> Result<(Vec<u8>, Vec<String>), EnvelopeError> {
         if self.payload_type != PAYLOAD_TYPE {
             return Err(EnvelopeError::PayloadType(self.payload_type.clone()));
         }
         let payload = BASE64_STANDARD.decode(&self.payload).map_err(|_| EnvelopeError::Payload)?;
-        let expected = key.id();
-        let Some(signature) = self.signatures.iter().find(|signature| signature.keyid == expected) else {
-            let ids: Vec<&str> = self.signatures.iter().map(|signature| signature.keyid.as_str()).collect();
-            let found = if ids.is_empty() { "nobody".to_owned() } else { ids.join(", ") };
-            return Err(EnvelopeError::OtherKey { found, expected });
-        };
-        let bytes = BASE64_STANDARD.decode(&signature.sig).map_err(|_| EnvelopeError::Signature)?;
         let message = pre_authentication_encoding(&self.payload_type, &payload);
-        if key.verifies(&message, &bytes) { Ok(payload) } else { Err(EnvelopeError::Signature) }
+        let mut signers = Vec::new();
+        for signature in &self.signatures {
+            let Some(key) = keys.iter().find(|key| key.id() == signature.keyid) else { continue };
+            let bytes = BASE64_STANDARD.decode(&signature.sig).map_err(|_| EnvelopeError::Signature)?;
+            if !key.verifies(&message, &bytes) {
+                return Err(EnvelopeError::Signature);
+            }
+            if !signers.contains(&signature.keyid) {
+                signers.push(signature.keyid.clone());
+            }
+        }
+        if signers.is_empty() {
+            let list = |ids: Vec<String>| if ids.is_empty() { "nobody".to_owned() } else { ids.join(", ") };
+            let found = list(self.signatures.iter().map(|signature| signature.keyid.clone()).collect());
+            return Err(EnvelopeError::OtherKey { found, expected: list(keys.iter().map(PublicKey::id).collect()) });
+        }
+        Ok((payload, signers))
     }
 }
 

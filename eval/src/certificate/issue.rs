@@ -1,22 +1,37 @@
 //! From a report to a certificate: the only way to one, and only for a pass of exactly what is bound.
 
+use std::path::{Path, PathBuf};
+
 use time::OffsetDateTime;
 
 use crate::{
     report::{Inconsistent, Report, Verdict},
-    suite::Suite,
+    suite::{Split, Suite},
 };
 
-use super::{Binding, BoundSubject, Certificate, CertificateStore, Envelope, SignerError, Statement, StoreError};
+use super::{
+    Binding, BoundSubject, Certificate, CertificateStore, Envelope, PublicKey, Reason, Signer, SignerError, Statement,
+    StoreError,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     #[error("{target} did not pass {suite}: {verdict} ({why}); only a pass is certified")]
     NotPassed { target: String, suite: String, verdict: Verdict, why: String },
+    #[error(
+        "{target} is not what it was when the suite was run: its bytes, engine, limits or address differ; run the suite again"
+    )]
+    OtherSubject { target: String },
+    #[error("only items of the split `gate` decide; run the suite without --split")]
+    OtherSplit,
+    #[error("{0} of its answers are of an earlier run; run the suite without --cache")]
+    Reused(usize),
     #[error(transparent)]
     Inconsistent(#[from] Inconsistent),
     #[error("the report's {what} is {report}, but {bound} is to be certified; run the suite again")]
     OtherThanRun { what: &'static str, report: String, bound: String },
+    #[error("{} cannot be signed: {reason}", path.display())]
+    Unusable { path: PathBuf, reason: Box<Reason> },
     #[error("cannot sign: {0}")]
     Signer(#[from] SignerError),
     #[error(transparent)]
@@ -44,20 +59,44 @@ impl CertificateStore {
                 why: report.why.join("; "),
             });
         }
+        if report.split != Split::Gate {
+            return Err(IssueError::OtherSplit);
+        }
+        if report.reused > 0 {
+            return Err(IssueError::Reused(report.reused));
+        }
         same("target", &report.target, &binding.target)?;
         same("suite", &report.suite.digest, &binding.suite.digest)?;
         if let (BoundSubject::Local { engine, .. }, Some(ran_on)) = (&binding.subject, &report.engine) {
             same("engine", ran_on, engine)?;
         }
+        if report.subject != binding.key() {
+            return Err(IssueError::OtherSubject { target: binding.target.clone() });
+        }
         let report_sha256 = self.keep_report(report)?;
-        let statement = Statement::new(report, report_sha256, binding, now);
         let signer = self.signer()?;
+        let keys = [signer.public_key()];
+        let supersedes = self.set_former_aside(&binding.target, &binding.suite.name, &keys)?;
+        let statement = Statement::new(suite, report, (report_sha256, supersedes), binding, now);
         let envelope = Envelope::seal(&serde_json::to_vec(&statement)?, &signer);
         let json = serde_json::to_vec_pretty(&envelope)?;
         self.keep_certificate(&binding.target, &binding.suite.name, &json)?;
         // Read back as anyone would read it, so that nothing is handed out that would not verify.
-        Certificate::read(&json, &signer.public_key())
+        Certificate::read(&json, &keys)
             .map_err(|reason| IssueError::Inconsistent(Inconsistent::because(reason.to_string())))
+    }
+
+    /// Adds `signer`'s signature to the certificate in `path`, once it is known to be one that `keys` have signed.
+    pub fn countersign(&self, path: &Path, keys: &[PublicKey], signer: &Signer) -> Result<Certificate, IssueError> {
+        let unusable = |reason: Reason| IssueError::Unusable { path: path.to_owned(), reason: Box::new(reason) };
+        let read = self.read_file(path, keys).map_err(unusable)?;
+        read.is_a_pass().map_err(unusable)?;
+        let mut envelope = read.envelope().clone();
+        envelope.sign(signer).map_err(|error| unusable(error.into()))?;
+        let json = serde_json::to_vec_pretty(&envelope)?;
+        self.write(path, &json)?;
+        let keys: Vec<PublicKey> = keys.iter().cloned().chain([signer.public_key()]).collect();
+        Certificate::read(&json, &keys).map_err(unusable)
     }
 }
 

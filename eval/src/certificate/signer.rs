@@ -101,6 +101,18 @@ impl PublicKey {
         VerifyingKey::from_bytes(&read(path)?).map(Self).map_err(|_| malformed())
     }
 
+    /// From the 64 hex digits that a `signing.pub` holds.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut key).ok()?;
+        VerifyingKey::from_bytes(&key).ok().map(Self)
+    }
+
+    /// As [`Self::from_hex`] reads it.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0.as_bytes())
+    }
+
     /// `sha256:` and the hex digest of the raw key.
     pub fn id(&self) -> String {
         format!("sha256:{}", sha256_hex(self.0.as_bytes()))

@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     report::{GateResult, Report, Verdict},
-    suite::SuiteId,
+    suite::{Split, Suite, SuiteId},
 };
 
 use super::Binding;
@@ -16,7 +16,7 @@ use super::Binding;
 pub(super) const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// What our predicates are called; the fields are documented in [`super`].
-pub const PREDICATE_TYPE: &str = "urn:backstop:stage2-certificate:v1";
+pub const PREDICATE_TYPE: &str = "urn:backstop:stage2-certificate:v2";
 
 /// How long a local model's certificate holds: its bytes are pinned, so it is only to be looked at again now and then.
 pub const LOCAL_VALIDITY: Duration = Duration::days(365);
@@ -48,13 +48,23 @@ pub struct ResourceDescriptor {
 pub struct Predicate {
     pub target: String,
     pub runs_on: RunsOn,
+    /// What it may be used for.
+    pub scope: Scope,
     pub suite: SuiteId,
+    /// Always `gate`.
+    pub split: Split,
     pub harness: String,
+    /// Which run of this target over exactly this suite passed, counted from 1.
+    pub attempt: u64,
     pub verdict: Verdict,
     pub errors: usize,
     pub errors_allowed: usize,
     pub gates: Vec<GateResult>,
+    /// The incumbent that it was compared with.
+    pub against: Option<Compared>,
     pub report_sha256: String,
+    /// The certificate of the same target and suite that it takes the place of: the digest of its statement.
+    pub supersedes: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub issued_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -62,10 +72,52 @@ pub struct Predicate {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// The suite's use cases.
+    pub use_cases: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    pub target: String,
+    pub report_sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RunsOn {
-    Local { engine: String },
-    Vendor { kind: String, base_url_sha256: String, region: Option<String>, model: String },
+    Local {
+        engine: String,
+        /// How the weights are stored: `Q4_1`, `BF16`.
+        quantization: String,
+        limits: Limits,
+    },
+    Vendor {
+        kind: String,
+        base_url_sha256: String,
+        region: Option<String>,
+        model: String,
+        /// What the vendor said the model is, in every answer of the run: the dated name behind an alias.
+        answered_as: Vec<String>,
+    },
+}
+
+/// What the model was examined under. Service may ask less of it, and never more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The longest prompt plus answer.
+    pub context_tokens: u32,
+    /// Calls that are answered at once.
+    pub running: usize,
+}
+
+impl ResourceDescriptor {
+    pub(super) fn sha256(name: &str, hex: String) -> Self {
+        Self { name: name.to_owned(), digest: BTreeMap::from([("sha256".to_owned(), hex)]) }
+    }
 }
 
 impl RunsOn {
@@ -78,29 +130,38 @@ impl RunsOn {
 }
 
 impl Statement {
-    pub(super) fn new(report: &Report, report_sha256: String, binding: &Binding, now: OffsetDateTime) -> Self {
-        let runs_on = binding.subject.runs_on();
+    pub(super) fn new(
+        suite: &Suite,
+        report: &Report,
+        (report_sha256, supersedes): (String, Option<String>),
+        binding: &Binding,
+        now: OffsetDateTime,
+    ) -> Self {
+        let runs_on = binding.subject.runs_on(report);
         let digests = binding.subject.digests().into_iter();
         Self {
             statement_type: STATEMENT_TYPE.to_owned(),
-            subject: digests
-                .map(|(name, sha256)| ResourceDescriptor {
-                    name: name.to_owned(),
-                    digest: BTreeMap::from([("sha256".to_owned(), sha256)]),
-                })
-                .collect(),
+            subject: digests.map(|(name, sha256)| ResourceDescriptor::sha256(name, sha256)).collect(),
             predicate_type: PREDICATE_TYPE.to_owned(),
             predicate: Predicate {
                 target: binding.target.clone(),
                 expires_at: now + runs_on.validity(),
                 runs_on,
+                scope: Scope { use_cases: suite.use_cases.clone() },
                 suite: binding.suite.clone(),
+                split: report.split,
                 harness: report.harness.clone(),
+                attempt: report.attempt,
                 verdict: report.verdict,
                 errors: report.errors,
                 errors_allowed: report.errors_allowed,
                 gates: report.gates.clone(),
+                against: report.against.as_ref().map(|against| Compared {
+                    target: against.target.clone(),
+                    report_sha256: against.report_sha256.clone(),
+                }),
                 report_sha256,
+                supersedes,
                 issued_at: now,
             },
         }

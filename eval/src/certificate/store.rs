@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use crate::{digest::sha256_hex, report::Report};
 
-use super::{Binding, Certificate, Invalid, PublicKey, Reason, Signer, SignerError};
+use super::{Binding, Certificate, Holding, Invalid, PublicKey, Reason, Signer, SignerError, Trust, Warning};
 
 /// The largest certificate that is read, in bytes.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
@@ -25,14 +25,18 @@ const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 /// A directory of certificates.
 #[derive(Debug, Clone)]
 pub struct CertificateStore {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot read or write {}: {source}; mend its permissions or make room", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("cannot write the report as JSON: {0}")]
+    #[error("no run in {} begins with `{beginning}`; `backstop eval run` says where it stored its report", dir.display())]
+    NoRun { beginning: String, dir: PathBuf },
+    #[error("{count} runs begin with `{beginning}`; give more digits")]
+    ManyRuns { beginning: String, count: usize },
+    #[error("the report is not JSON as it should be: {0}")]
     Json(#[from] serde_json::Error),
 }
 
@@ -55,15 +59,22 @@ pub enum RawReport {
 impl CertificateStore {
     /// The store in `dir`, which is made when missing.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        for made in [dir.to_owned(), dir.join("certs"), dir.join("runs")] {
+        for made in [
+            dir.to_owned(),
+            dir.join("certs"),
+            dir.join("certs/former"),
+            dir.join("runs"),
+            dir.join("revocations"),
+            dir.join("suspensions"),
+        ] {
             fs::create_dir_all(&made).map_err(|source| StoreError::Io { path: made, source })?;
         }
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// The certificate that holds for `binding` now, or the reason why none does.
-    pub fn check(&self, binding: &Binding, now: OffsetDateTime) -> Result<Certificate, Invalid> {
-        self.find(binding, now).map_err(|reason| Invalid {
+    /// The certificate that holds for `binding` now by what `trust` asks, or the reason why none does.
+    pub fn check(&self, binding: &Binding, trust: &Trust, now: OffsetDateTime) -> Result<Holding, Invalid> {
+        self.find(binding, trust, now).map_err(|reason| Invalid {
             target: binding.target.clone(),
             suite: binding.suite.name.clone(),
             reason,
@@ -72,7 +83,7 @@ impl CertificateStore {
 
     /// Every certificate file, sorted by name, with what it certifies or why it cannot be believed. Whether it holds for what
     /// is on disk now is [`CertificateStore::check`]'s to say.
-    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+    pub fn list(&self, trust: &Trust) -> Result<Vec<Listed>, StoreError> {
         let certs = self.dir.join("certs");
         let failed = |source| StoreError::Io { path: certs.clone(), source };
         let mut paths = Vec::new();
@@ -83,7 +94,11 @@ impl CertificateStore {
             }
         }
         paths.sort();
-        Ok(paths.into_iter().map(|path| Listed { certificate: self.read(&path), path }).collect())
+        let read = |path: PathBuf| Listed {
+            certificate: self.keys(trust).and_then(|keys| self.read_file(&path, &keys)),
+            path,
+        };
+        Ok(paths.into_iter().map(read).collect())
     }
 
     /// Stores a report, passed or not; gives the digest it is named by.
@@ -94,6 +109,31 @@ impl CertificateStore {
         Ok(digest)
     }
 
+    /// The digest of the stored report that this is the beginning of.
+    pub fn run_named(&self, beginning: &str) -> Result<String, StoreError> {
+        let dir = self.dir.join("runs");
+        let failed = |source| StoreError::Io { path: dir.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if let Some(digest) = name.strip_suffix(".json").filter(|digest| digest.starts_with(beginning)) {
+                found.push(digest.to_owned());
+            }
+        }
+        match found.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(StoreError::NoRun { beginning: beginning.to_owned(), dir }),
+            _ => Err(StoreError::ManyRuns { beginning: beginning.to_owned(), count: found.len() }),
+        }
+    }
+
+    /// A stored report, by the digest it is named by.
+    pub fn read_report(&self, digest: &str) -> Result<Report, StoreError> {
+        let path = self.report_path(digest);
+        let json = fs::read(&path).map_err(|source| StoreError::Io { path, source })?;
+        Ok(serde_json::from_slice(&json)?)
+    }
+
     pub fn raw_report(&self, certificate: &Certificate) -> RawReport {
         let digest = &certificate.predicate().report_sha256;
         match fs::read(self.report_path(digest)) {
@@ -101,6 +141,11 @@ impl CertificateStore {
             Ok(_) => RawReport::Changed,
             Err(_) => RawReport::Missing,
         }
+    }
+
+    /// Where the answers of runs under way are kept.
+    pub fn answers(&self) -> PathBuf {
+        self.dir.join("answers")
     }
 
     /// Where the certificate of a target and a suite is.
@@ -136,24 +181,62 @@ impl CertificateStore {
         self.write(&self.certificate_path(target, suite), json)
     }
 
-    fn find(&self, binding: &Binding, now: OffsetDateTime) -> Result<Certificate, Reason> {
+    /// Keeps the certificate that another is about to take the place of; gives its digest, if it can be read.
+    pub(super) fn set_former_aside(
+        &self,
+        target: &str,
+        suite: &str,
+        keys: &[PublicKey],
+    ) -> Result<Option<String>, StoreError> {
+        let path = self.certificate_path(target, suite);
+        let Ok(former) = self.read_file(&path, keys) else { return Ok(None) };
+        let json = fs::read(&path).map_err(|source| StoreError::Io { path, source })?;
+        self.write(&self.dir.join("certs/former").join(format!("{}.json", former.digest())), &json)?;
+        Ok(Some(former.digest().to_owned()))
+    }
+
+    /// The keys whose signatures count here.
+    pub fn keys(&self, trust: &Trust) -> Result<Vec<PublicKey>, Reason> {
+        let own = self.public_key()?;
+        let keys: Vec<PublicKey> = own.into_iter().chain(trust.signers.iter().cloned()).collect();
+        if keys.is_empty() {
+            return Err(Reason::Unreadable("there is no signing.pub to verify it with".into()));
+        }
+        Ok(keys)
+    }
+
+    /// Reads and verifies one file.
+    pub fn read_file(&self, path: &Path, keys: &[PublicKey]) -> Result<Certificate, Reason> {
+        Certificate::read(&read_bounded(path)?, keys)
+    }
+
+    /// Whether a certificate is about `binding`, and holds now by what `trust` asks.
+    pub fn holds_for(
+        &self,
+        certificate: &Certificate,
+        binding: &Binding,
+        trust: &Trust,
+        now: OffsetDateTime,
+    ) -> Result<Option<Warning>, Reason> {
+        certificate.is_about(binding)?;
+        certificate.is_a_pass()?;
+        trust.is_signed(certificate)?;
+        self.is_not_revoked(certificate, &self.keys(trust)?)?;
+        self.is_not_suspended(certificate)?;
+        trust.in_time(certificate, now)
+    }
+
+    fn find(&self, binding: &Binding, trust: &Trust, now: OffsetDateTime) -> Result<Holding, Reason> {
         let path = self.certificate_path(&binding.target, &binding.suite.name);
         if !path.exists() {
             return Err(Reason::Missing { target: binding.target.clone(), suite: binding.suite.name.clone() });
         }
-        let certificate = self.read(&path)?;
-        certificate.holds_for(binding, now)?;
-        Ok(certificate)
+        let certificate = self.read_file(&path, &self.keys(trust)?)?;
+        let warning = self.holds_for(&certificate, binding, trust, now)?;
+        Ok(Holding { certificate, warning })
     }
 
-    fn read(&self, path: &Path) -> Result<Certificate, Reason> {
-        let Some(key) = self.public_key()? else {
-            return Err(Reason::Unreadable("there is no signing.pub to verify it with".into()));
-        };
-        Certificate::read(&read_bounded(path)?, &key)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let failed = |source| StoreError::Io { path: path.to_owned(), source };
         let dir = path.parent().unwrap_or(&self.dir);
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;

@@ -2,14 +2,19 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use backstop_models::chat::Finish;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, macros::datetime};
 
 use super::*;
+
+mod acts;
+
 use crate::{
-    report::{ItemResult, Report, Score, Verdict},
-    suite::{Suite, SuiteId},
+    puppet::{honest, says},
+    report::{AnswerRecord, ItemResult, Report, Verdict},
+    suite::{Item, Split, Suite, SuiteId},
 };
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -38,6 +43,8 @@ impl Bench {
                 tokenizer: local("70"),
                 template: local("7e"),
                 engine: "candle 0.11".into(),
+                quantization: "Q4_1".into(),
+                limits: Limits { context_tokens: 4096, running: 8 },
             },
             suite: self.suite.id().clone(),
         }
@@ -45,29 +52,27 @@ impl Bench {
 
     /// A report in which every item passes, or the first `missed` do not.
     fn report(&self, missed: usize) -> Report {
-        let items: Vec<ItemResult> = self
-            .suite
-            .items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| {
-                let score = Score { passed: index >= missed, why: Vec::new() };
-                let scores = item.checks.iter().map(|(gate, _)| (gate.clone(), score.clone())).collect();
-                ItemResult {
-                    id: item.id.clone(),
-                    slices: item.slices.clone(),
-                    answers: Vec::new(),
-                    scores,
-                    error: None,
-                }
-            })
-            .collect();
-        let (verdict, why, gates) = Report::judge(&self.suite, &items);
+        let answered = |(index, item): (usize, &Item)| {
+            let answer = if index < missed { says("", Finish::Stop) } else { honest(&item.chat(&self.suite.sampling)) };
+            let record = AnswerRecord::of(&answer.expect("a puppet answers"), 1, None);
+            ItemResult::judged(&self.suite, item, vec![record; item.asks])
+        };
+        let items: Vec<ItemResult> = self.suite.items.iter().enumerate().map(answered).collect();
+        let (verdict, why, gates) = Report::judge(&self.suite, &items, None);
         Report {
             harness: "0.1.0".into(),
             target: "local/small".into(),
             engine: Some("candle 0.11".into()),
             suite: self.suite.id().clone(),
+            subject: self.binding().key(),
+            answered_as: Vec::new(),
+            split: Split::Gate,
+            attempt: 1,
+            concurrency: 1,
+            reused: 0,
+            resumed: 0,
+            cost_micros: None,
+            against: None,
             started_at: NOW - Duration::minutes(1),
             finished_at: NOW,
             verdict,
@@ -84,7 +89,7 @@ impl Bench {
         let bench = Self::new();
         let store = bench.store();
         store.issue(&bench.suite, &bench.report(0), &bench.binding(), NOW).expect("it passed");
-        store.check(&bench.binding(), NOW).expect("it holds");
+        store.check(&bench.binding(), &Trust::default(), NOW).expect("it holds");
         (bench, store)
     }
 
@@ -93,7 +98,7 @@ impl Bench {
     }
 
     fn refused(&self, binding: &Binding, now: OffsetDateTime) -> String {
-        self.store().check(binding, now).expect_err("it must not hold").reason.to_string()
+        self.store().check(binding, &Trust::default(), now).expect_err("it must not hold").reason.to_string()
     }
 
     /// Rewrites the statement inside the envelope and leaves the signature as it was.
@@ -110,10 +115,14 @@ impl Bench {
 #[test]
 fn a_pass_is_certified_and_outlives_the_process() {
     let (bench, store) = Bench::certified();
-    let certificate = bench.store().check(&bench.binding(), NOW + Duration::days(364)).expect("it holds");
+    let certificate = bench
+        .store()
+        .check(&bench.binding(), &Trust::default(), NOW + Duration::days(364))
+        .expect("it holds")
+        .certificate;
     assert_eq!(certificate.predicate().verdict, Verdict::Pass);
     assert_eq!(store.raw_report(&certificate), RawReport::Intact);
-    let listed = store.list().expect("it can be listed");
+    let listed = store.list(&Trust::default()).expect("it can be listed");
     assert!(matches!(listed.as_slice(), [one] if one.path == bench.path() && one.certificate.is_ok()));
     let key = fs::metadata(bench.dir.path().join("signing.key")).expect("it was made");
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
@@ -124,7 +133,7 @@ fn a_pass_is_certified_and_outlives_the_process() {
 fn it_verifies_offline_with_the_public_key_alone() {
     let (bench, _) = Bench::certified();
     let key = PublicKey::read(&bench.dir.path().join("signing.pub")).expect("a key");
-    let certificate = Certificate::read(&fs::read(bench.path()).expect("it is there"), &key).expect("it verifies");
+    let certificate = Certificate::read(&fs::read(bench.path()).expect("it is there"), &[key]).expect("it verifies");
     certificate.is_a_pass().expect("it is a pass");
     assert_eq!(certificate.statement().subject.len(), 3);
 }
@@ -166,7 +175,7 @@ fn changed_bytes_of_anything_end_it() {
         bench.refused(&binding, NOW)
     };
     let local = |binding: &mut Binding, digest: fn(&mut String, &mut String, &mut String, &mut String)| {
-        let BoundSubject::Local { weights, tokenizer, template, engine } = &mut binding.subject else {
+        let BoundSubject::Local { weights, tokenizer, template, engine, .. } = &mut binding.subject else {
             unreachable!("it is local");
         };
         digest(weights, tokenizer, template, engine);
@@ -215,13 +224,13 @@ fn an_edited_statement_is_seen() {
 fn no_byte_of_the_file_can_change_what_it_says() {
     let (bench, store) = Bench::certified();
     let sealed = fs::read(bench.path()).expect("it is there");
-    let held = store.check(&bench.binding(), NOW).expect("it holds");
+    let held = store.check(&bench.binding(), &Trust::default(), NOW).expect("it holds");
     for at in 0..sealed.len() {
         let mut bytes = sealed.clone();
         bytes[at] ^= 0x01;
         fs::write(bench.path(), &bytes).expect("written");
         // White space between fields may change; nothing that is said may.
-        if let Ok(certificate) = store.check(&bench.binding(), NOW) {
+        if let Ok(certificate) = store.check(&bench.binding(), &Trust::default(), NOW) {
             assert_eq!(certificate, held, "byte {at}");
         }
     }
@@ -279,18 +288,19 @@ fn another_payload_type_is_not_ours() {
 #[test]
 fn time_ends_it_and_says_so_apart() {
     let (bench, store) = Bench::certified();
-    let expired = store.check(&bench.binding(), NOW + LOCAL_VALIDITY).expect_err("it is over").reason;
+    let expired =
+        store.check(&bench.binding(), &Trust::default(), NOW + LOCAL_VALIDITY).expect_err("it is over").reason;
     assert!(expired.is_expiry());
     assert_eq!(expired.to_string(), "it expired at 2027-11-22T12:00:00Z; certify again");
-    assert!(store.check(&bench.binding(), NOW - Duration::minutes(4)).is_ok());
-    let early = store.check(&bench.binding(), NOW - Duration::hours(1)).expect_err("not yet").reason;
+    assert!(store.check(&bench.binding(), &Trust::default(), NOW - Duration::minutes(4)).is_ok());
+    let early = store.check(&bench.binding(), &Trust::default(), NOW - Duration::hours(1)).expect_err("not yet").reason;
     assert!(!early.is_expiry() && early.to_string().contains("valid from"));
 }
 
 #[test]
 fn a_changed_report_is_seen() {
     let (bench, store) = Bench::certified();
-    let certificate = store.check(&bench.binding(), NOW).expect("it holds");
+    let certificate = store.check(&bench.binding(), &Trust::default(), NOW).expect("it holds").certificate;
     let path = store.report_path(&certificate.predicate().report_sha256);
     let mut bytes = fs::read(&path).expect("it is there");
     bytes.push(b' ');
@@ -310,10 +320,14 @@ fn a_vendors_model_is_bound_by_name_and_place_and_for_a_month() {
         suite: bench.suite.id().clone(),
     };
     let mut report = bench.report(0);
-    (report.target, report.engine) = ("eu/gpt".into(), None);
     let binding = bound("https://one.example/v1/", Some("eu"), "gpt-1");
+    (report.target, report.engine, report.subject) = ("eu/gpt".into(), None, binding.key());
     store.issue(&bench.suite, &report, &binding, NOW).expect("it passed");
-    assert!(store.check(&bound("https://one.example/v1", Some("eu"), "gpt-1"), NOW + Duration::days(29)).is_ok());
+    assert!(
+        store
+            .check(&bound("https://one.example/v1", Some("eu"), "gpt-1"), &Trust::default(), NOW + Duration::days(29))
+            .is_ok()
+    );
     assert!(bench.refused(&binding, NOW + VENDOR_VALIDITY).contains("expired"));
     for (other, what) in [
         (bound("https://two.example/v1", Some("eu"), "gpt-1"), "base URL's digest"),
@@ -341,7 +355,7 @@ fn a_signed_statement_that_is_no_pass_is_refused() {
     for doctor in doctored {
         let mut report = pass.clone();
         doctor(&mut report);
-        let statement = Statement::new(&report, "00".repeat(32), &bench.binding(), NOW);
+        let statement = Statement::new(&bench.suite, &report, ("00".repeat(32), None), &bench.binding(), NOW);
         let envelope = Envelope::seal(&serde_json::to_vec(&statement).expect("JSON"), &signer);
         let json = serde_json::to_vec(&envelope).expect("JSON");
         store.keep_certificate("local/small", "stage2-continuity", &json).expect("written");
@@ -360,7 +374,7 @@ fn a_swapped_suite_needs_a_new_certificate() {
     }
     let now = |dir: &Path| -> SuiteId { Suite::find("stage2-continuity", dir).expect("it is right").id().clone() };
     let same = Binding { suite: now(dir), ..bench.binding() };
-    assert!(bench.store().check(&same, NOW).is_ok());
+    assert!(bench.store().check(&same, &Trust::default(), NOW).is_ok());
     let header = fs::read_to_string(dir.join("stage2-continuity.yaml")).expect("it is there");
     fs::write(dir.join("stage2-continuity.yaml"), header.replace("threshold: 0.60", "threshold: 0.05"))
         .expect("written");

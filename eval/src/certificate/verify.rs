@@ -3,16 +3,17 @@
 //! Fails closed: what cannot be read, verified or compared is invalid. Nothing of a statement is looked at before its signature
 //! was verified.
 
-use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime};
 
 use crate::{
+    digest::sha256_hex,
     report::{GateResult, Verdict},
-    statistics::lower_bound,
+    suite::Split,
 };
 
 use super::{
-    Binding, Envelope, EnvelopeError, PREDICATE_TYPE, Predicate, PublicKey, RunsOn, SignerError, Statement,
-    statement::STATEMENT_TYPE,
+    Binding, BoundSubject, Envelope, EnvelopeError, PREDICATE_TYPE, Predicate, PublicKey, RunsOn, SignerError,
+    Statement, shown, statement::STATEMENT_TYPE,
 };
 
 /// How far another machine's clock may be ahead of ours.
@@ -23,6 +24,10 @@ const CLOCK_SKEW: Duration = Duration::minutes(5);
 pub struct Certificate {
     envelope: Envelope,
     statement: Statement,
+    /// Hex SHA-256 of the statement's bytes: what revocations name, however many have signed.
+    digest: String,
+    /// The ids of the keys that count and have signed.
+    signers: Vec<String>,
 }
 
 /// There is no valid certificate.
@@ -54,6 +59,14 @@ pub enum Reason {
     NotYetValid(String),
     #[error("it expired at {0}; certify again")]
     Expired(String),
+    #[error(
+        "it has {found} of {needed} signatures by keys that count here; `backstop eval certify --file FILE --key-dir DIR` adds one"
+    )]
+    TooFewSignatures { found: usize, needed: usize },
+    #[error("it was revoked: {0}; certify again")]
+    Revoked(String),
+    #[error("it is suspended: {0}; certify again")]
+    Suspended(String),
 }
 
 impl Reason {
@@ -64,15 +77,15 @@ impl Reason {
 }
 
 impl Certificate {
-    /// Reads an envelope's JSON and verifies it with nothing but the public key.
-    pub fn read(json: &[u8], key: &PublicKey) -> Result<Self, Reason> {
+    /// Reads an envelope's JSON and verifies it with nothing but public keys: one of `keys` must have signed it.
+    pub fn read(json: &[u8], keys: &[PublicKey]) -> Result<Self, Reason> {
         let envelope: Envelope = serde_json::from_slice(json).map_err(|error| Reason::Unreadable(error.to_string()))?;
-        let payload = envelope.open(key)?;
+        let (payload, signers) = envelope.open(keys)?;
         let statement: Statement =
             serde_json::from_slice(&payload).map_err(|error| Reason::Unreadable(format!("its statement: {error}")))?;
         same("statement type", &statement.statement_type, STATEMENT_TYPE)?;
         same("predicate type", &statement.predicate_type, PREDICATE_TYPE)?;
-        Ok(Self { envelope, statement })
+        Ok(Self { envelope, statement, digest: sha256_hex(&payload), signers })
     }
 
     pub fn envelope(&self) -> &Envelope {
@@ -87,11 +100,12 @@ impl Certificate {
         &self.statement.predicate
     }
 
-    /// Whether it certifies a pass, of exactly this, at this time.
-    pub fn holds_for(&self, binding: &Binding, now: OffsetDateTime) -> Result<(), Reason> {
-        self.is_about(binding)?;
-        self.is_a_pass()?;
-        self.is_in_time(now)
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub fn signers(&self) -> &[String] {
+        &self.signers
     }
 
     /// Whether target, digests, engine and suite are those of `binding`.
@@ -108,14 +122,14 @@ impl Certificate {
             let known = self.statement.digest_of(name).unwrap_or("nothing");
             // A vendor's target differs in a field that can be named, which says more than a digest.
             if name == "vendor-target" {
-                same_runs_on(&certified.runs_on, &binding.subject.runs_on())?;
+                same_runs_on(&certified.runs_on, &binding.subject)?;
             }
             same(what, known, &found)?;
         }
         if self.statement.subject.len() != binding.subject.digests().len() {
             return Err(Reason::Unreadable("it has subjects that we do not know".into()));
         }
-        same_runs_on(&certified.runs_on, &binding.subject.runs_on())?;
+        same_runs_on(&certified.runs_on, &binding.subject)?;
         same("suite", &certified.suite.name, &binding.suite.name)?;
         same("suite's version", &certified.suite.version, &binding.suite.version)?;
         same("suite's digest", &certified.suite.digest, &binding.suite.digest)
@@ -127,6 +141,9 @@ impl Certificate {
         let fail = |what: String| Err(Reason::NotAPass(what));
         if certified.verdict != Verdict::Pass {
             return fail(format!("its verdict is {}", certified.verdict));
+        }
+        if certified.split != Split::Gate {
+            return fail("it is of the split `dev`, which decides nothing".into());
         }
         if certified.errors > certified.errors_allowed {
             return fail(format!("{} errors where {} are allowed", certified.errors, certified.errors_allowed));
@@ -154,28 +171,40 @@ impl Certificate {
 }
 
 fn passes(gate: &GateResult) -> bool {
-    gate.verdict == Verdict::Pass
-        && gate.k <= gate.n
-        && gate.n >= gate.min_items
-        && gate.threshold > 0.0
-        && lower_bound(gate.k, gate.n) >= gate.threshold
+    gate.verdict == Verdict::Pass && gate.judge() == Verdict::Pass
 }
 
-fn same_runs_on(certified: &RunsOn, found: &RunsOn) -> Result<(), Reason> {
+fn same_runs_on(certified: &RunsOn, found: &BoundSubject) -> Result<(), Reason> {
     match (certified, found) {
-        (RunsOn::Local { engine: was }, RunsOn::Local { engine: is }) => same("engine", was, is),
         (
-            RunsOn::Vendor { kind, base_url_sha256, region, model },
-            RunsOn::Vendor { kind: kind_now, base_url_sha256: url_now, region: region_now, model: model_now },
+            RunsOn::Local { engine, quantization, limits },
+            BoundSubject::Local { engine: engine_now, quantization: quantization_now, limits: limits_now, .. },
+        ) => {
+            same("engine", engine, engine_now)?;
+            same("quantization", quantization, quantization_now)?;
+            at_most("context limit", limits.context_tokens as usize, limits_now.context_tokens as usize)?;
+            at_most("number of calls answered at once", limits.running, limits_now.running)
+        }
+        (
+            RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: _ },
+            BoundSubject::Vendor { kind: kind_now, base_url_sha256: url_now, region: region_now, model: model_now },
         ) => {
             same("vendor's kind", kind, kind_now)?;
             same("base URL's digest", base_url_sha256, url_now)?;
             same("region", region.as_deref().unwrap_or("none"), region_now.as_deref().unwrap_or("none"))?;
             same("model", model, model_now)
         }
-        (RunsOn::Local { .. }, RunsOn::Vendor { .. }) => same("kind of target", "local", "vendor"),
-        (RunsOn::Vendor { .. }, RunsOn::Local { .. }) => same("kind of target", "vendor", "local"),
+        (RunsOn::Local { .. }, BoundSubject::Vendor { .. }) => same("kind of target", "local", "vendor"),
+        (RunsOn::Vendor { .. }, BoundSubject::Local { .. }) => same("kind of target", "vendor", "local"),
     }
+}
+
+/// Less than what was examined is fine.
+fn at_most(what: &'static str, certified: usize, found: usize) -> Result<(), Reason> {
+    if found <= certified {
+        return Ok(());
+    }
+    Err(Reason::Differs { what, certified: certified.to_string(), found: found.to_string() })
 }
 
 fn same(what: &'static str, certified: &str, found: &str) -> Result<(), Reason> {
@@ -189,8 +218,4 @@ fn same(what: &'static str, certified: &str, found: &str) -> Result<(), Reason> 
 fn shortened(value: &str) -> String {
     let is_digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_digest { format!("{}…", &value[..12]) } else { value.to_owned() }
-}
-
-fn shown(time: OffsetDateTime) -> String {
-    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

@@ -8,6 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::dollars;
 use crate::{report::Report, suite::Suite};
 
 /// Is told of each step; the methods must return at once.
@@ -15,6 +16,8 @@ pub trait RunProgress: Send + Sync {
     fn started(&self, suite: &Suite);
     /// After each item.
     fn advanced(&self, progress: &Progress);
+    /// Something went wrong that the run goes on with.
+    fn warned(&self, what: &str);
     fn finished(&self, report: &Report);
 }
 
@@ -26,6 +29,8 @@ pub struct Progress {
     /// Items that passed all their gates.
     pub items_passed: usize,
     pub errors: usize,
+    /// What it cost so far, in millionths of a dollar, where the target has a price.
+    pub cost_micros: Option<u64>,
     pub elapsed: Duration,
     /// An estimate of the time still to go.
     pub left: Option<Duration>,
@@ -47,10 +52,22 @@ pub struct Bar {
     suite: Mutex<String>,
 }
 
+impl Progress {
+    fn describe(&self) -> String {
+        let Self { items_done, items_passed, errors, cost_micros, left, .. } = self;
+        let share = *items_passed as f64 * 100.0 / (*items_done).max(1) as f64;
+        let cost = cost_micros.map(|cost| format!(", ${}", dollars(cost))).unwrap_or_default();
+        let left = left.map_or(0, |left| left.as_secs());
+        format!("{items_passed} right ({share:.0} %), {errors} errors{cost}, {left} s left")
+    }
+}
+
 impl RunProgress for Silent {
     fn started(&self, _: &Suite) {}
 
     fn advanced(&self, _: &Progress) {}
+
+    fn warned(&self, _: &str) {}
 
     fn finished(&self, _: &Report) {}
 }
@@ -83,21 +100,22 @@ impl RunProgress for Bar {
     }
 
     fn advanced(&self, progress: &Progress) {
-        let left = progress.left.map_or(0, |left| left.as_secs());
         if let Some(last) = &self.lines {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             if progress.elapsed >= *last + LINE_EVERY {
                 *last = progress.elapsed;
                 let suite = self.suite.lock().unwrap_or_else(PoisonError::into_inner);
-                let Progress { items_done, items_total, items_passed, errors, .. } = progress;
-                eprintln!(
-                    "{suite}: {items_done} of {items_total}, {items_passed} right, {errors} errors, {left} s left"
-                );
+                let Progress { items_done, items_total, .. } = progress;
+                eprintln!("{suite}: {items_done} of {items_total}, {}", progress.describe());
             }
             return;
         }
-        self.bar.set_message(format!("{} right, {} errors, {left} s left", progress.items_passed, progress.errors));
+        self.bar.set_message(progress.describe());
         self.bar.set_position(progress.items_done as u64);
+    }
+
+    fn warned(&self, what: &str) {
+        self.bar.suspend(|| eprintln!("warning: {what}"));
     }
 
     fn finished(&self, report: &Report) {

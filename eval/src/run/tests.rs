@@ -2,92 +2,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backstop_models::chat::{Chat, Finish, Message, Part, Role, Usage};
+use backstop_models::chat::{Answer, Chat, Finish, Message, Part, Role, Usage};
 
 use super::*;
 use crate::{
+    puppet::{Puppet, honest, puppet, says, suite},
     report::Verdict,
     subject::{BoxFuture, SubjectError},
 };
 
-/// What a subject says to a question.
-type Says = dyn Fn(&Chat) -> Result<Answer, SubjectError> + Send + Sync;
-
-struct Puppet {
-    says: Box<Says>,
-    asked: AtomicUsize,
-}
-
-impl Subject for Puppet {
-    fn name(&self) -> String {
-        "local/puppet".into()
-    }
-
-    fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let answer = (self.says)(&chat);
-        Box::pin(async move { answer })
-    }
-}
-
-fn puppet(says: impl Fn(&Chat) -> Result<Answer, SubjectError> + Send + Sync + 'static) -> Puppet {
-    Puppet { says: Box::new(says), asked: AtomicUsize::new(0) }
-}
-
-fn says(text: impl Into<String>, finish: Finish) -> Result<Answer, SubjectError> {
-    let text = text.into();
-    let tokens = text.split_whitespace().count() as u64;
-    let usage = Usage { output_tokens: Some(tokens), ..Usage::default() };
-    Ok(Answer { id: None, model: None, content: vec![Part::Text(text)], finish, usage, logprobs: Vec::new() })
-}
-
-fn suite() -> Suite {
-    Suite::find("stage2-continuity", std::path::Path::new("/nonexistent")).expect("it is built in")
-}
-
-/// A subject that knows the answers, as a check on the checks: each item's own words, and the ends that are asked for.
-fn honest(chat: &Chat) -> Result<Answer, SubjectError> {
-    let question = chat.messages.last().map(Message::joined_text).unwrap_or_default();
-    let known = [
-        ("Japan", "It is Tokyo."),
-        ("Germany", "It is Berlin."),
-        ("England", "It is London."),
-        ("currency of the United", "It is the pound."),
-        ("VAT", "It is the Value Added Tax."),
-        ("week", "There are seven."),
-        ("months", "There are 12."),
-        ("buy", "It is to sell."),
-        ("profit", "It is a loss."),
-        ("2 + 2", "It is 4."),
-        ("Maria", "She is in the Berlin office."),
-        ("Lisa", "It was Lisa."),
-        ("7788", "It is 7788."),
-        ("300", "It is 300 euros."),
-        ("20 pounds", "It is 20 pounds."),
-        ("invoice number?", "It is 4711."),
-        ("the price?", "It is 45 dollars."),
-        ("total amount", "It is 90 euros."),
-        ("supplier", "It is Nordwind."),
-        ("bank do", "It lends money."),
-        ("What is a bank", "It is a firm that keeps money"),
-        ("Count", "4, 5, 6, "),
-    ];
-    if question.contains("currency of Japan") {
-        return says("It is the yen.", Finish::Stop);
-    }
-    if let Some(echo) = question.strip_prefix("Repeat after me: ") {
-        return says(echo, Finish::Stop);
-    }
-    if question.contains("story") {
-        return says("There was a bank in a town", Finish::Length);
-    }
-    let answer = known.iter().find(|(word, _)| question.contains(word)).map_or("I do not know.", |(_, answer)| *answer);
-    says(answer, if chat.stop.is_empty() { Finish::Stop } else { Finish::StopSequence(None) })
-}
-
 async fn examined(subject: &Puppet) -> Report {
     let suite = suite();
-    let report = run(&suite, subject, &Silent).await;
+    let report = run(&suite, subject, RunOptions::default(), &Silent).await;
     report.recheck(&suite).expect("a run's report follows from its items");
     report
 }
@@ -217,7 +143,7 @@ async fn a_subject_that_hangs_is_an_error_after_the_deadline() {
     }
     let mut suite = suite();
     suite.deadline = Duration::from_millis(20);
-    let report = run(&suite, &Hanging, &Silent).await;
+    let report = run(&suite, &Hanging, RunOptions::default(), &Silent).await;
     assert_eq!(report.verdict, Verdict::Inconclusive);
     assert_eq!(report.items[0].error.as_deref(), Some("no answer within 20ms"));
 }
@@ -225,7 +151,7 @@ async fn a_subject_that_hangs_is_an_error_after_the_deadline() {
 #[tokio::test]
 async fn a_doctored_report_contradicts_itself() {
     let suite = suite();
-    let report = run(&suite, &puppet(|_| says("Berlin.", Finish::Stop)), &Silent).await;
+    let report = run(&suite, &puppet(|_| says("Berlin.", Finish::Stop)), RunOptions::default(), &Silent).await;
     let doctored: [fn(&mut Report); 6] = [
         |report| report.verdict = Verdict::Pass,
         |report| report.gates.iter_mut().for_each(|gate| gate.k = gate.n),
@@ -239,4 +165,150 @@ async fn a_doctored_report_contradicts_itself() {
         doctor(&mut report);
         assert!(report.recheck(&suite).is_err());
     }
+}
+
+/// A suite of so many one-word questions, each to be answered by itself.
+fn echoes(count: usize) -> Suite {
+    let header = "name: echoes\nversion: 1.0.0\npurpose: p\nsampling: { temperature: 0, seed: 1 }\nmax_tokens: 4\n\
+                  deadline_seconds: 5\nerrors_allowed: 0\ngates:\n  - { id: g, about: a, min_items: 1, threshold: 0.5 }\n";
+    let items: String = (0..count)
+        .map(|i| {
+            format!(
+                "{{\"id\":\"i{i}\",\"messages\":[{{\"role\":\"user\",\"content\":\"w{i}\"}}],\"checks\":{{\"g\":[{{\"exact\":\"w{i}\"}}]}}}}\n"
+            )
+        })
+        .collect();
+    Suite::read("echoes", ("echoes.yaml", header), ("echoes.jsonl", &items)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn echo() -> Puppet {
+    puppet(|chat| says(chat.messages.last().map(Message::joined_text).unwrap_or_default(), Finish::Stop))
+}
+
+#[tokio::test]
+async fn what_was_asked_before_a_kill_is_not_asked_again() {
+    let (dir, suite) = (tempfile::tempdir().expect("a directory"), echoes(20));
+    let journal = |reuse| Journal::open(dir.path(), "subject", &suite, reuse).expect("it opens");
+    let (first, killed_at) = (echo(), 7);
+    let mut half = suite.clone();
+    half.items.truncate(killed_at);
+    {
+        // A run that ends without its last line, as one that was killed.
+        let mut journal = journal(Reuse::Unfinished);
+        for item in &half.items {
+            let chat = item.chat(&suite.sampling);
+            let answer = first.ask(chat.clone()).await.expect("an echo");
+            journal.keep(&chat, 0, &AnswerRecord::of(&answer, 1, None)).expect("written");
+        }
+    }
+    let second = echo();
+    let options = RunOptions { journal: Some(journal(Reuse::Unfinished)), ..RunOptions::default() };
+    let report = run(&suite, &second, options, &Silent).await;
+    assert_eq!((report.verdict, report.resumed, report.reused), (Verdict::Pass, killed_at, 0));
+    assert_eq!(second.asked.load(Ordering::Relaxed), 20 - killed_at);
+    // A finished run's answers are its own.
+    let third = echo();
+    let options = RunOptions { journal: Some(journal(Reuse::Unfinished)), ..RunOptions::default() };
+    run(&suite, &third, options, &Silent).await;
+    assert_eq!(third.asked.load(Ordering::Relaxed), 20);
+    let fourth = echo();
+    let options = RunOptions { journal: Some(journal(Reuse::All)), ..RunOptions::default() };
+    let report = run(&suite, &fourth, options, &Silent).await;
+    assert_eq!((fourth.asked.load(Ordering::Relaxed), report.reused), (0, 20));
+}
+
+#[tokio::test]
+async fn a_journal_is_cut_where_a_crash_has_cut_it() {
+    let (dir, suite) = (tempfile::tempdir().expect("a directory"), echoes(20));
+    let chat = suite.items[0].chat(&suite.sampling);
+    let answer = echo().ask(chat.clone()).await.expect("an echo");
+    let mut journal = Journal::open(dir.path(), "subject", &suite, Reuse::Unfinished).expect("it opens");
+    journal.keep(&chat, 0, &AnswerRecord::of(&answer, 1, None)).expect("written");
+    let busy = Journal::open(dir.path(), "subject", &suite, Reuse::Unfinished).expect_err("it is held");
+    assert!(busy.to_string().contains("another run of this target over this suite is under way"), "{busy}");
+    drop(journal);
+    let file = std::fs::read_dir(dir.path()).expect("listed").next().expect("one file").expect("an entry").path();
+    let whole = std::fs::read(&file).expect("read");
+    for cut in 0..whole.len() {
+        std::fs::write(&file, &whole[..cut]).expect("written");
+        let mut journal = Journal::open(dir.path(), "subject", &suite, Reuse::Unfinished).expect("it opens");
+        assert!(journal.get(&chat, 0).is_none(), "an answer that was cut after {cut} bytes");
+        journal.keep(&chat, 0, &AnswerRecord::of(&answer, 1, None)).expect("written");
+        drop(journal);
+        let journal = Journal::open(dir.path(), "subject", &suite, Reuse::Unfinished).expect("it opens");
+        assert!(journal.get(&chat, 0).is_some(), "what was kept after a cut at {cut} is lost");
+    }
+    let other = Journal::open(dir.path(), "another subject", &suite, Reuse::All).expect("it opens");
+    assert!(other.get(&chat, 0).is_none());
+}
+
+#[tokio::test]
+async fn many_are_asked_at_once_and_told_in_order() {
+    struct Gathering {
+        together: tokio::sync::Barrier,
+    }
+    impl Subject for Gathering {
+        fn name(&self) -> String {
+            "local/gathering".into()
+        }
+
+        fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
+            Box::pin(async move {
+                // Nobody is answered before four are here.
+                self.together.wait().await;
+                says(chat.messages.last().map(Message::joined_text).unwrap_or_default(), Finish::Stop)
+            })
+        }
+    }
+    let suite = echoes(20);
+    let options = RunOptions { concurrency: 4, ..RunOptions::default() };
+    let report = run(&suite, &Gathering { together: tokio::sync::Barrier::new(4) }, options, &Silent).await;
+    assert_eq!((report.verdict, report.concurrency), (Verdict::Pass, 4));
+    assert!(report.items.iter().map(|item| &item.id).eq(suite.items.iter().map(|item| &item.id)));
+    report.recheck(&suite).expect("it follows");
+}
+
+#[tokio::test]
+async fn money_that_is_spent_ends_the_run_without_a_verdict() {
+    struct Dear(Puppet);
+    impl Subject for Dear {
+        fn name(&self) -> String {
+            self.0.name()
+        }
+
+        fn cost_micros(&self, _: &Usage) -> Option<u64> {
+            Some(1_000)
+        }
+
+        fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
+            self.0.ask(chat)
+        }
+    }
+    let (suite, dear) = (echoes(20), Dear(echo()));
+    let options = RunOptions { max_cost_micros: Some(5_000), ..RunOptions::default() };
+    let report = run(&suite, &dear, options, &Silent).await;
+    assert_eq!((report.verdict, report.cost_micros), (Verdict::Inconclusive, Some(5_000)));
+    assert_eq!(dear.0.asked.load(Ordering::Relaxed), 5);
+    assert!(report.items[5].error.as_deref().is_some_and(|error| error.contains("$0.005")), "{:?}", report.items[5]);
+}
+
+#[tokio::test]
+async fn what_a_subject_cannot_do_is_a_miss_and_no_error() {
+    let unable = puppet(|_| Err(SubjectError::Refused("it knows no tools".into())));
+    let suite = echoes(5);
+    let report = run(&suite, &unable, RunOptions::default(), &Silent).await;
+    assert_eq!((report.verdict, report.errors), (Verdict::Fail, 0));
+    assert!(report.items[4].refused.as_deref().is_some_and(|why| why.contains("it knows no tools")));
+    report.recheck(&suite).expect("it follows");
+}
+
+#[tokio::test]
+async fn a_subject_that_is_busy_is_waited_for() {
+    let tries = AtomicUsize::new(0);
+    let busy = puppet(move |chat| match tries.fetch_add(1, Ordering::Relaxed) % 3 {
+        2 => says(chat.messages.last().map(Message::joined_text).unwrap_or_default(), Finish::Stop),
+        _ => Err(SubjectError::Busy { retry_after: Duration::from_millis(1) }),
+    });
+    let report = run(&echoes(5), &busy, RunOptions::default(), &Silent).await;
+    assert_eq!((report.verdict, report.errors), (Verdict::Pass, 0));
 }

@@ -19,12 +19,7 @@ impl LocalSubject {
     }
 
     async fn answer(&self, chat: Chat) -> Result<Answer, SubjectError> {
-        let mut generation = loop {
-            match self.engine.ask(chat.clone()) {
-                Err(EngineFault::Busy { retry_after }) => tokio::time::sleep(retry_after).await,
-                asked => break asked.map_err(refused_or_failed)?,
-            }
-        };
+        let mut generation = self.engine.ask(chat).map_err(refused_or_failed)?;
         let mut fold = Fold::default();
         while let Some(event) = generation.next().await {
             fold.push(event.map_err(refused_or_failed)?);
@@ -52,7 +47,8 @@ fn refused_or_failed(fault: EngineFault) -> SubjectError {
         EngineFault::Unsupported { .. } | EngineFault::BadRequest { .. } | EngineFault::ContextLength { .. } => {
             SubjectError::Refused(Box::new(fault))
         }
-        EngineFault::Busy { .. } | EngineFault::OutOfTime | EngineFault::Failed { .. } | EngineFault::Stopped => {
+        EngineFault::Busy { retry_after } => SubjectError::Busy { retry_after },
+        EngineFault::OutOfTime | EngineFault::Failed { .. } | EngineFault::Stopped => {
             SubjectError::Failed(Box::new(fault))
         }
     }

@@ -1,21 +1,21 @@
 //! From a suite's two texts to a checked [`Suite`]: every doubt is an error that names file, line and nearest name.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
-use backstop_models::chat::{Message, Role, Sampling};
+use backstop_models::chat::Sampling;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Gate, Item, Suite, SuiteError, SuiteId};
+use super::{Gate, Item, Split, Suite, SuiteError, SuiteId};
 use crate::{score::Check, statistics};
 
-const MAX_ITEMS: usize = 10_000;
-const MAX_ASKS: usize = 5;
-/// What the vendors' dialects allow.
-const MAX_STOPS: usize = 4;
+mod ask;
+mod items;
+
+const MAX_ASKS: usize = 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,11 +23,16 @@ struct RawHeader {
     name: Spanned<String>,
     version: Spanned<String>,
     purpose: String,
+    #[serde(default)]
+    use_cases: Vec<Spanned<String>>,
     sampling: RawSampling,
     /// Of an item that does not say.
     max_tokens: u32,
     deadline_seconds: Spanned<u64>,
+    /// How often an item is asked that does not say.
+    epochs: Option<Spanned<usize>>,
     errors_allowed: usize,
+    canary: Option<Spanned<String>>,
     gates: Vec<RawGate>,
 }
 
@@ -36,6 +41,7 @@ struct RawHeader {
 struct RawSampling {
     temperature: f64,
     seed: u64,
+    top_p: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -44,41 +50,15 @@ struct RawGate {
     id: Spanned<String>,
     about: String,
     threshold: Spanned<f64>,
+    margin: Option<Spanned<f64>>,
     min_items: usize,
+    #[serde(default)]
+    zero_tolerance: bool,
+    #[serde(default)]
+    floors: BTreeMap<String, Spanned<f64>>,
     /// What every item is checked for.
     #[serde(default)]
     every_item: Vec<Check>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawItem {
-    id: String,
-    messages: Vec<RawMessage>,
-    max_tokens: Option<u32>,
-    #[serde(default)]
-    stop: Vec<String>,
-    #[serde(default = "once")]
-    asks: usize,
-    #[serde(default)]
-    slices: Vec<String>,
-    #[serde(default)]
-    checks: BTreeMap<String, Vec<Check>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMessage {
-    role: RawRole,
-    content: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawRole {
-    System,
-    User,
-    Assistant,
 }
 
 /// Where in a file something is wrong.
@@ -93,35 +73,37 @@ pub(super) fn suite(
     (items_file, items): (&str, &str),
     digest: String,
 ) -> Result<Suite, SuiteError> {
-    let header: RawHeader = serde_saphyr::from_str(header).map_err(|error| yaml_error(header_file, &error))?;
+    let header = read_header(name, (header_file, header))?;
     let at = |line| Place { file: header_file, line };
-    check_header(name, &header, at)?;
-    let items = read_items(&header, items_file, items)?;
-    let gates = header
-        .gates
-        .into_iter()
-        .map(|gate| Gate {
-            id: gate.id.value,
-            about: gate.about,
-            threshold: gate.threshold.value,
-            min_items: gate.min_items,
-        })
-        .collect();
+    let all = items::read(&header, items_file, items)?;
+    check_canary(&header, &all, at)?;
+    let lines = header.gates.iter().map(|gate| (gate.id.value.clone(), gate.id.defined.line())).collect();
+    let (items, aside) = all.into_iter().partition(|item| item.split == Split::Gate);
     let suite = Suite {
         id: SuiteId { name: header.name.value, version: header.version.value, digest },
         purpose: header.purpose.trim().to_owned(),
+        use_cases: header.use_cases.into_iter().map(|case| case.value).collect(),
         sampling: Sampling {
             temperature: Some(header.sampling.temperature),
             seed: Some(header.sampling.seed),
+            top_p: header.sampling.top_p,
             ..Sampling::default()
         },
         deadline: Duration::from_secs(header.deadline_seconds.value),
         errors_allowed: header.errors_allowed,
-        gates,
+        canary: header.canary.map(|canary| canary.value),
+        gates: header.gates.into_iter().map(gate).collect(),
+        split: Split::Gate,
         items,
+        aside,
     };
-    check_reach(&suite, at)?;
+    check_reach(&suite, &lines, at)?;
     Ok(suite)
+}
+
+/// The version that the header names, once the header is right.
+pub(super) fn version(name: &str, header: (&str, &str)) -> Result<String, SuiteError> {
+    read_header(name, header).map(|header| header.version.value)
 }
 
 /// Lower-case letters, digits and hyphens: also a safe file name.
@@ -141,6 +123,14 @@ pub(super) fn nearest<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> 
         .unwrap_or_default()
 }
 
+fn read_header(name: &str, (file, text): (&str, &str)) -> Result<RawHeader, SuiteError> {
+    let header: RawHeader = serde_saphyr::from_str(text).map_err(|error| yaml_error(file, &error))?;
+    let at = |line| Place { file, line };
+    check_header(name, &header, at)?;
+    check_gates(&header, at)?;
+    Ok(header)
+}
+
 fn check_header<'a>(name: &str, header: &RawHeader, at: impl Fn(u64) -> Place<'a>) -> Result<(), SuiteError> {
     if header.name.value != name {
         return at(header.name.defined.line())
@@ -152,6 +142,24 @@ fn check_header<'a>(name: &str, header: &RawHeader, at: impl Fn(u64) -> Place<'a
     if !(1..=3600).contains(&header.deadline_seconds.value) {
         return at(header.deadline_seconds.defined.line()).fail("deadline_seconds must be from 1 to 3600");
     }
+    if let Some(epochs) = header.epochs.as_ref().filter(|epochs| !(1..=MAX_ASKS).contains(&epochs.value)) {
+        return at(epochs.defined.line()).fail(format!("epochs must be from 1 to {MAX_ASKS}"));
+    }
+    if header.max_tokens == 0 {
+        return at(1).fail("max_tokens must be at least 1");
+    }
+    let RawSampling { temperature, top_p, .. } = header.sampling;
+    if !(0.0..=2.0).contains(&temperature) || top_p.is_some_and(|top_p| !(top_p > 0.0 && top_p <= 1.0)) {
+        return at(1).fail("in `sampling`, temperature must be from 0 to 2 and top_p above 0 and at most 1");
+    }
+    if let Some(case) = header.use_cases.iter().find(|case| !is_name(&case.value)) {
+        return at(case.defined.line())
+            .fail(format!("the use case `{}` must consist of lower-case letters, digits and hyphens", case.value));
+    }
+    Ok(())
+}
+
+fn check_gates<'a>(header: &RawHeader, at: impl Fn(u64) -> Place<'a>) -> Result<(), SuiteError> {
     if header.gates.is_empty() {
         return at(1).fail("a suite without gates decides nothing; add one under `gates`");
     }
@@ -164,107 +172,78 @@ fn check_header<'a>(name: &str, header: &RawHeader, at: impl Fn(u64) -> Place<'a
         if !(gate.threshold.value > 0.0 && gate.threshold.value < 1.0) {
             return at(gate.threshold.defined.line()).fail("a threshold lies between 0 and 1");
         }
-    }
-    Ok(())
-}
-
-fn check_gate(header: &RawHeader, gate: &str, place: &Place<'_>) -> Result<(), SuiteError> {
-    if header.gates.iter().any(|known| known.id.value == gate) {
-        return Ok(());
-    }
-    let hint = nearest(gate, header.gates.iter().map(|known| known.id.value.as_str()));
-    place.fail(format!("there is no gate `{gate}`{hint}"))
-}
-
-fn read_items(header: &RawHeader, file: &str, text: &str) -> Result<Vec<Item>, SuiteError> {
-    let mut seen = HashSet::new();
-    let mut items = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let place = Place { file, line: index as u64 + 1 };
-        if line.trim().is_empty() {
-            continue;
+        if let Some(margin) = gate.margin.as_ref().filter(|margin| !(margin.value > 0.0 && margin.value < 1.0)) {
+            return at(margin.defined.line()).fail("a margin lies between 0 and 1");
         }
-        let raw: RawItem = serde_json::from_str(line)
-            .or_else(|error| place.fail(with_nearest(&error.to_string().replace(" at line 1 column", " at column"))))?;
-        if !seen.insert(raw.id.clone()) {
-            return place.fail(format!("the id `{}` stands on an earlier line already", raw.id));
-        }
-        if items.len() == MAX_ITEMS {
-            return place.fail(format!("more than {MAX_ITEMS} items; split the suite"));
-        }
-        check_item(header, &raw, &place)?;
-        items.push(item(header, raw));
-    }
-    Ok(items)
-}
-
-fn check_item(header: &RawHeader, raw: &RawItem, place: &Place<'_>) -> Result<(), SuiteError> {
-    if raw.messages.last().is_none_or(|last| last.role != RawRole::User) {
-        return place.fail("the last message must be the user's");
-    }
-    if raw.max_tokens == Some(0) {
-        return place.fail("max_tokens must be at least 1");
-    }
-    if !(1..=MAX_ASKS).contains(&raw.asks) {
-        return place.fail(format!("asks must be from 1 to {MAX_ASKS}"));
-    }
-    if raw.stop.len() > MAX_STOPS || raw.stop.iter().any(String::is_empty) {
-        return place.fail(format!("stop has at most {MAX_STOPS} texts, none of them empty"));
-    }
-    for (gate, checks) in &raw.checks {
-        check_gate(header, gate, place)?;
-        for check in checks {
-            let fault = match check {
-                Check::RepeatsAgree if raw.asks < 2 => "repeats_agree needs `asks` of 2 or more",
-                Check::HonoursStop if raw.stop.is_empty() => "honours_stop needs a `stop`",
-                Check::ContainsAny(words) if words.is_empty() => "contains_any needs a word",
-                Check::PromptNotLeaked { .. } if raw.messages.iter().all(|message| message.role != RawRole::System) => {
-                    "prompt_not_leaked needs a system message"
-                }
-                _ => continue,
-            };
-            return place.fail(fault);
+        if let Some((slice, floor)) = gate.floors.iter().find(|(_, floor)| !(floor.value > 0.0 && floor.value <= 1.0)) {
+            return at(floor.defined.line()).fail(format!("the floor of `{slice}` must be above 0 and at most 1"));
         }
     }
     Ok(())
 }
 
-fn item(header: &RawHeader, raw: RawItem) -> Item {
-    let mut own = raw.checks;
-    let checks = header
-        .gates
-        .iter()
-        .filter_map(|gate| {
-            let mut checks = gate.every_item.clone();
-            checks.extend(own.remove(&gate.id.value).unwrap_or_default());
-            (!checks.is_empty()).then(|| (gate.id.value.clone(), checks))
-        })
-        .collect();
-    Item {
-        id: raw.id,
-        messages: raw.messages.into_iter().map(|message| Message::text(message.role.into(), message.content)).collect(),
-        max_tokens: raw.max_tokens.unwrap_or(header.max_tokens),
-        stop: raw.stop,
-        asks: raw.asks,
-        slices: raw.slices,
-        checks,
+fn gate(raw: RawGate) -> Gate {
+    Gate {
+        id: raw.id.value,
+        about: raw.about,
+        threshold: raw.threshold.value,
+        margin: raw.margin.map(|margin| margin.value),
+        min_items: raw.min_items,
+        zero_tolerance: raw.zero_tolerance,
+        floors: raw.floors.into_iter().map(|(slice, floor)| (slice, floor.value)).collect(),
+    }
+}
+
+/// A canary in a question would be read by every model that is asked.
+fn check_canary<'a>(header: &RawHeader, items: &[Item], at: impl Fn(u64) -> Place<'a>) -> Result<(), SuiteError> {
+    let Some(canary) = &header.canary else { return Ok(()) };
+    let at = at(canary.defined.line());
+    if canary.value.chars().filter(|c| c.is_alphanumeric()).count() < 16 {
+        return at.fail("a canary needs 16 letters and digits at least, or it may stand anywhere by chance");
+    }
+    match items.iter().find(|item| item.messages.iter().any(|message| message.joined_text().contains(&canary.value))) {
+        Some(item) => at.fail(format!("the canary stands in the question of `{}`; it must stand in none", item.id)),
+        None => Ok(()),
     }
 }
 
 /// A gate that all items together cannot pass would only ever waste an hour.
-fn check_reach<'a>(suite: &Suite, at: impl Fn(u64) -> Place<'a>) -> Result<(), SuiteError> {
+fn check_reach<'a>(
+    suite: &Suite,
+    lines: &HashMap<String, u64>,
+    at: impl Fn(u64) -> Place<'a>,
+) -> Result<(), SuiteError> {
     for gate in &suite.gates {
-        let n = suite.items_of(&gate.id);
-        if n < gate.min_items {
-            return at(1)
-                .fail(format!("the gate `{}` has {n} items, but its min_items is {}", gate.id, gate.min_items));
+        let at = at(lines.get(&gate.id).copied().unwrap_or(1));
+        let (items, draws) = (suite.items_of(&gate.id), suite.draws_of(&gate.id));
+        if items < gate.min_items {
+            return at
+                .fail(format!("the gate `{}` has {items} items, but its min_items is {}", gate.id, gate.min_items));
         }
-        let best = statistics::lower_bound(n, n);
+        let best = statistics::lower_bound(draws, draws);
         if best < gate.threshold {
-            return at(1).fail(format!(
-                "the gate `{}` cannot be passed: {n} right answers out of {n} only show {best:.3}, below {}; add items or lower it",
+            let what = if draws == items { "right answers" } else { "whole clusters" };
+            return at.fail(format!(
+                "the gate `{}` cannot be passed: {draws} {what} out of {draws} only show {best:.3}, below {}; add items or lower it",
                 gate.id, gate.threshold
             ));
+        }
+        if let Some(margin) = gate.margin {
+            let best = statistics::paired_lower_bound(draws, 0, 0, 0);
+            if best <= -margin {
+                return at.fail(format!(
+                    "the margin of the gate `{}` cannot be shown: two models that agree on all {draws} may still differ by {:.3}, more than {margin}; add items or widen it",
+                    gate.id, -best
+                ));
+            }
+        }
+        for slice in gate.floors.keys() {
+            let known: Vec<&str> =
+                suite.judged_by(&gate.id).flat_map(|item| item.slices.iter().map(String::as_str)).collect();
+            if !known.contains(&slice.as_str()) {
+                let hint = nearest(slice, known.into_iter());
+                return at.fail(format!("the gate `{}` has a floor for `{slice}`, but no item of it{hint}", gate.id));
+            }
         }
     }
     Ok(())
@@ -273,10 +252,6 @@ fn check_reach<'a>(suite: &Suite, at: impl Fn(u64) -> Place<'a>) -> Result<(), S
 fn is_version(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
     parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok_and(|number| number.to_string() == *part))
-}
-
-fn once() -> usize {
-    1
 }
 
 fn yaml_error(file: &str, error: &serde_saphyr::Error) -> SuiteError {
@@ -303,15 +278,5 @@ fn with_nearest(message: &str) -> String {
 impl Place<'_> {
     fn fail<T>(&self, what: impl Into<String>) -> Result<T, SuiteError> {
         Err(SuiteError::Invalid { file: self.file.to_owned(), line: self.line, what: what.into() })
-    }
-}
-
-impl From<RawRole> for Role {
-    fn from(role: RawRole) -> Self {
-        match role {
-            RawRole::System => Self::System,
-            RawRole::User => Self::User,
-            RawRole::Assistant => Self::Assistant,
-        }
     }
 }

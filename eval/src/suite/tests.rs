@@ -94,6 +94,20 @@ fn a_fault_in_the_header_has_its_line() {
         ("1.2.3", "1.2", "tiny.yaml:2: the version"),
         ("name: tiny", "name: huge", "tiny.yaml:1: the name is `huge`"),
         ("min_items: 1\n    every", "min_items: 3\n    every", "the gate `form` has 2 items, but its min_items is 3"),
+        (
+            "threshold: 0.1\n",
+            "threshold: 0.1\n    margin: 0.2\n",
+            "two models that agree on all 2 may still differ by 0.575",
+        ),
+        ("threshold: 0.1\n", "threshold: 0.1\n    margin: 1\n", "a margin lies between 0 and 1"),
+        (
+            "threshold: 0.1\n",
+            "threshold: 0.1\n    floors: { sum: 0.5 }\n",
+            "a floor for `sum`, but no item of it, did you mean `sums`?",
+        ),
+        ("errors_allowed: 0\n", "errors_allowed: 0\nepochs: 11\n", "tiny.yaml:8: epochs must be from 1 to 10"),
+        ("errors_allowed: 0\n", "errors_allowed: 0\nuse_cases: [Big Thing]\n", "the use case `Big Thing` must consist"),
+        ("errors_allowed: 0\n", "errors_allowed: 0\ncanary: short\n", "a canary needs 16 letters"),
         ("threshold: 0.1\n", "threshold: 0.9\n", "cannot be passed: 2 right answers out of 2 only show 0.224"),
     ] {
         let found = fault(&HEADER.replacen(from, to, 1), ITEMS);
@@ -114,8 +128,57 @@ fn a_fault_in_an_item_has_its_line() {
         ("{\"contains_any\":[\"2\"]}", "\"repeats_agree\"", "tiny.jsonl:1: repeats_agree needs `asks`"),
         ("{\"contains_any\":[\"2\"]}", "{\"regex\":\"(\"}", "tiny.jsonl:1: regex parse error"),
         ("\"stop\":[\".\"]", "\"stop\":[\"\"]", "tiny.jsonl:2: stop has"),
+        ("{\"contains_any\":[\"2\"]}", "{\"tool_calls\":[{\"name\":\"pay\"}]}", "tiny.jsonl:1: tool_calls wants `pay`"),
+        ("\"slices\"", "\"tool_choice\":\"auto\",\"slices\"", "tiny.jsonl:2: tool_choice needs `tools`"),
+        ("\"slices\"", "\"cluster\":\"c\",\"split\":\"test\",\"slices\"", "tiny.jsonl:2: unknown variant `test`"),
+        ("\"role\":\"user\"", "\"role\":\"tool\"", "tiny.jsonl:1: a tool's message needs `tool_call_id`"),
     ] {
         let found = fault(HEADER, &ITEMS.replacen(from, to, 1));
         assert!(found.contains(expected), "{found}\n(expected {expected})");
+    }
+}
+
+#[test]
+fn the_other_split_is_kept_apart() {
+    let dev = r#"{"id":"three","messages":[{"role":"user","content":"3?"}],"split":"dev","cluster":"c"}"#;
+    let suite = read(HEADER, &format!("{ITEMS}{dev}\n")).expect("it is right");
+    assert_eq!((suite.items.len(), suite.items_aside(), suite.split()), (2, 1, Split::Gate));
+    let practice = suite.with_split(Split::Dev).expect("there is one");
+    assert_eq!((practice.items.len(), practice.items[0].id.as_str()), (1, "three"));
+    let none = read(HEADER, ITEMS).expect("it is right").with_split(Split::Dev).expect_err("there is none");
+    assert!(none.to_string().contains("no items of the split `dev`"), "{none}");
+    let both = format!("{ITEMS}{dev}\n{}\n", dev.replace("three", "four").replace("\"dev\"", "\"gate\""));
+    assert!(fault(HEADER, &both).contains("tiny.jsonl:4: the cluster `c` has items of both splits"));
+}
+
+#[test]
+fn tools_and_their_talk_are_read() {
+    let item = r#"{"id":"t","messages":[{"role":"user","content":"look"},{"role":"assistant","tool_calls":[{"id":"c1","type":"function","function":{"name":"find","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c1","content":"found"}],"tools":[{"type":"function","function":{"name":"find","parameters":{"type":"object"}}}],"tool_choice":"required","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"},"strict":true}},"checks":{"sense":[{"tool_calls":[{"name":"find"}]}]}}"#;
+    let suite = read(HEADER, &format!("{ITEMS}{item}\n")).expect("it is right");
+    let chat = suite.items[2].chat(&suite.sampling);
+    assert_eq!((chat.messages.len(), chat.tools[0].name.as_str()), (3, "find"));
+    assert_eq!(chat.tool_choice, backstop_models::chat::ToolChoice::Required);
+    assert!(matches!(
+        chat.response_format,
+        backstop_models::chat::ResponseFormat::JsonSchema { strict: Some(true), .. }
+    ));
+    let stray = item.replace("\"tool_call_id\":\"c1\"", "\"tool_call_id\":\"c2\"");
+    assert!(fault(HEADER, &stray).contains("answers `c2`, but no message calls a tool by that id"));
+}
+
+#[test]
+fn a_canary_stands_in_no_question() {
+    let header = HEADER.replace("errors_allowed: 0\n", "errors_allowed: 0\ncanary: suite-canary-0123456789\n");
+    assert!(read(&header, ITEMS).is_ok());
+    let leaked = ITEMS.replace("2 + 2?", "2 + 2? suite-canary-0123456789");
+    assert!(fault(&header, &leaked).contains("the canary stands in the question of `two`"));
+}
+
+#[test]
+fn which_bytes_is_told_without_reading_the_items() {
+    let nowhere = Path::new("/nonexistent/suites");
+    for name in Suite::names(nowhere).expect("built in") {
+        let whole = Suite::find(&name, nowhere).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(Suite::identify(&name, nowhere).expect("it is there"), *whole.id());
     }
 }

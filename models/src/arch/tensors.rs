@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use candle_core::Error;
 
 use super::{FACTORS, Shape};
 use crate::files::Family;
-use crate::kernel::{Matrix, Pool};
+use crate::kernel::{Matrix, Pool, Source};
 use crate::load::{LoadError, LoadFault, Names, Stored, Tensors};
 
 /// One layer's weights.
@@ -204,22 +205,37 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn pack(&self, stored: &Stored, first: usize, shape: (usize, usize)) -> Result<Matrix, LoadError> {
+    fn pack(&self, stored: &Stored, first: usize, (rows, columns): (usize, usize)) -> Result<Matrix, LoadError> {
         let at = |fault| self.tensors.at(stored.file, fault);
-        let bytes = self.rows(stored, first, shape).map_err(at)?;
-        Matrix::pack(self.pool, stored.dtype, shape, &bytes).map_err(|error| at(LoadFault::Weights(error)))
-    }
-
-    fn rows(&self, stored: &Stored, first: usize, (rows, columns): (usize, usize)) -> Result<Vec<u8>, LoadFault> {
         let (weights, size) = (stored.dtype.block_size(), stored.dtype.type_size());
         if !columns.is_multiple_of(weights) {
             let why = format!("rows of {columns} are not made of whole blocks of {weights}");
-            return Err(LoadFault::Weights(Error::Msg(why)));
+            return Err(at(LoadFault::Weights(Error::Msg(why))));
         }
         let row = columns / weights * size;
-        let mut bytes = vec![0; rows * row];
-        let start = stored.start + (first * row) as u64;
-        self.files[stored.file].read_exact_at(&mut bytes, start).map_err(LoadFault::Io)?;
-        Ok(bytes)
+        let part = Part { file: &self.files[stored.file], start: stored.start + (first * row) as u64, len: rows * row };
+        Matrix::pack(self.pool, stored.dtype, (rows, columns), &part).map_err(|error| {
+            at(match error {
+                Error::Io(source) => LoadFault::Io(source),
+                other => LoadFault::Weights(other),
+            })
+        })
+    }
+}
+
+/// Rows of a tensor, in a file.
+struct Part<'a> {
+    file: &'a File,
+    start: u64,
+    len: usize,
+}
+
+impl Source for Part<'_> {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn read(&self, at: usize, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, self.start + at as u64)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::files::{Capabilities, Checkpoint};
+use crate::machine::Machine;
 
 const WORDS: [&str; 8] = ["the", "invoice", "is", "due", "on", "friday", "paid", "late"];
 
@@ -86,8 +87,12 @@ fn weights() -> HashMap<String, Tensor> {
     out
 }
 
+fn options(queue: usize) -> EngineOptions {
+    EngineOptions { queue, threads: Some(1), ..EngineOptions::default() }
+}
+
 fn load(written: &Written) -> Embedder {
-    Embedder::load(&written.files, 1, 4).expect("it is sound")
+    Embedder::load(&written.files, &options(4)).expect("it is sound")
 }
 
 fn embed(embedder: &Embedder, texts: &[String]) -> Result<Embedded, EmbedFault> {
@@ -169,7 +174,7 @@ fn what_is_no_such_model_is_said_by_file() {
     let said = |spoil: &dyn Fn(&mut ModelFiles)| {
         let mut written = write();
         spoil(&mut written.files);
-        Embedder::load(&written.files, 1, 1).expect_err("it is not sound").to_string()
+        Embedder::load(&written.files, &options(1)).expect_err("it is not sound").to_string()
     };
     assert!(said(&|files| files.checkpoint = None).contains("`[config]`"));
     assert!(said(&|files| files.family = Family::Llama).contains("family `bert`"));
@@ -194,4 +199,27 @@ fn another_config_is_another_model() {
     let text = std::fs::read_to_string(path).expect("it was written");
     std::fs::write(path, text.replace("gelu", "relu")).expect("there is room");
     assert_ne!(before, identify(&written.files).expect("it is sound"));
+}
+
+#[test]
+fn what_does_not_fit_the_memory_is_refused_in_figures_and_what_goes_gives_it_back() {
+    let written = write();
+    let mut options = options(1);
+    let needs = options.needs(&size(&written.files).expect("it is sound"));
+    options.machine = Machine::with_memory(needs.with_cache(0));
+    let first = Embedder::load(&written.files, &options).expect("it fits");
+    let said = Embedder::load(&written.files, &options).expect_err("it is full").to_string();
+    assert!(said.contains("needs ") && said.contains(" are left"), "{said}");
+    drop(first);
+    assert_eq!(options.machine.memory.left(), options.machine.memory.total());
+}
+
+#[test]
+fn batches_are_bounded_in_texts_and_tokens() {
+    let lengths = [1, 1, 2, 100, 250, 256, 256, 600, 700];
+    let order: Vec<usize> = (0..lengths.len()).collect();
+    let batches: Vec<Vec<usize>> = batches(&order, |index| lengths[index]).into_iter().map(<[usize]>::to_vec).collect();
+    assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5], vec![6], vec![7], vec![8]]);
+    let many: Vec<usize> = (0..40).collect();
+    assert!(super::batches(&many, |_| 3).iter().map(|batch| batch.len()).eq([16, 16, 8]));
 }

@@ -144,6 +144,11 @@ impl Answer {
         self.tokens.len() - self.prompt_tokens
     }
 
+    /// How many tokens it may still have.
+    pub(super) fn tokens_left(&self) -> usize {
+        self.max_tokens.saturating_sub(self.output_tokens())
+    }
+
     /// Whether logits are wanted after each token of the prompt, and are not all here.
     pub(super) fn scores_prompt(&self) -> bool {
         self.odds.is_some() && self.echo.as_ref().is_some_and(|echo| echo.scored.len() < self.prompt_tokens)

@@ -9,24 +9,29 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::arch::{Forward, ForwardError, Piece, Scratch};
+use crate::arch::{Forward, ForwardError, Piece, Scratch, Want};
 use crate::cache::Cache;
 use crate::grammar::Grammars;
 use crate::schedule::{self, Class, Item};
 
 use super::answer::{self, Answer, Entropy, Events, Outcome};
+use super::lookup::Lookup;
 use super::running::Running;
 use super::worker::{Job, guarded, tell};
-use super::{EngineFault, Load, Shared, finish_name};
+use super::{EngineFault, Load, SCORED, Shared};
 
 /// Enough that an engine which nobody has asked yet knows how fast it reads.
 const CANARY_TOKENS: usize = 32;
 
-/// Tokens of a prompt after which logits are wanted, in a step: each is a row as wide as the vocabulary.
-const SCORED: usize = 64;
-
 /// More failed steps in a row are not their calls' fault: the weights are loaded anew.
 const MAX_FAILURES: u32 = 4;
+
+mod draw;
+
+/// With more calls that write, rows for guesses cost as much as they save.
+pub(super) const GUESSERS: usize = 4;
+/// Rows of a step that guesses, at most, unless the config wants less: more are paid for one by one.
+const GUESSED: usize = 16;
 
 /// All accepted calls of an engine.
 pub(super) struct Batch<'a> {
@@ -53,7 +58,7 @@ pub(super) enum Stepped {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, generation: u64) -> Self {
-        let cache = Cache::new(forward.cache_shape(), shared.options.cache_bytes, shared.model.context_tokens.get());
+        let cache = Cache::new(forward.cache_shape(), shared.cache_bytes as usize, shared.model.context_tokens.get());
         Self {
             shared,
             forward,
@@ -130,7 +135,17 @@ impl<'a> Batch<'a> {
         if let Some(job) = &job {
             self.register(order, Some(&job.events));
         }
-        self.calls.push(Running { job, answer, canary, class, order, since: Instant::now(), sequence: None });
+        self.calls.push(Running {
+            job,
+            answer,
+            canary,
+            class,
+            order,
+            since: Instant::now(),
+            sequence: None,
+            draft: Vec::new(),
+            lookup: Lookup::default(),
+        });
     }
 
     /// Computes one step for all calls that have a place.
@@ -141,6 +156,11 @@ impl<'a> Batch<'a> {
         if shares.iter().all(|share| *share == 0) {
             return Stepped::On;
         }
+        let with_share = self.calls.iter().zip(&shares).filter(|(_, share)| **share > 0);
+        let class = with_share.map(|(call, _)| call.class).min().unwrap_or_default();
+        // Waiting for other models is no hang of ours, but it is a part of our pace.
+        let asked = Instant::now();
+        let _turn = self.shared.seat.turn(class);
         let began = Instant::now();
         self.announce(Some(began));
         let computed = catch_unwind(AssertUnwindSafe(|| self.compute(&shares)));
@@ -159,7 +179,7 @@ impl<'a> Batch<'a> {
             }
             Ok(Ok(wanted)) => {
                 self.failures = 0;
-                self.shared.pace().step(shares.iter().sum(), began.elapsed());
+                self.shared.pace().step(shares.iter().sum(), asked.elapsed());
                 if !self.draw(&shares, &wanted) {
                     return Stepped::Panicked;
                 }
@@ -229,13 +249,21 @@ impl<'a> Batch<'a> {
     /// How many tokens of each call are computed, for which there are blocks then.
     fn reserve(&mut self) -> Vec<usize> {
         let items = self.items();
-        let mut shares = schedule::share(&items, self.shared.limits);
-        for (share, call) in shares.iter_mut().zip(&self.calls) {
-            if call.scores_prompt() {
-                *share = (*share).min(SCORED);
+        let mut limits = self.shared.limits;
+        if !self.shared.seat.is_alone() {
+            // Other models wait for the end of each step.
+            limits.chunk_alone = limits.chunk;
+        }
+        let mut shares = schedule::share(&items, limits);
+        let ranked = schedule::ranked(&items);
+        let mut scored = SCORED;
+        for index in &ranked {
+            if self.calls[*index].scores_prompt() {
+                shares[*index] = shares[*index].min(scored);
+                scored -= shares[*index];
             }
         }
-        for index in schedule::ranked(&items) {
+        for index in ranked {
             while shares[index] > 0 {
                 let reserved = self.calls[index].sequence.as_mut().map(|sequence| sequence.reserve(shares[index]));
                 if reserved == Some(Ok(())) {
@@ -251,18 +279,42 @@ impl<'a> Batch<'a> {
                 shares[victim] = 0;
             }
         }
+        self.guess(&shares);
         shares
+    }
+
+    /// Lets calls that write guess what follows, where that is computed at little cost: for few, with blocks that nobody needs.
+    fn guess(&mut self, shares: &[usize]) {
+        let most = if self.forward.is_exact() { self.shared.options.lookup_tokens } else { 0 };
+        let writes = |(call, share): &(&mut Running, &usize)| **share == 1 && !call.scores_prompt();
+        let count = self.calls.iter_mut().zip(shares).filter(writes).count();
+        for (call, _) in self.calls.iter_mut().zip(shares).filter(writes) {
+            let Running { answer: Some(answer), sequence: Some(sequence), draft, lookup, .. } = call else { continue };
+            draft.clear();
+            if most == 0 || count > GUESSERS {
+                continue;
+            }
+            let most = most.min(GUESSED / count - 1).min(answer.tokens_left().saturating_sub(1));
+            let guess = lookup.guess(&answer.tokens, most);
+            if !guess.is_empty() && sequence.reserve(1 + guess.len()).is_ok() {
+                draft.extend(answer.tokens.last());
+                draft.extend(guess);
+            }
+        }
     }
 
     /// Says how many rows of logits each call has now.
     fn compute(&mut self, shares: &[usize]) -> Result<Vec<usize>, ForwardError> {
         let mut pieces = Vec::with_capacity(shares.len());
-        let rows = |(call, share): (&Running, &usize)| call.want(*share).rows(*share);
+        let rows = |(call, share): (&Running, &usize)| call.draft.len().max(call.want(*share).rows(*share));
         let wanted = self.calls.iter().zip(shares).map(rows).collect();
         for (call, share) in self.calls.iter().zip(shares) {
             let Some(sequence) = call.sequence.as_ref().filter(|_| *share > 0) else { continue };
             let rest = &call.tokens()[sequence.len()..];
-            pieces.push(Piece { tokens: &rest[..*share], sequence, want: call.want(*share) });
+            pieces.push(match call.draft.is_empty() {
+                true => Piece { tokens: &rest[..*share], sequence, want: call.want(*share) },
+                false => Piece { tokens: &call.draft, sequence, want: Want::All },
+            });
         }
         self.forward.forward(&pieces, &mut self.cache, &mut self.scratch, &mut self.logits)?;
         for (call, share) in self.calls.iter_mut().zip(shares) {
@@ -274,72 +326,6 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(wanted)
-    }
-
-    /// Draws a token for each call whose tokens are all computed. Whether the engine's own call, if it was among them, gave
-    /// logits that are numbers.
-    fn draw(&mut self, shares: &[usize], wanted: &[usize]) -> bool {
-        let mut logits = std::mem::take(&mut self.logits);
-        let mut rows = logits.chunks_exact_mut(self.forward.vocabulary());
-        let (mut ended, mut drew, mut sound) = (Vec::new(), false, true);
-        for (index, (share, wanted)) in shares.iter().zip(wanted).enumerate() {
-            let call = &mut self.calls[index];
-            let mut theirs: Vec<&mut [f32]> = rows.by_ref().take(*wanted).collect();
-            if call.scores_prompt() {
-                call.score(*share, &theirs, &self.shared.model);
-            }
-            if *share == 0 || call.stored() < call.tokens().len() {
-                continue;
-            }
-            let Some(row) = theirs.pop() else { break };
-            let late = call.is_late(Instant::now());
-            let (Some(job), Some(answer)) = (&call.job, &mut call.answer) else {
-                sound = row.iter().fold(true, |sound, logit| sound & logit.is_finite());
-                drew |= sound;
-                ended.push((index, Ok(Outcome::Abandoned)));
-                continue;
-            };
-            let take = || guarded(|| answer.take(row, &self.shared.model, &job.events, late));
-            let taken = job.span.in_scope(take);
-            drew |= taken.is_ok();
-            match taken {
-                Ok(None) => {}
-                Ok(Some(outcome)) => ended.push((index, Ok(outcome))),
-                Err(fault) => ended.push((index, Err(fault))),
-            }
-        }
-        self.logits = logits;
-        let now = Instant::now();
-        if drew {
-            self.shared.status().last_token_at = Some(now);
-        }
-        // Reading a long prompt is progress, too; drawing nothing of what was computed is none.
-        if drew || wanted.iter().all(|rows| *rows == 0) {
-            self.shared.status().progress_at = now;
-        }
-        for (index, outcome) in ended.into_iter().rev() {
-            self.end(index, outcome);
-        }
-        self.report();
-        sound
-    }
-
-    fn end(&mut self, index: usize, outcome: Result<Outcome, EngineFault>) {
-        let call = self.calls.remove(index);
-        self.register(call.order, None);
-        let Some(job) = &call.job else { return };
-        self.shared.pace().call(call.since.elapsed());
-        match outcome {
-            Ok(Outcome::Finished { finish, output_tokens }) => {
-                job.span.record("cached_tokens", call.answer.as_ref().and_then(|answer| answer.cached_tokens));
-                job.span.record("output_tokens", output_tokens);
-                job.span.record("finish", finish_name(&finish));
-            }
-            Ok(Outcome::Abandoned) => {
-                job.span.record("finish", "abandoned");
-            }
-            Err(fault) => tell(job, fault),
-        }
     }
 
     /// Says what is accepted and not finished, for admission.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Engine;
+use super::lookup::Guesses;
 
 /// How an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Health {
     pub last_token_at: Option<Instant>,
     /// How many calls wait.
     pub queued: usize,
+    /// Of the answers that have ended.
+    pub guesses: Guesses,
     /// When it was last loaded, or a step of it ended.
     progress_at: Instant,
     /// Without progress for so long it is not to be trusted: an idle one draws a token twice in that time.
@@ -45,6 +48,7 @@ impl Engine {
             state: status.state.clone(),
             last_token_at: status.last_token_at,
             queued,
+            guesses: status.guesses,
             progress_at: status.progress_at,
             patience: self.patience(),
         }
@@ -79,7 +83,14 @@ mod tests {
     fn what_stands_still_is_not_relied_on() {
         let start = Instant::now();
         let patience = Duration::from_secs(60);
-        let at = |state| Health { state, last_token_at: None, queued: 0, progress_at: start, patience };
+        let at = |state| Health {
+            state,
+            last_token_at: None,
+            queued: 0,
+            guesses: Guesses::default(),
+            progress_at: start,
+            patience,
+        };
         let (soon, later) = (start + patience, start + Duration::from_secs(75));
         let refused = |state, still| refusal(&state, Duration::from_secs(still), patience);
         assert_eq!((at(State::Ready).objection(soon), refused(State::Ready, 60)), (None, None));

@@ -8,6 +8,7 @@ use crate::schedule::{Class, Item};
 
 use super::Model;
 use super::answer::Answer;
+use super::lookup::Lookup;
 use super::worker::Job;
 
 pub(super) struct Running {
@@ -21,6 +22,9 @@ pub(super) struct Running {
     pub since: Instant,
     /// `None`: it has no place.
     pub sequence: Option<Sequence>,
+    /// The last token and what may follow it, where the next step computes both; else empty.
+    pub draft: Vec<u32>,
+    pub lookup: Lookup,
 }
 
 impl Running {

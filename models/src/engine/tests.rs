@@ -8,12 +8,15 @@ use super::*;
 use crate::arch::{Piece, Scratch, Want};
 use crate::cache::Cache;
 use crate::chat::{
-    Answer, Delta, Fold, Image, Message, Part, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice, Usage,
+    Answer, Delta, Finish, Fold, Image, Message, Part, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice,
+    Usage,
 };
 use crate::load::tiny::{Tiny, Written};
+use crate::machine::Machine;
 
 mod batching;
 mod catalog_model;
+mod guesses;
 mod odds;
 mod script;
 
@@ -296,4 +299,29 @@ fn a_model_that_cannot_be_loaded_does_not_start() {
     let options = EngineOptions { queue: 1, ..EngineOptions::default() };
     let error = Engine::start(written.files, options).map(|_| ()).expect_err("it is incomplete");
     assert!(error.to_string().contains("blk.0.attn_q.weight"), "{error}");
+}
+
+#[tokio::test]
+async fn several_engines_share_a_bounded_memory_and_what_ends_gives_it_back() {
+    let written = Tiny::new().write();
+    let mut options = EngineOptions { queue: 4, cache_bytes: 64 << 20, ..EngineOptions::default() };
+    let needs = options.needs(&load::size(&written.files).expect("it is sound"));
+    let all = needs.with_cache(needs.wanted_cache);
+    assert!(needs.least_cache < needs.wanted_cache, "{needs:?}");
+    // Room for one with all its cache, and for another with half of that.
+    options.machine = Machine::with_memory(2 * all - needs.wanted_cache / 2);
+    let first = Engine::start(written.files.clone(), options.clone()).expect("it fits");
+    let second = Engine::start(written.files.clone(), options.clone()).expect("it fits with a smaller cache");
+    assert_eq!((first.cache_bytes(), second.cache_bytes()), (needs.wanted_cache, needs.wanted_cache / 2));
+    let said = Engine::start(written.files.clone(), options.clone()).expect_err("nothing is left").to_string();
+    assert!(said.contains("needs ") && said.contains("0 MiB of "), "{said}");
+    for engine in [&first, &second] {
+        whole(engine.ask(hello()).expect("there is room")).await.expect("it is answered");
+    }
+    drop(first);
+    let since = Instant::now();
+    while options.machine.memory.left() < all && since.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Engine::start(written.files.clone(), options.clone()).expect("the first one's memory is free");
 }

@@ -18,6 +18,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
 
 fn run(watched: &Weak<Shared>) {
     let mut hangs = worker::Restarts::default();
+    let mut told = false;
     loop {
         // Nothing can wake a watch but time: it looks for what does not happen.
         std::thread::park_timeout(EVERY);
@@ -25,6 +26,11 @@ fn run(watched: &Weak<Shared>) {
         if matches!(shared.status().state, State::Failed { .. }) {
             return;
         }
+        let loads = loads_long(&shared, Instant::now());
+        if loads && !told {
+            tracing::warn!("the local model is still being loaded again: does its disk answer?");
+        }
+        told = loads;
         if let Some(generation) = give_up(&shared, Instant::now()) {
             if !hangs.allow(Instant::now()) {
                 let why = "it hung again and again".to_owned();
@@ -32,13 +38,27 @@ fn run(watched: &Weak<Shared>) {
                 worker::abandon(&shared, why);
                 return;
             }
-            if let Err(error) = worker::start(&shared, generation, None) {
-                tracing::error!(%error, "the local model cannot be started anew; it is given up");
-                worker::abandon(&shared, format!("no thread could be started: {error}"));
+            if let Err(why) = start_anew(&shared, generation) {
+                tracing::error!(why, "the local model cannot be started anew; it is given up");
+                worker::abandon(&shared, why);
                 return;
             }
         }
     }
+}
+
+/// Whether it is being loaded again for longer than a step may take. Such a thread cannot be helped: a second one would wait
+/// for the same files.
+fn loads_long(shared: &Shared, now: Instant) -> bool {
+    let status = shared.status();
+    status.state == State::Loading && now.saturating_duration_since(status.progress_at) > shared.options.step_limit
+}
+
+/// The hung thread has the model's memory still: the next needs as much again.
+fn start_anew(shared: &Arc<Shared>, generation: u64) -> Result<(), String> {
+    let hold = shared.options.machine.memory.take(shared.held_bytes);
+    let hold = hold.map_err(|short| format!("a step of it hangs, and a second copy {short}"))?;
+    worker::start(shared, generation, (hold, None)).map_err(|error| format!("no thread could be started: {error}"))
 }
 
 /// Takes the engine from a thread whose step takes too long. The number of the next one.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::grammar::Grammars;
 use crate::load::LoadError;
+use crate::machine::Hold;
 use crate::schedule::Class;
 
 use super::admit::Call;
@@ -31,14 +32,19 @@ pub(super) struct Job {
 
 type Ready = SyncSender<Result<(), LoadError>>;
 
-/// Starts a thread that serves as the engine's `generation`th until the queue is closed and empty. `ready` hears of the load.
-pub(super) fn start(shared: &Arc<Shared>, generation: u64, ready: Option<Ready>) -> std::io::Result<()> {
+/// Starts a thread that serves as the engine's `generation`th until the queue is closed and empty, and holds its memory as long
+/// as it has weights and a cache. `ready` hears of the load.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    generation: u64,
+    (hold, ready): (Hold, Option<Ready>),
+) -> std::io::Result<()> {
     let shared = Arc::clone(shared);
-    std::thread::Builder::new()
-        .name("backstop-engine".to_owned())
-        .stack_size(8 << 20)
-        .spawn(move || run(&shared, generation, ready))
-        .map(|_| ())
+    let serve = move || {
+        run(&shared, generation, ready);
+        drop(hold);
+    };
+    std::thread::Builder::new().name("backstop-engine".to_owned()).stack_size(8 << 20).spawn(serve).map(|_| ())
 }
 
 fn run(shared: &Arc<Shared>, generation: u64, mut ready: Option<Ready>) {

@@ -45,6 +45,11 @@ impl Format {
         Some(Self { dtype, nibbles, halves, weights, bytes })
     }
 
+    /// Whether scales are products, which half precision may not hold.
+    pub(super) fn scales_grow(&self) -> bool {
+        self.weights > 32
+    }
+
     /// A bound of the scales and offsets in one of the file's blocks.
     pub(super) fn largest(&self, bytes: &[u8]) -> f32 {
         match self.dtype {

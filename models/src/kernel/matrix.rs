@@ -10,7 +10,8 @@ use candle_core::{Device, Error};
 use half::{bf16, f16};
 
 use super::blocks::Format;
-use super::pool::{Parts, Pool};
+use super::pack::{self, Source};
+use super::pool::Pool;
 
 /// Rows of a tile.
 pub(super) const TILE: usize = 16;
@@ -50,40 +51,63 @@ impl Integer {
 }
 
 impl Matrix {
-    /// Packs a GGUF tensor of `rows × columns`, whose bytes are `bytes`.
+    /// Packs a GGUF tensor of `rows × columns`, whose bytes `source` has. Reads as it packs, so that the tensor is in memory once.
     ///
     /// # Errors
-    /// When there are not as many bytes as the shape needs, or the type is one that nobody here can read.
+    /// When there are not as many bytes as the shape needs, when they cannot be read, or the type is one that nobody here can
+    /// read.
     pub(crate) fn pack(
         pool: &Pool,
         dtype: GgmlDType,
         (rows, columns): (usize, usize),
-        bytes: &[u8],
+        source: &dyn Source,
     ) -> Result<Self, Error> {
         let needed = rows.checked_mul(columns).map(|weights| weights / dtype.block_size() * dtype.type_size());
-        if needed != Some(bytes.len()) || rows == 0 || columns == 0 || !columns.is_multiple_of(dtype.block_size()) {
+        if needed != Some(source.len()) || rows == 0 || columns == 0 || !columns.is_multiple_of(dtype.block_size()) {
             return Err(Error::Msg(format!(
                 "{rows} × {columns} weights of {dtype:?} do not have {} bytes",
-                bytes.len()
+                source.len()
             )));
         }
+        let shape = (rows, columns);
         let body = match (Format::of(dtype), dtype) {
-            (Some(format), _) => Body::Integer(integers(pool, format, (rows, columns), bytes)),
-            (None, GgmlDType::F32) => Body::F32(floats((rows, columns), |at| f32::from_le_bytes(word(bytes, at)), 0.0)),
-            (None, GgmlDType::F16) => {
-                Body::F16(floats((rows, columns), |at| f16::from_le_bytes(word(bytes, at)), f16::ZERO))
-            }
-            (None, GgmlDType::BF16) => {
-                Body::Bf16(floats((rows, columns), |at| bf16::from_le_bytes(word(bytes, at)), bf16::ZERO))
-            }
+            (Some(format), _) => Body::Integer(pack::integers(pool, format, shape, source)?),
+            (None, GgmlDType::F32) => Body::F32(pack::floats(pool, shape, source, f32::from_le_bytes)?),
+            (None, GgmlDType::F16) => Body::F16(pack::floats(pool, shape, source, f16::from_le_bytes)?),
+            (None, GgmlDType::BF16) => Body::Bf16(pack::floats(pool, shape, source, bf16::from_le_bytes)?),
             (None, other) => {
+                let mut bytes = vec![0; source.len()];
+                source.read(0, &mut bytes)?;
                 let storage = QStorage::from_data(bytes.into(), &Device::Cpu, other)?;
-                let whole = QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?;
-                let values = whole.flatten_all()?.to_vec1::<f32>()?;
-                Body::F16(floats((rows, columns), |at| f16::from_f32(values[at]), f16::ZERO))
+                let whole = QTensor::new(storage, shape)?.dequantize(&Device::Cpu)?;
+                let halves = whole.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f16::from_f32).collect::<Vec<_>>();
+                Body::F16(pack::floats(pool, shape, &halves, f16::from_le_bytes)?)
             }
         };
         Ok(Self { rows, columns, body })
+    }
+
+    /// Bytes of such a matrix when it is packed, and what packing it takes beside them.
+    pub(crate) fn bytes(dtype: GgmlDType, (rows, columns): (usize, usize)) -> (u64, u64) {
+        let (padded, columns, size) =
+            (rows.div_ceil(TILE) as u64 * TILE as u64, columns as u64, size_of::<f32>() as u64);
+        let stored = rows as u64 * columns / dtype.block_size() as u64 * dtype.type_size() as u64;
+        // A tile of each thread is on its way, at most.
+        let tiles = 64 * TILE as u64 * columns * size;
+        let floats = |size: u64| padded * columns * size;
+        match (Format::of(dtype), dtype) {
+            (Some(Format { nibbles, halves, .. }), _) => {
+                let empty = Integer { lines: Vec::new(), nibbles, halves, unit: 1.0 };
+                (
+                    padded / TILE as u64 * columns.div_ceil(32) * (empty.stride() * size_of::<Line>()) as u64,
+                    stored.min(tiles),
+                )
+            }
+            (None, GgmlDType::F32) => (floats(size), stored.min(tiles)),
+            (None, GgmlDType::F16 | GgmlDType::BF16) => (floats(size / 2), stored.min(tiles)),
+            // Candle reads it, as floats, and they are copied once.
+            (None, _) => (floats(size / 2), stored + 2 * floats(size) + floats(size / 2)),
+        }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -126,21 +150,6 @@ impl Matrix {
     }
 }
 
-fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    std::array::from_fn(|i| bytes[at * N + i])
-}
-
-fn floats<T: Copy>((rows, columns): (usize, usize), read: impl Fn(usize) -> T, zero: T) -> Vec<T> {
-    let mut packed = vec![zero; rows.div_ceil(TILE) * TILE * columns];
-    for row in 0..rows {
-        let start = row / TILE * TILE * columns + row % TILE;
-        for column in 0..columns {
-            packed[start + column * TILE] = read(row * columns + column);
-        }
-    }
-    packed
-}
-
 /// One row's 32 weights of a tile.
 fn unpack(integer: &Integer, lines: &[Line], row: usize, out: &mut [f32]) {
     let body = if integer.nibbles { 4 } else { 8 };
@@ -155,52 +164,4 @@ fn unpack(integer: &Integer, lines: &[Line], row: usize, out: &mut [f32]) {
         let half = |at: usize| f16::from_le_bytes([scales[2 * at], scales[2 * at + 1]]).to_f32() * integer.unit;
         *out = half(row) * f32::from(q) + half(TILE + row);
     }
-}
-
-fn integers(pool: &Pool, format: Format, (rows, columns): (usize, usize), bytes: &[u8]) -> Integer {
-    let largest = bytes.chunks_exact(format.bytes).map(|block| format.largest(block)).fold(0f32, f32::max);
-    let unit = unit(largest);
-    let mut packed = Integer { lines: Vec::new(), nibbles: format.nibbles, halves: format.halves, unit };
-    let (blocks, stride) = (columns / 32, packed.stride());
-    let per_tile = blocks * stride;
-    let tiles = rows.div_ceil(TILE);
-    packed.lines = vec![Line([0; 64]); tiles * per_tile];
-    let row_bytes = columns / format.weights * format.bytes;
-    let parts = Parts::new(&mut packed.lines);
-    pool.each(tiles, |tile| {
-        // SAFETY: each tile's lines are one index's alone.
-        let lines = unsafe { parts.part(tile * per_tile, per_tile) };
-        for within in 0..TILE.min(rows - tile * TILE) {
-            let row = &bytes[(tile * TILE + within) * row_bytes..][..row_bytes];
-            for (block, lines) in lines.chunks_exact_mut(stride).enumerate() {
-                let at = block * 32 / format.weights * format.bytes;
-                put(&format, &row[at..at + format.bytes], block * 32 % format.weights / 32, (within, unit), lines);
-            }
-        }
-    });
-    packed
-}
-
-fn put(format: &Format, bytes: &[u8], part: usize, (row, unit): (usize, f32), lines: &mut [Line]) {
-    let block = format.read(bytes, part);
-    for column in 0..32 {
-        let at = 4 * row + column % 4;
-        match (format.nibbles, column < 16) {
-            (true, true) => lines[column / 4].0[at] |= block.q[column],
-            (true, false) => lines[column / 4 - 4].0[at] |= block.q[column] << 4,
-            (false, _) => lines[column / 4].0[at] = block.q[column],
-        }
-    }
-    let body = if format.nibbles { 4 } else { 8 };
-    for half in 0..1 + usize::from(format.halves) {
-        let scales = &mut lines[body + half].0;
-        for (at, value) in [(row, block.scale[half]), (TILE + row, block.offset[half])] {
-            scales[2 * at..2 * at + 2].copy_from_slice(&f16::from_f32(value / unit).to_le_bytes());
-        }
-    }
-}
-
-/// The power of two by which scales up to `largest` are divided, so that half precision holds them with all its digits.
-fn unit(largest: f32) -> f32 {
-    if largest > 0.0 && largest.is_finite() { (largest.log2().ceil() - 14.0).clamp(-100.0, 100.0).exp2() } else { 1.0 }
 }

@@ -54,6 +54,11 @@ impl Rotary {
         Self { half, table }
     }
 
+    /// Bytes of a position.
+    pub(crate) fn bytes(width: usize) -> usize {
+        width / 2 * size_of::<(f32, f32)>()
+    }
+
     /// How many positions there are.
     pub(crate) fn positions(&self) -> usize {
         self.table.len() / self.half.max(1)

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::machine::Short;
+
 /// A model's file cannot be used.
 #[derive(Debug)]
 pub struct LoadError {
@@ -56,6 +58,8 @@ pub enum LoadFault {
     Template(#[source] minijinja::Error),
     #[error("cannot be loaded: {0}")]
     Weights(#[source] candle_core::Error),
+    #[error("{0}")]
+    NoMemory(#[source] Short),
     #[error("cannot be run, since the engine's thread did not start: {0}")]
     Thread(#[source] std::io::Error),
     #[error("cannot be run, since the engine's thread ended while loading")]

@@ -74,6 +74,16 @@ impl Tensors {
         self.stored.iter().map(|(own, stored)| (own.as_str(), stored))
     }
 
+    /// The block format that holds most of the weights.
+    pub(crate) fn quantization(&self) -> String {
+        let mut weights: HashMap<String, usize> = HashMap::new();
+        for stored in self.stored.values() {
+            *weights.entry(format!("{:?}", stored.dtype)).or_default() += stored.dims.iter().product::<usize>();
+        }
+        let most = weights.into_iter().max_by(|one, other| (one.1, &one.0).cmp(&(other.1, &other.0)));
+        most.map(|(format, _)| format).unwrap_or_default()
+    }
+
     /// The error at one of the files.
     pub(crate) fn at(&self, file: usize, fault: LoadFault) -> LoadError {
         LoadError::new(self.files.get(file).map_or(Path::new(""), PathBuf::as_path), fault)

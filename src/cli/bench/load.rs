@@ -29,7 +29,7 @@ const WORDS: [&str; 32] = [
 pub(super) struct Server(Arc<Asked>);
 
 enum Asked {
-    Engine(Engine),
+    Engine { name: &'static str, engine: Engine },
     Http { client: Client, url: Url, model: String },
 }
 
@@ -44,6 +44,15 @@ pub(super) struct Load {
     pub rounds: usize,
     /// Prompts of different seeds share no beginning.
     pub seed: u64,
+    pub task: Task,
+}
+
+/// What is asked of the prompt's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    GoOn,
+    /// To say them again.
+    Copy,
 }
 
 /// One answer.
@@ -92,7 +101,10 @@ impl Load {
         Prompt {
             system: (self.shared_words > 0).then(|| words(self.seed << 32 | 0xffff_ffff, self.shared_words)),
             // The number comes first, so that no two prompts begin alike.
-            user: format!("Call {own}: go on with this. {}", words(own, self.words)),
+            user: match self.task {
+                Task::GoOn => format!("Call {own}: go on with this. {}", words(own, self.words)),
+                Task::Copy => format!("Call {own}: repeat this text word for word. \"{}\"", words(own, self.words)),
+            },
         }
     }
 }
@@ -111,8 +123,8 @@ fn words(seed: u64, count: usize) -> String {
 }
 
 impl Server {
-    pub(super) fn engine(engine: Engine) -> Self {
-        Self(Arc::new(Asked::Engine(engine)))
+    pub(super) fn engine(name: &'static str, engine: Engine) -> Self {
+        Self(Arc::new(Asked::Engine { name, engine }))
     }
 
     /// A server whose API begins at `base`.
@@ -127,7 +139,7 @@ impl Server {
 
     pub(super) fn name(&self) -> String {
         match &*self.0 {
-            Asked::Engine(_) => "backstop".to_owned(),
+            Asked::Engine { name, .. } => (*name).to_owned(),
             Asked::Http { url, .. } => url.authority().to_owned(),
         }
     }
@@ -140,7 +152,7 @@ impl Server {
 
     async fn ask(&self, prompt: Prompt, output_tokens: u32) -> anyhow::Result<Sample> {
         match &*self.0 {
-            Asked::Engine(engine) => ask_engine(engine, prompt, output_tokens).await,
+            Asked::Engine { engine, .. } => ask_engine(engine, prompt, output_tokens).await,
             Asked::Http { client, url, model } => {
                 let mut messages = Vec::new();
                 if let Some(system) = prompt.system {
@@ -241,7 +253,8 @@ mod tests {
 
     #[test]
     fn prompts_are_the_seed_s_and_no_two_begin_alike() {
-        let load = Load { clients: 2, words: 20, shared_words: 5, output_tokens: 1, rounds: 2, seed: 3 };
+        let load =
+            Load { clients: 2, words: 20, shared_words: 5, output_tokens: 1, rounds: 2, seed: 3, task: Task::GoOn };
         let (first, again, other) = (load.prompt(0, 1), load.prompt(0, 1), load.prompt(1, 1));
         assert_eq!(first.user, again.user);
         assert_ne!(first.user[..20], other.user[..20]);

@@ -1,10 +1,13 @@
 //! `backstop eval certs` and `verify`: what was certified, and whether it holds.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use backstop_eval::{
-    certificate::{Certificate, CertificateStore, PublicKey, RawReport},
+    certificate::{Certificate, CertificateStore, PublicKey, RawReport, Warning},
     report::GateResult,
     suite::Suite,
 };
@@ -28,6 +31,12 @@ struct Row {
     issued_at: String,
     expires_at: String,
     gates: Vec<GateResult>,
+    /// Of the signed statement: what `eval revoke` takes.
+    digest: String,
+    signers: Vec<String>,
+    attempt: u64,
+    /// It holds, but not for long.
+    warning: Option<String>,
     /// `null`: it holds for what is here now.
     fault: Option<String>,
 }
@@ -41,7 +50,7 @@ pub(super) async fn list(installation: Installation) -> anyhow::Result<ExitCode>
     let columns = [("target", Align::Left), ("suite", Align::Left), ("until", Align::Left), ("state", Align::Left)];
     let cells = |row: &Row| {
         let target = if row.target.is_empty() { &row.file } else { &row.target };
-        let state = row.fault.clone().unwrap_or_else(|| "valid".to_owned());
+        let state = row.fault.clone().or_else(|| row.warning.clone()).unwrap_or_else(|| "valid".to_owned());
         vec![target.clone(), format!("{} {}", row.suite, row.version), row.expires_at.clone(), state]
     };
     let rows = rows(installation).await?;
@@ -54,21 +63,23 @@ pub(super) async fn list(installation: Installation) -> anyhow::Result<ExitCode>
 
 /// Exit code 1 where signature, numbers or time do not hold. Whether the model on disk is still the same is not asked: the file may be
 /// from another machine.
-pub(super) fn verify(installation: &Installation, file: &Path, key: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub(super) fn verify(installation: &Installation, file: &Path, keys: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let store = CertificateStore::open(&installation.state.eval())?;
-    let key = match key {
-        Some(path) => PublicKey::read(path)?,
-        None => match store.public_key()? {
-            Some(key) => key,
-            None => bail!("this installation has no signing key; name the signer's public key with --key FILE"),
-        },
+    let trust = installation.settings().gate.trust;
+    let keys: Vec<PublicKey> = match keys {
+        [] => store.keys(&trust).context("name the signers' public keys with --key FILE")?,
+        named => named.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?,
     };
-    let json = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let certificate = Certificate::read(&json, &key).with_context(|| format!("{} does not verify", file.display()))?;
+    let certificate = store.read_file(file, &keys).with_context(|| format!("{} does not verify", file.display()))?;
     certificate.is_a_pass()?;
-    certificate.is_in_time(OffsetDateTime::now_utc())?;
+    trust.is_signed(&certificate)?;
+    let warning = trust.in_time(&certificate, OffsetDateTime::now_utc())?;
     let certified = certificate.predicate();
-    let mut said = format!("verified: signed by {}\n", key.id());
+    let mut said = format!("verified: signed by {}\n", certificate.signers().join(" and "));
+    said.push_str(&format!("certificate: sha256 {}\n", certificate.digest()));
+    if let Some(warning) = warning {
+        said.push_str(&format!("warning: {warning}\n"));
+    }
     said.push_str(&format!("target: {}\n", certified.target));
     for subject in &certificate.statement().subject {
         for (algorithm, digest) in &subject.digest {
@@ -76,6 +87,10 @@ pub(super) fn verify(installation: &Installation, file: &Path, key: Option<&Path
         }
     }
     said.push_str(&format!("suite: {} {} {}\n", certified.suite.name, certified.suite.version, certified.suite.digest));
+    if !certified.scope.use_cases.is_empty() {
+        said.push_str(&format!("use cases: {}\n", certified.scope.use_cases.join(", ")));
+    }
+    said.push_str(&format!("attempt: {}\n", certified.attempt));
     certified.gates.iter().for_each(|gate| said.push_str(&format!("{}\n", gate.describe())));
     said.push_str(&format!("issued: {}\nuntil: {}\n", shown(certified.issued_at), shown(certified.expires_at)));
     said.push_str(match store.raw_report(&certificate) {
@@ -92,15 +107,15 @@ async fn rows(installation: Installation) -> anyhow::Result<Vec<Row>> {
     let looked = tokio::task::spawn_blocking(move || {
         let gate = Gate::open(&installation.state)?;
         let settings = installation.settings();
-        let listed = gate.certificates().list()?.into_iter();
+        let listed = gate.certificates().list(&settings.gate.trust)?.into_iter();
         anyhow::Ok(
             listed
                 .map(|listed| {
                     let file = listed.path.display().to_string();
                     match listed.certificate {
                         Ok(certificate) => {
-                            let fault = holds(&installation, &gate, &settings, &certificate).err();
-                            row(file, &certificate, fault)
+                            let held = holds(&installation, &gate, &settings, &certificate);
+                            row(file, &certificate, held)
                         }
                         Err(reason) => unbelievable(file, reason.to_string()),
                     }
@@ -117,15 +132,17 @@ fn holds(
     gate: &Gate,
     settings: &Settings,
     certificate: &Certificate,
-) -> Result<(), String> {
+) -> Result<Option<Warning>, String> {
     let certified = certificate.predicate();
     let target = TargetId::try_from(certified.target.clone())?;
-    let suite = Suite::find(&certified.suite.name, &installation.state.suites()).map_err(|error| error.to_string())?;
+    let suite =
+        Suite::identify(&certified.suite.name, &installation.state.suites()).map_err(|error| error.to_string())?;
     let binding = gate.binding(settings, &target, &suite)?;
-    certificate.holds_for(&binding, OffsetDateTime::now_utc()).map_err(|reason| reason.to_string())
+    let (store, now) = (gate.certificates(), OffsetDateTime::now_utc());
+    store.holds_for(certificate, &binding, &settings.gate.trust, now).map_err(|reason| reason.to_string())
 }
 
-fn row(file: String, certificate: &Certificate, fault: Option<String>) -> Row {
+fn row(file: String, certificate: &Certificate, held: Result<Option<Warning>, String>) -> Row {
     let certified = certificate.predicate();
     Row {
         file,
@@ -135,7 +152,11 @@ fn row(file: String, certificate: &Certificate, fault: Option<String>) -> Row {
         issued_at: shown(certified.issued_at),
         expires_at: shown(certified.expires_at),
         gates: certified.gates.clone(),
-        fault,
+        digest: certificate.digest().to_owned(),
+        signers: certificate.signers().to_vec(),
+        attempt: certified.attempt,
+        warning: held.as_ref().ok().and_then(|warning| warning.map(|warning| warning.to_string())),
+        fault: held.err(),
     }
 }
 
@@ -149,6 +170,10 @@ fn unbelievable(file: String, fault: String) -> Row {
         issued_at: nothing(),
         expires_at: nothing(),
         gates: Vec::new(),
+        digest: nothing(),
+        signers: Vec::new(),
+        attempt: 0,
+        warning: None,
         fault: Some(fault),
     }
 }

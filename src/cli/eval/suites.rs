@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use backstop_eval::suite::{Item, Suite};
+use backstop_eval::suite::{Gate, Item, Suite};
 use serde::Serialize;
 
 use super::super::{
@@ -41,20 +41,42 @@ pub(super) fn list(installation: &Installation) -> anyhow::Result<ExitCode> {
 pub(super) fn show(installation: &Installation, name: &str) -> anyhow::Result<ExitCode> {
     let suite = Suite::find(name, &installation.state.suites())?;
     let mut said = format!("{} {}\n{}\ndigest {}\n", suite.name(), suite.id().version, suite.purpose, suite.digest());
-    for gate in &suite.gates {
-        said.push_str(&format!(
-            "\ngate {}: {}\n  {} items; the 95 % lower bound of the share that passes must reach {:.1} %\n",
-            gate.id,
-            gate.about,
-            suite.items_of(&gate.id),
-            gate.threshold * 100.0
-        ));
+    if !suite.use_cases.is_empty() {
+        said.push_str(&format!("use cases: {}\n", suite.use_cases.join(", ")));
     }
+    said.push_str(&format!("{} items decide, {} are for practice\n", suite.items.len(), suite.items_aside()));
+    suite.gates.iter().for_each(|gate| said.push_str(&described(&suite, gate)));
     said.push('\n');
     let columns = [("item", Align::Left), ("slices", Align::Left), ("asks", Align::Right), ("question", Align::Left)];
     said.push_str(&print::table(&columns, &suite.items.iter().map(item).collect::<Vec<_>>()));
     print::text(&said)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn described(suite: &Suite, gate: &Gate) -> String {
+    let (items, draws) = (suite.items_of(&gate.id), suite.draws_of(&gate.id));
+    let counted = if items == draws { String::new() } else { format!(" in {draws} clusters, each counted once") };
+    let mut said = format!(
+        "\ngate {}: {}\n  {items} items{counted}; the 95 % lower bound of the share that passes must reach {:.1} %\n",
+        gate.id,
+        gate.about,
+        gate.threshold * 100.0
+    );
+    if gate.zero_tolerance {
+        said.push_str("  no item may miss\n");
+    }
+    if let Some(margin) = gate.margin {
+        said.push_str(&format!(
+            "  beside an incumbent, the 95 % lower bound of the difference must lie above {:.1} %\n",
+            -margin * 100.0
+        ));
+    }
+    if !gate.floors.is_empty() {
+        let floors: Vec<String> =
+            gate.floors.iter().map(|(slice, floor)| format!("{slice} {:.0} %", floor * 100.0)).collect();
+        said.push_str(&format!("  by slice at least: {}\n", floors.join(", ")));
+    }
+    said
 }
 
 fn item(item: &Item) -> Vec<String> {

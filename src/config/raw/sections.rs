@@ -90,12 +90,45 @@ pub(in crate::config) struct Local {
     pub(in crate::config) max_wait: Option<DurationText>,
     /// Calls that are answered at once [default: 16].
     pub(in crate::config) running: Option<u32>,
-    /// Threads that compute [default: half of the cores].
+    /// Memory of all local models together: weights, caches and what they work with [default: three quarters of the
+    /// machine's, or of its control group's limit]. Models of critical routes get theirs first.
+    pub(in crate::config) memory: Option<SizeText>,
+    /// Tokens that an answer guesses ahead at most, from where its prompt or its own text said the like before. That makes
+    /// copying faster and changes no answer; 0 turns it off [default: 15].
+    pub(in crate::config) lookup_tokens: Option<u32>,
+    /// Threads that compute, for all local models together [default: half of the cores].
     pub(in crate::config) threads: Option<u32>,
-    /// Memory for keys and values, which calls that begin alike share [default: 512MiB].
+    /// Memory of each model for keys and values, which calls that begin alike share [default: 512MiB]. Less where
+    /// `memory` is short, but as much as one call of the whole context needs.
     pub(in crate::config) cache: Option<SizeText>,
     /// The longest prompt plus answer, in tokens [default: the model's own].
     pub(in crate::config) context_tokens: Option<u32>,
+}
+
+/// What certificates must have, and how vendors' models are watched.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Gate {
+    /// Public keys that may sign certificates besides this installation's own: the 64 hex digits of a `signing.pub`.
+    pub(in crate::config) signers: Option<Vec<String>>,
+    /// How many of these must have signed a certificate [default: 1]; 2 for four eyes.
+    pub(in crate::config) signatures: Option<u32>,
+    /// How long a certificate goes on after its end, with warnings [default: 0s]. A changed byte ends it at once.
+    pub(in crate::config) grace: Option<DurationText>,
+    /// Probes of certified models of vendors, whose bytes nobody sees.
+    pub(in crate::config) sentinel: Option<Sentinel>,
+}
+
+/// Questions that a vendor's model passed when it was certified, asked again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Sentinel {
+    /// How often each certified target is asked [default: 24h]; `off: true` for never.
+    pub(in crate::config) every: Option<DurationText>,
+    /// How many questions [default: 10].
+    pub(in crate::config) questions: Option<u32>,
+    /// Nobody is asked.
+    pub(in crate::config) off: Option<bool>,
 }
 
 /// Bounds on what callers may send.

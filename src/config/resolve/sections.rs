@@ -1,6 +1,8 @@
-//! The small sections: storage, telemetry, vault, local tier, limits.
+//! The small sections: storage, telemetry, vault, local tier, gate, limits.
 
 use std::path::PathBuf;
+
+use backstop_eval::certificate::PublicKey;
 
 use super::{Resolver, tenants::Budgets};
 use crate::config::{LogFormat, Settings, VaultSource, path::Path, raw, words};
@@ -30,6 +32,9 @@ impl Resolver<'_, '_> {
         }
         if let Some(local) = &file.local {
             self.local(local, settings);
+        }
+        if let Some(gate) = &file.gate {
+            self.gate(gate, settings);
         }
         if let Some(limits) = &file.limits {
             self.bounds(limits, settings);
@@ -114,6 +119,49 @@ impl Resolver<'_, '_> {
         })
     }
 
+    fn gate(&mut self, raw: &raw::Gate, settings: &mut Settings) {
+        let path = Path::root().key("gate");
+        for (index, text) in raw.signers.iter().flatten().enumerate() {
+            match PublicKey::from_hex(text) {
+                Some(key) => settings.gate.trust.signers.push(key),
+                None => self.error(
+                    &path.key("signers").index(index),
+                    "this is no public key: 64 hex digits are expected",
+                    "copy the line of a `signing.pub`",
+                ),
+            }
+        }
+        // This installation's own key is one of them.
+        let most = 1 + raw.signers.as_ref().map_or(0, Vec::len);
+        if let Some(signatures) = raw.signatures {
+            settings.gate.trust.signatures = signatures as usize;
+            if !(1..=most).contains(&(signatures as usize)) {
+                let what = format!("this is from 1 to {most}: this installation's key and those under `signers`");
+                self.error(&path.key("signatures"), what, "");
+            }
+        }
+        if let Some(grace) = raw.grace.as_ref().and_then(|text| self.duration(&path.key("grace"), text)) {
+            settings.gate.trust.grace = time::Duration::try_from(grace).unwrap_or(time::Duration::ZERO);
+        }
+        let Some(sentinel) = &raw.sentinel else { return };
+        let path = path.key("sentinel");
+        if let Some(every) = sentinel.every.as_ref().and_then(|text| self.duration(&path.key("every"), text)) {
+            if every.is_zero() {
+                self.error(&path.key("every"), "this must be above 0", "`off: true` turns the probes off");
+            }
+            settings.gate.sentinel_every = Some(every);
+        }
+        if let Some(questions) = sentinel.questions {
+            settings.gate.sentinel_questions = questions as usize;
+            if !(1..=1000).contains(&questions) {
+                self.error(&path.key("questions"), "this is from 1 to 1000", "");
+            }
+        }
+        if sentinel.off == Some(true) {
+            settings.gate.sentinel_every = None;
+        }
+    }
+
     fn local(&mut self, raw: &raw::Local, settings: &mut Settings) {
         let path = Path::root().key("local");
         for (key, number, most) in [
@@ -135,6 +183,15 @@ impl Resolver<'_, '_> {
         settings.local.running = raw.running.map_or(settings.local.running, |running| running as usize);
         if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text, 1 << 40)) {
             settings.local.cache_bytes = bytes;
+        }
+        if let Some(bytes) = raw.memory.as_ref().and_then(|text| self.size(&path.key("memory"), text, 1 << 50)) {
+            settings.local.memory_bytes = Some(bytes as u64);
+        }
+        if let Some(tokens) = raw.lookup_tokens {
+            if tokens > 15 {
+                self.error(&path.key("lookup_tokens"), "this is from 0 to 15", "");
+            }
+            settings.local.lookup_tokens = tokens as usize;
         }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;

@@ -98,6 +98,12 @@ impl Gateway {
         self.proc_status("Threads:")
     }
 
+    pub fn thread_names(&self) -> Vec<String> {
+        let all = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the gateway runs");
+        // One that has ended since it was listed is no more.
+        all.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok()).collect()
+    }
+
     /// What each of its open file descriptors is, as Linux tells it.
     pub fn open_files(&self) -> Vec<String> {
         let all = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the gateway runs");

@@ -205,3 +205,21 @@ async fn a_call_whose_time_is_over_in_the_line_is_not_looked_at() {
     assert!(matches!(whole(late).await, Err(EngineFault::OutOfTime)));
     assert_eq!(scripted.widths.lock().expect("no test panics in it").iter().max(), Some(&1));
 }
+
+#[tokio::test]
+async fn an_engine_that_hangs_starts_anew_only_where_a_second_copy_fits() {
+    // As much as the scripted engine takes.
+    let machine = Machine::with_memory(1 << 20);
+    let options = EngineOptions { step_limit: Duration::from_secs(1), machine, ..together(2) };
+    let mut scripted = Scripted::gated_with(options);
+    scripted.will_say("never");
+    let hung = scripted.engine.ask(ask("a")).expect("there is room");
+    whole(hung).await.expect_err("the gate stays shut");
+    let since = Instant::now();
+    while scripted.engine.ask(ask("b")).is_ok() && since.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let why = scripted.engine.health().objection(Instant::now()).expect("it has failed");
+    assert!(why.contains("hangs") && why.contains("needs 1 MiB, 0 MiB of 1 MiB are left"), "{why}");
+    drop(scripted.gate.take());
+}

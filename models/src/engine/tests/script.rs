@@ -100,7 +100,8 @@ impl Forward for Script {
 }
 
 pub(super) fn alone(queue: usize) -> EngineOptions {
-    EngineOptions { queue, running: 1, cache_bytes: 1 << 20, ..EngineOptions::default() }
+    // What is scripted is said token by token.
+    EngineOptions { queue, running: 1, cache_bytes: 1 << 20, lookup_tokens: 0, ..EngineOptions::default() }
 }
 
 pub(super) struct Scripted {
@@ -141,7 +142,8 @@ impl Scripted {
         first: &[Vec<Step>],
     ) -> Self {
         let written = Tiny::new().write();
-        let model = Model::open(&written.files, None).expect("it is sound");
+        let header = load::read_header(&written.files).expect("it is sound");
+        let model = Model::open(&written.files, &header, None).expect("it is sound");
         let rows = model.vocabulary.len();
         let answers: Arc<Mutex<VecDeque<Vec<Step>>>> = Arc::new(Mutex::new(first.iter().cloned().collect()));
         let loads: Arc<Mutex<usize>> = Arc::default();
@@ -153,7 +155,8 @@ impl Scripted {
             let (lines, widths) = (Mutex::default(), Arc::clone(&seen));
             Ok(Box::new(Script { answers, gate, rows, lines, widths }) as Box<dyn Forward>)
         };
-        let Ok(engine) = Engine::spawn(model, options, Box::new(loader)) else { panic!("it starts") };
+        let hold = options.machine.memory.take(1 << 20).expect("there is memory");
+        let Ok(engine) = Engine::spawn(model, options, (1 << 20, hold), Box::new(loader)) else { panic!("it starts") };
         let model = Arc::clone(&engine.shared.model);
         Self { engine, answers, loads, widths, gate: None, model }
     }

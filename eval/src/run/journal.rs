@@ -1,0 +1,156 @@
+//! The answers of a run under way, on disk: a line each, so that a run that was killed asks nothing twice.
+//!
+//! One file for each subject, suite and split: a first line that says whose answers they are, a line for each answer, named by
+//! a digest over all that the answer depends on, and a last line when the run came to its end. The answers of a run that ended
+//! are not taken over by the next, which is a new attempt, unless the caller says so. A line that was cut by a crash is dropped.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use backstop_models::chat::Chat;
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::sha256_hex, report::AnswerRecord, suite::Suite};
+
+/// Which earlier answers count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// Those of a run that did not come to its end.
+    Unfinished,
+    /// Those of a finished run, too.
+    All,
+}
+
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    subject: String,
+    answers: HashMap<String, AnswerRecord>,
+    /// Whether `answers` are of a run that came to its end.
+    finished: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("cannot read or write {}: {source}; make room or mend its permissions", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("another run of this target over this suite is under way (it holds {}); wait for it", path.display())]
+    Busy { path: PathBuf },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// See [`Journal::open`]'s `subject`.
+    Subject(String),
+    Answer {
+        key: String,
+        answer: AnswerRecord,
+    },
+    Finished(bool),
+}
+
+impl Journal {
+    /// The journal in `dir` for `subject`, a text over everything of the target that an answer depends on, and the split of
+    /// `suite` that is in force. Holds it until dropped.
+    pub fn open(dir: &Path, subject: &str, suite: &Suite, reuse: Reuse) -> Result<Self, JournalError> {
+        let name = sha256_hex(format!("{subject}\n{}\n{:?}", suite.name(), suite.split()).as_bytes());
+        let path = dir.join(format!("{}-{}.jsonl", suite.name(), &name[..16]));
+        let failed = |source| JournalError::Io { path: path.clone(), source };
+        fs::create_dir_all(dir).map_err(failed)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path }),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let text = fs::read(&path).map_err(failed)?;
+        let mut journal = Self { path, file, subject: subject.to_owned(), answers: HashMap::new(), finished: false };
+        let whole = journal.read(&text);
+        let taken = whole > 0 && (!journal.finished || reuse == Reuse::All);
+        if !taken {
+            journal.answers.clear();
+            journal.finished = false;
+        }
+        journal.begin(if taken { whole } else { 0 })?;
+        Ok(journal)
+    }
+
+    /// The answer to the `ask`th asking of `chat`, if there is one.
+    pub fn get(&self, chat: &Chat, ask: usize) -> Option<AnswerRecord> {
+        self.answers.get(&key(&self.subject, chat, ask)).cloned()
+    }
+
+    /// Keeps an answer; it is in the operating system's hands when this returns.
+    pub fn keep(&mut self, chat: &Chat, ask: usize, answer: &AnswerRecord) -> Result<(), JournalError> {
+        let key = key(&self.subject, chat, ask);
+        self.write(&Line::Answer { key, answer: answer.clone() })
+    }
+
+    /// The run came to its end.
+    pub fn finish(&mut self) -> Result<(), JournalError> {
+        self.write(&Line::Finished(true))?;
+        self.file.sync_all().map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    }
+
+    /// Whether it has answers of a run that was interrupted.
+    pub fn is_resumed(&self) -> bool {
+        self.known().1 > 0
+    }
+
+    /// How many answers are here from a finished run, and from one that was not.
+    pub(super) fn known(&self) -> (usize, usize) {
+        if self.finished { (self.answers.len(), 0) } else { (0, self.answers.len()) }
+    }
+
+    /// Takes the lines over; gives how many bytes are whole lines of this subject's.
+    fn read(&mut self, text: &[u8]) -> usize {
+        let mut whole = 0;
+        for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let Ok(read) = serde_json::from_slice(line) else { break };
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            match read {
+                Line::Subject(subject) if index == 0 && subject == self.subject => {}
+                Line::Answer { key, answer } if index > 0 => {
+                    self.answers.insert(key, answer);
+                }
+                Line::Finished(finished) if index > 0 => self.finished = finished,
+                _ => break,
+            }
+            whole += line.len();
+        }
+        whole
+    }
+
+    fn begin(&mut self, whole: usize) -> Result<(), JournalError> {
+        let failed = |source| JournalError::Io { path: self.path.clone(), source };
+        self.file.set_len(whole as u64).map_err(failed)?;
+        self.file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if whole == 0 {
+            self.write(&Line::Subject(self.subject.clone()))?;
+        } else if self.finished {
+            self.write(&Line::Finished(false))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, line: &Line) -> Result<(), JournalError> {
+        let failed = |source| JournalError::Io { path: self.path.clone(), source };
+        let mut bytes = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes).map_err(failed)
+    }
+}
+
+/// A digest over all that an answer depends on: the subject, the whole question with its sampling, and which asking it is.
+fn key(subject: &str, chat: &Chat, ask: usize) -> String {
+    sha256_hex(format!("{subject}\n{ask}\n{chat:?}").as_bytes())
+}

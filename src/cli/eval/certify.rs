@@ -1,0 +1,122 @@
+//! `backstop eval certify` and `revoke`: a certificate from a stored run, one more signature, and taking one back.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use backstop_eval::{certificate::Signer, suite::Suite};
+use clap::Args;
+use time::OffsetDateTime;
+
+use super::super::{installation::Installation, operator::operator, print};
+use crate::{
+    domain::TargetId,
+    release::{self, Gate},
+};
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct CertifyArgs {
+    /// The digest of a stored run that passed: the name of its file under `eval/runs`, or the first digits of it
+    #[arg(long, value_name = "DIGEST", conflicts_with_all = ["file", "key_dir"])]
+    run: Option<String>,
+    /// A certificate to add a signature to, once it was read and its numbers were verified
+    #[arg(long, value_name = "FILE", requires = "key_dir")]
+    file: Option<PathBuf>,
+    /// The directory of the second signer's own key, which is made there when it has none
+    #[arg(long, value_name = "DIR", requires = "file")]
+    key_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    /// The certificate's file
+    file: PathBuf,
+    /// Why, for the revocation and everyone who meets it
+    #[arg(long)]
+    reason: String,
+}
+
+pub(super) async fn certify(installation: Installation, args: CertifyArgs) -> anyhow::Result<ExitCode> {
+    match (args.run, args.file, args.key_dir) {
+        (Some(run), _, _) => from_run(installation, run).await,
+        (None, Some(file), Some(key_dir)) => countersign(&installation, &file, &key_dir).await,
+        _ => bail!("name a stored run with --run, or a certificate with --file and --key-dir"),
+    }
+}
+
+/// What is certified is what is here now: the bytes, the engine and the suite must still be those of the run.
+async fn from_run(installation: Installation, run: String) -> anyhow::Result<ExitCode> {
+    let (state, settings) = (installation.state.clone(), installation.settings());
+    let found = tokio::task::spawn_blocking(move || {
+        let gate = Gate::open(&state)?;
+        let certificates = gate.certificates();
+        let digest = certificates.run_named(&run)?;
+        let report = certificates.read_report(&digest)?;
+        let suite = Suite::find(&report.suite.name, &state.suites())?;
+        let target = TargetId::try_from(report.target.clone())
+            .map_err(|what| anyhow::anyhow!("{what}: a run against a URL cannot be certified"))?;
+        let binding = gate.binding(&settings, &target, suite.id()).map_err(anyhow::Error::msg)?;
+        anyhow::Ok((gate, suite, report, binding, digest))
+    });
+    let (gate, suite, report, binding, digest) = found.await.context("the task ended early")??;
+    let certificates = gate.certificates();
+    let audit = installation.audit().await?;
+    let act = release::certifying(operator(), &binding, &digest);
+    let issue = async { anyhow::Ok(certificates.issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+    audit.around(act, issue).await.context("it cannot be certified")?;
+    installation.sign(&audit).await;
+    let path = certificates.certificate_path(&binding.target, &binding.suite.name);
+    print::text(&format!("certificate: {}\n", path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn countersign(
+    installation: &Installation,
+    file: &std::path::Path,
+    key_dir: &std::path::Path,
+) -> anyhow::Result<ExitCode> {
+    let gate = Gate::open(&installation.state)?;
+    let (certificates, trust) = (gate.certificates(), installation.settings().gate.trust);
+    std::fs::create_dir_all(key_dir).with_context(|| format!("cannot make {}", key_dir.display()))?;
+    let signer = Signer::open(key_dir)?;
+    let own = signer.public_key();
+    let keys = certificates.keys(&trust)?;
+    let read = certificates.read_file(file, &keys).with_context(|| format!("{} cannot be signed", file.display()))?;
+    let audit = installation.audit().await?;
+    let sign = async { anyhow::Ok(certificates.countersign(file, &keys, &signer)?) };
+    let certificate = audit.around(release::signing(operator(), &read, &own.id()), sign).await?;
+    installation.sign(&audit).await;
+    let mut said = format!("signed by {}\n", certificate.signers().join(" and "));
+    if !certificates.keys(&trust)?.contains(&own) {
+        said.push_str(&format!(
+            "this key does not count here yet; add it to the config: gate: {{ signers: [\"{}\"] }}\n",
+            own.to_hex()
+        ));
+    }
+    print::text(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn revoke(installation: &Installation, args: &RevokeArgs) -> anyhow::Result<ExitCode> {
+    if args.reason.trim().is_empty() {
+        bail!("--reason is empty; say why");
+    }
+    let gate = Gate::open(&installation.state)?;
+    let (certificates, trust) = (gate.certificates(), installation.settings().gate.trust);
+    let certificate = certificates
+        .read_file(&args.file, &certificates.keys(&trust)?)
+        .with_context(|| format!("{} is no certificate that this installation believes", args.file.display()))?;
+    let reason = args.reason.trim();
+    let audit = installation.audit().await?;
+    let revoke = async { anyhow::Ok(certificates.revoke(&certificate, reason, OffsetDateTime::now_utc())?) };
+    let path = audit.around(release::revoking(operator(), &certificate, reason), revoke).await?;
+    installation.sign(&audit).await;
+    let certified = certificate.predicate();
+    print::text(&format!(
+        "revoked: {} by {}\nrevocation: {}\n",
+        certified.target,
+        certified.suite.name,
+        path.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

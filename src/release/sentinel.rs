@@ -1,0 +1,168 @@
+//! Asks certified models of vendors, now and then, what they passed: behind a name may be another model tomorrow.
+//!
+//! A probe takes items that passed when the target was certified, spread over the suite, and asks them again as the suite does.
+//! Two things suspend the certificate: an answer by a model of another name than any that answered then, and more misses than
+//! a model that passes 19 times of 20 would have in 1 of 500 probes (by the binomial distribution). Errors say nothing.
+
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use backstop_eval::{
+    certificate::{Certificate, RawReport, RunsOn},
+    report::{AnswerRecord, ItemResult, Report},
+    statistics::incomplete_beta,
+    subject::Subject,
+    suite::{Item, Suite},
+};
+use time::OffsetDateTime;
+
+use super::{Gate, VendorSubject, certifying::suspending};
+use crate::audit::Audit;
+
+/// How often a model that has not changed passes again what it passed.
+const STEADY: f64 = 0.95;
+/// Of a false alarm, in one probe.
+const FALSE_ALARM: f64 = 0.002;
+
+/// When each certificate was probed last, by its digest.
+#[derive(Debug, Default)]
+pub struct Sentinel {
+    probed: HashMap<String, OffsetDateTime>,
+}
+
+/// What a probe saw.
+#[derive(Debug, PartialEq)]
+pub enum Seen {
+    /// As it was.
+    Same,
+    /// Not what passed: for people.
+    Drift(String),
+    /// Nothing can be said: for people.
+    Unknown(String),
+}
+
+impl Sentinel {
+    /// Whether the certificate's target is to be asked now. One that was issued within `every` was asked then.
+    pub fn is_due(&self, certificate: &Certificate, every: Duration, now: OffsetDateTime) -> bool {
+        let last = self.probed.get(certificate.digest()).copied().unwrap_or(certificate.predicate().issued_at);
+        now >= last + every
+    }
+
+    /// Asks the target; suspends the certificate when it drifted.
+    pub async fn probe(
+        &mut self,
+        (gate, audit): (&Gate, &Audit),
+        suites: &Path,
+        certificate: &Certificate,
+        subject: &VendorSubject,
+        questions: usize,
+    ) -> Seen {
+        let now = OffsetDateTime::now_utc();
+        self.probed.insert(certificate.digest().to_owned(), now);
+        let seen = match examined(gate, suites, certificate) {
+            Ok((suite, report)) => ask(&suite, &report, certificate, subject, questions).await,
+            Err(why) => Seen::Unknown(why),
+        };
+        if let Seen::Drift(reason) = &seen {
+            // A model that drifted is closed also when the log cannot be written.
+            if let Err(error) = audit.record_now(&suspending(certificate, reason)) {
+                tracing::error!(error = &error as &dyn std::error::Error, "a suspension is not in the audit log");
+            }
+            if let Err(error) = gate.certificates().suspend(certificate, reason, now) {
+                tracing::error!(%error, "a model that drifted could not be suspended");
+            }
+        }
+        seen
+    }
+}
+
+/// The suite and the run that the certificate stands on.
+fn examined(gate: &Gate, suites: &Path, certificate: &Certificate) -> Result<(Suite, Report), String> {
+    let certified = certificate.predicate();
+    let suite = Suite::find(&certified.suite.name, suites).map_err(|error| error.to_string())?;
+    match gate.certificates().raw_report(certificate) {
+        RawReport::Intact => {}
+        RawReport::Changed | RawReport::Missing => return Err("the report that it stands on is not here".into()),
+    }
+    let report = gate.certificates().read_report(&certified.report_sha256).map_err(|error| error.to_string())?;
+    Ok((suite, report))
+}
+
+async fn ask(
+    suite: &Suite,
+    report: &Report,
+    certificate: &Certificate,
+    subject: &VendorSubject,
+    questions: usize,
+) -> Seen {
+    let known: &[String] = match &certificate.predicate().runs_on {
+        RunsOn::Vendor { answered_as, .. } => answered_as,
+        RunsOn::Local { .. } => &[],
+    };
+    let (mut asked, mut missed) = (0_usize, Vec::new());
+    for item in chosen(suite, report, questions) {
+        let mut answers = Vec::new();
+        for _ in 0..item.asks {
+            match tokio::time::timeout(suite.deadline, subject.ask(item.chat(&suite.sampling))).await {
+                Ok(Ok(answer)) => answers.push(AnswerRecord::of(&answer, 0, None)),
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        let other = answers.iter().filter_map(|answer| answer.model.as_ref()).find(|model| !known.contains(model));
+        if let Some(other) = other.filter(|_| !known.is_empty()) {
+            return Seen::Drift(format!("it answers as `{other}`, and was certified as `{}`", known.join("`, `")));
+        }
+        if answers.len() < item.asks {
+            continue;
+        }
+        asked += 1;
+        if !ItemResult::judged(suite, item, answers).passed() {
+            missed.push(item.id.as_str());
+        }
+    }
+    if asked == 0 {
+        return Seen::Unknown("no question was answered".into());
+    }
+    if chance_of(missed.len(), asked) < FALSE_ALARM {
+        return Seen::Drift(format!(
+            "it misses {} of {asked} questions that it passed when it was certified: {}",
+            missed.len(),
+            missed.join(", ")
+        ));
+    }
+    Seen::Same
+}
+
+/// Items that passed, spread evenly over the suite.
+fn chosen<'a>(suite: &'a Suite, report: &Report, most: usize) -> Vec<&'a Item> {
+    let passed: Vec<&Item> =
+        suite.items.iter().zip(&report.items).filter(|(_, result)| result.passed()).map(|(item, _)| item).collect();
+    let count = passed.len().min(most);
+    (0..count).map(|index| passed[index * passed.len() / count]).collect()
+}
+
+/// The probability that a steady model misses so many or more.
+fn chance_of(missed: usize, asked: usize) -> f64 {
+    if missed == 0 {
+        return 1.0;
+    }
+    incomplete_beta(1.0 - STEADY, missed as f64, (asked - missed + 1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_miss_now_and_then_is_no_drift() {
+        for (missed, asked, drift) in
+            [(0, 10, false), (1, 10, false), (3, 10, false), (4, 10, true), (10, 10, true), (3, 3, true), (2, 3, false)]
+        {
+            assert_eq!(
+                chance_of(missed, asked) < FALSE_ALARM,
+                drift,
+                "{missed} of {asked}: {}",
+                chance_of(missed, asked)
+            );
+        }
+    }
+}
