@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::{
     Context,
     installation::Installation,
+    operator::operator,
     print::{self, Align},
 };
 use crate::{
@@ -42,7 +43,7 @@ pub async fn run(context: &Context, args: LimitsArgs) -> anyhow::Result<ExitCode
     let LimitsVerb::Show { tenant, json } = args.verb;
     let installation = Installation::find(context)?;
     let (settings, store) = (installation.settings_or_embedded()?, installation.store().await?);
-    let admin = KeyAdmin::new(store.clone());
+    let admin = KeyAdmin::new(store.clone(), operator());
     let tenant = admin.tenant(&tenant, &installation.tenants()).await?;
     let mut keys: Vec<(KeyId, Limits)> = Vec::new();
     for key in admin.keys().await?.into_iter().filter(|key| key.tenant == tenant.id && key.revoked_unix_ms.is_none()) {

@@ -160,7 +160,7 @@ async fn no_key_is_in_a_file_and_no_two_are_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_keys_work_while_they_overlap_and_the_new_one_may_what_the_old_one_may() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let admin = KeyAdmin::new(store(dir.path()).await);
+    let admin = KeyAdmin::new(store(dir.path()).await, Actor::gateway());
     let tenant = admin.tenant("acme", &[TenantId::new("acme")]).await.expect("is known");
     let may = May { routes: [crate::domain::RouteId::new("chat")].into(), ..May::default() };
     let new = NewKey { may: may.clone(), ..NewKey::default() };
