@@ -1,4 +1,5 @@
 //! Alerts: the ladder's rungs told to people. A fallback serves: a warning; a later one: an error; nobody can answer: a page.
+//! And budgets that reach a mark.
 //!
 //! outcomes → [`ladder`] (incidents, pure) → [`outbox`] (lanes, pure) → [`send`] (HTTP). One task, the [`desk`], owns all
 //! of it, off the path of calls: a queue that is full loses an outcome to alerts and never holds a call up. Nothing here
@@ -6,6 +7,7 @@
 
 pub mod alertmanager;
 mod book;
+mod budget;
 mod desk;
 mod incident;
 mod ladder;
@@ -25,6 +27,7 @@ use arc_swap::ArcSwap;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 pub use book::{BookError, Kept, read};
+pub use budget::BudgetNote;
 pub use incident::Incident;
 pub use ladder::{Ladder, LeftOut};
 pub use message::{Alert, DedupKey, Event, State, Tried};
@@ -32,7 +35,7 @@ pub use outbox::{Entry, Outbox};
 pub use send::{Failure, Post, Sent};
 pub use sink::SinkId;
 
-use crate::{config::Settings, domain::Outcome};
+use crate::{config::Settings, domain::Outcome, limit::BudgetMark};
 use book::Book;
 use desk::{Desk, Inbox};
 
@@ -57,13 +60,14 @@ impl Alerts {
         dir: PathBuf,
         settings: Arc<ArcSwap<Settings>>,
         post: Post,
+        budgets: mpsc::Receiver<BudgetMark>,
     ) -> (Self, mpsc::Sender<Arc<Outcome>>) {
         let (kept, book) = tokio::task::spawn_blocking(move || take_up(&dir)).await.unwrap_or_default();
         let (told, outcomes) = mpsc::channel(QUEUE);
         // A word on what is left out stands until the next one: the newest is all that counts.
         let (left_out, left_out_now) = mpsc::channel(1);
         let desk = Desk::new(kept, book, settings, post);
-        let task = tokio::spawn(desk.run(Inbox { outcomes, left_out: left_out_now }));
+        let task = tokio::spawn(desk.run(Inbox { outcomes, left_out: left_out_now, budgets }));
         (Self { left_out, task }, told)
     }
 

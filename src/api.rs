@@ -5,6 +5,8 @@ mod auth;
 mod calls;
 mod models;
 mod ops;
+mod rate_headers;
+mod refused;
 mod respond;
 mod router;
 

@@ -3,6 +3,8 @@
 mod first_run;
 mod health;
 mod left_out;
+mod limits;
+mod listening;
 pub mod recording;
 pub mod reload;
 mod sentinel;
@@ -15,14 +17,19 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
 
 use crate::{
     alert::{Alerts, Post},
     api::{Api, CALLS_AT_ONCE, Readiness},
     audit::{Audit, AuditError},
+    clock,
     config::{Settings, StateDir},
-    ledger::{Ledger, LedgerError},
+    ledger::{self, Ledger, LedgerError},
+    limit::{Limiter, RestoreError},
     observe::{
         otlp::Traces,
         publish::{self, Publisher},
@@ -33,6 +40,9 @@ use crate::{
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
 };
+
+/// How many budgets that have reached a mark may wait to be told.
+const BUDGET_MARKS: usize = 256;
 
 /// Everything that a running gateway is made of.
 pub struct App {
@@ -63,6 +73,8 @@ pub enum AppError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
+    Limits(#[from] RestoreError),
+    #[error(transparent)]
     Vault(#[from] VaultError),
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -78,12 +90,17 @@ impl App {
     /// Opens the state directory's parts and wires them. No model is loaded and nothing listens yet.
     pub async fn open(state: StateDir, settings: Settings, metrics: PrometheusHandle) -> Result<Self, AppError> {
         let clients = Arc::new(Clients::default());
+        let (marks, budgets) = mpsc::channel(BUDGET_MARKS);
         let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?.http().clone();
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
         let audit = Audit::open(&state, Some(store.clone()))?;
         let ledger = Ledger::open(&state, store.clone()).await?;
         let vault = Vault::open(&state.vault(), &settings.vault, &http).await?;
+        let limiter = Limiter::new(marks);
+        // What an earlier process left in its journal was used all the same.
+        ledger::catch_up(&state, &store).await?;
+        limiter.restore(&store, &settings, clock::unix_ms()).await?;
         let keys = ClientKeys::open(store).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
@@ -98,10 +115,10 @@ impl App {
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
         let settings = Arc::new(ArcSwap::new(settings));
         let post = Post { client: http.clone(), vault: vault.clone() };
-        let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post).await;
+        let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, publisher, vault, health));
+        let relay = Arc::new(relay(ledger, limiter, publisher, vault, health));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -141,8 +158,8 @@ impl App {
     }
 }
 
-fn relay(ledger: Ledger, publisher: Publisher, vault: Vault, health: Health) -> Relay {
-    Relay { ledger, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
+fn relay(ledger: Ledger, limiter: Limiter, publisher: Publisher, vault: Vault, health: Health) -> Relay {
+    Relay { ledger, limiter, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

@@ -9,6 +9,8 @@ pub mod eval;
 pub mod import;
 mod installation;
 pub mod keys;
+mod limit_args;
+pub mod limits;
 pub mod models;
 mod operator;
 mod print;
@@ -55,6 +57,7 @@ pub enum Verb {
     Vault(vault::VaultArgs),
     Tenants(tenants::TenantsArgs),
     Keys(keys::KeysArgs),
+    Limits(limits::LimitsArgs),
     Models(models::ModelsArgs),
     Eval(eval::EvalArgs),
     Routes(routes::RoutesArgs),
@@ -98,6 +101,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Vault(args) => vault::run(context, args).await,
         Verb::Tenants(args) => tenants::run(context, args).await,
         Verb::Keys(args) => keys::run(context, args).await,
+        Verb::Limits(args) => limits::run(context, args).await,
         Verb::Models(args) => models::run(context, args).await,
         Verb::Eval(args) => eval::run(context, args).await,
         Verb::Routes(args) => routes::run(context, args).await,

@@ -11,6 +11,7 @@ mod finding;
 mod health;
 pub mod import;
 mod invariants;
+mod limits;
 mod notes;
 mod path;
 mod prices;
@@ -37,11 +38,12 @@ pub use audit_sink::{AuditSettings, AuditSink};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
+pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnCallerFault, Prices,
-    Route, Settings, ShareCap, ShareUnit, Telemetry, Tenant, TenantLimits, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
+    Prices, Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};

@@ -63,7 +63,7 @@ pub use self::{
     embed::{
         EmbedInput, EmbedRequest, Embeddings, Encoding, open_embed, read_embeddings, write_embed, write_embeddings,
     },
-    envelope::{Envelope, open, open_counted},
+    envelope::{Envelope, Extent, open, open_counted},
     manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
     refusal::BadRequest,

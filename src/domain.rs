@@ -5,12 +5,14 @@ mod fault;
 mod ids;
 mod money;
 mod outcome;
+mod period;
 
 pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
-pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId};
+pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};
 pub use money::Money;
 pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
+pub use period::Period;
 
 use serde::{Deserialize, Serialize};
 

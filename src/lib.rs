@@ -18,6 +18,8 @@ pub mod audit;
 
 pub mod ledger;
 
+pub mod limit;
+
 pub mod route;
 
 pub mod vendor;

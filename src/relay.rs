@@ -5,11 +5,13 @@
 //! recorded in the ledger before the last byte leaves, whatever happens to the caller meanwhile.
 
 mod admit;
+mod allow;
 mod attempt;
 mod call;
 pub mod health;
 mod ladder;
 mod meter;
+mod purse;
 mod question;
 mod race;
 mod reply;
@@ -29,8 +31,9 @@ use arc_swap::ArcSwap;
 use crate::{
     domain::{Ending, Role},
     ledger::Ledger,
+    limit::Limiter,
     observe::publish::Publisher,
-    route::{Standings, plan},
+    route::Standings,
     vault::Vault,
     vendor::LocalTier,
 };
@@ -41,6 +44,7 @@ use ladder::{Ladder, Served};
 #[derive(Debug)]
 pub struct Relay {
     pub ledger: Ledger,
+    pub limiter: Limiter,
     pub publisher: Publisher,
     pub vault: Vault,
     pub local: LocalTier,
@@ -50,13 +54,7 @@ pub struct Relay {
 
 /// Answers one call, from whichever target of its route can.
 pub async fn answer(relay: &Arc<Relay>, admitted: Admitted) -> Reply {
-    let Admitted { question, route, snapshot, call } = admitted;
-    let standings = relay.standings.load_full();
-    let planned = Arc::clone(&route);
-    let mut ladder = Ladder::new(relay, question, route, call, |need, roll| {
-        let health: Vec<_> = planned.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
-        plan(&planned.route, &standings, snapshot.settings.enforcement).narrowed(&planned.route, need, &health)
-    });
+    let mut ladder = Ladder::new(relay, admitted);
     match ladder.climb(Role::Rung).await {
         Some(Served { begun: Begun::Whole(body), slot, .. }) => {
             let mut call = ladder.call;

@@ -13,11 +13,13 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod used;
 
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
-pub use clients::{Clients, KeyRow, TenantRow};
+pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
+pub use used::{Used, UsedRow};
 
 use std::{
     fmt,
@@ -28,14 +30,14 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`] and [`AuditLog`].
+/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: AuditLog + Calls + Clients + fmt::Debug + Send + Sync {
+pub trait Database: AuditLog + Calls + Clients + Used + fmt::Debug + Send + Sync {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -66,6 +68,8 @@ pub enum StoreError {
     AuditChanged,
     #[error("the database cannot be used at the moment; it is tried again")]
     Unavailable { source: sqlx::Error },
+    #[error("{what} in the database cannot be read; use a newer backstop")]
+    Unreadable { what: &'static str, source: serde_json::Error },
     #[error("the database holds `{value}` as a {what}, which this program does not know; use a newer backstop")]
     Unknown { what: &'static str, value: String },
 }

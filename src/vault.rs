@@ -16,7 +16,7 @@ mod watch;
 pub mod webhook;
 
 pub use client_keys::{Client, ClientKeys};
-pub use key_admin::{Issued, KeyAdmin, KeyAdminError, Known};
+pub use key_admin::{Issued, KeyAdmin, KeyAdminError, Known, NewKey, OldKey};
 pub use sealed::SecretName;
 pub use secret_input::{SecretInputError, read_secret};
 pub use watch::VaultWatch;

@@ -27,6 +27,7 @@ use crate::{
     clock,
     config::{AlertSeverity, AlertSink, AlertTo, Settings},
     domain::Outcome,
+    limit::BudgetMark,
     observe::metric,
 };
 
@@ -42,6 +43,7 @@ const FLUSH: Duration = Duration::from_secs(4);
 pub(super) struct Inbox {
     pub(super) outcomes: mpsc::Receiver<Arc<Outcome>>,
     pub(super) left_out: mpsc::Receiver<BTreeSet<LeftOut>>,
+    pub(super) budgets: mpsc::Receiver<BudgetMark>,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,10 @@ impl Desk {
                 }
                 Some(left_out) = inbox.left_out.recv() => {
                     let told = self.ladder.left_out(&left_out, clock::unix_ms());
+                    self.tell(told);
+                }
+                Some(mark) = inbox.budgets.recv() => {
+                    let told = self.ladder.budget_reached(&mark, clock::unix_ms());
                     self.tell(told);
                 }
                 Some(sent) = self.sendings.join_next() => self.settle(sent),

@@ -127,9 +127,12 @@ impl Ladder {
             let alert = &incident.alert;
             let about_target =
                 matches!(alert.event, Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds);
-            let stands = settings.routes.get(&alert.route).is_some_and(|route| {
-                !about_target || route.targets.iter().any(|target| alert.target.as_ref() == Some(&target.id))
-            });
+            let of_route = || {
+                settings.routes.get(&alert.route).is_some_and(|route| {
+                    !about_target || route.targets.iter().any(|target| alert.target.as_ref() == Some(&target.id))
+                })
+            };
+            let stands = alert.budget.as_ref().map_or_else(of_route, |budget| budget.stands(now_unix_ms));
             if !stands {
                 told.push(incident.close(now_unix_ms));
             }
@@ -170,7 +173,7 @@ impl Ladder {
         }
     }
 
-    fn meet(&mut self, alert: Alert, now_unix_ms: i64, told: &mut Vec<Alert>) {
+    pub(super) fn meet(&mut self, alert: Alert, now_unix_ms: i64, told: &mut Vec<Alert>) {
         match self.incidents.get_mut(&alert.dedup_key) {
             Some(incident) => told.extend(incident.again(alert, now_unix_ms)),
             None => {
@@ -219,7 +222,7 @@ impl Ladder {
 }
 
 /// `about`: the route and the fault.
-fn blank(dedup_key: DedupKey, event: Event, about: (RouteId, String), now_unix_ms: i64) -> Alert {
+pub(super) fn blank(dedup_key: DedupKey, event: Event, about: (RouteId, String), now_unix_ms: i64) -> Alert {
     Alert {
         dedup_key,
         event,
@@ -235,6 +238,7 @@ fn blank(dedup_key: DedupKey, event: Event, about: (RouteId, String), now_unix_m
         last_seen_unix_ms: now_unix_ms,
         resolved_unix_ms: None,
         count: 1,
+        budget: None,
     }
 }
 
@@ -304,7 +308,9 @@ fn mends(rung: Rung, event: Event) -> Option<bool> {
         Event::FallbackServed => Some(rung == Rung::Answered(0)),
         Event::LaterFallbackServed => Some(rung <= Rung::Answered(1)),
         Event::AnswerInterrupted | Event::NobodyAnswered => Some(matches!(rung, Rung::Answered(_))),
-        Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds | Event::Test => None,
+        Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds | Event::BudgetReached | Event::Test => {
+            None
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::budget::BudgetNote;
 use crate::{
     config::AlertSeverity,
     domain::{CallId, RouteId, TargetId},
@@ -40,6 +41,9 @@ pub struct Alert {
     pub resolved_unix_ms: Option<i64>,
     /// How many calls met it so far.
     pub count: u64,
+    /// Of a budget that has reached a mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetNote>,
 }
 
 /// What an alert is about.
@@ -60,6 +64,8 @@ pub enum Event {
     TargetLeftOut,
     /// A target's certificate ends soon, or is in the grace after its end: the target serves still.
     CertificateEnds,
+    /// A budget has reached a mark: 50, 80, 95 or 100 %.
+    BudgetReached,
     /// `backstop alerts test`.
     Test,
 }
@@ -107,13 +113,14 @@ impl Event {
             Self::TargetRefusedUs => "target_refused_us",
             Self::TargetLeftOut => "target_left_out",
             Self::CertificateEnds => "certificate_ends",
+            Self::BudgetReached => "budget_reached",
             Self::Test => "test",
         }
     }
 
     pub fn severity(self) -> AlertSeverity {
         match self {
-            Self::FallbackServed | Self::CertificateEnds => AlertSeverity::Warning,
+            Self::FallbackServed | Self::CertificateEnds | Self::BudgetReached => AlertSeverity::Warning,
             Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs => AlertSeverity::Error,
             Self::NobodyAnswered | Self::TargetLeftOut => AlertSeverity::Critical,
             Self::Test => AlertSeverity::Info,
@@ -148,6 +155,7 @@ impl Alert {
             last_seen_unix_ms: now_unix_ms,
             resolved_unix_ms: (state == State::Resolved).then_some(now_unix_ms),
             count: 1,
+            budget: None,
         }
     }
 
@@ -157,6 +165,9 @@ impl Alert {
         let target = self.target.as_ref().map_or_else(|| "its first target".to_owned(), ToString::to_string);
         let served = self.served_by.as_ref().map_or_else(|| "a fallback".to_owned(), ToString::to_string);
         let fault = &self.fault;
+        if let Some(budget) = &self.budget {
+            return budget.summary(self.state);
+        }
         match (self.state, self.event) {
             (State::Firing, Event::FallbackServed) => {
                 format!("{route}: {target} failed ({fault}), {served} answers instead")
@@ -175,6 +186,7 @@ impl Alert {
                     "{route}: the certificate of {target} ends ({fault}); certify it again before it leaves the route"
                 )
             }
+            (_, Event::BudgetReached) => "a budget has reached a mark".to_owned(),
             (State::Firing, Event::Test) => "a test of alerts: nothing is wrong".to_owned(),
             (State::Resolved, Event::FallbackServed) => format!("{route}: {target} answers again"),
             (State::Resolved, Event::LaterFallbackServed) => {

@@ -10,22 +10,26 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use metrics::counter;
 
-use super::{Api, auth, respond};
+use super::{
+    Api,
+    auth::{self, Caller},
+    refused::Refused,
+    respond,
+};
 use crate::{
     clock,
-    dialect::{Problem, ProblemKind},
-    domain::{CallId, Dialect, FeatureId, Task},
-    observe::metric,
-    relay::{self, Inbound, Refusal},
+    config::Settings,
+    dialect::ProblemKind,
+    domain::{Dialect, FeatureId, Task, is_plain_name},
+    limit::body_bound,
+    relay::{self, Inbound},
+    vault::Client,
     vendor::FORWARDED,
 };
 
 /// How long a caller may take to send its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-/// What a caller is told to wait when the gateway itself is full.
-const FULL_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) async fn chat_completions(State(api): State<Api>, request: Request<Body>) -> Response {
     call(api, Dialect::OpenaiChat, request).await
@@ -43,13 +47,6 @@ pub(super) async fn responses(State(api): State<Api>, request: Request<Body>) ->
     call(api, Dialect::OpenaiResponses, request).await
 }
 
-/// Why a request got no further, for the metric and the caller.
-struct Refused {
-    reason: &'static str,
-    problem: Problem,
-    retry_after: Option<Duration>,
-}
-
 pub(super) async fn count_tokens(State(api): State<Api>, request: Request<Body>) -> Response {
     call_for(api, Task::CountTokens, Dialect::AnthropicMessages, request).await
 }
@@ -64,20 +61,17 @@ async fn call(api: Api, dialect: Dialect, request: Request<Body>) -> Response {
 
 async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>) -> Response {
     let (received, received_unix_ms, id) = (clock::now(), clock::unix_ms(), clock::call_id());
-    let refuse = |refused: Refused| {
-        counter!(metric::REFUSED, "reason" => refused.reason).increment(1);
-        respond::problem_of(dialect, &refused.problem, id, refused.retry_after)
-    };
+    let refuse = |refused: Refused| respond::refused(dialect, &refused, id);
     let Ok(permit) = api.permits.clone().try_acquire_owned() else {
         return refuse(Refused::full("the gateway answers as many calls as it can"));
     };
     let (parts, body) = request.into_parts();
-    let client = match auth::authenticate(&api.keys, &parts.headers).await {
-        Ok(client) => client,
-        Err(problem) => return refuse(Refused { reason: "authentication", problem, retry_after: None }),
-    };
     let snapshot = api.snapshot.load_full();
-    let body = match read_body(&parts.headers, body, snapshot.settings.max_body_bytes).await {
+    let Caller { client, from, entered } = match auth::enter(&api, &snapshot.settings, &parts).await {
+        Ok(caller) => caller,
+        Err(refused) => return refuse(refused),
+    };
+    let body = match read_body(&parts.headers, body, Bound::of(&snapshot.settings, &client)).await {
         Ok(body) => body,
         Err(refused) => return refuse(refused),
     };
@@ -86,58 +80,35 @@ async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>
         (Err(refused), _) | (_, Err(refused)) => return refuse(refused),
     };
     let forwarded = forwarded(&parts.headers);
-    let inbound = Inbound { id, dialect, task, client, feature, forwarded, timeout, received, received_unix_ms, body };
-    match relay::admit(&api.relay, snapshot, inbound) {
+    let inbound =
+        Inbound { id, dialect, task, client, from, feature, forwarded, timeout, received, received_unix_ms, body };
+    match relay::admit(&api.relay, &snapshot, inbound) {
         Ok(admitted) => {
             let reply = relay::answer(&api.relay, admitted).await;
-            respond::reply(dialect, reply.holding(permit))
+            respond::reply(dialect, reply.holding((permit, entered)))
         }
-        Err(refusal) => refuse(refused(refusal, id)),
+        Err(refusal) => refuse(Refused::by(refusal, id)),
     }
 }
 
-fn refused(refusal: Refusal, id: CallId) -> Refused {
-    match refusal {
-        Refusal::BadRequest(error) => {
-            let problem = Problem {
-                kind: ProblemKind::InvalidRequest,
-                message: error.message,
-                param: error.param,
-                code: error.code.map(str::to_owned),
-            };
-            Refused { reason: "bad_request", problem, retry_after: None }
-        }
-        Refusal::UnknownModel { name, nearest } => {
-            let hint = nearest.map(|nearest| format!(", did you mean `{nearest}`?")).unwrap_or_default();
-            let message = format!("there is no model `{name}` here{hint}; GET /v1/models lists them");
-            let problem = Problem {
-                kind: ProblemKind::NotFound,
-                message,
-                param: Some("model".to_owned()),
-                code: Some("model_not_found".to_owned()),
-            };
-            Refused { reason: "unknown_model", problem, retry_after: None }
-        }
-        Refusal::LedgerFull => {
-            tracing::error!(request_id = %id, "a call was refused because the ledger cannot take it over");
-            Refused::full("calls cannot be recorded now")
-        }
-    }
+/// How large a body may be, and who says so.
+struct Bound {
+    bytes: usize,
+    by: &'static str,
 }
 
-impl Refused {
-    fn bad(reason: &'static str, kind: ProblemKind, message: String) -> Self {
-        Self { reason, problem: Problem::new(kind, message), retry_after: None }
-    }
-
-    fn full(why: &str) -> Self {
-        let problem = Problem::new(ProblemKind::Unavailable, format!("{why}; try again in a moment"));
-        Self { reason: "full", problem, retry_after: Some(FULL_RETRY_AFTER) }
+impl Bound {
+    fn of(settings: &Settings, client: &Client) -> Self {
+        let callers = body_bound(settings, client).and_then(|bytes| usize::try_from(bytes).ok());
+        match callers.filter(|bytes| *bytes < settings.max_body_bytes) {
+            Some(bytes) => Self { bytes, by: "the limits of this key or its tenant say so" },
+            None => Self { bytes: settings.max_body_bytes, by: "`limits.max_body` in the config sets this bound" },
+        }
     }
 }
 
 /// The body, whole, when it is JSON by its own word, within the bound and within time.
-async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Refused> {
+async fn read_body(headers: &HeaderMap, body: Body, Bound { bytes: limit, by }: Bound) -> Result<Bytes, Refused> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -145,7 +116,7 @@ async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Byte
         return Err(Refused::bad("media_type", ProblemKind::UnsupportedMediaType, message));
     }
     let too_large = || {
-        let message = format!("the body is larger than {limit} bytes; `limits.max_body` in the config sets this bound");
+        let message = format!("the body is larger than {limit} bytes; {by}");
         Refused::bad("too_large", ProblemKind::TooLarge, message)
     };
     let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -185,8 +156,7 @@ fn cut() -> Refused {
 fn feature(headers: &HeaderMap) -> Result<Option<FeatureId>, Refused> {
     let Some(value) = headers.get("x-backstop-feature") else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+    if !is_plain_name(text) {
         let message = "x-backstop-feature takes 1 to 64 letters, digits, dots, underscores or dashes".to_owned();
         return Err(Refused::bad("bad_request", ProblemKind::InvalidRequest, message));
     }

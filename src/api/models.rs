@@ -3,13 +3,14 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
 
 use super::{Api, auth, respond};
 use crate::{
+    clock,
     dialect::{Problem, ProblemKind},
     domain::{Dialect, RouteId},
 };
@@ -17,13 +18,15 @@ use crate::{
 /// When a route came to be is not known; clients want a number all the same.
 const CREATED: i64 = 0;
 
-pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Response {
-    let dialect = dialect(&headers);
-    if let Err(problem) = auth::authenticate(&api.keys, &headers).await {
-        return respond::problem(dialect, &problem);
-    }
-    let snapshot = api.snapshot.load();
-    let models: Vec<Value> = snapshot.route_names().map(|name| model(dialect, name)).collect();
+/// Those that the caller's key may ask for.
+pub(super) async fn list(State(api): State<Api>, parts: Parts) -> Response {
+    let (dialect, snapshot) = (dialect(&parts.headers), api.snapshot.load_full());
+    let caller = match auth::enter(&api, &snapshot.settings, &parts).await {
+        Ok(caller) => caller,
+        Err(refused) => return respond::refused(dialect, &refused, clock::call_id()),
+    };
+    let names = snapshot.route_names().filter(|name| caller.may_ask(name));
+    let models: Vec<Value> = names.map(|name| model(dialect, name)).collect();
     Json(match dialect {
         Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::OpenaiCompletions => {
             json!({"object": "list", "data": models})
@@ -36,13 +39,14 @@ pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Response
     .into_response()
 }
 
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let dialect = dialect(&headers);
-    if let Err(problem) = auth::authenticate(&api.keys, &headers).await {
-        return respond::problem(dialect, &problem);
-    }
-    let snapshot = api.snapshot.load();
-    let found = snapshot.route_names().find(|name| name.as_str() == id).map(|name| model(dialect, name));
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, parts: Parts) -> Response {
+    let (dialect, snapshot) = (dialect(&parts.headers), api.snapshot.load_full());
+    let caller = match auth::enter(&api, &snapshot.settings, &parts).await {
+        Ok(caller) => caller,
+        Err(refused) => return respond::refused(dialect, &refused, clock::call_id()),
+    };
+    let mut names = snapshot.route_names().filter(|name| caller.may_ask(name));
+    let found = names.find(|name| name.as_str() == id).map(|name| model(dialect, name));
     match found {
         Some(model) => Json(model).into_response(),
         None => {

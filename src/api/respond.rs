@@ -8,11 +8,14 @@ use axum::{
     response::Response as AxumResponse,
 };
 use futures_util::StreamExt as _;
+use metrics::counter;
 
+use super::{rate_headers, refused::Refused};
 use crate::{
     clock,
     dialect::{self, Problem},
     domain::{CallId, Dialect},
+    observe::metric,
     relay::{Body, Meta, Reply},
 };
 
@@ -24,6 +27,8 @@ const OVERHEAD: HeaderName = HeaderName::from_static("x-backstop-overhead-ms");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MESSAGES: HeaderName = HeaderName::from_static("request-id");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Both vendors' SDKs obey it.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const SERVED_BY: HeaderName = HeaderName::from_static("x-backstop-served-by");
 
 /// A call's reply.
@@ -49,16 +54,23 @@ pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
 
 /// An error that is not a call's: nothing was admitted, nothing is in the ledger.
 pub(super) fn problem(dialect: Dialect, problem: &Problem) -> AxumResponse {
-    problem_of(dialect, problem, clock::call_id(), None)
+    problem_of(dialect, problem, clock::call_id())
 }
 
-/// As [`problem`], for a request that has its id already.
-pub(super) fn problem_of(
-    dialect: Dialect,
-    problem: &Problem,
-    id: CallId,
-    retry_after: Option<Duration>,
-) -> AxumResponse {
+/// A request that became no call.
+pub(super) fn refused(dialect: Dialect, refused: &Refused, id: CallId) -> AxumResponse {
+    counter!(metric::REFUSED, "reason" => refused.reason).increment(1);
+    let mut response = problem_of(dialect, &refused.problem, id);
+    let headers = response.headers_mut();
+    write_retry_after(headers, refused.retry_after);
+    rate_headers::write(headers, dialect, &refused.standing);
+    if refused.is_final {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    response
+}
+
+fn problem_of(dialect: Dialect, problem: &Problem, id: CallId) -> AxumResponse {
     let body = dialect::write_problem(dialect, problem, &id.to_string());
     let mut response = Response::new(HttpBody::from(body));
     let status = dialect::status(dialect, problem.kind);
@@ -69,7 +81,6 @@ pub(super) fn problem_of(
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     write_id(headers, dialect, id);
-    write_retry_after(headers, retry_after);
     response
 }
 
@@ -90,6 +101,7 @@ fn write_meta(headers: &mut HeaderMap, dialect: Dialect, meta: &Meta) {
         }
     }
     write_retry_after(headers, meta.retry_after);
+    rate_headers::write(headers, dialect, &meta.standing);
 }
 
 fn write_id(headers: &mut HeaderMap, dialect: Dialect, id: CallId) {

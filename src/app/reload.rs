@@ -6,7 +6,7 @@ use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, health, left_out::left_out as left_out_now, recording, sentinel};
+use super::{App, health, left_out::left_out as left_out_now, limits, recording, sentinel};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Keeping {
     rounds: JoinHandle<()>,
     health: JoinHandle<()>,
+    limits: JoinHandle<()>,
     sentinel: JoinHandle<()>,
     audit: JoinHandle<()>,
     _watch: Option<Watch>,
@@ -36,6 +37,7 @@ impl Drop for Keeping {
     fn drop(&mut self) {
         self.rounds.abort();
         self.health.abort();
+        self.limits.abort();
         self.sentinel.abort();
         self.audit.abort();
     }
@@ -68,6 +70,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
     Ok(Keeping {
         rounds,
         health: health::keep(app),
+        limits: limits::keep(app),
         sentinel: sentinel::keep(app),
         audit: recording::keep(app),
         _watch: watch,

@@ -1,16 +1,15 @@
 //! Listening, and stopping well: what was accepted finishes, up to a bound.
 
 use std::{
-    future::IntoFuture as _,
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use super::{App, health};
+use super::{App, health, limits, listening::Listening};
 use crate::{
     api::{self, Stage},
     audit,
@@ -38,16 +37,14 @@ impl Serving {
     pub async fn start(app: &App, address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let listener = listener.tap_io(|stream| {
-            // Without it, the last frame of a stream waits for an acknowledgement; failing it costs only that.
-            let _ = stream.set_nodelay(true);
-        });
-        let (stop, mut stopped) = watch::channel(false);
-        let server = axum::serve(listener, api::router(app.api())).with_graceful_shutdown(async move {
-            // A dropped sender means that the process ends anyway.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        Ok(Self { address, stop, server: tokio::spawn(server.into_future()) })
+        let (stop, stopped) = watch::channel(false);
+        let listening = Listening {
+            listener,
+            router: api::router(app.api()),
+            limiter: app.relay.limiter.clone(),
+            settings: Arc::clone(&app.settings),
+        };
+        Ok(Self { address, stop, server: tokio::spawn(listening.run(stopped)) })
     }
 
     /// Accepts nothing new, lets in-flight answers finish within `bound`, then closes the books.
@@ -71,6 +68,7 @@ impl Serving {
         if let Err(error) = health::write(&app.relay, &app.state).await {
             tracing::warn!(%error, "the targets' health was not written");
         }
+        limits::write(&app.relay.limiter, &app.state).await;
         if let Err(error) = audit::sign(&app.audit, &app.relay.vault).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the audit log's last entries are not signed");
         }

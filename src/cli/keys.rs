@@ -1,22 +1,28 @@
 //! `backstop keys`: client keys. One is shown once, when it is issued, and never again.
 
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
+use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Context,
     installation::Installation,
+    limit_args::LimitArgs,
     operator::operator,
     print::{self, Align},
 };
 use crate::{
     clock,
-    domain::{KeyId, TenantId},
-    store::KeyRow,
-    vault::{Issued, KeyAdmin},
+    config::{Limits, parse_network},
+    domain::{FeatureId, KeyId, RouteId, TenantId, is_plain_name},
+    store::{KeyRow, May},
+    vault::{Issued, KeyAdmin, NewKey, OldKey},
 };
 
 /// Client keys: issue, list, rotate, revoke.
@@ -29,29 +35,52 @@ pub struct KeysArgs {
 #[derive(Debug, Subcommand)]
 enum KeysVerb {
     /// Print a new key on standard output; it cannot be shown again
-    Issue {
-        #[arg(long)]
-        tenant: String,
-        /// What it is for, for people
-        #[arg(long)]
-        name: Option<String>,
-    },
+    Issue(IssueArgs),
     /// All keys by their id (the key's first characters)
     List {
         /// For programs
         #[arg(long)]
         json: bool,
     },
-    /// Print a new key for the same tenant and revoke the old one
+    /// Print a new key that may what the old one may, and end the old one
     Rotate {
         #[arg(value_name = "KEY_ID")]
         key: String,
+        /// How long the old key stays valid beside the new one, e.g. 1h [default: it ends at once]
+        #[arg(long, value_parser = span, value_name = "DURATION")]
+        overlap: Option<Duration>,
+        /// When the new key expires, e.g. 90d or 2027-01-31 [default: when the old one would have]
+        #[arg(long, value_parser = expiry, value_name = "WHEN")]
+        expires: Option<i64>,
     },
     /// End a key; a running server refuses it within a second
     Revoke {
         #[arg(value_name = "KEY_ID")]
         key: String,
     },
+}
+
+#[derive(Debug, Args)]
+struct IssueArgs {
+    #[arg(long)]
+    tenant: String,
+    /// What it is for, for people
+    #[arg(long)]
+    name: Option<String>,
+    /// When it expires: after so long, or at so much UTC; e.g. 90d, 2027-01-31 [default: never]
+    #[arg(long, value_parser = expiry, value_name = "WHEN")]
+    expires: Option<i64>,
+    /// A route that it may ask for as `model`; may be given again [default: all]
+    #[arg(long = "route", value_name = "ROUTE")]
+    routes: Vec<String>,
+    /// A network or address that it may be used from; may be given again [default: everywhere]
+    #[arg(long = "network", value_parser = network, value_name = "NETWORK")]
+    networks: Vec<IpNet>,
+    /// A feature that its calls may be for; may be given again, and the first is that of calls that say none [default: any]
+    #[arg(long = "feature", value_parser = feature, value_name = "FEATURE")]
+    features: Vec<FeatureId>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// One key, as `keys list --json` prints it.
@@ -65,6 +94,13 @@ struct Row {
     created_unix_ms: i64,
     expires_unix_ms: Option<i64>,
     revoked_unix_ms: Option<i64>,
+    /// Empty: all.
+    routes: Vec<RouteId>,
+    /// Empty: any.
+    features: Vec<FeatureId>,
+    /// Empty: from everywhere.
+    networks: Vec<String>,
+    limits: Map<String, Value>,
 }
 
 pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> {
@@ -73,13 +109,14 @@ pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> 
     let audit = installation.audit_on(store.clone()).await?;
     let admin = KeyAdmin::new(store, operator());
     match args.verb {
-        KeysVerb::Issue { tenant, name } => {
-            let tenant = admin.tenant(&tenant, &installation.tenants()).await?;
-            show(&admin.issue(&tenant, name).await?)?;
+        KeysVerb::Issue(args) => {
+            let tenant = admin.tenant(&args.tenant, &installation.tenants()).await?;
+            show(&admin.issue(&tenant, new_key(args, &installation)?).await?)?;
             installation.sign(&audit).await;
         }
-        KeysVerb::Rotate { key } => {
-            show(&admin.rotate(&key_id(&key)).await?)?;
+        KeysVerb::Rotate { key, overlap, expires } => {
+            let old = overlap.map_or(OldKey::Ends, |overlap| OldKey::StaysUntil(in_ms(overlap)));
+            show(&admin.rotate(&key_id(&key), old, expires).await?)?;
             installation.sign(&audit).await;
         }
         KeysVerb::Revoke { key } => {
@@ -90,6 +127,56 @@ pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> 
         KeysVerb::List { json: false } => print::text(&table(&rows(admin.keys().await?)))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn new_key(args: IssueArgs, installation: &Installation) -> anyhow::Result<NewKey> {
+    let settings = installation.settings_or_embedded()?;
+    let mut routes = BTreeSet::new();
+    for name in &args.routes {
+        let Some(route) = settings.routes.get(name.as_str()) else {
+            let known: Vec<&str> = settings.routes.keys().map(RouteId::as_str).collect();
+            bail!("there is no route `{name}`; those there are: {}", known.join(", "));
+        };
+        routes.insert(route.id.clone());
+    }
+    let limits = args.limits.applied_to(Limits::NONE);
+    let may = May { routes, features: args.features, networks: args.networks, limits };
+    Ok(NewKey { name: args.name, expires_unix_ms: args.expires, may })
+}
+
+/// So long from now, in ms since 1970-01-01 UTC.
+fn in_ms(span: Duration) -> i64 {
+    clock::unix_ms().saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let most = Duration::from_secs(3660 * 24 * 3600);
+    if span.is_zero() || span > most { Err("write a span from 1s to ten years, e.g. 90d".to_owned()) } else { Ok(span) }
+}
+
+/// A span from now, a day, or a moment.
+fn expiry(text: &str) -> Result<i64, String> {
+    let moment = match humantime::parse_duration(text) {
+        Ok(_) => in_ms(span(text)?),
+        Err(_) => {
+            let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+            let moment = OffsetDateTime::parse(&whole, &Rfc3339);
+            let moment =
+                moment.map_err(|_| "write a span (90d), a day (2027-01-31) or a moment (RFC 3339)".to_owned())?;
+            moment.unix_timestamp().saturating_mul(1000)
+        }
+    };
+    if moment > clock::unix_ms() { Ok(moment) } else { Err("that is in the past".to_owned()) }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    parse_network(text).ok_or_else(|| "write an address or a network, e.g. 10.0.0.7, 10.0.0.0/8 or fd00::/8".to_owned())
+}
+
+fn feature(text: &str) -> Result<FeatureId, String> {
+    let fits = is_plain_name(text).then(|| FeatureId::new(text));
+    fits.ok_or_else(|| "write 1 to 64 letters, digits, dots, underscores or dashes".to_owned())
 }
 
 fn show(issued: &Issued) -> anyhow::Result<()> {
@@ -118,12 +205,22 @@ fn rows(keys: Vec<KeyRow>) -> Vec<Row> {
             created_unix_ms: key.created_unix_ms,
             expires_unix_ms: key.expires_unix_ms,
             revoked_unix_ms: key.revoked_unix_ms,
+            routes: key.may.routes.into_iter().collect(),
+            features: key.may.features,
+            networks: key.may.networks.iter().map(ToString::to_string).collect(),
+            limits: key.may.limits.named_with_nulls(),
         })
         .collect()
 }
 
 fn table(rows: &[Row]) -> String {
-    let columns = ["key", "tenant", "name", "state", "created"].map(|head| (head, Align::Left));
+    let columns = ["key", "tenant", "name", "state", "created", "expires", "routes", "features", "networks", "limits"];
+    let columns = columns.map(|head| (head, Align::Left));
+    let list = |names: Vec<String>, none: &str| if names.is_empty() { none.to_owned() } else { names.join(" ") };
+    let set = |limits: &Map<String, Value>| {
+        let set = limits.iter().filter(|(_, value)| !value.is_null());
+        list(set.map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"'))).collect(), "-")
+    };
     let cells = |row: &Row| {
         vec![
             row.key_id.to_string(),
@@ -131,6 +228,11 @@ fn table(rows: &[Row]) -> String {
             row.name.clone().unwrap_or_else(|| "-".to_owned()),
             row.state.to_owned(),
             print::moment(row.created_unix_ms),
+            row.expires_unix_ms.map_or_else(|| "never".to_owned(), print::moment),
+            list(row.routes.iter().map(ToString::to_string).collect(), "all"),
+            list(row.features.iter().map(ToString::to_string).collect(), "any"),
+            list(row.networks.clone(), "all"),
+            set(&row.limits),
         ]
     };
     print::table(&columns, &rows.iter().map(cells).collect::<Vec<_>>())

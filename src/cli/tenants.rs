@@ -1,19 +1,24 @@
 //! `backstop tenants`: who may have keys, and what each may use.
+//!
+//! A tenant's limits may stand in the config and be stored here: both hold, so the smaller one counts.
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     Context,
     installation::Installation,
+    limit_args::{LimitArgs, in_words},
     operator::operator,
     print::{self, Align},
 };
 use crate::{
-    config::TenantLimits,
-    domain::{Money, TenantId},
+    config::{Limits, Settings, Tenant},
+    domain::{FeatureId, RouteId, TenantId, is_plain_name},
     vault::{KeyAdmin, Known},
 };
 
@@ -27,7 +32,11 @@ pub struct TenantsArgs {
 #[derive(Debug, Subcommand)]
 enum TenantsVerb {
     /// Make a tenant
-    Add { name: String },
+    Add {
+        name: String,
+        #[command(flatten)]
+        limits: LimitArgs,
+    },
     /// All tenants, those of the config too
     List {
         /// For programs
@@ -35,36 +44,23 @@ enum TenantsVerb {
         json: bool,
     },
     /// Store a tenant's limits; those that are not given stay, `none` lifts one
-    Limit(LimitArgs),
+    ///
+    /// Where the config limits the tenant too, both hold: the smaller limit counts. A running server follows within a
+    /// second.
+    Limit(TenantLimitArgs),
 }
 
 #[derive(Debug, Args)]
-struct LimitArgs {
+struct TenantLimitArgs {
     name: String,
+    /// Limit what the tenant's calls for this feature (`x-backstop-feature`) may use
+    #[arg(long, conflicts_with = "model")]
+    feature: Option<String>,
+    /// Limit what the tenant may use of this route; rates, not budgets
+    #[arg(long)]
+    model: Option<String>,
     #[command(flatten)]
-    changes: Changes,
-}
-
-/// A group of its own, since a group's members are all arguments beside it.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
-struct Changes {
-    /// US dollars per month, or `none`
-    #[arg(long, value_parser = budget)]
-    budget_usd_per_month: Option<Change<Money>>,
-    /// Requests per minute, or `none`
-    #[arg(long, value_parser = count)]
-    rpm: Option<Change<u64>>,
-    /// Tokens per minute, or `none`
-    #[arg(long, value_parser = count)]
-    tpm: Option<Change<u64>>,
-}
-
-/// What becomes of a limit.
-#[derive(Debug, Clone, Copy)]
-enum Change<T> {
-    Lift,
-    Set(T),
+    changes: LimitArgs,
 }
 
 /// One tenant, as `tenants list --json` prints it; `null`: no limit.
@@ -74,98 +70,121 @@ struct Row {
     /// `config` (only the file names it) or `database`.
     source: &'static str,
     created_unix_ms: Option<i64>,
-    budget_usd_per_month: Option<String>,
-    rpm: Option<u64>,
-    tpm: Option<u64>,
+    /// What holds: of the config's and the stored limits the smaller one.
+    #[serde(flatten)]
+    limits: Map<String, Value>,
+    features: Map<String, Value>,
+    models: Map<String, Value>,
 }
 
 pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
-    let configured = installation.tenants();
+    let (configured, settings) = (installation.tenants(), installation.settings());
     let store = installation.store().await?;
     let audit = installation.audit_on(store.clone()).await?;
     let admin = KeyAdmin::new(store, operator());
     match args.verb {
-        TenantsVerb::Add { name } => {
-            admin.add_tenant(&name, &configured).await?;
+        TenantsVerb::Add { name, limits } => {
+            let policy = Tenant { limits: limits.applied_to(Limits::NONE), ..Tenant::default() };
+            admin.add_tenant(&name, policy, &configured).await?;
             installation.sign(&audit).await;
         }
         TenantsVerb::List { json: true } => {
             let tenants = admin.tenants(&configured).await?;
-            print::json(&tenants.iter().map(row).collect::<Vec<_>>())?;
+            print::json(&tenants.iter().map(|tenant| row(tenant, &settings)).collect::<Vec<_>>())?;
         }
-        TenantsVerb::List { json: false } => print::text(&table(&admin.tenants(&configured).await?))?,
+        TenantsVerb::List { json: false } => {
+            print::text(&table(&admin.tenants(&configured).await?, &settings))?;
+        }
+        TenantsVerb::Limit(limit) if limit.changes.is_empty() => {
+            eprintln!("error: no limit was given; `backstop tenants limit --help` lists them");
+            return Ok(ExitCode::from(2));
+        }
         TenantsVerb::Limit(limit) => {
-            let tenant = admin.tenant(&limit.name, &configured).await?;
-            let before = tenant.stored.as_ref().map(|row| row.limits).unwrap_or_default();
-            let limits = TenantLimits {
-                budget_per_month: changed(before.budget_per_month, limit.changes.budget_usd_per_month),
-                requests_per_minute: changed(before.requests_per_minute, limit.changes.rpm),
-                tokens_per_minute: changed(before.tokens_per_minute, limit.changes.tpm),
-            };
-            admin.limit_tenant(&tenant, limits).await?;
+            limit_one(&admin, limit, &installation).await?;
             installation.sign(&audit).await;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(tenant: &Known) -> Row {
-    let limits = tenant.stored.as_ref().map(|row| row.limits).unwrap_or_default();
+async fn limit_one(admin: &KeyAdmin, args: TenantLimitArgs, installation: &Installation) -> anyhow::Result<()> {
+    let tenant = admin.tenant(&args.name, &installation.tenants()).await?;
+    let mut policy = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
+    let settings = installation.settings_or_embedded()?;
+    let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
+    let (stored, by_config) = match (&args.feature, &args.model) {
+        (Some(feature), _) => {
+            if !is_plain_name(feature) {
+                bail!("`{feature}` cannot name a feature; use 1 to 64 letters, digits, dots, underscores or dashes");
+            }
+            let feature = FeatureId::new(feature);
+            let by_config = configured.feature(&feature);
+            (policy.features.entry(feature).or_default(), by_config)
+        }
+        (None, Some(model)) => {
+            let Some(route) = settings.routes.get(model.as_str()).map(|route| route.id.clone()) else {
+                let known: Vec<&str> = settings.routes.keys().map(RouteId::as_str).collect();
+                bail!("there is no route `{model}`; those there are: {}", known.join(", "));
+            };
+            let by_config = configured.model(&route);
+            (policy.models.entry(route).or_default(), by_config)
+        }
+        (None, None) => (&mut policy.limits, configured.limits),
+    };
+    *stored = args.changes.applied_to(*stored);
+    if args.model.is_some() && stored.has_budget() {
+        bail!("budgets are of tenants, features and keys; give the model rates");
+    }
+    let (stored, both) = (*stored, stored.and(&by_config));
+    policy.features.retain(|_, limits| !limits.is_none());
+    policy.models.retain(|_, limits| !limits.is_none());
+    admin.limit_tenant(&tenant, policy).await?;
+    if both != stored {
+        eprintln!("the config limits this tenant too, and the smaller limit counts; in force: {}", in_words(&both));
+    }
+    Ok(())
+}
+
+fn row(tenant: &Known, settings: &Settings) -> Row {
+    let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
+    let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
+    let features = configured.features.keys().chain(stored.features.keys()).map(|feature| {
+        (feature.to_string(), configured.feature(feature).and(&stored.feature(feature)).named_with_nulls().into())
+    });
+    let models =
+        configured.models.keys().chain(stored.models.keys()).map(|route| {
+            (route.to_string(), configured.model(route).and(&stored.model(route)).named_with_nulls().into())
+        });
     Row {
         tenant: tenant.id.clone(),
         source: if tenant.stored.is_some() { "database" } else { "config" },
         created_unix_ms: tenant.stored.as_ref().map(|row| row.created_unix_ms),
-        budget_usd_per_month: limits.budget_per_month.map(|budget| budget.to_string()),
-        rpm: limits.requests_per_minute,
-        tpm: limits.tokens_per_minute,
+        limits: configured.limits.and(&stored.limits).named_with_nulls(),
+        features: features.collect(),
+        models: models.collect(),
     }
 }
 
-fn table(tenants: &[Known]) -> String {
-    let columns = [
-        ("tenant", Align::Left),
-        ("source", Align::Left),
-        ("USD per month", Align::Right),
-        ("rpm", Align::Right),
-        ("tpm", Align::Right),
-    ];
-    let or_dash = |limit: Option<String>| limit.unwrap_or_else(|| "-".to_owned());
-    let rows: Vec<Vec<String>> = tenants
-        .iter()
-        .map(row)
-        .map(|row| {
-            vec![
-                row.tenant.to_string(),
-                row.source.to_owned(),
-                or_dash(row.budget_usd_per_month),
-                or_dash(row.rpm.map(|limit| limit.to_string())),
-                or_dash(row.tpm.map(|limit| limit.to_string())),
-            ]
-        })
-        .collect();
-    print::table(&columns, &rows)
-}
-
-fn changed<T>(before: Option<T>, change: Option<Change<T>>) -> Option<T> {
-    match change {
-        None => before,
-        Some(Change::Lift) => None,
-        Some(Change::Set(limit)) => Some(limit),
+fn table(tenants: &[Known], settings: &Settings) -> String {
+    let columns = [("tenant", Align::Left), ("source", Align::Left), ("limits", Align::Left)];
+    let mut lines = Vec::new();
+    for tenant in tenants {
+        let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
+        let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
+        let Row { source, features, models, .. } = row(tenant, settings);
+        let limits = in_words(&configured.limits.and(&stored.limits));
+        lines.push(vec![tenant.id.to_string(), source.to_owned(), limits]);
+        for feature in features.keys() {
+            let id = FeatureId::new(feature);
+            let limits = in_words(&configured.feature(&id).and(&stored.feature(&id)));
+            lines.push(vec![format!("  feature {feature}"), String::new(), limits]);
+        }
+        for model in models.keys() {
+            let id = RouteId::new(model);
+            let limits = in_words(&configured.model(&id).and(&stored.model(&id)));
+            lines.push(vec![format!("  model {model}"), String::new(), limits]);
+        }
     }
-}
-
-fn budget(text: &str) -> Result<Change<Money>, String> {
-    if text == "none" {
-        return Ok(Change::Lift);
-    }
-    let money = text.parse().ok().and_then(Money::from_usd).filter(|money| *money >= Money::ZERO);
-    money.map(Change::Set).ok_or_else(|| "write dollars, such as 500 or 0.5, or `none`".to_owned())
-}
-
-fn count(text: &str) -> Result<Change<u64>, String> {
-    if text == "none" {
-        return Ok(Change::Lift);
-    }
-    text.parse().map(Change::Set).map_err(|_| "write a whole number, or `none`".to_owned())
+    print::table(&columns, &lines)
 }

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use backstop_eval::certificate::Trust;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Enforcement, GateSettings, LatencyPolicy, LocalTier,
-    LogFormat, MidStream, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, LatencyPolicy, Limits,
+    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry,
+    VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -52,6 +53,8 @@ impl Route {
             on_context_length: OnCallerFault::Refuse,
             on_content_policy: OnCallerFault::Refuse,
             log_content: false,
+            on_budget: OnBudget::Refuse,
+            limits: Limits::NONE,
         }
     }
 }
@@ -85,6 +88,8 @@ impl Default for Settings {
                 sentinel_questions: 10,
             },
             max_body_bytes: 32 << 20,
+            doors: Doors::default(),
+            trusted_proxies: Vec::new(),
             drain: Duration::from_secs(30),
         }
     }
@@ -105,6 +110,12 @@ impl Default for Deadlines {
 impl Default for ShareCap {
     fn default() -> Self {
         Self { max: 0.70, window: Duration::from_secs(30 * 24 * 3600), unit: ShareUnit::Tokens, min_volume: 100_000 }
+    }
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024 }
     }
 }
 

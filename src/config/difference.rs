@@ -21,7 +21,8 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("alerts", old.alerts != new.alerts),
         ("the order of local models", old.local_models() != new.local_models()),
         ("audit", old.audit != new.audit),
-        ("limits.max_body", old.max_body_bytes != new.max_body_bytes),
+        ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
+        ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("gate", old.gate != new.gate),
         ("drain", old.drain != new.drain),
     ];

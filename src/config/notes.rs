@@ -21,12 +21,7 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     if file.share_cap.is_some() {
         say(root.key("share_cap"), ("this version does not enforce the share cap", ""));
     }
-    for (id, tenant) in &settings.tenants {
-        if tenant.limits != super::TenantLimits::default() {
-            let path = root.key("tenants").key(id.as_str());
-            say(path, ("this version does not enforce budgets and rates", ""));
-        }
-    }
+    budgets_can_be_kept(settings, say);
     share_cap_can_be_kept(settings, say);
     for route in settings.routes.values() {
         let path = root.key("routes").key(route.id.as_str());
@@ -39,6 +34,18 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
         }
     }
     plain_http(settings, say);
+}
+
+/// A target without a price is left out of calls under a hard budget: better said before than met.
+fn budgets_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
+    let hard = settings
+        .tenants
+        .values()
+        .any(|tenant| tenant.limits.has_hard_budget() || tenant.features.values().any(super::Limits::has_hard_budget));
+    for target in settings.targets().into_iter().filter(|target| hard && !settings.prices.contains_key(target)) {
+        let message = format!("`{target}` has no known price, so calls under a hard budget leave it out");
+        say(Path::root().key("models"), (&message, "give its price under `models:`"));
+    }
 }
 
 fn share_cap_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {

@@ -6,6 +6,7 @@
 //! Every field is optional here, also where the schema requires it: a faulty value is left out once it has been reported,
 //! and its neighbours are still looked at.
 
+mod alerts;
 mod audit;
 mod health;
 mod routes;
@@ -19,11 +20,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
-pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, Route};
+pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
-pub(super) use tenants::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit, Tenant};
+pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
 
@@ -70,6 +72,9 @@ pub(super) struct File {
     pub(super) gate: Option<Gate>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
+    /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of
+    /// your own [default: nobody's].
+    pub(super) trusted_proxies: Option<Vec<String>>,
     /// How long in-flight answers may go on after a stop was asked for [default: 30s].
     pub(super) drain: Option<DurationText>,
 }

@@ -2,6 +2,7 @@
 //!
 //! A fault never stops the others from being found. What is built beside an error is thrown away by the caller.
 
+mod alerts;
 mod audit;
 mod health;
 mod routes;

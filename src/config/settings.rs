@@ -11,9 +11,10 @@ use std::{
 };
 
 use backstop_eval::certificate::Trust;
+use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, LatencyPolicy, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -47,6 +48,9 @@ pub struct Settings {
     pub local: LocalTier,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    pub doors: Doors,
+    /// Whose word counts on where a call came from.
+    pub trusted_proxies: Vec<IpNet>,
     pub gate: GateSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
@@ -227,6 +231,9 @@ pub struct Route {
     pub on_content_policy: OnCallerFault,
     /// Whether prompts and answers may be logged.
     pub log_content: bool,
+    pub on_budget: OnBudget,
+    /// Of all its callers together.
+    pub limits: Limits,
 }
 
 impl Route {
@@ -298,17 +305,15 @@ pub enum OnCallerFault {
     Next,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Tenant {
-    pub limits: TenantLimits,
-}
-
-/// `None`: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct TenantLimits {
-    pub budget_per_month: Option<Money>,
-    pub requests_per_minute: Option<u64>,
-    pub tokens_per_minute: Option<u64>,
+/// What a route does when a hard budget does not cover a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBudget {
+    #[default]
+    Refuse,
+    /// The cheapest target that may be attempted.
+    Cheapest,
+    /// Targets on our own hardware.
+    Local,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -78,6 +78,11 @@ impl StateDir {
         self.root.join("health.json")
     }
 
+    /// What a running gateway has counted for its limits.
+    pub fn limits(&self) -> PathBuf {
+        self.root.join("limits.json")
+    }
+
     /// Pulled models, one directory each.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")

@@ -4,6 +4,10 @@
 //! bounded (128 levels), so is the number of top-level fields; a field that stands twice is refused, since two readers of
 //! such a body need not agree on which one counts.
 
+mod extent;
+
+pub use extent::Extent;
+
 use std::{borrow::Cow, fmt, ops::Range};
 
 use serde::{
@@ -39,6 +43,7 @@ pub struct Envelope {
     pub wants_json_schema: bool,
     /// The caller's id of its end user: OpenAI `user` or `safety_identifier`, Anthropic `metadata.user_id`.
     pub metadata_user: Option<String>,
+    pub extent: Extent,
     /// Whether it has messages, and in them perhaps ids of tool calls.
     is_chat: bool,
     /// Where the value of `model` stands in the body.
@@ -94,6 +99,7 @@ impl Envelope {
             has_images: false,
             wants_json_schema: false,
             metadata_user,
+            extent: Extent::NOTHING,
             is_chat: false,
             model_at,
             ask_usage: None,
@@ -101,14 +107,21 @@ impl Envelope {
         }
     }
 
-    /// The body for a target of the same dialect: `model` is replaced, and an OpenAI stream asks for usage when
-    /// [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too, except what
+    /// Lets no answer be longer than so many tokens, where the caller has not said how long it may be.
+    pub fn bind_answer(&mut self, tokens: u32) {
+        self.extent.bind(tokens);
+    }
+
+    /// The body for a target of the same dialect: `model` is replaced, an answer is [bound](Self::bind_answer), and an
+    /// OpenAI stream asks for usage when [`Outgoing::include_usage`] is set and the caller did not. Every other byte stays, unknown fields too, except what
     /// tool-call ids carry for Gemini alone and the reasoning items of our own making in a responses request.
     ///
     /// `body` must be the one this envelope was read from.
     pub fn rewrite(&self, body: &[u8], to: &Outgoing<'_>) -> Vec<u8> {
         let model = serde_json::to_vec(to.model).expect("a string is always JSON");
         let mut edits = vec![(self.model_at.clone(), model.as_slice())];
+        let bound = self.extent.edit(self.model_at.end, to);
+        edits.extend(bound.iter().map(|(at, text)| (at.clone(), text.as_bytes())));
         if let (true, Some((at, text))) = (to.include_usage, &self.ask_usage) {
             edits.push((at.clone(), text.as_bytes()));
         }
@@ -133,8 +146,10 @@ impl Envelope {
 }
 
 /// The top-level fields whose values the envelope needs.
-const WANTED: [&str; 16] = [
+const WANTED: [&str; 18] = [
     "model",
+    "n",
+    "best_of",
     "stream",
     "stream_options",
     "max_tokens",
@@ -183,6 +198,7 @@ impl Scan<'_> {
             Some(_) => return Err(BadRequest::invalid("tools".into(), "must be an array")),
         };
         let stream = self.wanted.boolean("stream")?.unwrap_or(false);
+        let extent = Extent::read(dialect, &mut self.wanted, text)?;
         // An echoed prompt needs no token after it.
         let limit = |field: Field<'_>| match dialect {
             Dialect::OpenaiCompletions if field.json() == "0" => Ok(None),
@@ -198,6 +214,7 @@ impl Scan<'_> {
             has_images,
             wants_json_schema: false,
             metadata_user: None,
+            extent,
             is_chat: dialect != Dialect::OpenaiCompletions,
             model_at,
             ask_usage: None,

@@ -92,7 +92,11 @@ impl<'a> ErrorFields<'a> {
     pub(super) fn of(problem: &'a Problem) -> Self {
         Self {
             message: &problem.message,
-            kind: openai_type(problem.kind),
+            kind: match problem.code.as_deref() {
+                // OpenAI itself says it twice.
+                Some(code @ "insufficient_quota") => code,
+                _ => openai_type(problem.kind),
+            },
             param: problem.param.as_deref(),
             code: problem.code.as_deref().or(openai_code(problem.kind)),
         }

@@ -102,6 +102,8 @@ pub enum FaultKind {
     VendorOpen,
     /// The vendor's own limit is spent, by its headers: not attempted.
     LimitReached,
+    /// A budget of the caller's does not cover it, or its price is not known: not attempted.
+    OverBudget,
     /// Another target answered first: hung up on.
     HedgeLost,
     /// The local engine's queue is full.
@@ -113,7 +115,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -147,6 +149,7 @@ impl FaultKind {
         Self::RegionOpen,
         Self::VendorOpen,
         Self::LimitReached,
+        Self::OverBudget,
         Self::HedgeLost,
         Self::Busy,
         Self::Engine,
@@ -189,6 +192,7 @@ impl FaultKind {
             Self::RegionOpen => "region_open",
             Self::VendorOpen => "vendor_open",
             Self::LimitReached => "limit_reached",
+            Self::OverBudget => "over_budget",
             Self::HedgeLost => "hedge_lost",
             Self::Busy => "busy",
             Self::Engine => "engine",
@@ -199,9 +203,12 @@ impl FaultKind {
     /// Whose fault such a fault is.
     pub fn source(self) -> Source {
         match self {
-            Self::BadRequest | Self::ContextLength | Self::ContentPolicy | Self::Unsupported | Self::ClientGone => {
-                Source::Caller
-            }
+            Self::BadRequest
+            | Self::ContextLength
+            | Self::ContentPolicy
+            | Self::Unsupported
+            | Self::OverBudget
+            | Self::ClientGone => Source::Caller,
             Self::Uncertified
             | Self::BreaksInvariant
             | Self::NoSecret
@@ -230,6 +237,7 @@ impl FaultKind {
                 | Self::RegionOpen
                 | Self::VendorOpen
                 | Self::LimitReached
+                | Self::OverBudget
         )
     }
 

@@ -57,6 +57,13 @@ name!(
     KeyId
 );
 
+/// Whether `text` may name a feature or a tenant that is made at run time: 1 to 64 letters, digits, dots, underscores or
+/// dashes.
+pub fn is_plain_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(fits)
+}
+
 impl VendorId {
     /// The in-process tier's name.
     pub const LOCAL: &str = "local";

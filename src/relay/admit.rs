@@ -1,18 +1,27 @@
 //! `bytes → Admitted`: the body is read as far as routing needs, its route is found, its clock and its outcome begin.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use rand::Rng as _;
 use reqwest::header::HeaderMap;
 
-use super::{Relay, Snapshot, SnapshotRoute, call::Call, question::Question};
+use super::{
+    Relay, Snapshot, SnapshotRoute,
+    allow::allow,
+    call::Call,
+    purse::Purse,
+    question::{Question, need},
+};
 use crate::{
-    clock,
     dialect::{self, BadRequest, EmbedRequest, Envelope},
-    domain::{CallId, Dialect, FeatureId, Task},
+    domain::{CallId, Dialect, FeatureId, RouteId, Task},
+    limit,
+    route::{Need, Plan, plan},
     vault::Client,
 };
 
@@ -24,6 +33,9 @@ pub struct Inbound {
     /// Never `Stream`: that is for the body to say.
     pub task: Task,
     pub client: Client,
+    /// Where it came from.
+    pub from: IpAddr,
+    /// What its header says that it is for.
     pub feature: Option<FeatureId>,
     /// Only those that go along to a vendor of the same dialect.
     pub forwarded: HeaderMap,
@@ -39,8 +51,16 @@ pub struct Inbound {
 pub struct Admitted {
     pub(super) question: Question,
     pub(super) route: Arc<SnapshotRoute>,
-    pub(super) snapshot: Arc<Snapshot>,
     pub(super) call: Call,
+    pub(super) planned: Planned,
+}
+
+/// Who will be asked, and by what that was decided.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) need: Need,
+    pub(super) roll: f64,
 }
 
 /// Why a request did not become a call. Nothing was recorded.
@@ -51,26 +71,61 @@ pub enum Refusal {
         name: String,
         nearest: Option<String>,
     },
+    /// The key may not ask this.
+    NotAllowed {
+        message: String,
+        param: Option<&'static str>,
+    },
+    Limited(limit::Refusal),
     /// The ledger can take no more calls over.
     LedgerFull,
 }
 
+impl From<limit::Refusal> for Refusal {
+    fn from(refusal: limit::Refusal) -> Self {
+        Self::Limited(refusal)
+    }
+}
+
 /// Admits one request under `snapshot`.
-pub fn admit(relay: &Arc<Relay>, snapshot: Arc<Snapshot>, inbound: Inbound) -> Result<Admitted, Refusal> {
-    let (envelope, embed) = open(&inbound).map_err(Refusal::BadRequest)?;
-    let Some(route) = snapshot.route(&envelope.model).cloned() else {
-        let Envelope { model, .. } = envelope;
-        let nearest = nearest(&model, snapshot.route_names().map(|name| name.as_str()));
-        return Err(Refusal::UnknownModel { name: model, nearest });
-    };
+pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> Result<Admitted, Refusal> {
+    let (mut envelope, embed) = open(&inbound).map_err(Refusal::BadRequest)?;
+    let route = route(snapshot, &inbound.client, &envelope.model)?;
     if !relay.ledger.takes_calls() {
         return Err(Refusal::LedgerFull);
     }
+    let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
+    let mut planned = planned(relay, snapshot, &route, need(&envelope, inbound.task, inbound.body.len()));
+    let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
-    let call = Call::open(relay, &inbound, &route, budget, envelope.stream);
+    let call = Call::open(relay, &inbound, (&route, purse), budget, envelope.stream);
     let question = Question::new((envelope, embed), inbound, route.route.id.clone());
-    Ok(Admitted { question, route, snapshot, call })
+    Ok(Admitted { question, route, call, planned })
+}
+
+/// The route that is asked for, if it is there and the key may ask for it.
+fn route(snapshot: &Snapshot, client: &Client, model: &str) -> Result<Arc<SnapshotRoute>, Refusal> {
+    let may = |name: &RouteId| client.may.routes.is_empty() || client.may.routes.contains(name);
+    let Some(route) = snapshot.route(model) else {
+        let known = snapshot.route_names().filter(|name| may(name)).map(RouteId::as_str);
+        return Err(Refusal::UnknownModel { name: model.to_owned(), nearest: nearest(model, known) });
+    };
+    if !may(&route.route.id) {
+        let known: Vec<&str> = client.may.routes.iter().map(RouteId::as_str).collect();
+        let message = format!("this API key may not ask for the model `{model}`, but for: {}", known.join(", "));
+        return Err(Refusal::NotAllowed { message, param: Some("model") });
+    }
+    Ok(Arc::clone(route))
+}
+
+/// Every target's health is looked at once, without waiting.
+fn planned(relay: &Relay, snapshot: &Snapshot, route: &SnapshotRoute, need: Need) -> Planned {
+    let roll = rand::rng().random();
+    let standings = relay.standings.load();
+    let health: Vec<_> = route.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
+    let plan = plan(&route.route, &standings, snapshot.settings.enforcement).narrowed(&route.route, &need, &health);
+    Planned { plan, need, roll }
 }
 
 /// What is embedded is known at once; what a chat says only when somebody must hear it in another dialect.
@@ -89,22 +144,4 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<Strin
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate.to_owned())
-}
-
-impl Inbound {
-    /// A request that came in now.
-    pub fn new(dialect: Dialect, client: Client, body: Bytes) -> Self {
-        Self {
-            id: clock::call_id(),
-            dialect,
-            task: Task::Answer,
-            client,
-            feature: None,
-            forwarded: HeaderMap::new(),
-            timeout: None,
-            received: clock::now(),
-            received_unix_ms: clock::unix_ms(),
-            body,
-        }
-    }
 }

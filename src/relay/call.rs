@@ -11,6 +11,7 @@ use super::{
     Inbound, Relay, SnapshotRoute,
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
+    purse::Purse,
 };
 use crate::{
     clock,
@@ -19,6 +20,7 @@ use crate::{
         Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, Role, TargetId, TokenUsage, UsageSource,
     },
     ledger::LedgerError,
+    limit::Standing,
     observe::metric,
 };
 
@@ -34,6 +36,10 @@ pub struct Call {
     /// Bytes of the question, for an estimate of its tokens.
     question_bytes: usize,
     prices: Vec<Option<Prices>>,
+    /// Until the call is settled.
+    purse: Option<Purse>,
+    /// What is left for the caller.
+    standing: Standing,
     /// The attempts that are being made, by their place in the outcome.
     open: Vec<(Slot, Meter)>,
     cautions: Vec<String>,
@@ -57,7 +63,7 @@ impl Call {
     pub(super) fn open(
         relay: &Arc<Relay>,
         inbound: &Inbound,
-        route: &SnapshotRoute,
+        (route, purse): (&SnapshotRoute, Purse),
         budget: Duration,
         streamed: bool,
     ) -> Self {
@@ -86,6 +92,8 @@ impl Call {
             deadline: inbound.received + budget,
             question_bytes: inbound.body.len(),
             prices: route.targets.iter().map(|target| target.prices).collect(),
+            standing: purse.standing(),
+            purse: Some(purse),
             open: Vec::with_capacity(1),
             cautions: Vec::new(),
             waited_ms: 0.0,
@@ -124,7 +132,23 @@ impl Call {
         self.deadline
     }
 
-    /// What is left of the whole budget.
+    /// What is left for the caller of its rates.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Makes sure that an attempt at the target in that place of the route is paid for, beside the others of the call.
+    pub(super) fn cover(&mut self, index: usize) -> Result<(), Fault> {
+        let Some(purse) = &mut self.purse else { return Ok(()) };
+        let is_open = |place: usize| self.open.iter().any(|(slot, _)| slot.0 == place);
+        let cost = |(place, attempt): (usize, &Attempt)| {
+            if is_open(place) { purse.bound(attempt.target_index) } else { attempt.cost }
+        };
+        let others: Money = self.outcome.attempts.iter().enumerate().filter_map(cost).sum();
+        purse.cover(others, index)
+    }
+
+    /// What is left of the whole time.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(clock::now())
     }
@@ -171,6 +195,10 @@ impl Call {
             attempt.ttft_ms = reading.first_content.map(ms);
             // So far: what is without a duration counts as skipped.
             attempt.duration_ms = Some(ms(reading.started.elapsed()));
+            // And what was used so far: a crash must not make it free.
+            let (usage, source) = reading.tokens(self.question_bytes, Some(FaultKind::Truncated));
+            (attempt.usage, attempt.usage_source) = (usage, source);
+            attempt.cost = cost(attempt, &self.prices);
         }
         self.stamp();
         if let Err(error) = self.relay.ledger.record(&self.outcome) {
@@ -203,6 +231,11 @@ impl Call {
             tracing::info!(request_id = %self.outcome.call, question, answer = self.answer, "content of a call");
         }
         let recorded = self.relay.ledger.record(&self.outcome);
+        if let Some(purse) = self.purse.take() {
+            let tokens =
+                self.outcome.attempts.iter().map(|attempt| attempt.usage.input.saturating_add(attempt.usage.output));
+            purse.settle(tokens.fold(0, u64::saturating_add), self.outcome.cost());
+        }
         self.relay.publisher.publish(Arc::new(self.outcome.clone()));
         recorded
     }
@@ -231,11 +264,7 @@ impl Call {
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
         reading.report(fault);
-        attempt.cost = if attempt.target.is_local() || attempt.usage_source == UsageSource::None {
-            Some(Money::ZERO)
-        } else {
-            self.prices.get(attempt.target_index).copied().flatten().map(|prices| prices.cost(&attempt.usage))
-        };
+        attempt.cost = cost(attempt, &self.prices);
     }
 }
 
@@ -253,6 +282,14 @@ impl Drop for Call {
             tracing::error!(request_id = %self.outcome.call, %error, "a cancelled call was not recorded");
         }
     }
+}
+
+/// `None`: no price is known.
+fn cost(attempt: &Attempt, prices: &[Option<Prices>]) -> Option<Money> {
+    if attempt.target.is_local() || attempt.usage_source == UsageSource::None {
+        return Some(Money::ZERO);
+    }
+    prices.get(attempt.target_index).copied().flatten().map(|prices| prices.cost(&attempt.usage))
 }
 
 /// What the attempt waited, unless the race it is in counts that.

@@ -10,6 +10,7 @@ use rand::Rng as _;
 
 use super::{
     Relay, SnapshotRoute, SnapshotTarget,
+    admit::{Admitted, Planned},
     attempt::{Begun, Trial, attempt},
     call::{Call, Slot},
     health::Asked,
@@ -20,7 +21,7 @@ use crate::{
     clock,
     config::{Capabilities, Hedge, OnCallerFault, Route},
     domain::{Fault, FaultKind, Retry, Role, Task},
-    route::{CallKind, Decision, Need, Plan, Step, backoff},
+    route::{CallKind, Decision, Need, Step, backoff},
 };
 
 /// How much of its time a call must have left after a wait, for the wait to make sense.
@@ -59,16 +60,10 @@ pub(super) enum Rung {
 }
 
 impl Ladder {
-    pub(super) fn new(
-        relay: &Arc<Relay>,
-        question: Question,
-        route: Arc<SnapshotRoute>,
-        call: Call,
-        plan: impl FnOnce(&Need, f64) -> Plan,
-    ) -> Self {
-        let (need, roll) = (question.need(), rand::rng().random());
-        let steps = plan(&need, roll).steps.into();
-        Self { relay: Arc::clone(relay), question, route, call, steps, faults: Vec::new(), roll, need, again: None }
+    pub(super) fn new(relay: &Arc<Relay>, admitted: Admitted) -> Self {
+        let Admitted { question, route, call, planned: Planned { plan, need, roll } } = admitted;
+        let (relay, steps) = (Arc::clone(relay), plan.steps.into());
+        Self { relay, question, route, call, steps, faults: Vec::new(), roll, need, again: None }
     }
 
     /// Climbs until somebody answers; `None`: nobody does, and `faults` says why.
@@ -160,7 +155,8 @@ impl Ladder {
         Rung::Next
     }
 
-    pub(super) fn admit(&self, step: &Step) -> Result<Asked, Fault> {
+    pub(super) fn admit(&mut self, step: &Step) -> Result<Asked, Fault> {
+        self.call.cover(step.index)?;
         let cell = &self.target(step).cell;
         match step.decision {
             Decision::LastResort { .. } => Ok(cell.admit_anyway(self.kind())),

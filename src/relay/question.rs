@@ -74,24 +74,12 @@ impl Question {
         }
     }
 
-    /// What it needs of a target.
-    pub(super) fn need(&self) -> Need {
-        Need {
-            task: self.task(),
-            tools: self.envelope.has_tools,
-            json_schema: self.envelope.wants_json_schema,
-            images: self.envelope.has_images,
-            input_tokens: Need::tokens_in(self.body.len(), self.envelope.has_images),
-            max_tokens: self.envelope.max_tokens,
-            more_context_than: None,
-        }
-    }
-
     /// The question in chat types; the fault names the field that has no place in them.
     pub(super) fn chat(&self) -> Result<&Chat, Fault> {
         let read = || match self.task {
             Task::CountTokens => dialect::read_counted(&self.body),
-            _ => dialect::read_request(self.dialect, &self.body),
+            _ => dialect::read_request(self.dialect, &self.body)
+                .map(|chat| Chat { max_tokens: chat.max_tokens.or(self.envelope.extent.bound()), ..chat }),
         };
         self.chat.get_or_init(read).as_ref().map_err(unsupported)
     }
@@ -118,7 +106,7 @@ impl Question {
             stream: self.envelope.stream,
             max_tokens_field: vendor.max_tokens_field,
             include_usage: self.envelope.stream && vendor.stream_usage,
-            default_max_tokens: DEFAULT_MAX_TOKENS,
+            default_max_tokens: self.envelope.extent.bound().unwrap_or(DEFAULT_MAX_TOKENS),
         };
         if self.is_native_to(vendor) {
             return Ok(Bytes::from(self.envelope.rewrite(&self.body, &outgoing)));
@@ -135,6 +123,19 @@ impl Question {
     /// Whether a vendor of the caller's dialect sends usage that the caller did not ask for.
     pub(super) fn swallow(&self, vendor: &Vendor) -> Swallow {
         if vendor.stream_usage && !self.envelope.include_usage { Swallow::Usage } else { Swallow::Nothing }
+    }
+}
+
+/// What a question needs of a target. A bound on the answer that the caller has not named takes no room in a context.
+pub(super) fn need(envelope: &Envelope, task: Task, body_bytes: usize) -> Need {
+    Need {
+        task: if envelope.stream { Task::Stream } else { task },
+        tools: envelope.has_tools,
+        json_schema: envelope.wants_json_schema,
+        images: envelope.has_images,
+        input_tokens: Need::tokens_in(body_bytes, envelope.has_images),
+        max_tokens: envelope.max_tokens,
+        more_context_than: None,
     }
 }
 

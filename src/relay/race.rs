@@ -78,7 +78,7 @@ impl<'a> Race<'a> {
         let (slot, meter) = call.begin(self.first.index, &self.first.target, Role::Rung, asked);
         let mut first = pin!(attempt(self.trial(self.first, &meter, deadline)));
         let alone = tokio::time::timeout(self.after, &mut first).await;
-        let asked = if alone.is_err() { rival() } else { None };
+        let asked = if alone.is_err() && call.cover(self.second.index).is_ok() { rival() } else { None };
         let Some(asked) = asked else {
             // It was fast enough, or the second is left alone just now: there is no race.
             let result = match alone {

@@ -9,6 +9,7 @@ use super::call::Call;
 use crate::{
     dialect::{self, Problem, ProblemKind},
     domain::{CallId, Ending, Money, TargetId},
+    limit::Standing,
 };
 
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Meta {
     pub cost: Option<Money>,
     pub overhead_ms: f64,
     pub retry_after: Option<Duration>,
+    /// What is left for the caller.
+    pub standing: Standing,
     /// What warn enforcement let through.
     pub cautions: Vec<String>,
 }
@@ -86,6 +89,7 @@ impl Meta {
             cost: None,
             overhead_ms: outcome.overhead_ms,
             retry_after: None,
+            standing: call.standing(),
             cautions: call.cautions().to_vec(),
         }
     }

@@ -71,7 +71,10 @@ fn callers_own(faults: &[Fault]) -> Option<&Fault> {
 }
 
 fn all_limited(faults: &[Fault]) -> bool {
-    let limited = |kind| matches!(kind, FaultKind::RateLimited | FaultKind::QuotaExhausted | FaultKind::LimitReached);
+    let limited = |kind| {
+        use FaultKind::{LimitReached, OverBudget, QuotaExhausted, RateLimited};
+        matches!(kind, RateLimited | QuotaExhausted | LimitReached | OverBudget)
+    };
     let mut asked = faults
         .iter()
         .filter(|fault| !matches!(fault.kind, FaultKind::Uncertified | FaultKind::BreaksInvariant))

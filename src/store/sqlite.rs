@@ -8,6 +8,7 @@ mod clients;
 mod migrate;
 mod rows;
 mod usage;
+mod used;
 
 use std::{
     fs, io,

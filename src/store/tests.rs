@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock,
-    config::TenantLimits,
+    config::{Limits, Tenant},
     domain::{Act, Action, Actor, CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId},
 };
 
@@ -160,6 +160,20 @@ proptest! {
                 let rows = store.usage(&UsageFilter::default(), group_by).await.expect("sums");
                 prop_assert_eq!(rows.iter().map(|row| row.totals).sum::<UsageTotals>(), whole);
             }
+            // The hourly sums are those of the calls, before and after what a dead process left open is ended.
+            for _ in 0..2 {
+                for rows in [store.used_since(0).await, store.used_by_second(0).await] {
+                    let rows = rows.expect("sums");
+                    let cost_of_rows: i64 = rows.iter().map(|row| row.cost.micros).sum();
+                    let calls_of_rows: u64 = rows.iter().map(|row| row.calls).sum();
+                    prop_assert_eq!((calls_of_rows, cost_of_rows), (calls.len() as u64, cost));
+                    let tokens: u64 = rows.iter().map(|row| row.tokens).sum();
+                    prop_assert_eq!(tokens, whole.input_tokens + whole.output_tokens);
+                }
+                store.interrupt_open("1-1-aa").await.expect("ends");
+                // Told twice, counted once.
+                put(&store, &calls).await;
+            }
             Ok(())
         })?;
     }
@@ -231,7 +245,7 @@ fn entry() -> Record {
 async fn changes_to_clients_change_the_revision() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = store(dir.path()).await;
-    let tenant = TenantRow { id: TenantId::new("acme"), created_unix_ms: 1, limits: TenantLimits::default() };
+    let tenant = TenantRow { id: TenantId::new("acme"), created_unix_ms: 1, policy: Tenant::default() };
     let key = |id: &str| KeyRow {
         hash: clock::random_bytes(),
         key_id: KeyId::new(id),
@@ -240,24 +254,26 @@ async fn changes_to_clients_change_the_revision() {
         created_unix_ms: 1,
         expires_unix_ms: None,
         revoked_unix_ms: None,
+        may: May::default(),
     };
     let mut seen = vec![store.clients_revision().await.expect("reads")];
     assert!(store.add_first(tenant.clone(), key("a"), entry()).await.expect("adds"));
     seen.push(store.clients_revision().await.expect("reads"));
     assert!(!store.add_first(tenant.clone(), key("b"), entry()).await.expect("is not empty"));
     assert!(!store.add_tenant(tenant.clone(), entry()).await.expect("is there"));
-    let limits = TenantLimits { requests_per_minute: Some(60), ..TenantLimits::default() };
-    store.limit_tenant(TenantRow { limits, ..tenant }, entry()).await.expect("limits");
+    let limits = Limits { requests_per_minute: Some(60), ..Limits::NONE };
+    let policy = Tenant { limits, ..Tenant::default() };
+    store.limit_tenant(TenantRow { policy: policy.clone(), ..tenant }, entry()).await.expect("limits");
     seen.push(store.clients_revision().await.expect("reads"));
-    assert!(store.replace_key(KeyId::new("a"), key("c"), entry()).await.expect("replaces"));
-    assert!(!store.replace_key(KeyId::new("a"), key("d"), entry()).await.expect("is revoked"));
+    assert!(store.replace_key(KeyId::new("a"), key("c"), None, entry()).await.expect("replaces"));
+    assert!(!store.replace_key(KeyId::new("a"), key("d"), None, entry()).await.expect("is revoked"));
     seen.push(store.clients_revision().await.expect("reads"));
     assert!(store.revoke_key(KeyId::new("c"), 5, entry()).await.expect("revokes"));
     assert!(!store.revoke_key(KeyId::new("c"), 6, entry()).await.expect("is revoked"));
     seen.push(store.clients_revision().await.expect("reads"));
     let changes = seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert_eq!(changes, seen.len() - 1, "{seen:?}");
-    assert_eq!(store.tenants().await.expect("lists")[0].limits, limits);
+    assert_eq!(store.tenants().await.expect("lists")[0].policy, policy);
     let keys = store.keys().await.expect("lists");
     assert_eq!(keys.iter().map(|key| key.key_id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     assert_eq!(keys[1].revoked_unix_ms, Some(5));

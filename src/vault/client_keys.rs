@@ -1,7 +1,7 @@
-//! Who may call: every valid client key in memory by the hash of what is presented.
+//! Who may call: every valid client key in memory, found by its public first characters and proven by its hash.
 //!
-//! A lookup hashes and then finds, so its time says nothing about how much of a key was right. The snapshot follows the
-//! database within a second; while that is away the last one goes on.
+//! The comparison takes the same time however much of a key was right. The snapshot follows the database within a second;
+//! while that is away the last one goes on.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,14 +16,15 @@ use std::{
 use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::{Notify, watch};
 
 use super::key_admin::{Issued, KeyAdmin, KeyAdminError, is_key_shaped};
 use crate::{
     clock,
-    config::TenantLimits,
+    config::Tenant,
     domain::{Actor, KeyId, TenantId},
-    store::{Store, StoreError},
+    store::{May, Store, StoreError},
 };
 
 /// How often the database is asked whether anything changed.
@@ -41,7 +42,7 @@ pub struct ClientKeys {
 }
 
 /// Who a client key belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Client {
     pub tenant: TenantId,
     pub key_id: KeyId,
@@ -49,6 +50,9 @@ pub struct Client {
     pub name: Option<String>,
     /// `None`: does not expire.
     pub expires_unix_ms: Option<i64>,
+    pub may: Arc<May>,
+    /// What is stored of its tenant's limits; those of the config file are in the settings.
+    pub policy: Arc<Tenant>,
 }
 
 struct Keys {
@@ -62,8 +66,13 @@ struct Keys {
 #[derive(Default)]
 struct Snapshot {
     revision: Option<i64>,
-    clients: HashMap<[u8; 32], Client>,
-    tenants: BTreeMap<TenantId, TenantLimits>,
+    clients: HashMap<KeyId, Known>,
+    tenants: BTreeMap<TenantId, Arc<Tenant>>,
+}
+
+struct Known {
+    hash: [u8; 32],
+    client: Client,
 }
 
 /// How many times the database was asked, and whether it answered the last time.
@@ -91,16 +100,23 @@ impl ClientKeys {
         }
         let hash: [u8; 32] = Sha256::digest(presented).into();
         let snapshot = self.keys.snapshot.load();
-        let client = snapshot.clients.get(&hash)?;
+        let Known { hash: known, client } = snapshot.clients.get(key_id(presented))?;
+        let is_same = bool::from(known.ct_eq(&hash));
         let is_valid = client.expires_unix_ms.is_none_or(|expires| clock::unix_ms() < expires);
-        is_valid.then(|| client.clone())
+        (is_same && is_valid).then(|| client.clone())
+    }
+
+    /// Whether there is a key that begins like this one: whoever has none of that sort needs no closer look.
+    pub fn knows(&self, presented: &str) -> bool {
+        is_key_shaped(presented) && self.keys.snapshot.load().clients.contains_key(key_id(presented))
     }
 
     /// As [`Self::lookup`]; what is not there is looked for in the database, which is asked at most once per 100 ms for
     /// all callers together. Waits at most 1 s.
     pub async fn find(&self, presented: &str) -> Option<Client> {
         let found = self.lookup(presented);
-        if found.is_some() || !is_key_shaped(presented) {
+        // Of a key that begins like a known one, the database knows no more.
+        if found.is_some() || !is_key_shaped(presented) || self.knows(presented) {
             return found;
         }
         // An answer that was under way already may have missed the key.
@@ -116,9 +132,9 @@ impl ClientKeys {
         self.refreshed.borrow().ok
     }
 
-    /// Limits of the tenants that are stored; those of the config file are in the settings.
-    pub fn tenant_limits(&self, tenant: &TenantId) -> Option<TenantLimits> {
-        self.keys.snapshot.load().tenants.get(tenant).copied()
+    /// Every tenant that is stored, with its limits.
+    pub fn tenants(&self) -> BTreeMap<TenantId, Arc<Tenant>> {
+        self.keys.snapshot.load().tenants.clone()
     }
 
     /// On an empty database: makes the tenant `default` and a key of its own, which is valid at once. `None` when there
@@ -130,6 +146,11 @@ impl ClientKeys {
         }
         Ok(issued)
     }
+}
+
+/// The characters of a key that are its id.
+fn key_id(presented: &str) -> &str {
+    presented.get(..KeyAdmin::ID_LENGTH).unwrap_or_default()
 }
 
 /// What of a key is kept.
@@ -187,11 +208,20 @@ async fn read(store: &Store, known: Option<i64>) -> Result<Option<Snapshot>, Sto
     if known == Some(revision) {
         return Ok(None);
     }
-    let tenants = store.tenants().await?.into_iter().map(|tenant| (tenant.id, tenant.limits)).collect();
+    let tenants: BTreeMap<TenantId, Arc<Tenant>> =
+        store.tenants().await?.into_iter().map(|tenant| (tenant.id, Arc::new(tenant.policy))).collect();
+    let unlimited = Arc::new(Tenant::default());
     let clients = store.keys().await?.into_iter().filter(|key| key.revoked_unix_ms.is_none()).map(|key| {
-        let client =
-            Client { tenant: key.tenant, key_id: key.key_id, name: key.name, expires_unix_ms: key.expires_unix_ms };
-        (key.hash, client)
+        let policy = tenants.get(&key.tenant).unwrap_or(&unlimited);
+        let client = Client {
+            policy: Arc::clone(policy),
+            tenant: key.tenant,
+            key_id: key.key_id.clone(),
+            name: key.name,
+            expires_unix_ms: key.expires_unix_ms,
+            may: Arc::new(key.may),
+        };
+        (key.key_id, Known { hash: key.hash, client })
     });
     Ok(Some(Snapshot { revision: Some(revision), clients: clients.collect(), tenants }))
 }

@@ -10,11 +10,14 @@ pub mod kit;
 pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
+pub mod abuse;
 pub mod alerts;
 pub mod audit;
 pub mod azure;
 pub mod bedrock;
 pub mod breaker;
+pub mod budgets;
+pub mod callers;
 pub mod canary;
 pub mod certificate;
 pub mod check;
@@ -30,6 +33,7 @@ pub mod google;
 pub mod ladder;
 pub mod ledger;
 pub mod lifecycle;
+pub mod limits;
 pub mod local;
 pub mod local_embeddings;
 pub mod manners;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, TargetText};
+use super::{DurationText, Limited, TargetText};
 
 /// An ordered ladder of targets: the first answers, the others take over when it cannot.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -28,6 +28,10 @@ pub(in crate::config) struct Route {
     pub(in crate::config) on_content_policy: Option<CallerFault>,
     /// Whether prompts and answers may be logged [default: false].
     pub(in crate::config) log_content: Option<bool>,
+    /// What happens when a hard budget does not cover a call [default: refuse].
+    pub(in crate::config) on_budget: Option<OnBudget>,
+    /// What all callers of the route may use together.
+    pub(in crate::config) limits: Option<Limited>,
 }
 
 /// How long each stage of a call may take; `total` bounds all of them together.
@@ -82,4 +86,15 @@ pub(in crate::config) enum CallerFault {
     Refuse,
     /// The next target is tried.
     Next,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum OnBudget {
+    /// The caller is told, and when the budget begins anew.
+    Refuse,
+    /// The cheapest target that may answer is asked, if the budget covers that one.
+    Cheapest,
+    /// Targets on your own hardware are asked.
+    Local,
 }

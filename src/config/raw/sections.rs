@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, SizeText, SocketText, UrlText};
+use super::{DurationText, Limited, SizeText, SocketText, UrlText};
 
 /// The operators' listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -137,4 +137,11 @@ pub(in crate::config) struct Sentinel {
 pub(in crate::config) struct Limits {
     /// The largest request body [default: 32MiB].
     pub(in crate::config) max_body: Option<SizeText>,
+    /// What one address may use, whoever calls from there: an IPv4 address, or the /64 network of an IPv6 one.
+    pub(in crate::config) per_ip: Option<Limited>,
+    /// Requests without a valid key that one address may send in a minute; past it, it is refused before its key is even
+    /// looked at [default: 60].
+    pub(in crate::config) failed_auth_per_minute: Option<u64>,
+    /// Connections that one address may hold open [default: 1024].
+    pub(in crate::config) connections_per_ip: Option<u64>,
 }

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Resolver;
+use super::{Resolver, tenants::Budgets};
 use crate::{
     config::{
-        Criticality, DEFAULT_SUITE, Deadlines, Hedge, MidStream, OnCallerFault, Route, Target, path::Path, raw, words,
+        Criticality, DEFAULT_SUITE, Deadlines, Hedge, Limits, MidStream, OnBudget, OnCallerFault, Route, Target,
+        path::Path, raw, words,
     },
     domain::RouteId,
 };
@@ -45,6 +46,15 @@ impl Resolver<'_, '_> {
             on_context_length: on_caller_fault(raw.on_context_length),
             on_content_policy: on_caller_fault(raw.on_content_policy),
             log_content: raw.log_content.unwrap_or(false),
+            on_budget: match raw.on_budget {
+                Some(raw::OnBudget::Cheapest) => OnBudget::Cheapest,
+                Some(raw::OnBudget::Local) => OnBudget::Local,
+                Some(raw::OnBudget::Refuse) | None => OnBudget::Refuse,
+            },
+            limits: raw
+                .limits
+                .as_ref()
+                .map_or(Limits::NONE, |raw| self.limits(&path.key("limits"), raw.written(), Budgets::None)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backstop_eval::certificate::PublicKey;
 
-use super::Resolver;
+use super::{Resolver, tenants::Budgets};
 use crate::config::{LogFormat, Settings, VaultSource, path::Path, raw, words};
 
 impl Resolver<'_, '_> {
@@ -36,13 +36,34 @@ impl Resolver<'_, '_> {
         if let Some(gate) = &file.gate {
             self.gate(gate, settings);
         }
-        if let Some(text) = file.limits.as_ref().and_then(|limits| limits.max_body.as_ref())
-            && let Some(bytes) = self.size(&at("limits", "max_body"), text, 1 << 30)
-        {
-            settings.max_body_bytes = bytes;
+        if let Some(limits) = &file.limits {
+            self.bounds(limits, settings);
+        }
+        if let Some(proxies) = &file.trusted_proxies {
+            settings.trusted_proxies = self.networks(&Path::root().key("trusted_proxies"), proxies);
         }
         if let Some(drain) = file.drain.as_ref().and_then(|text| self.duration(&Path::root().key("drain"), text)) {
             settings.drain = drain;
+        }
+    }
+
+    fn bounds(&mut self, raw: &raw::Limits, settings: &mut Settings) {
+        let path = Path::root().key("limits");
+        if let Some(bytes) = raw.max_body.as_ref().and_then(|text| self.size(&path.key("max_body"), text, 1 << 30)) {
+            settings.max_body_bytes = bytes;
+        }
+        if let Some(per_ip) = &raw.per_ip {
+            settings.doors.per_ip = self.limits(&path.key("per_ip"), per_ip.written(), Budgets::None);
+        }
+        for (key, given, setting) in [
+            ("failed_auth_per_minute", raw.failed_auth_per_minute, &mut settings.doors.failed_auth_per_minute),
+            ("connections_per_ip", raw.connections_per_ip, &mut settings.doors.connections_per_ip),
+        ] {
+            let Some(given) = given else { continue };
+            if given == 0 {
+                self.error(&path.key(key), "a limit of 0 refuses every call", "leave it out for the default");
+            }
+            *setting = given;
         }
     }
 

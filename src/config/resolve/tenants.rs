@@ -1,15 +1,25 @@
-//! `tenants:`, `share_cap:` and `alerts:`.
+//! `tenants:`, and limits wherever they stand.
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use super::Resolver;
 use crate::{
-    config::{AlertSeverity, AlertSink, AlertTo, ShareCap, ShareUnit, Tenant, TenantLimits, path::Path, raw},
-    domain::TenantId,
+    config::{BudgetKind, Limits, Tenant, limits::parse_network, path::Path, raw, words},
+    domain::{FeatureId, RouteId, TenantId, is_plain_name},
 };
 
-/// Where PagerDuty takes events, in its first region.
-const PAGERDUTY: &str = "https://events.pagerduty.com";
+/// The largest body that any limit may allow, in bytes.
+const MOST_BODY: usize = 1 << 30;
+
+/// What may be limited of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Budgets {
+    Allowed,
+    /// What is not a payer has rates, and no budgets.
+    None,
+}
 
 impl Resolver<'_, '_> {
     pub(super) fn tenants(&mut self, file: &raw::File) -> BTreeMap<TenantId, Tenant> {
@@ -17,93 +27,82 @@ impl Resolver<'_, '_> {
         for (name, raw) in file.tenants.iter().flatten() {
             let path = Path::root().key("tenants").key(name.as_str());
             self.name(&path, name);
-            for (key, limit) in [("rpm", raw.rpm), ("tpm", raw.tpm)] {
-                if limit == Some(0) {
-                    self.error(&path.key(key), "a limit of 0 refuses every call", "leave it out for no limit");
+            let limits = self.limits(&path, raw.written(), Budgets::Allowed);
+            let mut tenant = Tenant { limits, ..Tenant::default() };
+            for (feature, raw) in raw.features.iter().flatten() {
+                let path = path.key("features").key(feature.as_str());
+                if !is_plain_name(feature) {
+                    self.error(&path, "a feature has 1 to 64 letters, digits, dots, underscores or dashes", "");
                 }
+                let limits = self.limits(&path, raw.written(), Budgets::Allowed);
+                tenant.features.insert(FeatureId::new(feature), limits);
             }
-            let budget = raw.budget_usd_per_month;
-            let limits = TenantLimits {
-                budget_per_month: budget.and_then(|usd| self.amount(&path.key("budget_usd_per_month"), usd)),
-                requests_per_minute: raw.rpm,
-                tokens_per_minute: raw.tpm,
-            };
-            tenants.insert(TenantId::new(name), Tenant { limits });
+            for (model, raw) in raw.models.iter().flatten() {
+                let path = path.key("models").key(model.as_str());
+                let routes = || file.routes.iter().flatten().map(|(name, _)| name.as_str());
+                if file.routes.is_some() && !routes().any(|route| route == model) {
+                    let known: Vec<&str> = routes().collect();
+                    let message = format!("there is no route `{}`", words::cut(model));
+                    self.error(&path, message, words::meant_or_known(model, known));
+                }
+                let limits = self.limits(&path, raw.written(), Budgets::None);
+                tenant.models.insert(RouteId::new(model), limits);
+            }
+            tenants.insert(TenantId::new(name), tenant);
         }
         tenants
     }
 
-    pub(super) fn share_cap(&mut self, raw: Option<&raw::ShareCap>) -> ShareCap {
-        let mut cap = ShareCap::default();
-        let Some(raw) = raw else { return cap };
-        let path = Path::root().key("share_cap");
-        if let Some(max) = raw.max {
-            if !(max > 0.0 && max <= 1.0) {
-                let help = if max > 1.0 && max <= 100.0 { "70 % is written as 0.70" } else { "e.g. 0.70" };
-                self.error(&path.key("max"), "a share is more than 0 and at most 1", help);
-            }
-            cap.max = max;
-        }
-        if let Some(window) = raw.window.as_ref().and_then(|text| self.duration(&path.key("window"), text)) {
-            cap.window = window;
-        }
-        cap.unit = match raw.unit {
-            Some(raw::ShareUnit::Requests) => ShareUnit::Requests,
-            Some(raw::ShareUnit::Cost) => ShareUnit::Cost,
-            Some(raw::ShareUnit::Tokens) | None => ShareUnit::Tokens,
-        };
-        cap.min_volume = raw.min_volume.unwrap_or(cap.min_volume);
-        cap
-    }
-
-    pub(super) fn alerts(&mut self, file: &raw::File) -> Vec<AlertSink> {
-        let path = Path::root().key("alerts");
-        let alerts = file.alerts.iter().flatten().enumerate();
-        alerts.filter_map(|(index, raw)| self.alert(&path.index(index), raw)).collect()
-    }
-
-    fn alert(&mut self, path: &Path, raw: &raw::Alert) -> Option<AlertSink> {
-        for (key, name) in [
-            ("url_secret", &raw.url_secret),
-            ("routing_key_secret", &raw.routing_key_secret),
-            ("signing_secret", &raw.signing_secret),
-        ] {
-            if let Some(name) = name {
-                self.secret_name(&path.key(key), name);
+    pub(super) fn limits(&mut self, path: &Path, raw: raw::Written<'_>, budgets: Budgets) -> Limits {
+        for (key, count) in raw.counts {
+            if count == Some(0) {
+                self.error(&path.key(key), "a limit of 0 refuses every call", "leave it out for no limit");
             }
         }
-        let kind = raw.kind?;
-        let url = raw.url.as_ref().map(|url| self.url(&path.key("url"), url));
-        let (name, needs, takes): (_, &[&str], &[&str]) = match kind {
-            raw::AlertKind::Slack => ("slack", &["url_secret"], &[]),
-            raw::AlertKind::Pagerduty => ("pagerduty", &["routing_key_secret"], &["url"]),
-            raw::AlertKind::Alertmanager => ("alertmanager", &["url"], &[]),
-            raw::AlertKind::Webhook => ("webhook", &["url", "signing_secret"], &[]),
+        let [rpm, rpd, tpm, tpd, concurrency, max_tokens] = raw.counts.map(|(_, count)| count);
+        let [per_call, day, week, month] = raw.amounts.map(|(key, usd)| self.amount(&path.key(key), usd?));
+        let limits = Limits {
+            requests_per_minute: rpm,
+            requests_per_day: rpd,
+            tokens_per_minute: tpm,
+            tokens_per_day: tpd,
+            concurrency,
+            body_bytes: raw
+                .max_body
+                .and_then(|text| self.size(&path.key("max_body"), text, MOST_BODY))
+                .map(|b| b as u64),
+            answer_tokens: max_tokens,
+            cost_per_call: per_call,
+            budget_per_day: day,
+            budget_per_week: week,
+            budget_per_month: month,
+            budget_kind: raw.budget_kind.map(|kind| match kind {
+                raw::BudgetKind::Hard => BudgetKind::Hard,
+                raw::BudgetKind::Soft => BudgetKind::Soft,
+            }),
         };
-        for key in ["url_secret", "routing_key_secret", "url", "signing_secret"] {
-            match (self.tree.has(&path.key(key)), needs.contains(&key)) {
-                (true, false) if !takes.contains(&key) => {
-                    self.error(&path.key(key), format!("kind `{name}` does not take `{key}`"), "");
+        if budgets == Budgets::None && (limits.has_budget() || limits.budget_kind.is_some()) {
+            self.error(
+                path,
+                "budgets are of tenants, features and keys",
+                "give this one rates, and the tenant a budget",
+            );
+        }
+        limits
+    }
+
+    /// Addresses and networks: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
+    pub(super) fn networks(&mut self, path: &Path, raw: &[String]) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for (index, text) in raw.iter().enumerate() {
+            match parse_network(text) {
+                Some(network) => networks.push(network),
+                None => {
+                    let message = format!("`{}` is neither an IP address nor a network", words::cut(text));
+                    self.error(&path.index(index), message, "e.g. `10.0.0.7`, `10.0.0.0/8` or `fd00::/8`");
                 }
-                (false, true) => self.error(path, format!("kind `{name}` needs `{key}`"), ""),
-                _ => {}
             }
         }
-        let to = match kind {
-            raw::AlertKind::Slack => AlertTo::Slack { url_secret: raw.url_secret.clone()? },
-            raw::AlertKind::Pagerduty => AlertTo::Pagerduty {
-                routing_key_secret: raw.routing_key_secret.clone()?,
-                url: url.unwrap_or_else(|| Some(PAGERDUTY.to_owned()))?,
-            },
-            raw::AlertKind::Alertmanager => AlertTo::Alertmanager { url: url?? },
-            raw::AlertKind::Webhook => AlertTo::Webhook { url: url??, signing_secret: raw.signing_secret.clone()? },
-        };
-        let min_severity = match raw.min_severity {
-            None => AlertSeverity::default(),
-            Some(raw::AlertSeverity::Warning) => AlertSeverity::Warning,
-            Some(raw::AlertSeverity::Error) => AlertSeverity::Error,
-            Some(raw::AlertSeverity::Critical) => AlertSeverity::Critical,
-        };
-        Some(AlertSink { to, min_severity })
+        networks
     }
 }

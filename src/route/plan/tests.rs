@@ -32,6 +32,8 @@ fn route(targets: &[&str]) -> Route {
         on_context_length: OnCallerFault::Refuse,
         on_content_policy: OnCallerFault::Refuse,
         log_content: false,
+        on_budget: crate::config::OnBudget::Refuse,
+        limits: crate::config::Limits::NONE,
     }
 }
 

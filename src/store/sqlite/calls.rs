@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite as Db, SqliteConnection, sqlite::Sqlit
 use super::{
     Sqlite,
     rows::{self, count, counted_under, micros},
+    used,
 };
 use crate::{
     domain::{Attempt, CallId, Ending, Outcome},
@@ -36,6 +37,7 @@ impl Calls for Sqlite {
                     .filter(|outcome| new.contains(&outcome.call.to_string()))
                     .collect();
                 put_attempts(&mut transaction, &new).await?;
+                used::add(&mut transaction, &new).await?;
             }
             Ok(transaction.commit().await?)
         })
@@ -43,8 +45,12 @@ impl Calls for Sqlite {
 
     fn interrupt_open<'a>(&'a self, journal: &'a str) -> Answer<'a, u64> {
         Box::pin(async move {
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            used::add_open(&mut transaction, journal).await?;
             let sql = "UPDATE calls SET ending = 'interrupted' WHERE ending = 'open' AND journal = ?";
-            Ok(sqlx::query(sql).bind(journal).execute(&self.pool).await?.rows_affected())
+            let ended = sqlx::query(sql).bind(journal).execute(&mut *transaction).await?.rows_affected();
+            transaction.commit().await?;
+            Ok(ended)
         })
     }
 

@@ -2,10 +2,9 @@
 
 use sqlx::{Row as _, Sqlite as Db, SqliteConnection, Transaction, sqlite::SqliteRow};
 
-use super::{Sqlite, audit::append, rows::unsigned};
+use super::{Sqlite, audit::append};
 use crate::{
-    config::TenantLimits,
-    domain::{KeyId, Money, TenantId},
+    domain::{KeyId, TenantId},
     store::{
         Answer, Record, StoreError,
         clients::{Clients, KeyRow, TenantRow},
@@ -38,8 +37,7 @@ impl Clients for Sqlite {
     fn limit_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, ()> {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-            let otherwise = "ON CONFLICT (id) DO UPDATE SET budget_micros_per_month = excluded.budget_micros_per_month, \
-                 requests_per_minute = excluded.requests_per_minute, tokens_per_minute = excluded.tokens_per_minute";
+            let otherwise = "ON CONFLICT (id) DO UPDATE SET policy = excluded.policy";
             insert_tenant(&mut transaction, &tenant, otherwise).await?;
             audited(transaction, &entry).await
         })
@@ -60,10 +58,14 @@ impl Clients for Sqlite {
         })
     }
 
-    fn replace_key(&self, old: KeyId, new: KeyRow, entry: Record) -> Answer<'_, bool> {
+    fn replace_key(&self, old: KeyId, new: KeyRow, old_ends_unix_ms: Option<i64>, entry: Record) -> Answer<'_, bool> {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-            if !revoke(&mut transaction, &old, new.created_unix_ms).await? {
+            let ended = match old_ends_unix_ms {
+                None => revoke(&mut transaction, &old, new.created_unix_ms).await?,
+                Some(ends) => expire(&mut transaction, &old, (new.created_unix_ms, ends)).await?,
+            };
+            if !ended {
                 return Ok(false);
             }
             insert_key(&mut transaction, &new).await?;
@@ -109,25 +111,19 @@ async fn insert_tenant(
     tenant: &TenantRow,
     otherwise: &'static str,
 ) -> Result<bool, StoreError> {
-    let sql = format!(
-        "INSERT INTO tenants (id, created_unix_ms, budget_micros_per_month, requests_per_minute, tokens_per_minute) \
-         VALUES (?, ?, ?, ?, ?) {otherwise}"
-    );
-    let whole = |limit: Option<u64>| limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    let sql = format!("INSERT INTO tenants (id, created_unix_ms, policy) VALUES (?, ?, ?) {otherwise}");
     let done = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.id.as_str())
         .bind(tenant.created_unix_ms)
-        .bind(tenant.limits.budget_per_month.map(|budget| budget.micros))
-        .bind(whole(tenant.limits.requests_per_minute))
-        .bind(whole(tenant.limits.tokens_per_minute))
+        .bind(json("a tenant's limits", &tenant.policy)?)
         .execute(connection)
         .await?;
     Ok(done.rows_affected() == 1)
 }
 
 async fn insert_key(connection: &mut SqliteConnection, key: &KeyRow) -> Result<(), StoreError> {
-    let sql = "INSERT INTO client_keys (hash, key_id, tenant, name, created_unix_ms, expires_unix_ms, revoked_unix_ms) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO client_keys (hash, key_id, tenant, name, created_unix_ms, expires_unix_ms, revoked_unix_ms, may) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(key.hash.as_slice())
         .bind(key.key_id.as_str())
@@ -136,6 +132,7 @@ async fn insert_key(connection: &mut SqliteConnection, key: &KeyRow) -> Result<(
         .bind(key.created_unix_ms)
         .bind(key.expires_unix_ms)
         .bind(key.revoked_unix_ms)
+        .bind(json("what a key may", &key.may)?)
         .execute(connection)
         .await?;
     Ok(())
@@ -147,15 +144,19 @@ async fn revoke(connection: &mut SqliteConnection, key: &KeyId, now_unix_ms: i64
     Ok(done.rows_affected() == 1)
 }
 
+/// `times`: now, and when it is to end at the latest. What has expired is not valid any more.
+async fn expire(connection: &mut SqliteConnection, key: &KeyId, times: (i64, i64)) -> Result<bool, StoreError> {
+    let sql = "UPDATE client_keys SET expires_unix_ms = min(coalesce(expires_unix_ms, ?2), ?2) \
+         WHERE key_id = ?3 AND revoked_unix_ms IS NULL AND (expires_unix_ms IS NULL OR expires_unix_ms > ?1)";
+    let done = sqlx::query(sql).bind(times.0).bind(times.1).bind(key.as_str()).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
 fn tenant(row: &SqliteRow) -> Result<TenantRow, StoreError> {
     Ok(TenantRow {
         id: TenantId::new(row.try_get::<String, _>("id")?),
         created_unix_ms: row.try_get("created_unix_ms")?,
-        limits: TenantLimits {
-            budget_per_month: row.try_get::<Option<i64>, _>("budget_micros_per_month")?.map(Money::from_micros),
-            requests_per_minute: row.try_get::<Option<i64>, _>("requests_per_minute")?.map(unsigned),
-            tokens_per_minute: row.try_get::<Option<i64>, _>("tokens_per_minute")?.map(unsigned),
-        },
+        policy: read("a tenant's limits", &row.try_get::<String, _>("policy")?)?,
     })
 }
 
@@ -169,5 +170,14 @@ fn key(row: &SqliteRow) -> Result<KeyRow, StoreError> {
         created_unix_ms: row.try_get("created_unix_ms")?,
         expires_unix_ms: row.try_get("expires_unix_ms")?,
         revoked_unix_ms: row.try_get("revoked_unix_ms")?,
+        may: read("what a key may", &row.try_get::<String, _>("may")?)?,
     })
+}
+
+fn json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Unreadable { what, source })
+}
+
+fn read<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Unreadable { what, source })
 }

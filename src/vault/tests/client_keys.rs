@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
+    config::Tenant,
     domain::{Act, Action, Actor, TenantId},
-    store::{KeyRow, Record, Store},
+    store::{KeyRow, May, Record, Store},
 };
 
 async fn store(dir: &Path) -> Store {
@@ -14,7 +15,7 @@ async fn store(dir: &Path) -> Store {
 
 async fn issue(admin: &KeyAdmin, tenant: &str) -> Issued {
     let tenant = admin.tenant(tenant, &[TenantId::new("acme")]).await.expect("is known");
-    admin.issue(&tenant, Some("laptop".to_owned())).await.expect("issues")
+    admin.issue(&tenant, NewKey { name: Some("laptop".to_owned()), ..NewKey::default() }).await.expect("issues")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,13 +37,13 @@ async fn a_key_works_as_soon_as_it_is_issued_and_not_after_it_is_revoked() {
         assert_eq!(keys.find(shape).await, None, "{shape}");
     }
 
-    let next = admin.rotate(&issued.key_id).await.expect("rotates");
+    let next = admin.rotate(&issued.key_id, OldKey::Ends, None).await.expect("rotates");
     assert!(keys.find(next.key.expose_secret()).await.is_some());
     eventually(|| keys.lookup(key).is_none()).await;
     admin.revoke(&next.key_id).await.expect("revokes");
     eventually(|| keys.lookup(next.key.expose_secret()).is_none()).await;
     assert!(matches!(admin.revoke(&next.key_id).await, Err(KeyAdminError::UnknownKey { .. })));
-    assert!(matches!(admin.rotate(&next.key_id).await, Err(KeyAdminError::UnknownKey { .. })));
+    assert!(matches!(admin.rotate(&next.key_id, OldKey::Ends, None).await, Err(KeyAdminError::UnknownKey { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +71,7 @@ async fn an_expired_key_is_not_valid() {
         created_unix_ms: 1,
         expires_unix_ms: Some(clock::unix_ms()),
         revoked_unix_ms: None,
+        may: May::default(),
     };
     let later = format!("sk-bs-{}", "l".repeat(43));
     let valid = KeyRow {
@@ -117,13 +119,16 @@ async fn a_tenant_is_known_from_the_database_or_the_config_and_else_the_nearest_
     let dir = tempfile::tempdir().expect("temp dir");
     let admin = KeyAdmin::new(store(dir.path()).await, Actor::gateway());
     let configured = [TenantId::new("acme"), TenantId::new("globex")];
-    admin.add_tenant("initech", &configured).await.expect("adds");
+    admin.add_tenant("initech", Tenant::default(), &configured).await.expect("adds");
     for again in ["initech", "acme"] {
-        let error = admin.add_tenant(again, &configured).await.expect_err("exists");
+        let error = admin.add_tenant(again, Tenant::default(), &configured).await.expect_err("exists");
         assert!(matches!(error, KeyAdminError::TenantExists { .. }), "{error:?}");
     }
     for bad in ["", "a b", "x/y", "-x"] {
-        assert!(matches!(admin.add_tenant(bad, &configured).await, Err(KeyAdminError::Name { .. })), "{bad}");
+        assert!(
+            matches!(admin.add_tenant(bad, Tenant::default(), &configured).await, Err(KeyAdminError::Name { .. })),
+            "{bad}"
+        );
     }
     let names: Vec<_> = admin.tenants(&configured).await.expect("lists").into_iter().map(|known| known.id).collect();
     assert_eq!(names, ["acme", "globex", "initech"].map(TenantId::new));
@@ -150,4 +155,25 @@ async fn no_key_is_in_a_file_and_no_two_are_alike() {
         // The id's characters may be there; what follows them may not.
         assert!(issued.iter().all(|key| !text.contains(&key[14..])));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_keys_work_while_they_overlap_and_the_new_one_may_what_the_old_one_may() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let admin = KeyAdmin::new(store(dir.path()).await, Actor::gateway());
+    let tenant = admin.tenant("acme", &[TenantId::new("acme")]).await.expect("is known");
+    let may = May { routes: [crate::domain::RouteId::new("chat")].into(), ..May::default() };
+    let new = NewKey { may: may.clone(), ..NewKey::default() };
+    let old = admin.issue(&tenant, new).await.expect("issues");
+    let keys = ClientKeys::open(store(dir.path()).await).await.expect("opens");
+    let until = clock::unix_ms() + 700;
+    let next = admin.rotate(&old.key_id, OldKey::StaysUntil(until), None).await.expect("rotates");
+    let client = keys.find(next.key.expose_secret()).await.expect("is valid at once");
+    assert_eq!((&*client.may, client.expires_unix_ms), (&may, None));
+    assert!(keys.lookup(old.key.expose_secret()).is_some() || clock::unix_ms() >= until);
+    eventually(|| keys.lookup(old.key.expose_secret()).is_none()).await;
+    assert!(matches!(
+        admin.rotate(&old.key_id, OldKey::StaysUntil(until), None).await,
+        Err(KeyAdminError::UnknownKey { .. })
+    ));
 }

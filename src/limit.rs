@@ -1,0 +1,111 @@
+//! Who may use how much: rates per tenant, key, feature, model and address, and budgets of those who pay.
+//!
+//! All of it is reserve → settle: a call takes what it may use at worst before it is made ([`Limiter::admit`],
+//! [`Permit::reserve`]), and gives back what it did not use when it is over ([`Permit::settle`], or by being dropped). Every
+//! limit that applies must agree, and each has a short lock of its own. What payers have used is their rows in the ledger:
+//! it is read back at a start, so a restart or a crash forgets nothing.
+
+mod account;
+mod address;
+mod book;
+mod budget;
+mod door;
+mod estimate;
+mod permit;
+mod refusal;
+mod restore;
+mod subject;
+mod subjects;
+mod view;
+mod window;
+
+pub use account::{Account, Ask, Balance, Left, Rate, Standing};
+pub use address::{caller_address, network_of};
+pub use budget::{Reached, Spending, Spent};
+pub use door::{Entered, Line};
+pub use estimate::{Shape, UNSAID_ANSWER_TOKENS};
+pub use permit::Permit;
+pub use refusal::{Refusal, Why};
+pub use restore::RestoreError;
+pub use subject::Subject;
+pub use subjects::{Limited, body_bound, subjects, subjects_of_tenant};
+pub use view::{Counted, LimitView, read_view, write_view};
+pub use window::{Span, Window};
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::config::Limits;
+use book::Book;
+
+/// Accounts of features that nothing limits: any name a caller thinks of is one. Past it they are not counted.
+const MOST_UNLIMITED_FEATURES: usize = 1 << 13;
+/// Accounts of addresses. Past it, those that have done nothing for a while make room.
+const MOST_ADDRESSES: usize = 1 << 15;
+
+/// A budget that has reached a mark, for whoever tells people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetMark {
+    pub subject: Subject,
+    pub reached: Reached,
+}
+
+/// All accounts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    books: Arc<Books>,
+}
+
+#[derive(Debug)]
+struct Books {
+    /// Tenants, keys, models and limited features: as many as operators have made.
+    callers: Book,
+    features: Book,
+    addresses: Book,
+    marks: mpsc::Sender<BudgetMark>,
+}
+
+impl Limiter {
+    /// `marks`: where budgets that reach a mark are told; one that finds it full is told at the next call.
+    pub fn new(marks: mpsc::Sender<BudgetMark>) -> Self {
+        let (features, addresses) = (Book::for_most(MOST_UNLIMITED_FEATURES), Book::for_most(MOST_ADDRESSES));
+        Self { books: Arc::new(Books { callers: Book::for_most(usize::MAX), features, addresses, marks }) }
+    }
+
+    /// Takes a call on for everybody whom it concerns, or says who does not agree and changes nothing.
+    pub fn admit(&self, limited: Vec<Limited>, ask: Ask) -> Result<Permit, Refusal> {
+        let mut permit = Permit::new(self.clone(), ask);
+        for Limited { subject, limits } in limited {
+            // A book that is full is no reason to refuse those that are in it.
+            let Some(account) = self.account(&subject, &limits, ask.at_unix_ms) else { continue };
+            // What was taken so far is given back by the permit's drop.
+            permit.take(account, limits)?;
+        }
+        Ok(permit)
+    }
+
+    /// Every account that has something to say.
+    pub fn balances(&self, now_unix_ms: i64) -> Vec<(Subject, Balance)> {
+        let all = self.books.callers.all().into_iter().chain(self.books.features.all());
+        let used = all.filter(|account| !account.is_idle(now_unix_ms));
+        used.map(|account| (account.subject().clone(), account.balance(now_unix_ms))).collect()
+    }
+
+    fn account(&self, subject: &Subject, limits: &Limits, now_unix_ms: i64) -> Option<Arc<Account>> {
+        let Books { callers, features, addresses, .. } = &*self.books;
+        match subject {
+            Subject::Address(_) | Subject::Strangers(_) | Subject::Lines(_) => addresses.account(subject, now_unix_ms),
+            Subject::Feature(..) => match callers.known(subject) {
+                Some(account) => Some(account),
+                None if limits.is_none() => features.account(subject, now_unix_ms),
+                // It was limited just now: what it has used so far counts.
+                None => match features.known(subject) {
+                    Some(account) => Some(callers.adopt(account)),
+                    None => callers.account(subject, now_unix_ms),
+                },
+            },
+            _ => callers.account(subject, now_unix_ms),
+        }
+    }
+}

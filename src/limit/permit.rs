@@ -1,0 +1,193 @@
+//! What one call has reserved: given back when it is dropped, turned into what was used when it is settled.
+
+use std::sync::Arc;
+
+use super::{
+    BudgetMark, Limiter,
+    account::{Account, Ask, Standing},
+    refusal::{Refusal, Why},
+    subject::Subject,
+};
+use crate::{
+    clock,
+    config::Limits,
+    domain::{Money, TenantId},
+};
+
+/// A call's place in all accounts that it concerns.
+#[derive(Debug)]
+pub struct Permit {
+    limiter: Limiter,
+    ask: Ask,
+    held: Vec<(Arc<Account>, Limits)>,
+    reserved: Money,
+    standing: Standing,
+}
+
+impl Permit {
+    pub(super) fn new(limiter: Limiter, ask: Ask) -> Self {
+        Self { limiter, ask, held: Vec::with_capacity(4), reserved: Money::ZERO, standing: Standing::default() }
+    }
+
+    pub(super) fn take(&mut self, account: Arc<Account>, limits: Limits) -> Result<(), Refusal> {
+        let standing =
+            account.take(&limits, &self.ask).map_err(|denied| Refusal::of(account.subject(), denied, &self.ask))?;
+        self.standing = self.standing.and(standing);
+        self.held.push((account, limits));
+        Ok(())
+    }
+
+    /// What is left of the rates that apply.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether a budget of those that it concerns must never be overspent.
+    pub fn has_hard_budget(&self) -> bool {
+        self.held.iter().any(|(_, limits)| limits.has_hard_budget())
+    }
+
+    /// Whose that is; the tenant's where there is none.
+    pub fn hard_payer(&self) -> Subject {
+        let payer = self.held.iter().find(|(_, limits)| limits.has_hard_budget()).or(self.held.first());
+        payer.map_or_else(|| Subject::Tenant(TenantId::new("unknown")), |(account, _)| account.subject().clone())
+    }
+
+    /// What is set aside for it.
+    pub fn reserved(&self) -> Money {
+        self.reserved
+    }
+
+    /// Sets money aside until it is `total`, or says which budget it does not fit in and changes nothing.
+    pub fn reserve(&mut self, total: Money) -> Result<(), Refusal> {
+        let more = Money::from_micros(total.micros - self.reserved.micros);
+        if more.micros <= 0 {
+            return Ok(());
+        }
+        let at = self.ask.at_unix_ms;
+        let payers = || self.held.iter().filter(|(account, _)| account.subject().pays());
+        for (place, (account, limits)) in payers().enumerate() {
+            if let Err((spent, limit)) = account.reserve(limits, at, more) {
+                payers().take(place).for_each(|(account, _)| account.release(at, more));
+                let why = Why::Budget { spent, limit, needs: total };
+                return Err(Refusal::new(account.subject().clone(), why, clock::unix_ms()));
+            }
+        }
+        self.reserved = total;
+        Ok(())
+    }
+
+    /// The call is over, and has used so much.
+    pub fn settle(mut self, tokens: u64, cost: Money) {
+        let now = clock::unix_ms();
+        for (account, limits) in std::mem::take(&mut self.held) {
+            account.finish(&self.ask, tokens, now);
+            if !account.subject().pays() {
+                continue;
+            }
+            for reached in account.spend(&limits, self.ask.at_unix_ms, (self.reserved, cost)) {
+                let mark = BudgetMark { subject: account.subject().clone(), reached };
+                tracing::warn!(
+                    subject = %mark.subject, period = %reached.of.period, percent = reached.percent,
+                    spent_usd = %reached.of.spent, budget_usd = %reached.limit, "a budget has reached a mark"
+                );
+                // Nobody listens while the gateway stops; the log has it.
+                let _ = self.limiter.books.marks.try_send(mark);
+            }
+        }
+    }
+}
+
+/// The call was never made: nothing of it counts.
+impl Drop for Permit {
+    fn drop(&mut self) {
+        for (account, _) in self.held.drain(..) {
+            account.give_back(&self.ask);
+            if account.subject().pays() {
+                account.release(self.ask.at_unix_ms, self.reserved);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        domain::{FeatureId, KeyId},
+        limit::{Balance, Limited},
+    };
+
+    const LIMIT: Money = Money::from_micros(1_000_000);
+
+    fn whom(key: usize) -> Vec<Limited> {
+        let tenant = TenantId::new("acme");
+        let budget = Limits { budget_per_day: Some(LIMIT), tokens_per_day: Some(1 << 40), ..Limits::NONE };
+        vec![
+            Limited { subject: Subject::Tenant(tenant.clone()), limits: budget },
+            Limited { subject: Subject::Key(KeyId::new(format!("k{key}"))), limits: Limits::NONE },
+            Limited { subject: Subject::Feature(tenant, FeatureId::new("f")), limits: budget },
+        ]
+    }
+
+    fn balance_of(limiter: &Limiter, now: i64) -> Balance {
+        let all = limiter.balances(now);
+        all.into_iter().find(|(subject, _)| matches!(subject, Subject::Tenant(_))).expect("has used something").1
+    }
+
+    #[test]
+    fn ten_thousand_calls_at_once_overspend_a_hard_budget_by_nothing() {
+        let limiter = Limiter::new(mpsc::channel(64).0);
+        let now = clock::unix_ms();
+        let spent: i64 = std::thread::scope(|scope| {
+            let caller = |thread: usize| {
+                let limiter = limiter.clone();
+                move || {
+                    let mut held = Vec::new();
+                    for call in 0..625 {
+                        let ask = Ask { at_unix_ms: now, requests: 1, tokens: 10, in_flight: 1 };
+                        let mut permit = limiter.admit(whom(thread), ask).expect("the rates are wide");
+                        let bound = Money::from_micros(150 + (call % 7) as i64);
+                        if permit.reserve(bound).is_ok() {
+                            held.push((permit, bound));
+                        }
+                    }
+                    // All of them are under way; then some cost all they may, some less, some are never made.
+                    let mut spent = 0;
+                    for (place, (permit, bound)) in held.into_iter().enumerate() {
+                        let cost = Money::from_micros(bound.micros / (1 + place as i64 % 2));
+                        if place % 5 != 0 {
+                            permit.settle(7, cost);
+                            spent += cost.micros;
+                        }
+                    }
+                    spent
+                }
+            };
+            let threads: Vec<_> = (0..16).map(|thread| scope.spawn(caller(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
+        });
+        let balance = balance_of(&limiter, now);
+        let day = balance.spent[0];
+        assert_eq!((day.spent.micros, day.reserved, balance.in_flight), (spent, Money::ZERO, 0));
+        assert!(day.spent <= LIMIT && spent > 0, "{spent}");
+    }
+
+    #[test]
+    fn what_one_account_refuses_is_given_back_to_the_others() {
+        let limiter = Limiter::new(mpsc::channel(64).0);
+        let now = clock::unix_ms();
+        let ask = Ask { at_unix_ms: now, requests: 1, tokens: 10, in_flight: 1 };
+        let mut last_refuses = whom(0);
+        last_refuses[2].limits.requests_per_day = Some(1);
+        limiter.admit(last_refuses.clone(), ask).expect("is the first").settle(10, Money::ZERO);
+        for _ in 0..3 {
+            let refusal = limiter.admit(last_refuses.clone(), ask).expect_err("is one too many");
+            assert_eq!(refusal.subject, last_refuses[2].subject);
+        }
+        let balance = balance_of(&limiter, now);
+        assert_eq!((balance.in_flight, balance.used[2].0, balance.used[3].0), (0, 1, 10));
+    }
+}
