@@ -199,7 +199,7 @@ impl Account {
         let mut state = self.state();
         for rate in rates {
             let amount = if rate.is_of_tokens() { tokens } else { calls };
-            state.window(*rate).add(at_unix_ms, amount.min(MOST));
+            state.window(*rate).restore(at_unix_ms, amount.min(MOST));
         }
     }
 

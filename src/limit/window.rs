@@ -46,15 +46,26 @@ impl Window {
         self.total
     }
 
-    /// Puts `amount` into the slice of `at`, unless that is forgotten already.
-    pub fn add(&mut self, at_unix_ms: i64, amount: u64) {
+    /// Counts `amount` as used now.
+    pub fn add(&mut self, now_unix_ms: i64, amount: u64) {
+        self.advance(now_unix_ms);
+        self.put(self.newest, amount);
+    }
+
+    /// Counts `amount` as used at an earlier moment, unless that is forgotten already.
+    pub fn restore(&mut self, at_unix_ms: i64, amount: u64) {
         self.advance(at_unix_ms);
-        if let Some(sum) = self.kept(at_unix_ms) {
-            let before = *sum;
-            *sum = before.saturating_add(amount);
-            let added = *sum - before;
-            self.total = self.total.saturating_add(added);
+        let slice = self.span.slice(at_unix_ms);
+        if slice >= self.oldest() {
+            self.put(slice, amount);
         }
+    }
+
+    fn put(&mut self, slice: i64, amount: u64) {
+        let place = self.place(slice);
+        let before = self.sums[place];
+        self.sums[place] = before.saturating_add(amount);
+        self.total = self.total.saturating_add(self.sums[place] - before);
     }
 
     /// Takes back what was put into the slice of `at`.
