@@ -35,7 +35,7 @@ pub struct KeysArgs {
 #[derive(Debug, Subcommand)]
 enum KeysVerb {
     /// Print a new key on standard output; it cannot be shown again
-    Issue(IssueArgs),
+    Issue(Box<IssueArgs>),
     /// All keys by their id (the key's first characters)
     List {
         /// For programs
@@ -111,7 +111,7 @@ pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> 
     match args.verb {
         KeysVerb::Issue(args) => {
             let tenant = admin.tenant(&args.tenant, &installation.tenants()).await?;
-            show(&admin.issue(&tenant, new_key(args, &installation)?).await?)?;
+            show(&admin.issue(&tenant, new_key(*args, &installation)?).await?)?;
             installation.sign(&audit).await;
         }
         KeysVerb::Rotate { key, overlap, expires } => {

@@ -31,7 +31,7 @@ pub fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
         }
         nearest
     };
-    let by_list = hops(headers, "x-forwarded-for", |hop| address_in(hop)).map(walked);
+    let by_list = hops(headers, "x-forwarded-for", address_in).map(walked);
     let by_standard = hops(headers, "forwarded", forwarded_for).map(walked);
     match (by_list, by_standard) {
         (Some(one), Some(other)) if one != other => peer,

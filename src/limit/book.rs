@@ -10,9 +10,11 @@ use super::{account::Account, subject::Subject};
 
 const SHARDS: usize = 64;
 
+type Shard = Mutex<HashMap<Subject, Arc<Account>>>;
+
 #[derive(Debug)]
 pub(super) struct Book {
-    shards: Box<[Mutex<HashMap<Subject, Arc<Account>>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     /// Of one shard.
     most: usize,
