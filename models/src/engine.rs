@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::arch::Forward;
 use crate::chat::{Chat, Event, Finish};
+use crate::device::Device;
 use crate::files::ModelFiles;
 use crate::load::{self, Identity, LoadError, LoadFault};
 pub use crate::schedule::Class;
@@ -102,10 +103,10 @@ impl Engine {
     /// # Errors
     /// When the files are not a model that this engine can run; nothing is left behind then.
     pub fn start(files: ModelFiles, options: EngineOptions) -> Result<Self, LoadError> {
-        let model = Model::open(&files, options.context_tokens)?;
-        let (context, threads) = (model.context_tokens.get(), options.threads());
+        let model = Model::open(&files, options.context_tokens, options.device)?;
+        let (context, threads, device) = (model.context_tokens.get(), options.threads(), options.device);
         let path = files.weights.clone();
-        let loader = move || load::load_weights(&files, context, threads);
+        let loader = move || load::load_weights(&files, context, threads, device);
         Self::spawn(model, options, Box::new(loader)).map_err(|fault| match fault {
             SpawnFault::Load(error) => error,
             SpawnFault::Thread(source) => LoadError::new(&path, LoadFault::Thread(source)),
@@ -295,9 +296,9 @@ enum SpawnFault {
 }
 
 impl Model {
-    fn open(files: &ModelFiles, context_limit: Option<u32>) -> Result<Self, LoadError> {
+    fn open(files: &ModelFiles, context_limit: Option<u32>, device: Device) -> Result<Self, LoadError> {
         let header = load::read_header(files)?;
-        let identity = load::identity(files, &header)?;
+        let identity = load::identity(files, &header, device)?;
         let vocabulary = Vocabulary::load(files, &header)?;
         let controls = vocabulary.control_texts().map(str::to_owned).collect();
         let source = load::chat_template(files, &header)?;

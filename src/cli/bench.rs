@@ -106,7 +106,8 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     let gate = Arc::new(Gate::open(&installation.state)?);
     let id = model.clone();
     let loaded = tokio::task::spawn_blocking(move || {
-        let (files, _) = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
+        let (files, _) =
+            gate.local(&id, options.device).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
         let lengths = files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
         let bytes = lengths.sum::<std::io::Result<u64>>()?;
         Ok::<_, anyhow::Error>((Engine::start(files, options)?, bytes))

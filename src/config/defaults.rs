@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use backstop_models::device::Wanted;
+
 use super::{
     BreakerPolicy, Criticality, Deadlines, Enforcement, LatencyPolicy, LocalTier, LogFormat, MidStream, OnCallerFault,
     Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
@@ -112,6 +114,7 @@ impl Default for LocalTier {
             queue_tokens: 1 << 15,
             max_wait: Duration::from_secs(60),
             running: 16,
+            device: Wanted::Auto,
             threads: None,
             cache_bytes: 512 << 20,
             context_tokens: None,

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use backstop_models::device::Wanted;
+
 use super::{
     Access, AlertSink, BreakerPolicy, LatencyPolicy, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
@@ -345,6 +347,8 @@ pub struct LocalTier {
     pub max_wait: Duration,
     /// Calls that are answered at once.
     pub running: usize,
+    /// What computes.
+    pub device: Wanted,
     /// Threads that compute; `None`: half of the cores.
     pub threads: Option<usize>,
     /// Memory for keys and values.

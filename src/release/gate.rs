@@ -19,6 +19,7 @@ use backstop_eval::{
 };
 use backstop_models::{
     catalog::{Catalog, Manifest},
+    device::Device,
     fetch::ModelStore,
     files::{Family, ModelFiles},
     load::{self, Identity},
@@ -61,6 +62,7 @@ pub struct Examination {
 struct Seen {
     /// The manifest that it was described by.
     manifest: Manifest,
+    device: Device,
     stamps: Vec<Stamp>,
     at: Instant,
     files: ModelFiles,
@@ -117,7 +119,7 @@ impl Gate {
     /// What a certificate for `target` under `suite` must bind now.
     pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &Suite) -> Result<Binding, String> {
         let subject = if target.is_local() {
-            let (_, identity) = self.local(&target.model)?;
+            let (_, identity) = self.local(&target.model, settings.local.device.choose().device)?;
             bound(&identity)
         } else {
             let vendor = vendor(settings, &target.vendor)?;
@@ -126,18 +128,19 @@ impl Gate {
         Ok(Binding { target: target.to_string(), subject, suite: SuiteId::clone(suite.id()) })
     }
 
-    /// A local model's verified files and what identifies them.
-    pub fn local(&self, model: &str) -> Result<(ModelFiles, Identity), String> {
+    /// A local model's verified files and what identifies them, as `device` computes it.
+    pub fn local(&self, model: &str, device: Device) -> Result<(ModelFiles, Identity), String> {
         let catalog = Catalog::load(&self.state.catalog()).map_err(|error| error.to_string())?;
         let manifest = catalog.get(model).map_err(|error| error.to_string())?;
-        if let Some(seen) = self.unchanged(manifest) {
+        if let Some(seen) = self.unchanged(manifest, device) {
             return Ok(seen);
         }
         let files = self.store.open(manifest).map_err(|error| error.to_string())?;
         let stamps = stamps(&files);
-        let identity = load::identify(&files).map_err(|error| error.to_string())?;
+        let identity = load::identify(&files, device).map_err(|error| error.to_string())?;
         let seen = Seen {
             manifest: manifest.clone(),
+            device,
             stamps,
             at: Instant::now(),
             files: files.clone(),
@@ -156,7 +159,7 @@ impl Gate {
         local: &mut HashMap<String, (ModelFiles, Identity)>,
     ) -> Result<(), String> {
         if target.is_local() {
-            let (files, identity) = self.local(&target.model)?;
+            let (files, identity) = self.local(&target.model, settings.local.device.choose().device)?;
             let (embeds, declared) = (files.family == Family::Bert, settings.embedding_spaces.contains_key(target));
             if embeds != declared {
                 let config = format!("models: {{ {target}: {{ embedding_space: … }} }}");
@@ -176,10 +179,11 @@ impl Gate {
         self.certificates.check(&binding, now).map(drop).map_err(|invalid| invalid.to_string())
     }
 
-    fn unchanged(&self, manifest: &Manifest) -> Option<(ModelFiles, Identity)> {
+    fn unchanged(&self, manifest: &Manifest, device: Device) -> Option<(ModelFiles, Identity)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = seen.get(manifest.id.as_str())?;
-        let same = seen.manifest == *manifest && seen.at.elapsed() < REHASH && stamps(&seen.files) == seen.stamps;
+        let same = seen.manifest == *manifest && seen.device == device;
+        let same = same && seen.at.elapsed() < REHASH && stamps(&seen.files) == seen.stamps;
         same.then(|| (seen.files.clone(), seen.identity.clone()))
     }
 }

@@ -73,6 +73,10 @@ impl Keeper {
     pub async fn load(&self, settings: &Settings, files: ModelFiles) {
         let model = files.id.clone();
         let options = engine_options(&settings.local);
+        if let Some(why) = settings.local.device.choose().fallback {
+            tracing::warn!(%model, wanted = %settings.local.device, %why, "the local model is computed on the CPU instead");
+        }
+        let device = options.device;
         self.tier.set(&model, LocalState::Loading);
         let load = move || match files.family {
             Family::Bert => Embedder::load(&files, options.threads(), options.queue).map(LocalState::Embedder),
@@ -85,7 +89,8 @@ impl Keeper {
         };
         match &state {
             LocalState::Failed { why } => tracing::error!(%model, %why, "the local model cannot be loaded"),
-            LocalState::Ready(_) | LocalState::Embedder(_) => tracing::info!(%model, "the local model is loaded"),
+            LocalState::Ready(_) => tracing::info!(%model, %device, "the local model is loaded"),
+            LocalState::Embedder(_) => tracing::info!(%model, "the local model is loaded"),
             LocalState::Loading => {}
         }
         self.tier.set(&model, state);
@@ -149,6 +154,7 @@ pub fn engine_options(local: &crate::config::LocalTier) -> EngineOptions {
         queue_tokens: local.queue_tokens,
         max_wait: local.max_wait,
         running: local.running,
+        device: local.device.choose().device,
         threads: local.threads,
         cache_bytes: local.cache_bytes,
         context_tokens: local.context_tokens,

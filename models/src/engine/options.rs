@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::device::Device;
+
 /// How an engine is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
@@ -12,7 +14,9 @@ pub struct EngineOptions {
     /// How many tokens the prompts of those that wait may have together, estimated by their bytes; the same parts of it for each
     /// class.
     pub queue_tokens: usize,
-    /// Threads to compute on; `None`: half of the cores, so that the rest of the process has the others.
+    /// What computes.
+    pub device: Device,
+    /// Threads to compute on, where that is the CPU; `None`: half of the cores, so that the rest of the process has the others.
     pub threads: Option<usize>,
     /// Allows less than the model's own context, to bound memory and the longest answer.
     pub context_tokens: Option<u32>,
@@ -33,6 +37,7 @@ impl Default for EngineOptions {
         Self {
             queue: 64,
             queue_tokens: 1 << 15,
+            device: Device::Cpu,
             threads: None,
             context_tokens: None,
             cache_bytes: 512 << 20,

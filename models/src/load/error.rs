@@ -56,6 +56,11 @@ pub enum LoadFault {
     Template(#[source] minijinja::Error),
     #[error("cannot be loaded: {0}")]
     Weights(#[source] candle_core::Error),
+    #[error(
+        "finds no room on its device for keys and values: {0}; lower `local.cache` and `local.context_tokens`, or take \
+         `local.device: cpu`"
+    )]
+    NoCache(#[source] candle_core::Error),
     #[error("cannot be run, since the engine's thread did not start: {0}")]
     Thread(#[source] std::io::Error),
     #[error("cannot be run, since the engine's thread ended while loading")]

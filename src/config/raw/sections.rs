@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, SizeText, SocketText, UrlText};
+use super::{DeviceText, DurationText, SizeText, SocketText, UrlText};
 
 /// The operators' listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -90,7 +90,10 @@ pub(in crate::config) struct Local {
     pub(in crate::config) max_wait: Option<DurationText>,
     /// Calls that are answered at once [default: 16].
     pub(in crate::config) running: Option<u32>,
-    /// Threads that compute [default: half of the cores].
+    /// What computes: `auto` (a GPU where there is one and this program was built for it, else the CPU), `cpu`, `cuda`, or the
+    /// GPU of a number, `cuda:1` [default: auto].
+    pub(in crate::config) device: Option<DeviceText>,
+    /// Threads that compute, on the CPU [default: half of the cores].
     pub(in crate::config) threads: Option<u32>,
     /// Memory for keys and values, which calls that begin alike share [default: 512MiB].
     pub(in crate::config) cache: Option<SizeText>,

@@ -115,6 +115,9 @@ impl Resolver<'_, '_> {
         if let Some(bytes) = raw.cache.as_ref().and_then(|text| self.size(&path.key("cache"), text, 1 << 40)) {
             settings.local.cache_bytes = bytes;
         }
+        if let Some(device) = raw.device.as_ref().and_then(|text| self.device(&path.key("device"), text)) {
+            settings.local.device = device;
+        }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
     }

@@ -141,7 +141,7 @@ impl Scripted {
         first: &[Vec<Step>],
     ) -> Self {
         let written = Tiny::new().write();
-        let model = Model::open(&written.files, None).expect("it is sound");
+        let model = Model::open(&written.files, None, Device::Cpu).expect("it is sound");
         let rows = model.vocabulary.len();
         let answers: Arc<Mutex<VecDeque<Vec<Step>>>> = Arc::new(Mutex::new(first.iter().cloned().collect()));
         let loads: Arc<Mutex<usize>> = Arc::default();
