@@ -99,6 +99,8 @@ impl Gate {
     /// Looks at every target that needs a certificate.
     pub fn examine(&self, settings: &Settings) -> Examination {
         let mut examination = Examination::default();
+        // A GPU is tried once, for about a second: here, and not where somebody waits.
+        settings.local.device.choose();
         let now = OffsetDateTime::now_utc();
         for route in settings.routes.values() {
             for (index, target) in route.targets.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::load::{Header, LoadError, LoadFault};
 mod attention;
 mod weights;
 
-use attention::Plan;
+use attention::{MOST_VALUES, Plan};
 use weights::{Linear, ToDevice};
 
 /// A model on a device.
@@ -35,6 +35,8 @@ pub(crate) struct DeviceTransformer {
     rotary: Turns,
     /// Of layers with a window and a base of their own.
     local_rotary: Option<Turns>,
+    /// [`MOST_VALUES`], or what a test puts here.
+    most_values: usize,
     /// For errors.
     path: PathBuf,
 }
@@ -73,6 +75,7 @@ impl DeviceTransformer {
             local_rotary: local_rotary.as_ref().map(turns).transpose()?,
             shape: shape.clone(),
             device: device.clone(),
+            most_values: MOST_VALUES,
             path: tensors.files().first().map_or(Path::new(""), PathBuf::as_path).to_owned(),
         })
     }
@@ -220,7 +223,7 @@ impl Forward for DeviceTransformer {
         let Scratch { positions, stream, .. } = scratch;
         embed(&self.shape, &self.embeddings, self.context, batch, (positions, stream))?;
         let mut compute = || {
-            let plan = Plan::new(batch, &self.shape, &self.device)?;
+            let plan = Plan::new(batch, &self.shape, &self.device, self.most_values)?;
             let (positions, stream) = plan.ordered(positions, stream, self.shape.width);
             let stream = Tensor::from_vec(stream, (positions.len(), self.shape.width), &self.device)?;
             self.step(&plan, stream, &positions, store)

@@ -15,6 +15,7 @@ use crate::load::tiny::{Tiny, Written};
 mod batching;
 mod catalog_model;
 mod odds;
+mod on_device;
 mod script;
 
 use script::{Scripted, Step, alone};

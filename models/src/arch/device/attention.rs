@@ -15,8 +15,8 @@ use crate::kernel::BLOCK;
 #[cfg(feature = "flash-attn")]
 mod flash;
 
-/// Values of a tensor between keys and what is attended to, at most, where that can be had: 64 MiB.
-const MOST_VALUES: usize = 1 << 24;
+/// Values of a tensor between queries and what they gather, at most, where that can be had: 64 MiB.
+pub(super) const MOST_VALUES: usize = 1 << 24;
 
 /// In which order a step's rows lie, and what each of them sees.
 pub(super) struct Plan<'a> {
@@ -75,16 +75,22 @@ impl Part<'_> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(batch: &'a [Piece<'a>], shape: &'a Shape, device: &'a Device) -> Result<Self, Error> {
+    /// With no tensor of more than `most` values, but where one token of one sequence needs more.
+    pub(super) fn new(
+        batch: &'a [Piece<'a>],
+        shape: &'a Shape,
+        device: &'a Device,
+        most: usize,
+    ) -> Result<Self, Error> {
         #[cfg(feature = "flash-attn")]
         if flash::fits(shape, device) {
             let parts = cut(batch, usize::MAX);
             let how = How::Flash(flash::Pages::new(&parts, device)?);
             return Ok(Self { shape, parts, how });
         }
-        let mut parts = cut(batch, MOST_VALUES / shape.heads);
+        let mut parts = cut(batch, most / shape.heads);
         parts.sort_by_key(|part| (part.tokens(), part.end()));
-        let groups = group(&parts, shape, device)?;
+        let groups = group(&parts, shape, device, most)?;
         Ok(Self { shape, parts, how: How::Padded(groups) })
     }
 
@@ -157,7 +163,7 @@ fn cut<'a>(batch: &'a [Piece<'a>], most: usize) -> Vec<Part<'a>> {
 }
 
 /// Puts parts together that are next to each other and have as many tokens, while filling them up at most doubles them.
-fn group(parts: &[Part<'_>], shape: &Shape, device: &Device) -> Result<Vec<Group>, Error> {
+fn group(parts: &[Part<'_>], shape: &Shape, device: &Device, most: usize) -> Result<Vec<Group>, Error> {
     let width = shape.kv_heads * shape.head_width;
     let sees = [
         (0..shape.layers).any(|layer| shape.window(layer).is_none()).then_some(usize::MAX),
@@ -169,7 +175,7 @@ fn group(parts: &[Part<'_>], shape: &Shape, device: &Device) -> Result<Vec<Group
         for next in parts[first..].iter().take_while(|next| next.tokens() == tokens) {
             // They are sorted: this is the longest.
             let filled = (count + 1) * next.end();
-            let fits = filled <= 2 * (sum + next.end()) && filled * width.max(shape.heads * tokens) <= MOST_VALUES;
+            let fits = filled <= 2 * (sum + next.end()) && filled * width.max(shape.heads * tokens) <= most;
             if count > 0 && !fits {
                 break;
             }

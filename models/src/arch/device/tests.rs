@@ -101,6 +101,21 @@ fn chunked_batched_and_from_the_cache_are_what_whole_alone_and_cold_are() {
     }
 }
 
+#[test]
+fn a_step_that_would_take_much_memory_is_computed_in_parts() {
+    let other: Vec<u32> = TOKENS.iter().rev().copied().collect();
+    for family in [Family::Llama, Family::Gemma3] {
+        let mut model = on_device(&Tiny::of(family, GgmlDType::F32).write().files);
+        let expected = batched(&model, &other);
+        for most in [1, 500, 2000] {
+            model.most_values = most;
+            for (row, expected) in batched(&model, &other).iter().zip(&expected) {
+                agree(&format!("{family:?} in parts of {most}"), (row, expected), 1e-3);
+            }
+        }
+    }
+}
+
 /// Sequences of unlike lengths in one step, with logits of their last tokens.
 fn batched(model: &DeviceTransformer, other: &[u32]) -> Vec<Vec<f32>> {
     let mut cache = new_cache(model);
