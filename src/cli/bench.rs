@@ -101,7 +101,7 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     let mut options = engine_options(&settings.local);
     options.threads = args.threads.map(usize::from).or(options.threads);
     options.running = options.running.max(args.clients.iter().copied().max().map_or(1, usize::from));
-    let threads = options.threads();
+    let (threads, device) = (options.threads(), options.device);
     let limits = tokio::task::spawn_blocking(move || machine::limits(threads)).await?;
     let gate = Arc::new(Gate::open(&installation.state)?);
     let id = model.clone();
@@ -144,6 +144,7 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     bar.finish_and_clear();
     Ok(Report {
         model,
+        device: device.to_string(),
         threads,
         prompt_words: args.prompt,
         shared_words: args.shared,

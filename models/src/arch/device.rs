@@ -203,7 +203,7 @@ impl Forward for DeviceTransformer {
 
     fn cache(&self, bytes: usize, context_tokens: usize) -> Result<Cache, LoadError> {
         Cache::on(&self.device, self.cache_shape(), bytes, context_tokens)
-            .map_err(|source| LoadError::new(&self.path, LoadFault::NoCache(source)))
+            .map_err(|source| LoadError::new(&self.path, LoadFault::NoCache(Box::new(source))))
     }
 
     fn vocabulary(&self) -> usize {

@@ -60,7 +60,7 @@ pub enum LoadFault {
         "finds no room on its device for keys and values: {0}; lower `local.cache` and `local.context_tokens`, or take \
          `local.device: cpu`"
     )]
-    NoCache(#[source] candle_core::Error),
+    NoCache(#[source] Box<candle_core::Error>),
     #[error("cannot be run, since the engine's thread did not start: {0}")]
     Thread(#[source] std::io::Error),
     #[error("cannot be run, since the engine's thread ended while loading")]
