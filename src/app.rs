@@ -3,6 +3,7 @@
 mod first_run;
 mod health;
 mod left_out;
+pub mod recording;
 pub mod reload;
 mod sentinel;
 mod serving;
@@ -19,6 +20,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use crate::{
     alert::{Alerts, Post},
     api::{Api, CALLS_AT_ONCE, Readiness},
+    audit::{Audit, AuditError},
     config::{Settings, StateDir},
     ledger::{Ledger, LedgerError},
     observe::{
@@ -43,6 +45,9 @@ pub struct App {
     pub gate: Arc<Gate>,
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
+    pub audit: Audit,
+    /// Follows no redirects.
+    http: reqwest::Client,
     alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
@@ -53,6 +58,8 @@ pub struct App {
 pub enum AppError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -74,6 +81,7 @@ impl App {
         let http = clients.with_connect_deadline(std::time::Duration::from_secs(5))?.http().clone();
         let database = settings.sqlite_path.clone().unwrap_or_else(|| state.database());
         let store = Store::open_sqlite(&database).await?;
+        let audit = Audit::open(&state, Some(store.clone()))?;
         let ledger = Ledger::open(&state, store.clone()).await?;
         let vault = Vault::open(&state.vault(), &settings.vault, &http).await?;
         let keys = ClientKeys::open(store).await?;
@@ -94,12 +102,13 @@ impl App {
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
         let relay = Arc::new(relay(ledger, publisher, vault, health));
-        let keeper = Arc::new(Keeper::new(
+        let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
             relay.local.clone(),
             machine(&local),
-        ));
+            audit.clone(),
+        );
         Ok(Self {
             state,
             settings,
@@ -111,6 +120,8 @@ impl App {
             gate,
             keeper,
             readiness: Arc::default(),
+            audit,
+            http,
             alerts,
             metrics,
             published,

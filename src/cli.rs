@@ -1,6 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
 pub mod alerts;
+pub mod audit;
 pub mod bench;
 pub mod calls;
 pub mod check;
@@ -9,6 +10,7 @@ pub mod import;
 mod installation;
 pub mod keys;
 pub mod models;
+mod operator;
 mod print;
 pub mod routes;
 pub mod serve;
@@ -59,6 +61,7 @@ pub enum Verb {
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
+    Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -101,6 +104,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
+        Verb::Audit(args) => audit::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

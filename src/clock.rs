@@ -22,6 +22,11 @@ pub fn call_id() -> CallId {
     CallId(Uuid::now_v7())
 }
 
+/// A new audit entry's id: ids made by one process sort as they were made.
+pub fn entry_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
 /// Bytes that nobody can guess, for keys and nonces.
 ///
 /// # Panics

@@ -4,6 +4,7 @@
 //! ([`resolve`]) → invariants and notes. Each step reports all it finds; a fault in one place never hides another.
 
 mod alert_sink;
+mod audit_sink;
 mod defaults;
 mod difference;
 mod finding;
@@ -32,6 +33,7 @@ mod tests;
 use std::path::Path;
 
 pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
+pub use audit_sink::{AuditSettings, AuditSink};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
@@ -44,7 +46,7 @@ pub use settings::{
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
-pub use watch::{Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
 
 /// A config that can be used, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq)]

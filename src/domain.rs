@@ -1,10 +1,12 @@
 //! The gateway's plain data: ids, money, faults and the one outcome of a call. No I/O, no clock.
 
+mod act;
 mod fault;
 mod ids;
 mod money;
 mod outcome;
 
+pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId};
 pub use money::Money;

@@ -14,6 +14,8 @@ pub mod dialect;
 
 pub mod vault;
 
+pub mod audit;
+
 pub mod ledger;
 
 pub mod route;

@@ -1,5 +1,6 @@
 //! Which models may serve: asks the gate for certificates, tells the router, and keeps the local tier loaded to match.
 
+mod certifying;
 mod gate;
 mod keeper;
 mod loading;
@@ -8,6 +9,7 @@ mod room;
 mod sentinel;
 mod subject;
 
+pub use certifying::{certifying, revoking, signing};
 pub use gate::{Examination, Gate, GateError};
 pub use keeper::Keeper;
 pub use look::LocalModel;

@@ -1,10 +1,12 @@
-//! What must last: calls, tenants and client keys, in SQLite; behind one small trait, so that Postgres can join.
+//! What must last: calls, tenants, client keys and the audit log, in SQLite; behind one small trait, so that Postgres can join.
 //!
 //! Callers see [`Store`] and plain rows, never SQL. Several processes may hold the same database open at once. A write
 //! that was answered with `Ok` survives a power loss.
 
+pub mod audit;
 mod calls;
 mod clients;
+pub mod merkle;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sqlite;
@@ -12,6 +14,7 @@ mod sqlite;
 mod tests;
 mod usage;
 
+pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, TenantRow};
 pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
@@ -25,14 +28,14 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`] and [`Clients`].
+/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`] and [`AuditLog`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: Calls + Clients + fmt::Debug + Send + Sync {
+pub trait Database: AuditLog + Calls + Clients + fmt::Debug + Send + Sync {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -57,6 +60,10 @@ pub enum StoreError {
         "{path} has schema {found}, which is newer than this program's {ours}; use a newer backstop, or another database"
     )]
     NewerSchema { path: PathBuf, found: i64, ours: i64 },
+    #[error(
+        "the audit log was changed from outside, so nothing is added to it; `backstop audit verify` says what and where"
+    )]
+    AuditChanged,
     #[error("the database cannot be used at the moment; it is tried again")]
     Unavailable { source: sqlx::Error },
     #[error("the database holds `{value}` as a {what}, which this program does not know; use a newer backstop")]

@@ -13,6 +13,7 @@ mod secret_input;
 mod tests;
 mod transit;
 mod watch;
+pub mod webhook;
 
 pub use client_keys::{Client, ClientKeys};
 pub use key_admin::{Issued, KeyAdmin, KeyAdminError, Known};
@@ -164,6 +165,23 @@ impl Vault {
             return Err(VaultError::NoSuchSecret { name: name.to_string() });
         }
         self.reload()
+    }
+
+    /// A secret of the installation's own, such as a signing key: sealed under the vault's key as `dir/NAME.sealed`, outside of what
+    /// [`Self::list`] and [`Self::remove`] know. Made with `make` when there is none; blocks as [`Self::set`] does.
+    pub fn own_secret(
+        &self,
+        dir: &Path,
+        name: &SecretName,
+        make: impl FnOnce() -> SecretString,
+    ) -> Result<SecretString, VaultError> {
+        create_private(dir).map_err(|source| VaultError::Io { path: dir.to_owned(), source })?;
+        let _lock = sealed::lock(&self.opened.dir)?;
+        if sealed::version(dir, name)? == 0 {
+            let secret = Secret { value: make(), version: 1, set_at_unix_ms: clock::unix_ms() };
+            sealed::write(dir, name, &secret, &self.opened.key)?;
+        }
+        Ok(sealed::read(dir, name, &self.opened.key)?.value)
     }
 
     /// Uses what other processes set, rotate or remove, until the guard is dropped. Needs a tokio runtime.

@@ -1,24 +1,9 @@
-//! The generic webhook: one JSON object, signed as the Standard Webhooks specification says.
-//!
-//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>: the signature is
-//! HMAC-SHA256 over `id.timestamp.body`. A message keeps its id through all retries; its timestamp is the sending's own.
+//! The generic webhook: one JSON object, signed as [`crate::vault::webhook`] says.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use sha2::Sha256;
-use zeroize::Zeroizing;
 
 use super::message::{Alert, State, moment};
-
-/// The three headers that a receiver verifies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
-    pub id: String,
-    pub timestamp: String,
-    pub signature: String,
-}
+pub use crate::vault::webhook::{Signed, sign};
 
 pub fn body(alert: &Alert) -> Vec<u8> {
     let happened = alert.resolved_unix_ms.filter(|_| alert.state == State::Resolved);
@@ -45,23 +30,4 @@ pub fn body(alert: &Alert) -> Vec<u8> {
     })
     .to_string()
     .into_bytes()
-}
-
-/// Signs `body` as the message `id`. A secret `whsec_…` is the key in base64, as the specification writes it; any other is the key itself.
-pub fn sign(secret: &SecretString, id: &str, now_unix_ms: i64, body: &[u8]) -> Signed {
-    let timestamp = now_unix_ms.div_euclid(1000).to_string();
-    let key = key(secret.expose_secret());
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
-    mac.update(id.as_bytes());
-    mac.update(b".");
-    mac.update(timestamp.as_bytes());
-    mac.update(b".");
-    mac.update(body);
-    let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
-    Signed { id: id.to_owned(), timestamp, signature }
-}
-
-fn key(secret: &str) -> Zeroizing<Vec<u8>> {
-    let decoded = secret.strip_prefix("whsec_").and_then(|encoded| BASE64.decode(encoded).ok());
-    Zeroizing::new(decoded.unwrap_or_else(|| secret.as_bytes().to_vec()))
 }

@@ -15,10 +15,16 @@ use backstop_models::{
     catalog::{Catalog, CatalogError},
     fetch::{FetchError, Progress},
 };
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::App;
-use crate::{domain::TargetId, vendor::LocalState};
+use crate::{
+    audit::AuditError,
+    domain::{Act, Action, Actor, TargetId},
+    release,
+    vendor::LocalState,
+};
 
 /// Questions of a suite that are asked side by side.
 const MOST_AT_ONCE: usize = 8;
@@ -35,6 +41,8 @@ pub enum FirstRunError {
     Issue(#[from] IssueError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error("{0}")]
     Binding(String),
     #[error("the local model `{model}` cannot be loaded: {why}")]
@@ -56,15 +64,19 @@ pub async fn prepare_default_model(
     let catalog = Catalog::load(&app.state.catalog())?;
     let manifest = catalog.get(model)?.clone();
     let store = Arc::clone(&gate);
-    tokio::task::spawn_blocking(move || {
-        // What is here and good is used as it is; the pull itself knows what is missing.
-        if store.models().open(&manifest).is_ok() {
-            Ok(())
-        } else {
-            store.models().pull(&manifest, &*fetching).map(drop)
-        }
-    })
-    .await??;
+    let here = {
+        let (store, manifest) = (Arc::clone(&store), manifest.clone());
+        tokio::task::spawn_blocking(move || store.models().open(&manifest).is_ok()).await?
+    };
+    // What is here and good is used as it is; the pull itself knows what is missing.
+    if !here {
+        let act = Act::new(Actor::gateway(), Action::ModelPull, ("model", model));
+        let act =
+            act.after(json!({ "weights_sha256": manifest.weights_sha256() })).reason("the default model's first start");
+        let pull =
+            async { Ok(tokio::task::spawn_blocking(move || store.models().pull(&manifest, &*fetching)).await??) };
+        app.audit.around::<_, FirstRunError>(act, pull).await?;
+    }
     app.keeper.round(&settings).await;
     app.keeper.settle(Duration::MAX / 4).await;
     let target = TargetId::parse(&format!("local/{model}")).ok_or_else(|| FirstRunError::Binding(model.to_owned()))?;
@@ -99,7 +111,10 @@ pub async fn prepare_default_model(
         if verdict != Verdict::Pass {
             break;
         }
-        gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?;
+        let report_sha256 = gate.certificates().keep_report(&report).map_err(IssueError::from)?;
+        let act = release::certifying(Actor::gateway(), &binding, &report_sha256);
+        let issue = async { Ok(gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+        app.audit.around::<_, FirstRunError>(act, issue).await?;
         app.keeper.round(&settings).await;
     }
     Ok(verdict)

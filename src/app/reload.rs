@@ -6,7 +6,7 @@ use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, health, left_out::left_out as left_out_now, sentinel};
+use super::{App, health, left_out::left_out as left_out_now, recording, sentinel};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -28,6 +28,7 @@ pub struct Keeping {
     rounds: JoinHandle<()>,
     health: JoinHandle<()>,
     sentinel: JoinHandle<()>,
+    audit: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -36,6 +37,7 @@ impl Drop for Keeping {
         self.rounds.abort();
         self.health.abort();
         self.sentinel.abort();
+        self.audit.abort();
     }
 }
 
@@ -63,7 +65,13 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
             alerts.tell(left_out_now(&settings, &standings.load(), &keeper.warnings()));
         }
     });
-    Ok(Keeping { rounds, health: health::keep(app), sentinel: sentinel::keep(app), _watch: watch })
+    Ok(Keeping {
+        rounds,
+        health: health::keep(app),
+        sentinel: sentinel::keep(app),
+        audit: recording::keep(app),
+        _watch: watch,
+    })
 }
 
 fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
@@ -116,7 +124,9 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             Reloaded::Unchanged => readiness.reload(None),
         }
     };
-    config::watch(origin, Arc::clone(&app.settings), Box::new(judge), Box::new(told))
+    let hooks =
+        config::Hooks { judge: Box::new(judge), before: recording::before_reload(app, &origin), told: Box::new(told) };
+    config::watch(origin, Arc::clone(&app.settings), hooks)
 }
 
 fn breach_key(finding: &Finding) -> String {

@@ -19,6 +19,7 @@ const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) fn keep(app: &App) -> JoinHandle<()> {
     let (keeper, gate, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.gate), Arc::clone(&app.settings));
     let (clients, vault, suites) = (Arc::clone(&app.clients), app.relay.vault.clone(), app.state.suites());
+    let audit = app.audit.clone();
     tokio::spawn(async move {
         let mut sentinel = Sentinel::default();
         let mut tick = tokio::time::interval(LOOK);
@@ -48,7 +49,7 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
                     prices: None,
                 };
                 let questions = settings.gate.sentinel_questions;
-                let seen = sentinel.probe(&gate, &suites, &certificate, &subject, questions).await;
+                let seen = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, questions).await;
                 let outcome = match &seen {
                     Seen::Same => "same",
                     Seen::Drift(_) => "drift",

@@ -11,7 +11,10 @@ use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use super::{App, health};
-use crate::api::{self, Stage};
+use crate::{
+    api::{self, Stage},
+    audit,
+};
 
 /// How long the ledger may take to carry its last rows into the database.
 const LEDGER_CLOSE: Duration = Duration::from_secs(5);
@@ -67,6 +70,9 @@ impl Serving {
         }
         if let Err(error) = health::write(&app.relay, &app.state).await {
             tracing::warn!(%error, "the targets' health was not written");
+        }
+        if let Err(error) = audit::sign(&app.audit, &app.relay.vault).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the audit log's last entries are not signed");
         }
         let App { relay, published, alerts, keeper, keys, snapshot, .. } = app;
         drop((keeper, keys, snapshot));

@@ -120,6 +120,14 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
         finding.path = format!("alerts[{index}]");
         findings.push(finding);
     }
+    for (index, sink) in settings.audit.publish.iter().enumerate() {
+        let Some(secret) = sink.secret().filter(|name| vault.get(name).is_none()) else { continue };
+        let message = format!("the vault has no secret `{secret}`: no checkpoint of the audit log gets there");
+        let mut finding = Finding::of_file(Severity::Note, &*name, message)
+            .with_help(format!("run `backstop vault set {secret}` with the secret on standard input"));
+        finding.path = format!("audit.publish[{index}]");
+        findings.push(finding);
+    }
     Ok(findings)
 }
 

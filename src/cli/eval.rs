@@ -60,7 +60,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::Certs { json: true } => certs::list_json(installation).await,
         EvalVerb::Certs { json: false } => certs::list(installation).await,
         EvalVerb::Certify(args) => certify::certify(installation, args).await,
-        EvalVerb::Revoke(args) => certify::revoke(&installation, &args),
+        EvalVerb::Revoke(args) => certify::revoke(&installation, &args).await,
         EvalVerb::Verify { file, key } => certs::verify(&installation, &file, &key),
     }
 }

@@ -9,6 +9,7 @@ use backstop_models::catalog::Catalog;
 
 use super::Context;
 use crate::{
+    audit::{self, Audit},
     config::{self, Settings, Severity, StateDir, VaultSource},
     domain::TenantId,
     store::Store,
@@ -57,6 +58,34 @@ impl Installation {
         Ok(Store::open_sqlite(&configured.unwrap_or_else(|| self.state.database())).await?)
     }
 
+    /// The audit log. A database that cannot be opened keeps no act from being recorded: its entry waits in the local journal.
+    pub(super) async fn audit(&self) -> anyhow::Result<Audit> {
+        match self.store().await {
+            Ok(store) => self.audit_on(store).await,
+            Err(error) => {
+                eprintln!("warning: {error:#}; what is done now waits in the audit log's local journal");
+                Ok(Audit::open(&self.state, None)?)
+            }
+        }
+    }
+
+    /// As [`Self::audit`], on a database that is open. What waited is carried over first, so that entries stay in order.
+    pub(super) async fn audit_on(&self, store: Store) -> anyhow::Result<Audit> {
+        let audit = Audit::open(&self.state, Some(store))?;
+        if let Err(error) = audit.reconcile().await {
+            eprintln!("warning: audit entries wait in the local journal: {:#}", anyhow::Error::from(error));
+        }
+        Ok(audit)
+    }
+
+    /// Signs what was added to the log. A running server does so soon, so that this cannot be done now is no failure of the verb.
+    pub(super) async fn sign(&self, audit: &Audit) {
+        let signed = async { anyhow::Ok(audit::sign(audit, &self.vault().await?).await?) };
+        if let Err(error) = signed.await {
+            eprintln!("warning: the audit log is not signed: {error:#}");
+        }
+    }
+
     pub(super) async fn vault(&self) -> anyhow::Result<Vault> {
         // The default provider can be installed once; if it stands already, it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -75,6 +104,8 @@ impl Installation {
         let vendors = self.settings.iter().flat_map(|settings| settings.vendors.values());
         let sinks = self.settings.iter().flat_map(|settings| &settings.alerts);
         let of_sinks = sinks.filter_map(|sink| sink.secret().map(str::to_owned));
-        vendors.map(|vendor| vendor.secret.clone()).chain(of_sinks).collect()
+        let published = self.settings.iter().flat_map(|settings| &settings.audit.publish);
+        let of_audit = published.filter_map(|sink| sink.secret().map(str::to_owned));
+        vendors.map(|vendor| vendor.secret.clone()).chain(of_sinks).chain(of_audit).collect()
     }
 }

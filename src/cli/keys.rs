@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     Context,
     installation::Installation,
+    operator::operator,
     print::{self, Align},
 };
 use crate::{
@@ -68,14 +69,23 @@ struct Row {
 
 pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
-    let admin = KeyAdmin::new(installation.store().await?);
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let admin = KeyAdmin::new(store, operator());
     match args.verb {
         KeysVerb::Issue { tenant, name } => {
             let tenant = admin.tenant(&tenant, &installation.tenants()).await?;
             show(&admin.issue(&tenant, name).await?)?;
+            installation.sign(&audit).await;
         }
-        KeysVerb::Rotate { key } => show(&admin.rotate(&key_id(&key)).await?)?,
-        KeysVerb::Revoke { key } => admin.revoke(&key_id(&key)).await?,
+        KeysVerb::Rotate { key } => {
+            show(&admin.rotate(&key_id(&key)).await?)?;
+            installation.sign(&audit).await;
+        }
+        KeysVerb::Revoke { key } => {
+            admin.revoke(&key_id(&key)).await?;
+            installation.sign(&audit).await;
+        }
         KeysVerb::List { json: true } => print::json(&rows(admin.keys().await?))?,
         KeysVerb::List { json: false } => print::text(&table(&rows(admin.keys().await?)))?,
     }

@@ -13,9 +13,13 @@ use backstop_models::{
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::json;
 
-use super::Context;
-use crate::config;
+use super::{Context, installation::Installation, operator::operator};
+use crate::{
+    config,
+    domain::{Act, Action},
+};
 
 /// Local models: list, pull, verify, remove.
 #[derive(Debug, Args)]
@@ -73,8 +77,9 @@ pub async fn run(context: &Context, args: ModelsArgs) -> anyhow::Result<ExitCode
     let config = context.config_file().and_then(|file| config::load_file(&file).ok());
     let wanted = config.map(|loaded| loaded.settings.local.device).unwrap_or_default();
     let store = ModelStore::new(state.models());
+    let act = act(&catalog, &args.verb)?;
     // Downloads and digests block for seconds or more.
-    tokio::task::spawn_blocking(move || match args.verb {
+    let work = move || match args.verb {
         ModelsVerb::List { json } => {
             let chosen = wanted.choose();
             if let Some(why) = chosen.fallback {
@@ -86,9 +91,27 @@ pub async fn run(context: &Context, args: ModelsArgs) -> anyhow::Result<ExitCode
         ModelsVerb::Verify { id: Some(id) } => verify(&store, &[catalog.get(&id)?]),
         ModelsVerb::Verify { id: None } => verify_pulled(&store, &catalog),
         ModelsVerb::Rm { id } => remove(&store, &catalog, &id),
-    })
-    .await
-    .context("the task ended early")?
+    };
+    let work = async { tokio::task::spawn_blocking(work).await.context("the task ended early")? };
+    let Some(act) = act else { return work.await };
+    let installation = Installation::find(context)?;
+    let audit = installation.audit().await?;
+    let code = audit.around(act, work).await?;
+    installation.sign(&audit).await;
+    Ok(code)
+}
+
+/// What the audit log says of the verb; nothing where it changes nothing.
+fn act(catalog: &Catalog, verb: &ModelsVerb) -> anyhow::Result<Option<Act>> {
+    let (action, manifest) = match verb {
+        ModelsVerb::Pull { id } => {
+            (Action::ModelPull, id.as_deref().map_or(Ok(catalog.default_model()), |id| catalog.get(id))?)
+        }
+        ModelsVerb::Rm { id } => (Action::ModelRemove, catalog.get(id)?),
+        ModelsVerb::List { .. } | ModelsVerb::Verify { .. } => return Ok(None),
+    };
+    let act = Act::new(operator(), action, ("model", manifest.id.as_str()));
+    Ok(Some(act.after(json!({ "weights_sha256": manifest.weights_sha256() }))))
 }
 
 fn list(store: &ModelStore, catalog: &Catalog, device: Device) -> anyhow::Result<ExitCode> {

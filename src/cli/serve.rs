@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Context;
 use crate::{
     api::Stage,
-    app::{App, Serving, prepare_default_model, reload},
+    app::{App, Serving, prepare_default_model, recording, reload},
     config::{self, Finding, Settings},
     observe::{logs, metric},
 };
@@ -52,6 +52,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     let mut stop = Stop::new()?;
     let (listen, drain) = (args.listen.unwrap_or(settings.listen), settings.drain);
     let app = App::open(state, settings, metrics).await?;
+    recording::load(&app, origin.as_deref()).await;
     let serving = Serving::start(&app, listen).await.with_context(|| {
         format!("cannot listen on {listen}; is another gateway running there? choose another address with --listen or `listen:`")
     })?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Context,
     installation::Installation,
+    operator::operator,
     print::{self, Align},
 };
 use crate::{
@@ -81,10 +82,13 @@ struct Row {
 pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     let configured = installation.tenants();
-    let admin = KeyAdmin::new(installation.store().await?);
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let admin = KeyAdmin::new(store, operator());
     match args.verb {
         TenantsVerb::Add { name } => {
             admin.add_tenant(&name, &configured).await?;
+            installation.sign(&audit).await;
         }
         TenantsVerb::List { json: true } => {
             let tenants = admin.tenants(&configured).await?;
@@ -100,6 +104,7 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
                 tokens_per_minute: changed(before.tokens_per_minute, limit.changes.tpm),
             };
             admin.limit_tenant(&tenant, limits).await?;
+            installation.sign(&audit).await;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -12,9 +12,13 @@ use secrecy::SecretString;
 use super::{
     Context,
     installation::Installation,
+    operator::operator,
     print::{self, Align},
 };
-use crate::vault::{Listed, SecretName, Vault, read_secret};
+use crate::{
+    domain::{Act, Action},
+    vault::{Listed, SecretName, Vault, read_secret},
+};
 
 /// Vendors' secrets: set, list, rotate, remove.
 #[derive(Debug, Args)]
@@ -45,7 +49,11 @@ pub async fn run(context: &Context, args: VaultArgs) -> anyhow::Result<ExitCode>
         VaultVerb::Set { name } => {
             let name = SecretName::parse(&name)?;
             let secret = secret_on_stdin()?;
-            let listed = installation.vault().await?.set(&name, &secret)?;
+            let audit = installation.audit().await?;
+            let vault = installation.vault().await?;
+            let listed =
+                audit.around(act(Action::VaultSet, &name), async { anyhow::Ok(vault.set(&name, &secret)?) }).await?;
+            installation.sign(&audit).await;
             print::note(&format!("sealed {name} (…{}), version {}", listed.last_four, listed.version));
             if !installation.secrets().is_empty() && !installation.secrets().contains(&name.to_string()) {
                 eprintln!("note: nothing in the config looks for a secret named {name}");
@@ -54,10 +62,20 @@ pub async fn run(context: &Context, args: VaultArgs) -> anyhow::Result<ExitCode>
         VaultVerb::Rotate { name } => {
             let name = SecretName::parse(&name)?;
             let secret = secret_on_stdin()?;
-            let listed = installation.vault().await?.rotate(&name, &secret)?;
+            let audit = installation.audit().await?;
+            let vault = installation.vault().await?;
+            let rotate = async { anyhow::Ok(vault.rotate(&name, &secret)?) };
+            let listed = audit.around(act(Action::VaultRotate, &name), rotate).await?;
+            installation.sign(&audit).await;
             print::note(&format!("rotated {name} (…{}), version {}", listed.last_four, listed.version));
         }
-        VaultVerb::Rm { name } => installation.vault().await?.remove(&SecretName::parse(&name)?)?,
+        VaultVerb::Rm { name } => {
+            let name = SecretName::parse(&name)?;
+            let audit = installation.audit().await?;
+            let vault = installation.vault().await?;
+            audit.around(act(Action::VaultRemove, &name), async { anyhow::Ok(vault.remove(&name)?) }).await?;
+            installation.sign(&audit).await;
+        }
         VaultVerb::List { json } => {
             let vault = installation.vault().await?;
             if json {
@@ -69,6 +87,10 @@ pub async fn run(context: &Context, args: VaultArgs) -> anyhow::Result<ExitCode>
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn act(action: Action, name: &SecretName) -> Act {
+    Act::new(operator(), action, ("secret", name.to_string()))
 }
 
 fn table(secrets: Vec<Listed>) -> String {

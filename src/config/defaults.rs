@@ -6,8 +6,8 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    BreakerPolicy, Criticality, Deadlines, Enforcement, GateSettings, LatencyPolicy, LocalTier, LogFormat, MidStream,
-    OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Enforcement, GateSettings, LatencyPolicy, LocalTier,
+    LogFormat, MidStream, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -76,6 +76,7 @@ impl Default for Settings {
             latency: LatencyPolicy::default(),
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
+            audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,
             local: LocalTier::default(),

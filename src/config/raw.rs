@@ -6,6 +6,7 @@
 //! Every field is optional here, also where the schema requires it: a faulty value is left out once it has been reported,
 //! and its neighbours are still looked at.
 
+mod audit;
 mod health;
 mod routes;
 mod sections;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
@@ -56,6 +58,8 @@ pub(super) struct File {
     pub(super) share_cap: Option<ShareCap>,
     /// Where alerts go.
     pub(super) alerts: Option<Vec<Alert>>,
+    /// Where the audit log's signed checkpoints go.
+    pub(super) audit: Option<Audit>,
     /// Logs and traces.
     pub(super) telemetry: Option<Telemetry>,
     /// Where the key that seals vendor secrets is.

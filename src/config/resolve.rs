@@ -2,6 +2,7 @@
 //!
 //! A fault never stops the others from being found. What is built beside an error is thrown away by the caller.
 
+mod audit;
 mod health;
 mod routes;
 mod sections;
@@ -65,6 +66,7 @@ impl Resolver<'_, '_> {
         settings.latency = self.latency(file.latency.as_ref());
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
+        settings.audit = self.audit(file.audit.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
         prices::fill_in(&mut settings);

@@ -14,7 +14,7 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    Access, AlertSink, BreakerPolicy, LatencyPolicy, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, LatencyPolicy, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -42,6 +42,7 @@ pub struct Settings {
     pub latency: LatencyPolicy,
     pub share_cap: ShareCap,
     pub alerts: Vec<AlertSink>,
+    pub audit: AuditSettings,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,

@@ -63,6 +63,11 @@ impl StateDir {
         self.root.join("vault")
     }
 
+    /// The audit log's key, last checkpoint, and entries that wait for the database.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
     /// Open incidents and the alerts that wait to be sent.
     pub fn alerts(&self) -> PathBuf {
         self.root.join("alerts")

@@ -293,3 +293,27 @@ fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
     let local = &settings.routes.values().next().expect("there is one").targets[0];
     assert!(local.can.embeddings && !local.can.answers && !local.can.token_count);
 }
+
+#[test]
+fn where_checkpoints_go_is_checked_by_kind() {
+    let read_audit = |audit: &str| read(&format!("routes: {{ a: {{ targets: [local/m] }} }}\naudit: {audit}\n"));
+    let good = "{ every: 5s, publish: [ { kind: file, dir: /mnt/a }, { kind: put, url: \"https://s3.example/b/\" }, \
+                { kind: webhook, url: \"https://h.example/\", secret: hook } ] }";
+    let audit = read_audit(good).expect("loads").settings.audit;
+    assert_eq!(
+        audit.publish.iter().map(|sink| (sink.kind(), sink.secret())).collect::<Vec<_>>(),
+        [("file", None), ("put", None), ("webhook", Some("hook"))]
+    );
+    for (bad, why) in [
+        ("{ every: 10ms }", "at least 1s"),
+        ("{ publish: [ { kind: file } ] }", "needs `dir`"),
+        ("{ publish: [ { kind: file, dir: here } ] }", "not absolute"),
+        ("{ publish: [ { kind: put, url: \"ftp://x\" } ] }", "neither http nor https"),
+        ("{ publish: [ { kind: put, dir: /x, url: \"https://x\" } ] }", "does not take `dir`"),
+        ("{ publish: [ { kind: webhook, url: \"https://x\" } ] }", "needs `secret`"),
+        ("{ publish: [ { kind: tape } ] }", "tape"),
+    ] {
+        let said = told(&read_audit(bad).expect_err(bad));
+        assert!(said.contains(why), "{bad}: {said}");
+    }
+}

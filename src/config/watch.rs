@@ -42,6 +42,27 @@ pub enum Reloaded {
 /// may read files.
 pub type Judge = Box<dyn FnMut(Loaded) -> Result<Settings, Vec<Finding>> + Send>;
 
+/// Told of what is about to be put in force; an error refuses it, and the last good settings stay. Called as [`Judge`] is.
+pub type Before = Box<dyn FnMut(&Applying<'_>) -> Result<(), Finding> + Send>;
+
+/// Settings that were judged good and are not in force yet.
+#[derive(Debug)]
+pub struct Applying<'a> {
+    pub settings: &'a Settings,
+    /// As in [`Reloaded::Applied`].
+    pub changes: &'a [String],
+    pub needs_restart: &'a [&'static str],
+    /// SHA-256 of the file.
+    pub digest: [u8; 32],
+}
+
+/// What a reload passes through.
+pub struct Hooks {
+    pub judge: Judge,
+    pub before: Before,
+    pub told: Told,
+}
+
 /// Told of every reload, after it took effect.
 pub type Told = Box<dyn FnMut(&Reloaded) + Send>;
 
@@ -69,7 +90,7 @@ impl Reloaded {
 }
 
 /// Watches `file` for `live`. Where the file system cannot tell of changes, SIGHUP still does; the log says so.
-pub fn watch(file: PathBuf, live: Arc<ArcSwap<Settings>>, judge: Judge, told: Told) -> Result<Watch, WatchError> {
+pub fn watch(file: PathBuf, live: Arc<ArcSwap<Settings>>, hooks: Hooks) -> Result<Watch, WatchError> {
     let hangup = signal(SignalKind::hangup())?;
     let changed = Arc::new(Notify::new());
     let watcher = directory_watcher(&file, Arc::clone(&changed));
@@ -78,7 +99,7 @@ pub fn watch(file: PathBuf, live: Arc<ArcSwap<Settings>>, judge: Judge, told: To
     }
     // A change between the first load and this point is not missed: the first round compares with what is in force.
     changed.notify_one();
-    let reloader = Reloader { file, live, judge, told, seen: None };
+    let reloader = Reloader { file, live, hooks, seen: None };
     Ok(Watch { task: tokio::spawn(run(reloader, hangup, changed)), _watcher: watcher.ok() })
 }
 
@@ -139,8 +160,7 @@ enum Asked {
 struct Reloader {
     file: PathBuf,
     live: Arc<ArcSwap<Settings>>,
-    judge: Judge,
-    told: Told,
+    hooks: Hooks,
     /// Digest of the bytes last looked at, so that events about other files in the directory cost nothing more.
     seen: Option<[u8; 32]>,
 }
@@ -153,17 +173,17 @@ impl Reloader {
             return;
         }
         self.seen = Some(digest);
-        let reloaded = self.reload();
+        let reloaded = self.reload(digest);
         if first && asked == Asked::ByChange && reloaded == Reloaded::Unchanged {
             return;
         }
         log(&self.file, &reloaded);
-        (self.told)(&reloaded);
+        (self.hooks.told)(&reloaded);
     }
 
-    fn reload(&mut self) -> Reloaded {
+    fn reload(&mut self, digest: [u8; 32]) -> Reloaded {
         let old = self.live.load_full();
-        let judged = load_file(&self.file).and_then(|loaded| (self.judge)(loaded));
+        let judged = load_file(&self.file).and_then(|loaded| (self.hooks.judge)(loaded));
         let mut new = match judged {
             Ok(new) => new,
             Err(findings) => return Reloaded::Refused { findings },
@@ -172,6 +192,10 @@ impl Reloader {
         let changes = difference::between(&old, &new);
         if changes.is_empty() && needs_restart.is_empty() {
             return Reloaded::Unchanged;
+        }
+        let applying = Applying { settings: &new, changes: &changes, needs_restart: &needs_restart, digest };
+        if let Err(finding) = (self.hooks.before)(&applying) {
+            return Reloaded::Refused { findings: vec![finding] };
         }
         let settings = Arc::new(new);
         self.live.store(Arc::clone(&settings));
@@ -255,7 +279,8 @@ mod tests {
                 // The test may be over already.
                 let _ = told.send(reloaded.clone());
             });
-            let watch = watch(file.to_owned(), Arc::clone(&live), judge, told).expect("watches");
+            let hooks = Hooks { judge, before: Box::new(|_| Ok(())), told };
+            let watch = watch(file.to_owned(), Arc::clone(&live), hooks).expect("watches");
             Self { live, rounds, _watch: watch }
         }
 

@@ -51,6 +51,16 @@ pub const ALERTS_OUTBOX: &str = "backstop_alerts_outbox";
 pub const ALERTS_DROPPED: &str = "backstop_alerts_dropped_total";
 /// Incidents that are open now. Label: `severity`.
 pub const INCIDENTS: &str = "backstop_incidents_open";
+/// Entries in the audit log.
+pub const AUDIT_ENTRIES: &str = "backstop_audit_entries";
+/// Audit entries in the local journal that the database does not have yet.
+pub const AUDIT_WAITING: &str = "backstop_audit_waiting_entries";
+/// 1 while the audit log cannot be signed: it is not what was signed last, or the key or the database cannot be used.
+pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
+/// Audit entries that no checkpoint covers yet at a place off the host. Label: `sink` (its index and kind).
+pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
+/// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
+pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -92,5 +102,10 @@ fn describe() {
     describe_gauge!(ALERTS_OUTBOX, "Alerts that wait in the outbox, by kind of sink");
     describe_counter!(ALERTS_DROPPED, "Alerts that left the outbox unsent because it was full, by kind of sink");
     describe_gauge!(INCIDENTS, "Incidents that are open now, by severity");
+    describe_gauge!(AUDIT_ENTRIES, "Entries in the audit log");
+    describe_gauge!(AUDIT_WAITING, "Audit entries in the local journal that the database does not have yet");
+    describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
+    describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
+    describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

@@ -17,6 +17,7 @@ use backstop_models::{
     machine::{Bytes, Machine, Short},
 };
 use metrics::gauge;
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -25,8 +26,9 @@ use super::{
     room::{Room, engine_options, rooms},
 };
 use crate::{
+    audit::Audit,
     config::{Enforcement, Settings},
-    domain::TargetId,
+    domain::{Act, Action, Actor, TargetId},
     observe::metric,
     route::{Decision, Standing, Standings, plan},
     vendor::{LocalState, LocalTier},
@@ -45,6 +47,7 @@ pub struct Keeper {
     machine: Machine,
     /// Loads go one after the other.
     loads: Arc<Semaphore>,
+    audit: Audit,
     /// As of the last look.
     warnings: Mutex<BTreeMap<(TargetId, String), Warning>>,
     /// Certificates of vendors' models that held at the last look.
@@ -52,9 +55,16 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn new(gate: Arc<Gate>, standings: Arc<ArcSwap<Standings>>, tier: LocalTier, machine: Machine) -> Self {
+    pub fn new(
+        gate: Arc<Gate>,
+        standings: Arc<ArcSwap<Standings>>,
+        tier: LocalTier,
+        machine: Machine,
+        audit: Audit,
+    ) -> Arc<Self> {
+        let (warnings, certified) = (Mutex::default(), Mutex::default());
         let loads = Arc::new(Semaphore::new(1));
-        Self { gate, standings, tier, machine, loads, warnings: Mutex::default(), certified: Mutex::default() }
+        Arc::new(Self { gate, standings, tier, machine, loads, audit, warnings, certified })
     }
 
     /// Targets whose certificate ends soon or is in its grace, by target and suite, as of the last look.
@@ -187,15 +197,24 @@ impl Keeper {
     /// Takes over what the gate said, and says aloud what changed.
     fn publish(&self, settings: &Settings, standings: Standings) {
         let before = self.standings.load_full();
+        let first = before.iter().next().is_none();
         for (target, suite, standing) in standings.iter() {
             let was = before.objection(target, suite);
             match standing {
-                Standing::Certified if was.is_some() => tracing::info!(%target, suite, "certified: it may serve"),
+                Standing::Certified if was.is_some() => {
+                    if !first {
+                        self.record(Action::TargetOpen, settings, (target, suite), "certified");
+                    }
+                    tracing::info!(%target, suite, "certified: it may serve");
+                }
                 Standing::Uncertified { reason } if was.as_deref() != Some(reason) => {
                     let enforcement = match settings.enforcement {
                         Enforcement::Strict => "it is not attempted",
                         Enforcement::Warn => "it is attempted only because enforcement is `warn`",
                     };
+                    if first || was.is_none() {
+                        self.record(Action::TargetClose, settings, (target, suite), reason);
+                    }
                     tracing::warn!(%target, suite, %reason, "not certified: {enforcement}");
                 }
                 Standing::Certified | Standing::Uncertified { .. } => {}
@@ -221,6 +240,19 @@ impl Keeper {
             }
         }
         *before = warnings;
+    }
+
+    /// Into the audit log, before it takes effect. A target closes also when that fails: what is uncertified must not serve on.
+    fn record(&self, action: Action, settings: &Settings, (target, suite): (&TargetId, &str), why: &str) {
+        let enforcement = match settings.enforcement {
+            Enforcement::Strict => "strict",
+            Enforcement::Warn => "warn",
+        };
+        let act = Act::new(Actor::gateway(), action, ("target", target.to_string()));
+        let act = act.after(json!({ "suite": suite, "enforcement": enforcement })).reason(why);
+        if let Err(error) = self.audit.record_now(&act) {
+            tracing::error!(error = &error as &dyn std::error::Error, %target, "what the gate did is not in the audit log");
+        }
     }
 
     /// Whether any route would attempt the model now.

@@ -15,7 +15,8 @@ use backstop_eval::{
 };
 use time::OffsetDateTime;
 
-use super::{Gate, VendorSubject};
+use super::{Gate, VendorSubject, certifying::suspending};
+use crate::audit::Audit;
 
 /// How often a model that has not changed passes again what it passed.
 const STEADY: f64 = 0.95;
@@ -49,7 +50,7 @@ impl Sentinel {
     /// Asks the target; suspends the certificate when it drifted.
     pub async fn probe(
         &mut self,
-        gate: &Gate,
+        (gate, audit): (&Gate, &Audit),
         suites: &Path,
         certificate: &Certificate,
         subject: &VendorSubject,
@@ -61,10 +62,14 @@ impl Sentinel {
             Ok((suite, report)) => ask(&suite, &report, certificate, subject, questions).await,
             Err(why) => Seen::Unknown(why),
         };
-        if let Seen::Drift(reason) = &seen
-            && let Err(error) = gate.certificates().suspend(certificate, reason, now)
-        {
-            tracing::error!(%error, "a model that drifted could not be suspended");
+        if let Seen::Drift(reason) = &seen {
+            // A model that drifted is closed also when the log cannot be written.
+            if let Err(error) = audit.record_now(&suspending(certificate, reason)) {
+                tracing::error!(error = &error as &dyn std::error::Error, "a suspension is not in the audit log");
+            }
+            if let Err(error) = gate.certificates().suspend(certificate, reason, now) {
+                tracing::error!(%error, "a model that drifted could not be suspended");
+            }
         }
         seen
     }

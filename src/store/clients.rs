@@ -1,12 +1,12 @@
 //! Tenants and client keys as the database keeps them. Keys are known by their hash alone.
 
-use super::Answer;
+use super::{Answer, audit::Record};
 use crate::{
     config::TenantLimits,
     domain::{KeyId, TenantId},
 };
 
-/// The vault's side of the database.
+/// The vault's side of the database. Every change is one transaction with its entry in the audit log.
 pub trait Clients {
     /// A number that changes whenever a tenant or a key does, whoever changes it.
     fn clients_revision(&self) -> Answer<'_, i64>;
@@ -15,24 +15,24 @@ pub trait Clients {
     fn tenants(&self) -> Answer<'_, Vec<TenantRow>>;
 
     /// `false` when there is one of that name.
-    fn add_tenant(&self, tenant: TenantRow) -> Answer<'_, bool>;
+    fn add_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, bool>;
 
     /// Sets the limits of a tenant, which is made when it is only known from the config file.
-    fn limit_tenant(&self, tenant: TenantRow) -> Answer<'_, ()>;
+    fn limit_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, ()>;
 
     /// All keys, revoked ones too, by tenant and age.
     fn keys(&self) -> Answer<'_, Vec<KeyRow>>;
 
-    fn add_key(&self, key: KeyRow) -> Answer<'_, ()>;
+    fn add_key(&self, key: KeyRow, entry: Record) -> Answer<'_, ()>;
 
     /// Adds `new` and revokes `old` in one transaction; `false`, and nothing done, when `old` is not a valid key.
-    fn replace_key(&self, old: KeyId, new: KeyRow) -> Answer<'_, bool>;
+    fn replace_key(&self, old: KeyId, new: KeyRow, entry: Record) -> Answer<'_, bool>;
 
     /// `false` when there is no such key, or it was revoked before.
-    fn revoke_key(&self, key: KeyId, now_unix_ms: i64) -> Answer<'_, bool>;
+    fn revoke_key(&self, key: KeyId, now_unix_ms: i64, entry: Record) -> Answer<'_, bool>;
 
     /// Adds both if there are neither tenants nor keys; `false` and nothing done otherwise.
-    fn add_first(&self, tenant: TenantRow, key: KeyRow) -> Answer<'_, bool>;
+    fn add_first(&self, tenant: TenantRow, key: KeyRow, entry: Record) -> Answer<'_, bool>;
 }
 
 #[derive(Debug, Clone, PartialEq)]

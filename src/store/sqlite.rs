@@ -2,6 +2,7 @@
 //!
 //! `synchronous = FULL`, because the ledger deletes its journal once a commit was answered.
 
+mod audit;
 mod calls;
 mod clients;
 mod migrate;
@@ -41,7 +42,9 @@ impl Sqlite {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // What is forgotten of a person leaves the file, not only the table.
+            .pragma("secure_delete", "ON");
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(BUSY_TIMEOUT)

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     clock,
     config::TenantLimits,
-    domain::{CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId},
+    domain::{Act, Action, Actor, CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId},
 };
 
 async fn store(dir: &Path) -> Store {
@@ -223,6 +223,10 @@ async fn many_may_open_a_new_database_at_once() {
     assert_eq!(usage[0].totals.calls, 8);
 }
 
+fn entry() -> Record {
+    Record::of(&Act::new(Actor::gateway(), Action::KeyIssue, ("client_key", "sk-bs-12345678")))
+}
+
 #[tokio::test]
 async fn changes_to_clients_change_the_revision() {
     let dir = tempfile::tempdir().expect("temp dir");
@@ -238,18 +242,18 @@ async fn changes_to_clients_change_the_revision() {
         revoked_unix_ms: None,
     };
     let mut seen = vec![store.clients_revision().await.expect("reads")];
-    assert!(store.add_first(tenant.clone(), key("a")).await.expect("adds"));
+    assert!(store.add_first(tenant.clone(), key("a"), entry()).await.expect("adds"));
     seen.push(store.clients_revision().await.expect("reads"));
-    assert!(!store.add_first(tenant.clone(), key("b")).await.expect("is not empty"));
-    assert!(!store.add_tenant(tenant.clone()).await.expect("is there"));
+    assert!(!store.add_first(tenant.clone(), key("b"), entry()).await.expect("is not empty"));
+    assert!(!store.add_tenant(tenant.clone(), entry()).await.expect("is there"));
     let limits = TenantLimits { requests_per_minute: Some(60), ..TenantLimits::default() };
-    store.limit_tenant(TenantRow { limits, ..tenant }).await.expect("limits");
+    store.limit_tenant(TenantRow { limits, ..tenant }, entry()).await.expect("limits");
     seen.push(store.clients_revision().await.expect("reads"));
-    assert!(store.replace_key(KeyId::new("a"), key("c")).await.expect("replaces"));
-    assert!(!store.replace_key(KeyId::new("a"), key("d")).await.expect("is revoked"));
+    assert!(store.replace_key(KeyId::new("a"), key("c"), entry()).await.expect("replaces"));
+    assert!(!store.replace_key(KeyId::new("a"), key("d"), entry()).await.expect("is revoked"));
     seen.push(store.clients_revision().await.expect("reads"));
-    assert!(store.revoke_key(KeyId::new("c"), 5).await.expect("revokes"));
-    assert!(!store.revoke_key(KeyId::new("c"), 6).await.expect("is revoked"));
+    assert!(store.revoke_key(KeyId::new("c"), 5, entry()).await.expect("revokes"));
+    assert!(!store.revoke_key(KeyId::new("c"), 6, entry()).await.expect("is revoked"));
     seen.push(store.clients_revision().await.expect("reads"));
     let changes = seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert_eq!(changes, seen.len() - 1, "{seen:?}");
@@ -257,4 +261,6 @@ async fn changes_to_clients_change_the_revision() {
     let keys = store.keys().await.expect("lists");
     assert_eq!(keys.iter().map(|key| key.key_id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     assert_eq!(keys[1].revoked_unix_ms, Some(5));
+    // One entry for each change, none for what changed nothing.
+    assert_eq!(store.audit_size().await.expect("counts"), 4);
 }

@@ -22,7 +22,7 @@ use super::key_admin::{Issued, KeyAdmin, KeyAdminError, is_key_shaped};
 use crate::{
     clock,
     config::TenantLimits,
-    domain::{KeyId, TenantId},
+    domain::{Actor, KeyId, TenantId},
     store::{Store, StoreError},
 };
 
@@ -124,7 +124,7 @@ impl ClientKeys {
     /// On an empty database: makes the tenant `default` and a key of its own, which is valid at once. `None` when there
     /// are tenants or keys.
     pub async fn first_tenant(&self) -> Result<Option<Issued>, KeyAdminError> {
-        let issued = KeyAdmin::new(self.keys.store.clone()).first_tenant().await?;
+        let issued = KeyAdmin::new(self.keys.store.clone(), Actor::gateway()).first_tenant().await?;
         if let Some(issued) = &issued {
             self.find(issued.key.expose_secret()).await;
         }

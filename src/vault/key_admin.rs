@@ -1,15 +1,17 @@
-//! Tenants and their keys, made and ended. A key is known in clear only in the moment it is issued.
+//! Tenants and their keys, made and ended. A key is known in clear only in the moment it is issued. Every act is in the audit log, in
+//! the act's own transaction.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::client_keys::hash;
 use crate::{
     clock,
     config::TenantLimits,
-    domain::{KeyId, TenantId},
-    store::{KeyRow, Store, StoreError, TenantRow},
+    domain::{Act, Action, Actor, KeyId, TenantId},
+    store::{KeyRow, Record, Store, StoreError, TenantRow},
 };
 
 const PREFIX: &str = "sk-bs-";
@@ -20,6 +22,7 @@ const KEY_LENGTH: usize = PREFIX.len() + 43;
 #[derive(Debug, Clone)]
 pub struct KeyAdmin {
     store: Store,
+    actor: Actor,
 }
 
 /// A new key, in the only moment when it is known in clear.
@@ -58,8 +61,9 @@ impl KeyAdmin {
     /// How many of a key's characters are its id: 48 of 256 bits.
     pub const ID_LENGTH: usize = PREFIX.len() + 8;
 
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    /// What is changed is changed by `actor`.
+    pub fn new(store: Store, actor: Actor) -> Self {
+        Self { store, actor }
     }
 
     /// Every tenant, by name: those stored and those the config file names.
@@ -95,7 +99,8 @@ impl KeyAdmin {
         }
         let id = TenantId::new(name);
         let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), limits: TenantLimits::default() };
-        if configured.contains(&id) || !self.store.add_tenant(tenant).await? {
+        let act = self.act(Action::TenantAdd, ("tenant", name));
+        if configured.contains(&id) || !self.store.add_tenant(tenant, Record::of(&act)).await? {
             return Err(KeyAdminError::TenantExists { name: name.to_owned() });
         }
         Ok(id)
@@ -104,7 +109,10 @@ impl KeyAdmin {
     /// Replaces all limits that are stored for `tenant`.
     pub async fn limit_tenant(&self, tenant: &Known, limits: TenantLimits) -> Result<(), KeyAdminError> {
         let created_unix_ms = tenant.stored.as_ref().map_or_else(clock::unix_ms, |row| row.created_unix_ms);
-        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, limits }).await?)
+        let before = tenant.stored.as_ref().map(|row| row.limits).unwrap_or_default();
+        let act = self.act(Action::TenantLimit, ("tenant", tenant.id.as_str()));
+        let entry = Record::of(&act.before(described(before)).after(described(limits)));
+        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, limits }, entry).await?)
     }
 
     /// All keys, revoked ones too, by tenant and age.
@@ -114,7 +122,9 @@ impl KeyAdmin {
 
     pub async fn issue(&self, tenant: &Known, name: Option<String>) -> Result<Issued, KeyAdminError> {
         let (issued, row) = new_key(&tenant.id, name);
-        self.store.add_key(row).await?;
+        let act = self.act(Action::KeyIssue, ("client_key", row.key_id.as_str()));
+        let act = act.after(json!({ "tenant": row.tenant })).of_person("after.name", row.name.as_deref());
+        self.store.add_key(row, Record::of(&act)).await?;
         Ok(issued)
     }
 
@@ -124,11 +134,14 @@ impl KeyAdmin {
         let old = self.store.keys().await?.into_iter().find(|key| key.key_id == *key_id).ok_or_else(unknown)?;
         let (issued, row) = new_key(&old.tenant, old.name);
         let row = KeyRow { expires_unix_ms: old.expires_unix_ms, ..row };
-        if self.store.replace_key(old.key_id, row).await? { Ok(issued) } else { Err(unknown()) }
+        let act = self.act(Action::KeyRotate, ("client_key", key_id.as_str()));
+        let act = act.before(json!({ "key": key_id })).after(json!({ "key": row.key_id, "tenant": row.tenant }));
+        if self.store.replace_key(old.key_id, row, Record::of(&act)).await? { Ok(issued) } else { Err(unknown()) }
     }
 
     pub async fn revoke(&self, key_id: &KeyId) -> Result<(), KeyAdminError> {
-        if self.store.revoke_key(key_id.clone(), clock::unix_ms()).await? {
+        let act = self.act(Action::KeyRevoke, ("client_key", key_id.as_str()));
+        if self.store.revoke_key(key_id.clone(), clock::unix_ms(), Record::of(&act)).await? {
             Ok(())
         } else {
             Err(KeyAdminError::UnknownKey { key_id: key_id.clone() })
@@ -140,8 +153,23 @@ impl KeyAdmin {
         let id = TenantId::new("default");
         let tenant = TenantRow { id: id.clone(), created_unix_ms: clock::unix_ms(), limits: TenantLimits::default() };
         let (issued, row) = new_key(&id, Some("first".to_owned()));
-        Ok(self.store.add_first(tenant, row).await?.then_some(issued))
+        let act = self.act(Action::KeyIssue, ("client_key", row.key_id.as_str()));
+        let act = act.after(json!({ "tenant": id, "tenant_made": true })).reason("first start on an empty database");
+        Ok(self.store.add_first(tenant, row, Record::of(&act)).await?.then_some(issued))
     }
+
+    fn act(&self, action: Action, object: (&'static str, &str)) -> Act {
+        Act::new(self.actor.clone(), action, object)
+    }
+}
+
+/// `null`: no limit.
+fn described(limits: TenantLimits) -> Value {
+    json!({
+        "budget_usd_per_month": limits.budget_per_month.map(|budget| budget.to_string()),
+        "rpm": limits.requests_per_minute,
+        "tpm": limits.tokens_per_minute,
+    })
 }
 
 /// Cheap, and says nothing about whether the key is valid.

@@ -1,14 +1,17 @@
 //! `backstop eval certify` and `revoke`: a certificate from a stored run, one more signature, and taking one back.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use backstop_eval::{certificate::Signer, suite::Suite};
 use clap::Args;
 use time::OffsetDateTime;
 
-use super::super::{installation::Installation, print};
-use crate::{domain::TargetId, release::Gate};
+use super::super::{installation::Installation, operator::operator, print};
+use crate::{
+    domain::TargetId,
+    release::{self, Gate},
+};
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
@@ -36,31 +39,38 @@ pub(super) struct RevokeArgs {
 pub(super) async fn certify(installation: Installation, args: CertifyArgs) -> anyhow::Result<ExitCode> {
     match (args.run, args.file, args.key_dir) {
         (Some(run), _, _) => from_run(installation, run).await,
-        (None, Some(file), Some(key_dir)) => countersign(&installation, &file, &key_dir),
+        (None, Some(file), Some(key_dir)) => countersign(&installation, &file, &key_dir).await,
         _ => bail!("name a stored run with --run, or a certificate with --file and --key-dir"),
     }
 }
 
 /// What is certified is what is here now: the bytes, the engine and the suite must still be those of the run.
 async fn from_run(installation: Installation, run: String) -> anyhow::Result<ExitCode> {
-    let issued = tokio::task::spawn_blocking(move || {
-        let gate = Arc::new(Gate::open(&installation.state)?);
+    let (state, settings) = (installation.state.clone(), installation.settings());
+    let found = tokio::task::spawn_blocking(move || {
+        let gate = Gate::open(&state)?;
         let certificates = gate.certificates();
         let digest = certificates.run_named(&run)?;
         let report = certificates.read_report(&digest)?;
-        let suite = Suite::find(&report.suite.name, &installation.state.suites())?;
+        let suite = Suite::find(&report.suite.name, &state.suites())?;
         let target = TargetId::try_from(report.target.clone())
             .map_err(|what| anyhow::anyhow!("{what}: a run against a URL cannot be certified"))?;
-        let binding = gate.binding(&installation.settings(), &target, suite.id()).map_err(anyhow::Error::msg)?;
-        certificates.issue(&suite, &report, &binding, OffsetDateTime::now_utc()).context("it cannot be certified")?;
-        anyhow::Ok(certificates.certificate_path(&binding.target, &binding.suite.name))
+        let binding = gate.binding(&settings, &target, suite.id()).map_err(anyhow::Error::msg)?;
+        anyhow::Ok((gate, suite, report, binding, digest))
     });
-    let path = issued.await.context("the task ended early")??;
+    let (gate, suite, report, binding, digest) = found.await.context("the task ended early")??;
+    let certificates = gate.certificates();
+    let audit = installation.audit().await?;
+    let act = release::certifying(operator(), &binding, &digest);
+    let issue = async { anyhow::Ok(certificates.issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+    audit.around(act, issue).await.context("it cannot be certified")?;
+    installation.sign(&audit).await;
+    let path = certificates.certificate_path(&binding.target, &binding.suite.name);
     print::text(&format!("certificate: {}\n", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn countersign(
+async fn countersign(
     installation: &Installation,
     file: &std::path::Path,
     key_dir: &std::path::Path,
@@ -69,8 +79,13 @@ fn countersign(
     let (certificates, trust) = (gate.certificates(), installation.settings().gate.trust);
     std::fs::create_dir_all(key_dir).with_context(|| format!("cannot make {}", key_dir.display()))?;
     let signer = Signer::open(key_dir)?;
-    let certificate = certificates.countersign(file, &certificates.keys(&trust)?, &signer)?;
     let own = signer.public_key();
+    let keys = certificates.keys(&trust)?;
+    let read = certificates.read_file(file, &keys).with_context(|| format!("{} cannot be signed", file.display()))?;
+    let audit = installation.audit().await?;
+    let sign = async { anyhow::Ok(certificates.countersign(file, &keys, &signer)?) };
+    let certificate = audit.around(release::signing(operator(), &read, &own.id()), sign).await?;
+    installation.sign(&audit).await;
     let mut said = format!("signed by {}\n", certificate.signers().join(" and "));
     if !certificates.keys(&trust)?.contains(&own) {
         said.push_str(&format!(
@@ -82,7 +97,7 @@ fn countersign(
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn revoke(installation: &Installation, args: &RevokeArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn revoke(installation: &Installation, args: &RevokeArgs) -> anyhow::Result<ExitCode> {
     if args.reason.trim().is_empty() {
         bail!("--reason is empty; say why");
     }
@@ -91,7 +106,11 @@ pub(super) fn revoke(installation: &Installation, args: &RevokeArgs) -> anyhow::
     let certificate = certificates
         .read_file(&args.file, &certificates.keys(&trust)?)
         .with_context(|| format!("{} is no certificate that this installation believes", args.file.display()))?;
-    let path = certificates.revoke(&certificate, args.reason.trim(), OffsetDateTime::now_utc())?;
+    let reason = args.reason.trim();
+    let audit = installation.audit().await?;
+    let revoke = async { anyhow::Ok(certificates.revoke(&certificate, reason, OffsetDateTime::now_utc())?) };
+    let path = audit.around(release::revoking(operator(), &certificate, reason), revoke).await?;
+    installation.sign(&audit).await;
     let certified = certificate.predicate();
     print::text(&format!(
         "revoked: {} by {}\nrevocation: {}\n",

@@ -13,10 +13,14 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
-    super::{installation::Installation, print},
+    super::{installation::Installation, operator::operator, print},
     subject_for::{self, Examined},
 };
-use crate::{config::Settings, domain::Money, release::Gate};
+use crate::{
+    config::Settings,
+    domain::Money,
+    release::{self, Gate},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -108,7 +112,7 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
     };
     let reuse = if desk.args.cache { Reuse::All } else { Reuse::Unfinished };
     let report = desk.ask(&examined, reuse, against).await?;
-    desk.tell(&report, &examined)
+    desk.tell(&report, &examined).await
 }
 
 /// What a run is about.
@@ -157,14 +161,18 @@ impl Desk<'_> {
         Ok(report.as_incumbent(self.gate.certificates().keep_report(&report)?))
     }
 
-    fn tell(&self, report: &Report, examined: &Examined) -> anyhow::Result<ExitCode> {
+    async fn tell(&self, report: &Report, examined: &Examined) -> anyhow::Result<ExitCode> {
         let certificates = self.gate.certificates();
-        let report_file = certificates.report_path(&certificates.keep_report(report)?);
+        let report_sha256 = certificates.keep_report(report)?;
+        let report_file = certificates.report_path(&report_sha256);
         let certificate_file = match &examined.binding {
             Some(binding) if self.args.certify && report.verdict == Verdict::Pass => {
-                certificates
-                    .issue(&self.suite, report, binding, OffsetDateTime::now_utc())
-                    .context("the pass cannot be certified")?;
+                let audit = self.installation.audit().await?;
+                let act = release::certifying(operator(), binding, &report_sha256);
+                let issue =
+                    async { anyhow::Ok(certificates.issue(&self.suite, report, binding, OffsetDateTime::now_utc())?) };
+                audit.around(act, issue).await.context("the pass cannot be certified")?;
+                self.installation.sign(&audit).await;
                 Some(certificates.certificate_path(&binding.target, &binding.suite.name))
             }
             _ => None,

@@ -1,13 +1,13 @@
 //! Tenants and client keys in SQLite. Triggers of the schema count the revision up.
 
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, Sqlite as Db, SqliteConnection, Transaction, sqlite::SqliteRow};
 
-use super::{Sqlite, rows::unsigned};
+use super::{Sqlite, audit::append, rows::unsigned};
 use crate::{
     config::TenantLimits,
     domain::{KeyId, Money, TenantId},
     store::{
-        Answer, StoreError,
+        Answer, Record, StoreError,
         clients::{Clients, KeyRow, TenantRow},
     },
 };
@@ -24,19 +24,24 @@ impl Clients for Sqlite {
         })
     }
 
-    fn add_tenant(&self, tenant: TenantRow) -> Answer<'_, bool> {
+    fn add_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, bool> {
         Box::pin(async move {
-            let mut connection = self.pool.acquire().await?;
-            insert_tenant(&mut connection, &tenant, "ON CONFLICT DO NOTHING").await
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            if !insert_tenant(&mut transaction, &tenant, "ON CONFLICT DO NOTHING").await? {
+                return Ok(false);
+            }
+            audited(transaction, &entry).await?;
+            Ok(true)
         })
     }
 
-    fn limit_tenant(&self, tenant: TenantRow) -> Answer<'_, ()> {
+    fn limit_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, ()> {
         Box::pin(async move {
-            let mut connection = self.pool.acquire().await?;
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             let otherwise = "ON CONFLICT (id) DO UPDATE SET budget_micros_per_month = excluded.budget_micros_per_month, \
                  requests_per_minute = excluded.requests_per_minute, tokens_per_minute = excluded.tokens_per_minute";
-            insert_tenant(&mut connection, &tenant, otherwise).await.map(drop)
+            insert_tenant(&mut transaction, &tenant, otherwise).await?;
+            audited(transaction, &entry).await
         })
     }
 
@@ -47,33 +52,38 @@ impl Clients for Sqlite {
         })
     }
 
-    fn add_key(&self, key: KeyRow) -> Answer<'_, ()> {
+    fn add_key(&self, key: KeyRow, entry: Record) -> Answer<'_, ()> {
         Box::pin(async move {
-            let mut connection = self.pool.acquire().await?;
-            insert_key(&mut connection, &key).await
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            insert_key(&mut transaction, &key).await?;
+            audited(transaction, &entry).await
         })
     }
 
-    fn replace_key(&self, old: KeyId, new: KeyRow) -> Answer<'_, bool> {
+    fn replace_key(&self, old: KeyId, new: KeyRow, entry: Record) -> Answer<'_, bool> {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             if !revoke(&mut transaction, &old, new.created_unix_ms).await? {
                 return Ok(false);
             }
             insert_key(&mut transaction, &new).await?;
-            transaction.commit().await?;
+            audited(transaction, &entry).await?;
             Ok(true)
         })
     }
 
-    fn revoke_key(&self, key: KeyId, now_unix_ms: i64) -> Answer<'_, bool> {
+    fn revoke_key(&self, key: KeyId, now_unix_ms: i64, entry: Record) -> Answer<'_, bool> {
         Box::pin(async move {
-            let mut connection = self.pool.acquire().await?;
-            revoke(&mut connection, &key, now_unix_ms).await
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            if !revoke(&mut transaction, &key, now_unix_ms).await? {
+                return Ok(false);
+            }
+            audited(transaction, &entry).await?;
+            Ok(true)
         })
     }
 
-    fn add_first(&self, tenant: TenantRow, key: KeyRow) -> Answer<'_, bool> {
+    fn add_first(&self, tenant: TenantRow, key: KeyRow, entry: Record) -> Answer<'_, bool> {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             let sql = "SELECT EXISTS (SELECT 1 FROM tenants) OR EXISTS (SELECT 1 FROM client_keys)";
@@ -82,10 +92,16 @@ impl Clients for Sqlite {
             }
             insert_tenant(&mut transaction, &tenant, "").await?;
             insert_key(&mut transaction, &key).await?;
-            transaction.commit().await?;
+            audited(transaction, &entry).await?;
             Ok(true)
         })
     }
+}
+
+/// Appends the act's entry and ends the act's transaction.
+async fn audited(mut transaction: Transaction<'static, Db>, entry: &Record) -> Result<(), StoreError> {
+    append(&mut transaction, entry).await?;
+    Ok(transaction.commit().await?)
 }
 
 async fn insert_tenant(

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
-    domain::TenantId,
-    store::{KeyRow, Store},
+    domain::{Act, Action, Actor, TenantId},
+    store::{KeyRow, Record, Store},
 };
 
 async fn store(dir: &Path) -> Store {
@@ -21,7 +21,7 @@ async fn issue(admin: &KeyAdmin, tenant: &str) -> Issued {
 async fn a_key_works_as_soon_as_it_is_issued_and_not_after_it_is_revoked() {
     let dir = tempfile::tempdir().expect("temp dir");
     let keys = ClientKeys::open(store(dir.path()).await).await.expect("opens");
-    let admin = KeyAdmin::new(store(dir.path()).await);
+    let admin = KeyAdmin::new(store(dir.path()).await, Actor::gateway());
     let issued = issue(&admin, "acme").await;
     let key = issued.key.expose_secret();
     assert!(key.len() == 49 && key.starts_with("sk-bs-") && key.starts_with(issued.key_id.as_str()), "{key}");
@@ -49,7 +49,7 @@ async fn a_key_works_as_soon_as_it_is_issued_and_not_after_it_is_revoked() {
 async fn keys_stay_valid_while_the_database_is_away() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = store(dir.path()).await;
-    let issued = issue(&KeyAdmin::new(store.clone()), "acme").await;
+    let issued = issue(&KeyAdmin::new(store.clone(), Actor::gateway()), "acme").await;
     let keys = ClientKeys::open(store.clone()).await.expect("opens");
     store.close().await;
     eventually(|| !keys.is_fresh()).await;
@@ -78,8 +78,14 @@ async fn an_expired_key_is_not_valid() {
         expires_unix_ms: Some(clock::unix_ms() + 3_600_000),
         ..row.clone()
     };
-    store.add_key(row).await.expect("adds");
-    store.add_key(valid).await.expect("adds");
+    store
+        .add_key(row, Record::of(&Act::new(Actor::gateway(), Action::KeyIssue, ("client_key", "a"))))
+        .await
+        .expect("adds");
+    store
+        .add_key(valid, Record::of(&Act::new(Actor::gateway(), Action::KeyIssue, ("client_key", "b"))))
+        .await
+        .expect("adds");
     let keys = ClientKeys::open(store).await.expect("opens");
     assert_eq!(keys.lookup(&key), None);
     assert!(keys.lookup(&later).is_some());
@@ -109,7 +115,7 @@ async fn the_first_tenant_is_made_once_whoever_asks() {
 #[tokio::test]
 async fn a_tenant_is_known_from_the_database_or_the_config_and_else_the_nearest_is_named() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let admin = KeyAdmin::new(store(dir.path()).await);
+    let admin = KeyAdmin::new(store(dir.path()).await, Actor::gateway());
     let configured = [TenantId::new("acme"), TenantId::new("globex")];
     admin.add_tenant("initech", &configured).await.expect("adds");
     for again in ["initech", "acme"] {
@@ -131,7 +137,7 @@ async fn a_tenant_is_known_from_the_database_or_the_config_and_else_the_nearest_
 async fn no_key_is_in_a_file_and_no_two_are_alike() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = store(dir.path()).await;
-    let admin = KeyAdmin::new(store.clone());
+    let admin = KeyAdmin::new(store.clone(), Actor::gateway());
     let mut issued = BTreeSet::new();
     for _ in 0..20 {
         issued.insert(issue(&admin, "acme").await.key.expose_secret().to_owned());

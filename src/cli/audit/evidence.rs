@@ -1,0 +1,197 @@
+//! `backstop audit export`, `verify`, `prove` and `key`: what stands in for the log before someone who trusts nobody.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, BufWriter},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::json;
+
+use super::super::{installation::Installation, operator::operator, print};
+use crate::{
+    audit::{self, Audit, Checkpoint, Fault, Personal, PublicKey, Verifier},
+    domain::{Act, Action},
+    store::{Store, merkle},
+};
+
+pub(super) async fn export(
+    installation: &Installation,
+    out: Option<&Path>,
+    personal: bool,
+) -> anyhow::Result<ExitCode> {
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let personal = if personal { Personal::Included } else { Personal::LeftOut };
+    if personal == Personal::Included {
+        let to = out.map_or_else(|| "standard output".to_owned(), |out| out.display().to_string());
+        let act = Act::new(operator(), Action::AuditExport, ("audit_log", "all"));
+        audit.record(&act.after(json!({ "personal_values": true, "to": to }))).await?;
+    }
+    let (key, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
+    let signed = (&checkpoint, key.public());
+    match out {
+        None => audit::write_export(&mut BufWriter::new(io::stdout().lock()), &store, signed, personal).await?,
+        Some(path) => {
+            // Whole or not at all: half an export must not be taken for one.
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let new = dir.join(format!(".{}.new", path.file_name().and_then(|name| name.to_str()).unwrap_or("export")));
+            let file = File::create(&new).with_context(|| format!("cannot write {}", new.display()))?;
+            let mut file = BufWriter::new(file);
+            audit::write_export(&mut file, &store, signed, personal).await?;
+            file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+            fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))?;
+            print::note(&format!("exported {} entries to {}", checkpoint.size, path.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Offline: the file, the key and the checkpoints alone.
+pub(super) fn verify_export(export: &Path, key: &str, checkpoints: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
+    let key = PublicKey::parse_or_read(key)?;
+    let file = File::open(export).with_context(|| format!("cannot read {}", export.display()))?;
+    let mut verifier = audit::read_export(BufReader::new(file), &key)
+        .with_context(|| format!("{} cannot be verified", export.display()))?;
+    judge(&mut verifier, &key, checkpoints)?;
+    tell(verifier, json, None)
+}
+
+pub(super) async fn verify(
+    installation: &Installation,
+    key: Option<&str>,
+    checkpoints: &[PathBuf],
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let mut verifier = audit::verify_live(&store).await?;
+    let key = match key {
+        Some(key) => Some(PublicKey::parse_or_read(key)?),
+        // A log that was never signed can still be whole.
+        None => match PublicKey::of(audit.dir()) {
+            Ok(key) => Some(key),
+            Err(audit::KeyError::None { .. }) if checkpoints.is_empty() => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if let Some(key) = &key {
+        match Checkpoint::last(audit.dir(), key) {
+            Ok(Some(last)) => verifier.checkpoint(&last, "the last checkpoint that was signed here"),
+            Ok(None) if verifier.size() > 0 => {
+                verifier.fault(None, "there is a key and no checkpoint that was signed with it")
+            }
+            Ok(None) => {}
+            Err(error) => verifier.fault(None, format!("{:#}", anyhow::Error::from(error))),
+        }
+        judge(&mut verifier, key, checkpoints)?;
+    }
+    tell(verifier, json, Some(audit.waiting()))
+}
+
+/// What is asked for, one proof after the other, all up to one checkpoint.
+pub(super) async fn prove(
+    installation: &Installation,
+    seq: Option<u64>,
+    from: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    let (_, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
+    let mut proofs = Vec::new();
+    if let Some(seq) = seq {
+        proofs.push(inclusion(&audit, &store, &checkpoint, seq).await?);
+    }
+    if let Some(from) = from {
+        if from == 0 || from > checkpoint.size {
+            bail!("the log has {} entries; an older log has from 1 to that many", checkpoint.size);
+        }
+        let hashes = in_base64(&audit.consistency(from, &checkpoint).await?);
+        proofs.push(format!("old {from}\n{hashes}\n{}", checkpoint.note));
+    }
+    print::text(&proofs.join("\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn inclusion(audit: &Audit, store: &Store, checkpoint: &Checkpoint, seq: u64) -> anyhow::Result<String> {
+    let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
+    let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
+    if seq >= checkpoint.size {
+        bail!("entry {seq} came after the checkpoint; try again");
+    }
+    let proof = audit.inclusion(seq, checkpoint).await?;
+    if !merkle::includes(&proof, (checkpoint.size, checkpoint.root), seq, merkle::leaf(&row.bytes)) {
+        bail!("entry {seq} is not what was logged: no proof holds for it; `backstop audit verify` says more");
+    }
+    Ok(format!("c2sp.org/tlog-proof@v1\nindex {seq}\n{}\n{}", in_base64(&proof), checkpoint.note))
+}
+
+fn in_base64(hashes: &[merkle::Digest]) -> String {
+    hashes.iter().map(|hash| format!("{}\n", BASE64.encode(hash))).collect()
+}
+
+/// Made when there is none yet, so that it can be handed out before the first start.
+pub(super) async fn key(installation: &Installation) -> anyhow::Result<ExitCode> {
+    let audit = installation.audit().await?;
+    let key = match PublicKey::of(audit.dir()) {
+        Err(audit::KeyError::None { .. }) => {
+            audit::sign(&audit, &installation.vault().await?).await?.0.public().clone()
+        }
+        known => known?,
+    };
+    print::text(&format!("{key}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn own_key(installation: &Installation) -> anyhow::Result<PublicKey> {
+    let key = PublicKey::of(&installation.state.audit())
+        .context("this installation has no key to verify with; name the log's with --public-key")?;
+    eprintln!(
+        "note: verified with the key of this installation; against whoever holds it, bring the key with --public-key"
+    );
+    Ok(key)
+}
+
+/// Older checkpoints: one that is not what it says is a fault of its own.
+fn judge(verifier: &mut Verifier, key: &PublicKey, checkpoints: &[PathBuf]) -> anyhow::Result<()> {
+    for path in checkpoints {
+        let note = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = format!("the checkpoint {}", path.display());
+        match Checkpoint::read(&note, key) {
+            Ok(checkpoint) => verifier.checkpoint(&checkpoint, &name),
+            Err(error) => verifier.fault(None, format!("{name}: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// Exit code 1 where there is any fault.
+fn tell(verifier: Verifier, json: bool, waiting: Option<usize>) -> anyhow::Result<ExitCode> {
+    let verdict = verifier.finish();
+    if json {
+        let whole = verdict.faults.is_empty();
+        let mut said = serde_json::to_value(&verdict)?;
+        said["ok"] = json!(whole);
+        said["waiting"] = json!(waiting);
+        print::json(&said)?;
+    } else {
+        let faults: String = verdict.faults.iter().map(|fault: &Fault| format!("WRONG {fault}\n")).collect();
+        let (size, root) = (verdict.size, BASE64.encode(verdict.root));
+        let forgotten = match verdict.forgotten {
+            0 => String::new(),
+            forgotten => format!("; {forgotten} personal values are not here (forgotten, or left out of an export)"),
+        };
+        let summary = match verdict.faults.len() {
+            0 => format!("whole: {size} entries, root {root}{forgotten}\n"),
+            count => format!("NOT whole: {count} faults in {size} entries\n"),
+        };
+        print::text(&format!("{faults}{summary}"))?;
+        if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
+            eprintln!("note: {waiting} entries wait in the local journal until the database takes them");
+        }
+    }
+    Ok(if verdict.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,154 @@
+//! `backstop audit list`, `show` and `forget`: single entries, with what is still known of persons.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    super::{
+        installation::Installation,
+        operator::operator,
+        print::{self, Align},
+    },
+    ListArgs,
+};
+use crate::{
+    audit::Audit,
+    clock,
+    domain::{Act, Action},
+    store::{AuditFilter, AuditRow, Store, merkle},
+};
+
+/// One entry for programs: what its bytes say, and what opens its commitments.
+#[derive(Debug, Serialize)]
+struct Printed {
+    #[serde(flatten)]
+    entry: Value,
+    /// By field, what was not forgotten.
+    known: BTreeMap<String, String>,
+    leaf_sha256: String,
+}
+
+pub(super) async fn list(installation: &Installation, args: ListArgs) -> anyhow::Result<ExitCode> {
+    let (audit, store) = opened(installation).await?;
+    let filter = AuditFilter {
+        action: args.action,
+        object: args.object,
+        actor: args.actor,
+        since_unix_ms: args.since.map(|since| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+        limit: args.limit,
+    };
+    let rows = store.audit_find(filter).await?;
+    if args.json {
+        print::json(&rows.iter().map(printed).collect::<Vec<_>>())?;
+    } else {
+        let columns = ["seq", "at", "actor", "action", "object", "note"];
+        let columns = columns.map(|head| (head, if head == "seq" { Align::Right } else { Align::Left }));
+        print::text(&print::table(&columns, &rows.iter().map(cells).collect::<Vec<_>>()))?;
+    }
+    tell_waiting(&audit);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn show(installation: &Installation, seq: u64, json: bool) -> anyhow::Result<ExitCode> {
+    let (_, store) = opened(installation).await?;
+    let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
+    let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
+    let printed = printed(&row);
+    if json {
+        print::json(&printed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut said = String::new();
+    for (name, value) in printed.entry.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        match (name.as_str(), value.as_object()) {
+            ("personal", Some(fields)) => {
+                for field in fields.keys() {
+                    let value = printed.known.get(field).map_or("(forgotten)", String::as_str);
+                    said.push_str(&format!("{field}: {value}\n"));
+                }
+            }
+            _ => said.push_str(&format!("{name}: {}\n", plain(value))),
+        }
+    }
+    said.push_str(&format!("leaf: {}\nbytes: {}\n", printed.leaf_sha256, String::from_utf8_lossy(&row.bytes)));
+    print::text(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn forget(
+    installation: &Installation,
+    value: String,
+    reason: Option<String>,
+) -> anyhow::Result<ExitCode> {
+    let (audit, store) = opened(installation).await?;
+    if audit.waiting() > 0 {
+        bail!("entries that may tell of the person wait for the database; try again when it takes them");
+    }
+    // The act must not name whom it forgets.
+    let mut act = Act::new(operator(), Action::AuditForget, ("person", "forgotten"));
+    if let Some(reason) = reason {
+        if reason.contains(&value) {
+            bail!("the reason names what is to be forgotten, and is kept for ever; leave it out of it");
+        }
+        act = act.reason(reason);
+    }
+    match store.audit_forget(value, act).await? {
+        0 => bail!("the log knows nothing of it: no value is exactly that"),
+        erased => print::text(&format!("erased {erased} values; the log still verifies\n"))?,
+    }
+    installation.sign(&audit).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With what waited carried over, where the database takes it.
+async fn opened(installation: &Installation) -> anyhow::Result<(Audit, Store)> {
+    let store = installation.store().await?;
+    let audit = installation.audit_on(store.clone()).await?;
+    Ok((audit, store))
+}
+
+fn tell_waiting(audit: &Audit) {
+    let waiting = audit.waiting();
+    if waiting > 0 {
+        eprintln!("note: {waiting} entries wait in the local journal until the database takes them");
+    }
+}
+
+fn printed(row: &AuditRow) -> Printed {
+    // Bytes that are no JSON were changed: `audit verify` says so, and here they are shown as they are.
+    let entry = serde_json::from_slice(&row.bytes);
+    let entry = entry.unwrap_or_else(|_| serde_json::json!({ "seq": row.seq, "unreadable": hex::encode(&row.bytes) }));
+    let known = row.personal.iter().map(|one| (one.field.clone(), one.value.clone())).collect();
+    Printed { entry, known, leaf_sha256: hex::encode(merkle::leaf(&row.bytes)) }
+}
+
+fn cells(row: &AuditRow) -> Vec<String> {
+    let Printed { entry, known, .. } = printed(row);
+    let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let known = |field: &str| known.get(field).cloned();
+    let committed = entry.pointer("/personal").and_then(|personal| personal.get("actor.name")).is_some();
+    let actor = match (known("actor.name"), known("actor.host")) {
+        (Some(name), Some(host)) => format!("{name}@{host}"),
+        (Some(name), None) => name,
+        (None, _) if committed => format!("{} (forgotten)", text("/actor/kind")),
+        (None, _) => text("/actor/kind"),
+    };
+    let stage = text("/stage");
+    let note = [if stage == "done" { String::new() } else { stage }, text("/reason")];
+    let note: Vec<&str> = note.iter().map(String::as_str).filter(|note| !note.is_empty()).collect();
+    vec![
+        row.seq.to_string(),
+        print::moment(row.at_unix_ms),
+        actor,
+        row.action.clone(),
+        row.object.clone(),
+        note.join(": ").replace('\n', " "),
+    ]
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,41 @@
+//! `audit:` as it is written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{DurationText, UrlText};
+
+/// The audit log's signed checkpoints.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Audit {
+    /// Where they go. Without it they stay on this host, and whoever holds it can rewrite the log unseen.
+    pub(in crate::config) publish: Option<Vec<Publish>>,
+    /// How often a log that has grown is signed and published [default: 60s].
+    pub(in crate::config) every: Option<DurationText>,
+}
+
+/// A place off the host. Secrets are named here and live in the vault.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Publish {
+    #[schemars(required)]
+    pub(in crate::config) kind: Option<PublishKind>,
+    /// File: a directory, which must be there; each checkpoint becomes a file of its own.
+    pub(in crate::config) dir: Option<String>,
+    /// Put: what each checkpoint's own name is appended to, with a slash between. Webhook: where to post to.
+    pub(in crate::config) url: Option<UrlText>,
+    /// Put: the name, in the vault, of a bearer token [default: none is sent]. Webhook: of the key that signs each post.
+    pub(in crate::config) secret: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum PublishKind {
+    /// Takes `dir`.
+    File,
+    /// Takes `url`, and `secret` where the store wants one.
+    Put,
+    /// Takes `url` and `secret`.
+    Webhook,
+}

@@ -1,0 +1,181 @@
+//! A governance act as the audit log keeps it: who did what to which thing, and how they were known. Plain data.
+//!
+//! What tells of a person (names, hosts, mail addresses, IPs) goes into the `personal` parts and nowhere else: the log keeps a
+//! commitment to it, which can be forgotten. `before`, `after` and `reason` stay readable for ever, and never hold a secret.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What was done. The log's word is `noun.verb`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The log's own key was made; the first entry of a log, as a rule.
+    AuditKey,
+    /// What the log knows of a person was erased.
+    AuditForget,
+    /// The log was exported with what it knows of persons.
+    AuditExport,
+    /// An entry that waited for the database was damaged on disk.
+    AuditDamaged,
+    CertificateIssue,
+    /// One more signature was added to it.
+    CertificateSign,
+    CertificateRevoke,
+    /// The sentinel found that the model is not what passed.
+    CertificateSuspend,
+    ConfigLoad,
+    ConfigReload,
+    KeyIssue,
+    KeyRotate,
+    KeyRevoke,
+    ModelPull,
+    ModelRemove,
+    /// The gate closed a target: without a valid certificate it does not serve as a fallback.
+    TargetClose,
+    /// A target that was closed is certified again.
+    TargetOpen,
+    TenantAdd,
+    TenantLimit,
+    VaultSet,
+    VaultRotate,
+    VaultRemove,
+}
+
+impl Action {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuditKey => "audit.key",
+            Self::AuditForget => "audit.forget",
+            Self::AuditExport => "audit.export",
+            Self::AuditDamaged => "audit.damaged",
+            Self::CertificateIssue => "certificate.issue",
+            Self::CertificateSign => "certificate.sign",
+            Self::CertificateRevoke => "certificate.revoke",
+            Self::CertificateSuspend => "certificate.suspend",
+            Self::ConfigLoad => "config.load",
+            Self::ConfigReload => "config.reload",
+            Self::KeyIssue => "key.issue",
+            Self::KeyRotate => "key.rotate",
+            Self::KeyRevoke => "key.revoke",
+            Self::ModelPull => "model.pull",
+            Self::ModelRemove => "model.remove",
+            Self::TargetClose => "target.close",
+            Self::TargetOpen => "target.open",
+            Self::TenantAdd => "tenant.add",
+            Self::TenantLimit => "tenant.limit",
+            Self::VaultSet => "vault.set",
+            Self::VaultRotate => "vault.rotate",
+            Self::VaultRemove => "vault.remove",
+        }
+    }
+}
+
+/// How far an act had come when its entry was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is done: the entry and its effect are one transaction, or the entry tells of what happened.
+    #[default]
+    Done,
+    /// It is about to take effect outside the database; an entry `failed` follows when it did not.
+    Begun,
+    /// What the entry `of` began did not take effect.
+    Failed,
+}
+
+/// Who acted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// `os_user`, `gateway`; later rooms add theirs.
+    pub kind: &'static str,
+    pub authenticated_by: &'static str,
+    /// By field: `name`, `host`, `email`, `ip`.
+    pub personal: Vec<(&'static str, String)>,
+}
+
+/// Who else agreed to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    pub by: Actor,
+    pub at_unix_ms: i64,
+}
+
+/// One act.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    pub actor: Actor,
+    pub action: Action,
+    /// What was acted on: its kind, in the singular, and its name.
+    pub object: (&'static str, String),
+    pub stage: Stage,
+    /// The id of the entry that began what failed.
+    pub of: Option<String>,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub reason: Option<String>,
+    pub approvals: Vec<Approval>,
+    /// Of persons other than the actor, by a name such as `after.name`.
+    pub personal: Vec<(&'static str, String)>,
+}
+
+impl Actor {
+    /// The gateway itself, by its own rules.
+    pub fn gateway() -> Self {
+        Self { kind: "gateway", authenticated_by: "the running process", personal: Vec::new() }
+    }
+
+    /// Who runs the command line: known to the operating system, and let in by the state directory's mode.
+    pub fn os_user(name: Option<String>, host: Option<String>) -> Self {
+        let named = name.map(|name| ("name", name));
+        let personal = named.into_iter().chain(host.map(|host| ("host", host))).collect();
+        Self { kind: "os_user", authenticated_by: "access to the state directory", personal }
+    }
+}
+
+impl Act {
+    pub fn new(actor: Actor, action: Action, object: (&'static str, impl Into<String>)) -> Self {
+        Self {
+            actor,
+            action,
+            object: (object.0, object.1.into()),
+            stage: Stage::Done,
+            of: None,
+            before: None,
+            after: None,
+            reason: None,
+            approvals: Vec::new(),
+            personal: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn before(mut self, before: Value) -> Self {
+        self.before = Some(before);
+        self
+    }
+
+    #[must_use]
+    pub fn after(mut self, after: Value) -> Self {
+        self.after = Some(after);
+        self
+    }
+
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Something of a person, under a name such as `after.name`.
+    #[must_use]
+    pub fn of_person(mut self, field: &'static str, value: Option<&str>) -> Self {
+        self.personal.extend(value.map(|value| (field, value.to_owned())));
+        self
+    }
+
+    #[must_use]
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.stage = stage;
+        self
+    }
+}
