@@ -1,21 +1,24 @@
-//! The forward pass: one step over a ragged batch of sequences, for every family that the local tier runs.
+//! The forward pass: one step over a ragged batch of sequences, for every family that the local tier runs, on the CPU and
+//! ([`device`]) on what candle computes on.
 //!
 //! The weights hold no state. Keys and values lie in the [`Cache`], intermediate rows in a [`Scratch`] that grows to the
 //! largest step and is used again, so that a step allocates nothing but the list of its spans. What a sequence gets does
 //! not depend on which others are in its step, nor on how its prompt was cut into steps.
 
-use crate::cache::{Cache, CacheShape, Sequence};
-use crate::kernel::{self, Activations, Attend, Matrix, Pool, Rotary, Span};
+use crate::cache::{Cache, CacheShape, Sequence, Store};
+use crate::kernel::{self, Activations, Attend, KvStore, Matrix, Pool, Rotary, Span};
 use crate::load::{Header, LoadError};
 
+mod device;
 mod shape;
 mod tensors;
 
+pub(crate) use device::DeviceTransformer;
 pub(crate) use shape::Shape;
 #[cfg(test)]
 pub(crate) use shape::name;
 pub(crate) use tensors::check;
-use tensors::{Layer, Reader};
+use tensors::{Layer, Pack, Reader};
 
 /// One sequence's part of a step.
 pub(crate) struct Piece<'a> {
@@ -53,6 +56,11 @@ pub(crate) struct ForwardError(pub String);
 /// A model's forward pass.
 pub(crate) trait Forward: Send + Sync {
     fn cache_shape(&self) -> CacheShape;
+
+    /// The cache that its steps work on, of about `bytes`, but with room for one sequence of `context_tokens` at least.
+    fn cache(&self, bytes: usize, context_tokens: usize) -> Result<Cache, LoadError> {
+        Ok(Cache::new(self.cache_shape(), bytes, context_tokens))
+    }
 
     /// The width of a row of logits.
     fn vocabulary(&self) -> usize;
@@ -99,7 +107,7 @@ pub(crate) struct Transformer {
     shape: Shape,
     pool: Pool,
     embeddings: Matrix,
-    layers: Vec<Layer>,
+    layers: Vec<Layer<Matrix, Vec<f32>>>,
     norm: Vec<f32>,
     /// `None`: the embeddings.
     output: Option<Matrix>,
@@ -113,19 +121,8 @@ impl Transformer {
     pub(crate) fn load(header: &Header, context_tokens: usize, threads: usize) -> Result<Self, LoadError> {
         let Header { shape, tensors, .. } = header;
         let pool = Pool::new(threads);
-        let reader = Reader::open(tensors, shape, &pool)?;
-        let factors = match tensors.get(FACTORS) {
-            Some(_) => Some(reader.vector(FACTORS)?),
-            None => shape.rotary_factors.clone(),
-        };
-        if factors.iter().flatten().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
-            let why = "it divides the rotary frequencies, and has values that are no positive numbers".to_owned();
-            return Err(tensors.bad(FACTORS, why));
-        }
-        let shape::RotaryShape { width, base, scale, .. } = shape.rotary;
-        let rotary = Rotary::new(context_tokens, width, base, scale, factors.as_deref());
-        let local_base = shape.sliding.as_ref().and_then(|sliding| sliding.base);
-        let local_rotary = local_base.map(|base| Rotary::new(context_tokens, width, base, 1.0, None));
+        let reader = Reader::open(tensors, shape, &pool, &pool)?;
+        let (rotary, local_rotary) = rotaries(header, &reader, context_tokens)?;
         let layers = (0..shape.layers).map(|layer| reader.layer(shape, layer)).collect::<Result<_, _>>()?;
         Ok(Self {
             embeddings: reader.matrix("token_embd.weight")?,
@@ -139,31 +136,7 @@ impl Transformer {
         })
     }
 
-    fn embed(&self, batch: &[Piece<'_>], scratch: &mut Scratch) -> Result<(), ForwardError> {
-        let width = self.shape.width;
-        scratch.positions.clear();
-        for piece in batch {
-            let start = piece.sequence.len();
-            if start + piece.tokens.len() > self.rotary.positions() {
-                return Err(ForwardError("a sequence is longer than the context".to_owned()));
-            }
-            scratch.positions.extend(start as u32..(start + piece.tokens.len()) as u32);
-        }
-        scratch.stream.resize(scratch.positions.len() * width, 0.0);
-        let tokens = batch.iter().flat_map(|piece| piece.tokens);
-        for (token, row) in tokens.zip(scratch.stream.chunks_exact_mut(width)) {
-            if *token as usize >= self.shape.vocabulary {
-                return Err(ForwardError(format!("there is no token {token}")));
-            }
-            self.embeddings.row(*token as usize, row);
-            if self.shape.embedding_scale != 1.0 {
-                row.iter_mut().for_each(|x| *x *= self.shape.embedding_scale);
-            }
-        }
-        Ok(())
-    }
-
-    fn attention(&self, number: usize, spans: &[Span<'_>], cache: &mut Cache, scratch: &mut Scratch) {
+    fn attention(&self, number: usize, spans: &[Span<'_>], store: &mut KvStore, scratch: &mut Scratch) {
         let Self { shape, pool, .. } = self;
         let layer = &self.layers[number];
         let rows = scratch.positions.len();
@@ -196,9 +169,9 @@ impl Transformer {
         for rows in [&mut scratch.queries, &mut scratch.keys] {
             kernel::rotate(pool, rows, shape.head_width, &scratch.positions, rotary, shape.rotary.pairs);
         }
-        kernel::store(pool, &mut cache.store, number, spans, (&scratch.keys, &scratch.values));
+        kernel::store(pool, store, number, spans, (&scratch.keys, &scratch.values));
         let how = Attend { heads: shape.heads, scale: shape.attention_scale, window };
-        kernel::attend(pool, &cache.store, number, spans, how, (&scratch.queries, &mut scratch.attended));
+        kernel::attend(pool, store, number, spans, how, (&scratch.queries, &mut scratch.attended));
         scratch.activations.set(pool, &scratch.attended, queries, &[&layer.output]);
         kernel::multiply(pool, &scratch.activations, &[&layer.output], &mut [&mut scratch.normed]);
         if let Some(weight) = &layer.post_attention_norm {
@@ -250,6 +223,57 @@ impl Transformer {
     }
 }
 
+/// The rotary positions of all layers, and those of layers that have a window and a base of their own.
+fn rotaries<P: Pack>(
+    header: &Header,
+    reader: &Reader<'_, P>,
+    context_tokens: usize,
+) -> Result<(Rotary, Option<Rotary>), LoadError> {
+    let Header { shape, tensors, .. } = header;
+    let factors = match tensors.get(FACTORS) {
+        Some(_) => Some(reader.values(FACTORS)?),
+        None => shape.rotary_factors.clone(),
+    };
+    if factors.iter().flatten().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
+        let why = "it divides the rotary frequencies, and has values that are no positive numbers".to_owned();
+        return Err(tensors.bad(FACTORS, why));
+    }
+    let shape::RotaryShape { width, base, scale, .. } = shape.rotary;
+    let rotary = Rotary::new(context_tokens, width, base, scale, factors.as_deref());
+    let local_base = shape.sliding.as_ref().and_then(|sliding| sliding.base);
+    Ok((rotary, local_base.map(|base| Rotary::new(context_tokens, width, base, 1.0, None))))
+}
+
+/// Where the tokens of a step stand, of `context` positions, and their rows of embeddings.
+fn embed<'a>(
+    shape: &Shape,
+    embeddings: &Matrix,
+    context: usize,
+    batch: impl IntoIterator<Item = &'a Piece<'a>> + Clone,
+    (positions, stream): (&mut Vec<u32>, &mut Vec<f32>),
+) -> Result<(), ForwardError> {
+    positions.clear();
+    for piece in batch.clone() {
+        let start = piece.sequence.len();
+        if start + piece.tokens.len() > context {
+            return Err(ForwardError("a sequence is longer than the context".to_owned()));
+        }
+        positions.extend(start as u32..(start + piece.tokens.len()) as u32);
+    }
+    stream.resize(positions.len() * shape.width, 0.0);
+    let tokens = batch.into_iter().flat_map(|piece| piece.tokens);
+    for (token, row) in tokens.zip(stream.chunks_exact_mut(shape.width)) {
+        if *token as usize >= shape.vocabulary {
+            return Err(ForwardError(format!("there is no token {token}")));
+        }
+        embeddings.row(*token as usize, row);
+        if shape.embedding_scale != 1.0 {
+            row.iter_mut().for_each(|x| *x *= shape.embedding_scale);
+        }
+    }
+    Ok(())
+}
+
 impl Forward for Transformer {
     fn cache_shape(&self) -> CacheShape {
         let &Shape { layers, kv_heads, head_width, .. } = &self.shape;
@@ -271,7 +295,11 @@ impl Forward for Transformer {
         scratch: &mut Scratch,
         logits: &mut Vec<f32>,
     ) -> Result<(), ForwardError> {
-        self.embed(batch, scratch)?;
+        let Store::Cpu(store) = &mut cache.store else {
+            return Err(ForwardError("keys and values are not where this model computes".to_owned()));
+        };
+        let Scratch { positions, stream, .. } = scratch;
+        embed(&self.shape, &self.embeddings, self.rotary.positions(), batch, (positions, stream))?;
         let mut row = 0;
         let spans: Vec<Span<'_>> = batch
             .iter()
@@ -282,7 +310,7 @@ impl Forward for Transformer {
             })
             .collect();
         for layer in 0..self.layers.len() {
-            self.attention(layer, &spans, cache, scratch);
+            self.attention(layer, &spans, store, scratch);
             self.feed(layer, scratch);
         }
         self.logits(batch, scratch, logits);

@@ -9,9 +9,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use candle_core::{Device, Error};
 use sha2::{Digest, Sha256};
 
 use crate::kernel::{BLOCK, KvStore};
+
+mod tensors;
+
+pub(crate) use tensors::TensorStore;
 
 /// What one token's keys and values are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +28,14 @@ pub(crate) struct CacheShape {
 
 /// The keys and values of all sequences of one model.
 pub(crate) struct Cache {
-    pub(crate) store: KvStore,
+    pub(crate) store: Store,
     blocks: Arc<Mutex<Blocks>>,
+}
+
+/// Where keys and values lie: where they are computed with.
+pub(crate) enum Store {
+    Cpu(KvStore),
+    Device(TensorStore),
 }
 
 /// One sequence's blocks.
@@ -72,12 +83,31 @@ impl CacheShape {
     pub(crate) fn block_bytes(&self) -> usize {
         KvStore::block_bytes(self.layers, self.kv_heads, self.head_width)
     }
+
+    /// How many blocks a cache of about `bytes` has, with room for one sequence of `context_tokens` at least.
+    fn blocks(&self, bytes: usize, context_tokens: usize) -> usize {
+        (bytes / self.block_bytes()).max(context_tokens.div_ceil(BLOCK)).min(u32::MAX as usize / BLOCK)
+    }
 }
 
 impl Cache {
     /// A cache of about `bytes`, but with room for one sequence of `context_tokens` at least.
     pub(crate) fn new(shape: CacheShape, bytes: usize, context_tokens: usize) -> Self {
-        let count = (bytes / shape.block_bytes()).max(context_tokens.div_ceil(BLOCK)).min(u32::MAX as usize);
+        let count = shape.blocks(bytes, context_tokens);
+        let store = KvStore::new(count, shape.layers, shape.kv_heads, shape.head_width);
+        Self::of(Store::Cpu(store), count)
+    }
+
+    /// As [`Self::new`], in the memory of `device`, which is taken at once.
+    ///
+    /// # Errors
+    /// When the device has not so much.
+    pub(crate) fn on(device: &Device, shape: CacheShape, bytes: usize, context_tokens: usize) -> Result<Self, Error> {
+        let count = shape.blocks(bytes, context_tokens);
+        Ok(Self::of(Store::Device(TensorStore::new(device, count, shape)?), count))
+    }
+
+    fn of(store: Store, count: usize) -> Self {
         let blocks = Blocks {
             held: vec![Block::default(); count],
             empty: (0..count as u32).rev().collect(),
@@ -85,7 +115,6 @@ impl Cache {
             idle: BTreeMap::new(),
             clock: 0,
         };
-        let store = KvStore::new(count, shape.layers, shape.kv_heads, shape.head_width);
         Self { store, blocks: Arc::new(Mutex::new(blocks)) }
     }
 

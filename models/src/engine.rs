@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::arch::Forward;
 use crate::chat::{Chat, Event};
+use crate::device::Device;
 use crate::files::ModelFiles;
 use crate::load::{self, Header, Identity, LoadError, LoadFault};
 use crate::machine::{Hold, Seat};
@@ -111,12 +112,12 @@ impl Engine {
         let memory = &options.machine.memory;
         let cache = needs.cache_within(memory.left()).unwrap_or(needs.least_cache);
         let hold = memory.take(needs.with_cache(cache)).map_err(short)?;
-        let model = Model::open(&files, &header, options.context_tokens)?;
+        let model = Model::open(&files, &header, options.context_tokens, options.device)?;
         // The loader reads its own, without what tokens are called.
         drop(header);
-        let (context, threads) = (model.context_tokens.get(), options.threads());
+        let (context, threads, device) = (model.context_tokens.get(), options.threads(), options.device);
         let path = files.weights.clone();
-        let loader = move || load::load_weights(&files, context, threads);
+        let loader = move || load::load_weights(&files, context, threads, device);
         Self::spawn(model, options, (cache, hold), Box::new(loader)).map_err(|fault| match fault {
             SpawnFault::Load(error) => error,
             SpawnFault::Thread(source) => LoadError::new(&path, LoadFault::Thread(source)),
@@ -328,8 +329,13 @@ enum SpawnFault {
 }
 
 impl Model {
-    fn open(files: &ModelFiles, header: &Header, context_limit: Option<u32>) -> Result<Self, LoadError> {
-        let identity = load::identity(files, header)?;
+    fn open(
+        files: &ModelFiles,
+        header: &Header,
+        context_limit: Option<u32>,
+        device: Device,
+    ) -> Result<Self, LoadError> {
+        let identity = load::identity(files, header, device)?;
         let vocabulary = Vocabulary::load(files, header)?;
         let controls = vocabulary.control_texts().map(str::to_owned).collect();
         let source = load::chat_template(files, header)?;

@@ -7,6 +7,7 @@ mod arch;
 mod cache;
 pub mod catalog;
 pub mod chat;
+pub mod device;
 pub mod embed;
 pub mod engine;
 pub mod fetch;

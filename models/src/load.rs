@@ -11,7 +11,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::arch::{self, Forward, Shape, Transformer};
+use crate::arch::{self, DeviceTransformer, Forward, Shape, Transformer};
+use crate::device::Device;
 use crate::embed;
 use crate::files::{Family, ModelFiles};
 use crate::verify::together;
@@ -49,19 +50,35 @@ pub struct Identity {
     pub engine: String,
 }
 
-/// What the engine is, in [`Identity::engine`]. A change that can change a logit changes this.
+/// What the engine is on the CPU, in [`Identity::engine`]. A change that can change a logit changes this.
 pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " kernel 2 candle 0.11.1");
 
-/// Names the model that `files` hold. Reads the header only; the weights' digest is taken from `files`.
+/// The same on a GPU, but for the features that this program was built with.
+const CUDA_ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " tensors 1 candle 0.11.1 cuda");
+
+/// What computes on `device`: its logits are not those of another kind of device.
+fn engine(device: Device) -> String {
+    match device {
+        Device::Cpu => ENGINE.to_owned(),
+        Device::Cuda(_) => {
+            let cudnn = if cfg!(feature = "cudnn") { " cudnn" } else { "" };
+            let flash = if cfg!(feature = "flash-attn") { " flash-attn" } else { "" };
+            format!("{CUDA_ENGINE}{cudnn}{flash}")
+        }
+    }
+}
+
+/// Names the model that `files` hold, as `device` computes it. Reads the header only; the weights' digest is taken from
+/// `files`.
 ///
 /// # Errors
 /// When a file cannot be read or is not one that this engine can run.
-pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
+pub fn identify(files: &ModelFiles, device: Device) -> Result<Identity, LoadError> {
     if files.family == Family::Bert {
         return embed::identify(files);
     }
     let header = read_header(files)?;
-    identity(files, &header)
+    identity(files, &header, device)
 }
 
 /// All that a model's files say, without the weights: read, and checked to be a model that can be run.
@@ -102,7 +119,7 @@ fn read_gguf(files: &ModelFiles) -> Result<Header, LoadError> {
     Ok(Header { shape, tensors, lexicon: Lexicon::Gguf(header) })
 }
 
-pub(crate) fn identity(files: &ModelFiles, header: &Header) -> Result<Identity, LoadError> {
+pub(crate) fn identity(files: &ModelFiles, header: &Header, device: Device) -> Result<Identity, LoadError> {
     let digest = |path: &Path| {
         let bytes = std::fs::read(path).map_err(|source| LoadError::new(path, LoadFault::Io(source)))?;
         Ok(hex::encode(Sha256::digest(bytes)))
@@ -117,7 +134,7 @@ pub(crate) fn identity(files: &ModelFiles, header: &Header) -> Result<Identity, 
     };
     let template = hex::encode(Sha256::digest(chat_template(files, header)?.as_bytes()));
     let quantization = header.tensors.quantization();
-    Ok(Identity { weights, tokenizer, template, quantization, engine: ENGINE.to_owned() })
+    Ok(Identity { weights, tokenizer, template, quantization, engine: engine(device) })
 }
 
 /// The manifest's template, else the model's own.
@@ -134,20 +151,30 @@ pub(crate) fn context_tokens(files: &ModelFiles, header: &Header) -> usize {
     (files.context_tokens as usize).min(header.shape.context)
 }
 
-/// Loads the weights for sequences of up to `context_tokens`, to be computed on `threads`. Blocking; takes about as long as
-/// reading the file.
+/// Loads the weights for sequences of up to `context_tokens`, to be computed on `device`, where that is the CPU on `threads`.
+/// Blocking; takes about as long as reading the file.
 pub(crate) fn load_weights(
     files: &ModelFiles,
     context_tokens: usize,
     threads: usize,
+    device: Device,
 ) -> Result<Box<dyn Forward>, LoadError> {
     let mut header = read_header(files)?;
     // What tokens are called is not needed here, and would be in memory beside the weights.
     header.lexicon = Lexicon::Checkpoint(Words::default());
     // The header was checked, but block formats are read by others' code too; a bad file must never do more than fail.
-    let load = || Transformer::load(&header, context_tokens, threads);
+    let load = || -> Result<Box<dyn Forward>, LoadError> {
+        Ok(match device {
+            Device::Cpu => Box::new(Transformer::load(&header, context_tokens, threads)?),
+            Device::Cuda(number) => {
+                let gpu = candle_core::Device::new_cuda(number);
+                let gpu = gpu.map_err(|error| LoadError::new(&files.weights, LoadFault::Weights(error)))?;
+                Box::new(DeviceTransformer::load(&header, context_tokens, threads, &gpu)?)
+            }
+        })
+    };
     match catch_unwind(AssertUnwindSafe(load)) {
-        Ok(model) => Ok(Box::new(model?)),
+        Ok(model) => model,
         Err(_) => {
             let fault = LoadFault::Malformed("the weights made the loader panic".to_owned());
             Err(LoadError::new(&files.weights, fault))

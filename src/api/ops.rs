@@ -113,6 +113,10 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         };
         degraded.push(json!({"local_model": model, "reason": why}));
     }
+    let wanted = snapshot.settings.local.device;
+    if let Some(why) = wanted.choose().fallback {
+        degraded.push(json!({"local_device": wanted.to_string(), "what": "the CPU computes instead", "reason": why}));
+    }
     let ledger = api.relay.ledger.health();
     if !ledger.journal_ok || !ledger.db_ok {
         let reason = if ledger.journal_ok { "the database cannot be written" } else { "the journal cannot be written" };

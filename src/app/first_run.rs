@@ -87,7 +87,7 @@ pub async fn prepare_default_model(
             continue;
         }
         let suite = Suite::find(suite, &app.state.suites())?;
-        let found = gate.local(model).map_err(FirstRunError::Binding)?;
+        let found = gate.local(model, settings.local.device.choose().device).map_err(FirstRunError::Binding)?;
         if !matches!(app.relay.local.models().get(model), Some(LocalState::Ready(_))) {
             app.keeper.load(&settings, &found).await;
         }

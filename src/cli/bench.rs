@@ -110,13 +110,14 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     let mut options = engine_options(&settings.local, &memory_and_cores(&settings.local));
     options.threads = args.threads.map(usize::from).or(options.threads);
     options.running = options.running.max(args.clients.iter().copied().max().map_or(1, usize::from));
-    let threads = options.threads();
+    let (threads, device) = (options.threads(), options.device);
     let limits = tokio::task::spawn_blocking(move || machine::limits(threads)).await?;
     let gate = Arc::new(Gate::open(&installation.state)?);
     let id = model.clone();
     let plain = args.without_lookup.then(|| EngineOptions { lookup_tokens: 0, ..options.clone() });
     let loaded = tokio::task::spawn_blocking(move || {
-        let found = gate.local(&id).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
+        let found =
+            gate.local(&id, options.device).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
         let lengths = found.files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
         let bytes = lengths.sum::<std::io::Result<u64>>()?;
         let plain = plain.map(|plain| Engine::start(found.files.clone(), plain)).transpose()?;
@@ -156,6 +157,7 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     bar.finish_and_clear();
     Ok(Report {
         model,
+        device: device.to_string(),
         threads,
         prompt_words: args.prompt,
         shared_words: args.shared,

@@ -96,6 +96,13 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
             }
         }
     }
+    let wanted = examined.local.device;
+    if let Some(why) = wanted.choose().fallback {
+        let mut finding = Finding::of_file(Severity::Note, &*name, format!("the CPU computes local models: {why}"))
+            .with_help("its certificates are the CPU's own; take `cpu` or `auto`, or mend the GPU");
+        finding.path = "local.device".to_owned();
+        findings.push(finding);
+    }
     let vault = installation.vault().await?;
     for vendor in settings.vendors.values().filter(|vendor| vendor.needs_secret && vault.get(&vendor.secret).is_none())
     {

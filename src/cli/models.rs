@@ -7,14 +7,19 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use backstop_models::{
     catalog::{Catalog, Manifest},
+    device::Device,
     fetch::{FetchError, Listed, ModelStore, Presence, Removed, Terminal},
+    files::Family,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{Context, installation::Installation, operator::operator};
-use crate::domain::{Act, Action};
+use crate::{
+    config,
+    domain::{Act, Action},
+};
 
 /// Local models: list, pull, verify, remove.
 #[derive(Debug, Args)]
@@ -58,6 +63,8 @@ struct Row<'a> {
     pulled: bool,
     /// `null`: nothing to verify.
     digest_ok: Option<bool>,
+    /// What it is computed on.
+    device: String,
     /// What is wrong with the files that are here.
     fault: Option<String>,
 }
@@ -66,12 +73,20 @@ struct Row<'a> {
 pub async fn run(context: &Context, args: ModelsArgs) -> anyhow::Result<ExitCode> {
     let state = context.state()?;
     let catalog = Catalog::load(&state.catalog())?;
+    // Models are pulled and listed without a config, or with one that has faults, too.
+    let config = context.config_file().and_then(|file| config::load_file(&file).ok());
+    let wanted = config.map(|loaded| loaded.settings.local.device).unwrap_or_default();
     let store = ModelStore::new(state.models());
     let act = act(&catalog, &args.verb)?;
     // Downloads and digests block for seconds or more.
     let work = move || match args.verb {
-        ModelsVerb::List { json: true } => list_json(&store, &catalog),
-        ModelsVerb::List { json: false } => list(&store, &catalog),
+        ModelsVerb::List { json } => {
+            let chosen = wanted.choose();
+            if let Some(why) = chosen.fallback {
+                eprintln!("warning: `local.device` is `{wanted}`, and the CPU computes: {why}");
+            }
+            if json { list_json(&store, &catalog, chosen.device) } else { list(&store, &catalog, chosen.device) }
+        }
         ModelsVerb::Pull { id } => pull(&store, &catalog, id.as_deref()),
         ModelsVerb::Verify { id: Some(id) } => verify(&store, &[catalog.get(&id)?]),
         ModelsVerb::Verify { id: None } => verify_pulled(&store, &catalog),
@@ -99,8 +114,8 @@ fn act(catalog: &Catalog, verb: &ModelsVerb) -> anyhow::Result<Option<Act>> {
     Ok(Some(act.after(json!({ "weights_sha256": manifest.weights_sha256() }))))
 }
 
-fn list(store: &ModelStore, catalog: &Catalog) -> anyhow::Result<ExitCode> {
-    let rows: Vec<_> = store.list(catalog).iter().map(cells).collect();
+fn list(store: &ModelStore, catalog: &Catalog, device: Device) -> anyhow::Result<ExitCode> {
+    let rows: Vec<_> = store.list(catalog).iter().map(|listed| cells(listed, device)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let (id, size, license) = (width(0), width(1), width(2));
     let mut out = std::io::stdout().lock();
@@ -110,9 +125,9 @@ fn list(store: &ModelStore, catalog: &Catalog) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list_json(store: &ModelStore, catalog: &Catalog) -> anyhow::Result<ExitCode> {
+fn list_json(store: &ModelStore, catalog: &Catalog, device: Device) -> anyhow::Result<ExitCode> {
     let listed = store.list(catalog);
-    let rows: Vec<_> = listed.iter().map(Row::from).collect();
+    let rows: Vec<_> = listed.iter().map(|listed| Row::of(listed, device)).collect();
     writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&rows)?)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -158,7 +173,7 @@ fn remove(store: &ModelStore, catalog: &Catalog, id: &str) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn cells(listed: &Listed<'_>) -> [String; 4] {
+fn cells(listed: &Listed<'_>, device: Device) -> [String; 4] {
     let manifest = listed.manifest;
     let mut state = match &listed.presence {
         Presence::NotPulled => "not pulled".to_owned(),
@@ -168,12 +183,15 @@ fn cells(listed: &Listed<'_>) -> [String; 4] {
     if listed.default {
         state.push_str(" (default)");
     }
+    if !matches!((device, manifest.family), (Device::Cpu, _) | (_, Family::Bert)) {
+        state.push_str(&format!(", computed on {device}"));
+    }
     let size = indicatif::DecimalBytes(manifest.bytes()).to_string();
     [manifest.id.to_string(), size, manifest.license.to_string(), state]
 }
 
-impl<'a> From<&'a Listed<'a>> for Row<'a> {
-    fn from(listed: &'a Listed<'a>) -> Self {
+impl<'a> Row<'a> {
+    fn of(listed: &'a Listed<'a>, device: Device) -> Self {
         let manifest = listed.manifest;
         let (digest_ok, fault) = match &listed.presence {
             Presence::NotPulled => (None, None),
@@ -190,6 +208,7 @@ impl<'a> From<&'a Listed<'a>> for Row<'a> {
             sha256: manifest.weights_sha256(),
             pulled: digest_ok.is_some(),
             digest_ok,
+            device: if manifest.family == Family::Bert { Device::Cpu } else { device }.to_string(),
             fault,
         }
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use backstop_eval::certificate::Trust;
+use backstop_models::device::Wanted;
 
 use super::{
     AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, LatencyPolicy, Limits,
@@ -133,6 +134,7 @@ impl Default for LocalTier {
             max_wait: Duration::from_secs(60),
             running: 16,
             memory_bytes: None,
+            device: Wanted::Auto,
             lookup_tokens: 15,
             threads: None,
             cache_bytes: 512 << 20,

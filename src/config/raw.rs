@@ -26,7 +26,7 @@ pub(super) use health::{Breaker, Latency};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
-pub(super) use texts::{DurationText, SizeText, SocketText, TargetText, UrlText};
+pub(super) use texts::{DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
 
 /// The config of a Backstop gateway (`backstop.yaml`).

@@ -11,6 +11,7 @@ use std::{
 };
 
 use backstop_eval::certificate::Trust;
+use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
@@ -382,6 +383,8 @@ pub struct LocalTier {
     pub running: usize,
     /// Memory of all models together; `None`: a share of the machine's.
     pub memory_bytes: Option<u64>,
+    /// What computes.
+    pub device: Wanted,
     /// Tokens that an answer guesses ahead at most; 0: none.
     pub lookup_tokens: usize,
     /// Threads that compute, for all models together; `None`: half of the cores.

@@ -14,6 +14,7 @@ use backstop_eval::{
     suite::{Suite, SuiteId},
 };
 use backstop_models::{
+    device::Device,
     fetch::ModelStore,
     files::{Family, ModelFiles},
     load::Identity,
@@ -72,13 +73,15 @@ impl Gate {
     /// Looks at every target that needs a certificate. A file that does not answer is waited for as long as `patience` says.
     pub fn examine(&self, settings: &Settings, patience: Duration) -> Examination {
         let mut examination = Examination::default();
+        // A GPU is tried once, for about a second: here, and not where somebody waits.
+        let device = settings.local.device.choose().device;
         let now = OffsetDateTime::now_utc();
         for route in settings.routes.values() {
             for (index, target) in route.targets.iter().enumerate() {
                 if index == 0 && !target.id.is_local() {
                     continue;
                 }
-                let looked = || self.looker.local_within(&target.id.model, patience);
+                let looked = || self.looker.local_within(&target.id.model, device, patience);
                 let model = if target.id.is_local() { looked().map(Some) } else { Ok(None) };
                 let checked = model.and_then(|model| {
                     if let Some(model) = &model {
@@ -108,13 +111,14 @@ impl Gate {
 
     /// What a certificate for `target` under `suite` must bind now.
     pub fn binding(&self, settings: &Settings, target: &TargetId, suite: &SuiteId) -> Result<Binding, String> {
-        let model = if target.is_local() { Some(self.local(&target.model)?) } else { None };
+        let looked = || self.local(&target.model, settings.local.device.choose().device);
+        let model = if target.is_local() { Some(looked()?) } else { None };
         bind(settings, target, suite, model.as_ref())
     }
 
-    /// A local model's verified files, what identifies them, and how large it is.
-    pub fn local(&self, model: &str) -> Result<LocalModel, String> {
-        self.looker.local(model)
+    /// A local model's verified files, what identifies them as `device` computes them, and how large it is.
+    pub fn local(&self, model: &str, device: Device) -> Result<LocalModel, String> {
+        self.looker.local(model, device)
     }
 
     fn check(

@@ -148,6 +148,9 @@ impl Keeper {
     }
 
     fn begin(&self, settings: &Settings, files: ModelFiles, room: Room) {
+        if let Some(why) = settings.local.device.choose().fallback {
+            tracing::warn!(model = %files.id, wanted = %settings.local.device, %why, "the local model is computed on the CPU instead");
+        }
         let loading = self.tier.load(&files.id);
         let options = engine_options(&settings.local, &self.machine);
         let load = Load { tier: self.tier.clone(), turn: Arc::clone(&self.loads), files, options, room };

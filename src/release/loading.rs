@@ -73,6 +73,10 @@ impl Load {
         let seconds = begun.elapsed().as_secs_f32();
         match state {
             LocalState::Failed { why, .. } => tracing::error!(%model, %why, "the local model cannot be loaded"),
+            LocalState::Ready(_) => {
+                let (device, cache) = (self.options.device, Bytes(self.room.cache_bytes));
+                tracing::info!(%model, seconds, %device, %cache, "the local model is loaded");
+            }
             _ => tracing::info!(%model, seconds, cache = %Bytes(self.room.cache_bytes), "the local model is loaded"),
         }
     }

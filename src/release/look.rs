@@ -15,6 +15,7 @@ use std::{
 
 use backstop_models::{
     catalog::{Catalog, Manifest},
+    device::Device,
     fetch::ModelStore,
     files::ModelFiles,
     load::{self, Identity, Size},
@@ -37,12 +38,15 @@ pub struct LocalModel {
 
 type Looked = Result<LocalModel, String>;
 
+/// A model, and what computes it: that is a part of which model it is.
+type Model = (String, Device);
+
 #[derive(Debug)]
 pub(super) struct Looker {
     state: StateDir,
     store: ModelStore,
-    seen: Mutex<HashMap<String, Seen>>,
-    pending: Mutex<HashMap<String, Arc<Pending>>>,
+    seen: Mutex<HashMap<Model, Seen>>,
+    pending: Mutex<HashMap<Model, Arc<Pending>>>,
 }
 
 /// A model as it was when it was last hashed.
@@ -88,27 +92,28 @@ impl Looker {
         &self.store
     }
 
-    /// Looks at `model`, for as long as that takes.
-    pub(super) fn local(&self, model: &str) -> Looked {
+    /// Looks at `model` as `device` computes it, for as long as that takes.
+    pub(super) fn local(&self, model: &str, device: Device) -> Looked {
         let catalog = Catalog::load(&self.state.catalog()).map_err(|error| error.to_string())?;
         let manifest = catalog.get(model).map_err(|error| error.to_string())?;
-        if let Some(seen) = self.unchanged(manifest) {
+        if let Some(seen) = self.unchanged(manifest, device) {
             return Ok(seen);
         }
         let files = self.store.open(manifest).map_err(|error| error.to_string())?;
         let stamps = stamps(&files);
-        let identity = load::identify(&files).map_err(|error| error.to_string())?;
+        let identity = load::identify(&files, device).map_err(|error| error.to_string())?;
         let size = load::size(&files).map_err(|error| error.to_string())?;
         let looked = LocalModel { files, identity, size };
         let seen = Seen { manifest: manifest.clone(), stamps, at: Instant::now(), model: looked.clone() };
-        lock(&self.seen).insert(model.to_owned(), seen);
+        lock(&self.seen).insert((model.to_owned(), device), seen);
         Ok(looked)
     }
 
     /// As [`Self::local`], but waits no longer than `patience` from the look's beginning.
-    pub(super) fn local_within(self: &Arc<Self>, model: &str, patience: Duration) -> Looked {
-        let pending = self.look(model)?;
-        let known = || lock(&self.seen).get(model).filter(|seen| seen.at.elapsed() < REHASH).cloned();
+    pub(super) fn local_within(self: &Arc<Self>, model: &str, device: Device, patience: Duration) -> Looked {
+        let name = (model.to_owned(), device);
+        let pending = self.look(&name)?;
+        let known = || lock(&self.seen).get(&name).filter(|seen| seen.at.elapsed() < REHASH).cloned();
         let patience = known().map_or(patience, |_| GLANCE);
         if let Some(looked) = pending.wait(patience) {
             lock(&self.pending).retain(|_, other| !Arc::ptr_eq(other, &pending));
@@ -123,27 +128,27 @@ impl Looker {
     }
 
     /// The look at `model` that goes on, or a new one.
-    fn look(self: &Arc<Self>, model: &str) -> Result<Arc<Pending>, String> {
+    fn look(self: &Arc<Self>, model: &Model) -> Result<Arc<Pending>, String> {
         let mut all = lock(&self.pending);
         if let Some(pending) = all.get(model) {
             return Ok(Arc::clone(pending));
         }
         let pending = Arc::new(Pending { since: Instant::now(), state: Mutex::default(), changed: Condvar::new() });
-        let (looker, theirs, name) = (Arc::clone(self), Arc::clone(&pending), model.to_owned());
+        let (looker, theirs, name) = (Arc::clone(self), Arc::clone(&pending), model.clone());
         let look = move || {
             let ended = Ended(&theirs);
-            let looked = looker.local(&name);
+            let looked = looker.local(&name.0, name.1);
             lock(&theirs.state).looked = Some(looked);
             drop(ended);
         };
         let started = std::thread::Builder::new().name("backstop-look".to_owned()).spawn(look);
         started.map_err(|error| format!("no thread can be started to look at its files: {error}"))?;
-        all.insert(model.to_owned(), Arc::clone(&pending));
+        all.insert(model.clone(), Arc::clone(&pending));
         Ok(pending)
     }
 
-    fn unchanged(&self, manifest: &Manifest) -> Option<LocalModel> {
-        let seen = lock(&self.seen).get(manifest.id.as_str()).cloned()?;
+    fn unchanged(&self, manifest: &Manifest, device: Device) -> Option<LocalModel> {
+        let seen = lock(&self.seen).get(&(manifest.id.to_string(), device)).cloned()?;
         // Without the lock: this is what may hang.
         let same = seen.manifest == *manifest && seen.at.elapsed() < REHASH && stamps(&seen.model.files) == seen.stamps;
         same.then_some(seen.model)

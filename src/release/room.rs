@@ -22,6 +22,7 @@ pub fn engine_options(local: &LocalTier, machine: &Machine) -> EngineOptions {
         queue_tokens: local.queue_tokens,
         max_wait: local.max_wait,
         running: local.running,
+        device: local.device.choose().device,
         threads: local.threads,
         lookup_tokens: local.lookup_tokens,
         cache_bytes: local.cache_bytes,

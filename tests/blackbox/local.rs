@@ -182,3 +182,30 @@ async fn in_a_burst_batch_calls_are_shed_and_critical_ones_served() {
     assert!(shed.iter().any(|answer| answer.status == 200), "what was accepted is finished");
     assert!(shed.iter().all(|answer| matches!(answer.status, 200 | 503)), "{shed:?}");
 }
+
+/// A machine with a GPU and a program for it would serve these calls from there, for which there is no certificate here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_gpu_that_is_not_there_is_told_and_the_cpu_answers() {
+    let _turn = prepared::turn().await;
+    let (home, gateway) = only_local("local: { device: \"cuda:7\" }");
+    gateway.client().chat(&short("Name a colour.", 2)).await.expect(200);
+    let ready = gateway.client().get("/readyz").await.expect(200).json();
+    assert_eq!(ready["status"], "degraded", "{ready:#}");
+    let told = &ready["degraded"][0];
+    assert_eq!(
+        (&told["local_device"], &told["what"]),
+        (&json!("cuda:7"), &json!("the CPU computes instead")),
+        "{told}"
+    );
+    let log = gateway.stop();
+    assert!(log.contains("the local model is computed on the CPU instead") && log.contains("cuda:7"), "{log}");
+
+    let note = home.ok(&["check"]);
+    assert!(note.contains("note") && note.contains("local.device: the CPU computes local models: "), "{note}");
+    let listed = home.run(&["models", "list", "--json"]);
+    assert!(listed.said().contains("warning: `local.device` is `cuda:7`, and the CPU computes: "), "{}", listed.said());
+
+    let (_home, gateway) = only_local("local: { device: cpu }");
+    let ready = gateway.client().get("/readyz").await.expect(200).json();
+    assert_eq!(ready["status"], "ready", "{ready:#}");
+}

@@ -1,4 +1,5 @@
-//! The tensors of a model: that they are all there with their shapes, and how they get from the files into packed matrices.
+//! The tensors of a model: that they are all there with their shapes, and how they get from the files to where they are
+//! computed with.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -7,29 +8,55 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use candle_core::Error;
+use candle_core::quantized::GgmlDType;
 
 use super::{FACTORS, Shape};
 use crate::files::Family;
 use crate::kernel::{Matrix, Pool, Source};
 use crate::load::{LoadError, LoadFault, Names, Stored, Tensors};
 
-/// One layer's weights.
-pub(super) struct Layer {
-    pub attention_norm: Vec<f32>,
-    pub query: Matrix,
-    pub key: Matrix,
-    pub value: Matrix,
+/// One layer's weights, as a forward pass wants them.
+pub(super) struct Layer<M, V> {
+    pub attention_norm: V,
+    pub query: M,
+    pub key: M,
+    pub value: M,
     /// Of query, key and value.
-    pub biases: Option<[Vec<f32>; 3]>,
+    pub biases: Option<[V; 3]>,
     /// Norms of each head of queries and of keys.
-    pub head_norms: Option<[Vec<f32>; 2]>,
-    pub output: Matrix,
-    pub post_attention_norm: Option<Vec<f32>>,
-    pub feed_norm: Vec<f32>,
-    pub gate: Matrix,
-    pub up: Matrix,
-    pub down: Matrix,
-    pub post_feed_norm: Option<Vec<f32>>,
+    pub head_norms: Option<[V; 2]>,
+    pub output: M,
+    pub post_attention_norm: Option<V>,
+    pub feed_norm: V,
+    pub gate: M,
+    pub up: M,
+    pub down: M,
+    pub post_feed_norm: Option<V>,
+}
+
+/// Brings weights into the form that a forward pass computes with.
+pub(super) trait Pack {
+    type Matrix;
+    type Vector;
+
+    /// Of a tensor of `rows × columns`, whose bytes `source` has.
+    fn matrix(&self, dtype: GgmlDType, shape: (usize, usize), source: &dyn Source) -> Result<Self::Matrix, Error>;
+
+    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, Error>;
+}
+
+/// For the kernels of the CPU.
+impl Pack for Pool {
+    type Matrix = Matrix;
+    type Vector = Vec<f32>;
+
+    fn matrix(&self, dtype: GgmlDType, shape: (usize, usize), source: &dyn Source) -> Result<Matrix, Error> {
+        Matrix::pack(self, dtype, shape, source)
+    }
+
+    fn vector(&self, values: Vec<f32>) -> Result<Vec<f32>, Error> {
+        Ok(values)
+    }
 }
 
 /// Checks that each tensor is there, with its shape, and that there is none that would be ignored.
@@ -107,49 +134,68 @@ fn needed(tensors: &Tensors, shape: &Shape) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Reads tensors out of checked files.
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, P> {
     tensors: &'a Tensors,
     files: Vec<File>,
     pool: &'a Pool,
+    pack: &'a P,
     norm_shift: f32,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn open(tensors: &'a Tensors, shape: &Shape, pool: &'a Pool) -> Result<Self, LoadError> {
+impl<'a, P: Pack> Reader<'a, P> {
+    /// Vectors are read on `pool`.
+    pub(super) fn open(tensors: &'a Tensors, shape: &Shape, pool: &'a Pool, pack: &'a P) -> Result<Self, LoadError> {
         let open = |path: &PathBuf| File::open(path).map_err(|source| LoadError::new(path, LoadFault::Io(source)));
         let files = tensors.files().iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { tensors, files, pool, norm_shift: shape.norm_shift })
+        Ok(Self { tensors, files, pool, pack, norm_shift: shape.norm_shift })
     }
 
-    pub(super) fn matrix(&self, name: &str) -> Result<Matrix, LoadError> {
+    /// As this one, for another form.
+    pub(super) fn into_form<Q: Pack>(self, pack: &'a Q) -> Reader<'a, Q> {
+        let Self { tensors, files, pool, norm_shift, .. } = self;
+        Reader { tensors, files, pool, pack, norm_shift }
+    }
+
+    pub(super) fn matrix(&self, name: &str) -> Result<P::Matrix, LoadError> {
         let rows = self.tensors.need(name)?.dims.first().copied().unwrap_or(0);
         self.part(name, 0, rows)
     }
 
     /// The matrix of some rows.
-    fn part(&self, name: &str, first: usize, rows: usize) -> Result<Matrix, LoadError> {
+    fn part(&self, name: &str, first: usize, rows: usize) -> Result<P::Matrix, LoadError> {
         let stored = self.tensors.need(name)?;
-        let columns = stored.dims.last().copied().unwrap_or(0);
-        self.pack(stored, first, (rows, columns))
+        let shape = (rows, stored.dims.last().copied().unwrap_or(0));
+        self.read(stored, first, shape, |part| self.pack.matrix(stored.dtype, shape, part))
     }
 
-    pub(super) fn vector(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+    /// A vector as it is.
+    pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let stored = self.tensors.need(name)?;
         let count = stored.dims.iter().product();
-        let matrix = self.pack(stored, 0, (1, count))?;
-        let mut vector = vec![0.0; count];
-        matrix.row(0, &mut vector);
-        Ok(vector)
+        let shape = (1, count);
+        let matrix = self.read(stored, 0, shape, |part| Matrix::pack(self.pool, stored.dtype, shape, part))?;
+        let mut values = vec![0.0; count];
+        matrix.row(0, &mut values);
+        Ok(values)
+    }
+
+    fn vector(&self, name: &str) -> Result<P::Vector, LoadError> {
+        self.packed(name, self.values(name)?)
     }
 
     /// The weights of a norm.
-    pub(super) fn norm(&self, name: &str) -> Result<Vec<f32>, LoadError> {
-        let mut weights = self.vector(name)?;
+    pub(super) fn norm(&self, name: &str) -> Result<P::Vector, LoadError> {
+        let mut weights = self.values(name)?;
         weights.iter_mut().for_each(|weight| *weight += self.norm_shift);
-        Ok(weights)
+        self.packed(name, weights)
     }
 
-    pub(super) fn layer(&self, shape: &Shape, layer: usize) -> Result<Layer, LoadError> {
+    fn packed(&self, name: &str, values: Vec<f32>) -> Result<P::Vector, LoadError> {
+        let file = self.tensors.get(name).map_or(0, |stored| stored.file);
+        self.pack.vector(values).map_err(|error| self.tensors.at(file, LoadFault::Weights(error)))
+    }
+
+    pub(super) fn layer(&self, shape: &Shape, layer: usize) -> Result<Layer<P::Matrix, P::Vector>, LoadError> {
         let at = |part: &str| format!("blk.{layer}.{part}");
         let (queries, keys) = (shape.heads * shape.head_width, shape.kv_heads * shape.head_width);
         let (query, key, value, gate, up) = if shape.family == Family::Phi3 {
@@ -205,7 +251,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn pack(&self, stored: &Stored, first: usize, (rows, columns): (usize, usize)) -> Result<Matrix, LoadError> {
+    /// Reads rows of a tensor by `pack`.
+    fn read<T>(
+        &self,
+        stored: &Stored,
+        first: usize,
+        (rows, columns): (usize, usize),
+        pack: impl FnOnce(&Part<'_>) -> Result<T, Error>,
+    ) -> Result<T, LoadError> {
         let at = |fault| self.tensors.at(stored.file, fault);
         let (weights, size) = (stored.dtype.block_size(), stored.dtype.type_size());
         if !columns.is_multiple_of(weights) {
@@ -214,7 +267,7 @@ impl<'a> Reader<'a> {
         }
         let row = columns / weights * size;
         let part = Part { file: &self.files[stored.file], start: stored.start + (first * row) as u64, len: rows * row };
-        Matrix::pack(self.pool, stored.dtype, (rows, columns), &part).map_err(|error| {
+        pack(&part).map_err(|error| {
             at(match error {
                 Error::Io(source) => LoadFault::Io(source),
                 other => LoadFault::Weights(other),

@@ -18,12 +18,12 @@ use crate::load::tiny::{FAMILIES, Tiny};
 
 mod safetensors;
 
-const TOKENS: [u32; 40] = [
+pub(super) const TOKENS: [u32; 40] = [
     5, 6, 7, 8, 40, 41, 42, 99, 100, 7, 7, 7, 12, 250, 3, 9, 33, 34, 35, 36, 37, 38, 5, 6, 7, 8, 40, 41, 42, 99, 100,
     7, 7, 7, 12, 250, 3, 9, 33, 34,
 ];
 
-fn load(files: &ModelFiles) -> Transformer {
+pub(super) fn load(files: &ModelFiles) -> Transformer {
     let header = crate::load::read_header(files).expect("it is sound");
     Transformer::load(&header, 256, 2).expect("it is sound")
 }
@@ -51,7 +51,7 @@ fn reference(files: &ModelFiles, tokens: &[u32]) -> Vec<f32> {
 }
 
 /// Runs `parts` of one sequence one after the other; the logits after the last.
-fn run(model: &Transformer, cache: &mut Cache, sequence: &mut Sequence, parts: &[&[u32]]) -> Vec<f32> {
+pub(super) fn run(model: &dyn Forward, cache: &mut Cache, sequence: &mut Sequence, parts: &[&[u32]]) -> Vec<f32> {
     let (mut scratch, mut logits) = (Scratch::default(), Vec::new());
     for part in parts {
         sequence.reserve(part.len()).expect("there is room");
@@ -66,12 +66,12 @@ fn new_cache(model: &Transformer) -> Cache {
     Cache::new(model.cache_shape(), 40 * model.cache_shape().block_bytes(), 256)
 }
 
-fn furthest(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn furthest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn spread(logits: &[f32]) -> f32 {
+pub(super) fn spread(logits: &[f32]) -> f32 {
     let mean = logits.iter().sum::<f32>() / logits.len() as f32;
     (logits.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / logits.len() as f32).sqrt()
 }

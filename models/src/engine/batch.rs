@@ -57,8 +57,7 @@ pub(super) enum Stepped {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, generation: u64) -> Self {
-        let cache = Cache::new(forward.cache_shape(), shared.cache_bytes as usize, shared.model.context_tokens.get());
+    pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, cache: Cache, generation: u64) -> Self {
         Self {
             shared,
             forward,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::batch::GUESSERS;
 use super::{CHUNK, CHUNK_ALONE, SCORED};
+use crate::device::Device;
 use crate::kernel::BLOCK;
 use crate::load::{Kind, Size};
 use crate::machine::{Machine, Needs};
@@ -18,8 +19,10 @@ pub struct EngineOptions {
     /// How many tokens the prompts of those that wait may have together, estimated by their bytes; the same parts of it for each
     /// class.
     pub queue_tokens: usize,
-    /// Threads to compute on, of all models that share `machine`; `None`: half of the cores, so that the rest of the process
-    /// has the others.
+    /// What computes.
+    pub device: Device,
+    /// Threads to compute on, where that is the CPU, of all models that share `machine`; `None`: half of the cores, so that the
+    /// rest of the process has the others.
     pub threads: Option<usize>,
     /// Allows less than the model's own context, to bound memory and the longest answer.
     pub context_tokens: Option<u32>,
@@ -45,6 +48,7 @@ impl Default for EngineOptions {
         Self {
             queue: 64,
             queue_tokens: 1 << 15,
+            device: Device::Cpu,
             threads: None,
             context_tokens: None,
             cache_bytes: 512 << 20,
@@ -72,19 +76,27 @@ impl EngineOptions {
                 let loading = size.kept + size.loading;
                 Needs { running: size.kept + batch, loading, ..Needs::default() }
             }
-            Kind::Chat { block, context, logits, row, position } => {
+            Kind::Chat { block, context, logits, row, position, host } => {
                 let context = self.context_tokens.map_or(context, |limit| context.min(limit as usize)).max(1);
-                let kept = size.kept + context as u64 * position;
+                let positions = context as u64 * position;
+                // What a GPU keeps in its own memory is not counted.
+                let (kept, loading) = match self.device {
+                    Device::Cpu => (size.kept + positions, size.loading),
+                    Device::Cuda(_) => (host.kept, host.loading + positions),
+                };
                 let running = self.running.max(1) as u64;
-                let guessed = running.min(GUESSERS as u64) * self.lookup_tokens as u64;
+                // Only the CPU's forward pass guesses.
+                let lookup = if self.device == Device::Cpu { self.lookup_tokens as u64 } else { 0 };
+                let guessed = running.min(GUESSERS as u64) * lookup;
                 let rows = (CHUNK_ALONE as u64).max(CHUNK as u64 + running + guessed);
                 // Each call weighs every token when it draws one.
                 let working = rows * row + (SCORED as u64 + running + guessed) * logits + 3 * running * logits;
                 Needs {
                     running: kept + working,
-                    loading: kept + size.loading,
+                    loading: kept + loading,
                     least_cache: context.div_ceil(BLOCK) as u64 * block,
                     wanted_cache: self.cache_bytes as u64,
+                    cache_is_apart: self.device != Device::Cpu,
                 }
             }
         }

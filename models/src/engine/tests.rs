@@ -18,6 +18,7 @@ mod batching;
 mod catalog_model;
 mod guesses;
 mod odds;
+mod on_device;
 mod script;
 
 use script::{Scripted, Step, alone};
@@ -290,7 +291,7 @@ async fn the_same_seed_gives_the_same_answer() {
     assert_eq!(ask(1).await, first);
     assert_ne!(ask(2).await, first);
     assert_eq!(engine.model_id(), "tiny");
-    assert_eq!(engine.identity(), &crate::load::identify(&written.files).expect("it is sound"));
+    assert_eq!(engine.identity(), &crate::load::identify(&written.files, Device::Cpu).expect("it is sound"));
 }
 
 #[test]

@@ -52,9 +52,11 @@ fn run(shared: &Arc<Shared>, generation: u64, mut ready: Option<Ready>) {
     let mut grammars = Grammars::new(Arc::clone(&shared.model.vocabulary));
     let mut restarts = Restarts::default();
     loop {
+        let (cache_bytes, context) = (shared.cache_bytes as usize, shared.model.context_tokens.get());
         let loaded = (shared.loader.lock().unwrap_or_else(PoisonError::into_inner))();
-        let forward = match loaded {
-            Ok(forward) => forward,
+        let loaded = loaded.and_then(|forward| Ok((forward.cache(cache_bytes, context)?, forward)));
+        let (cache, forward) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
                 shared.status().state = State::Failed { why: error.to_string() };
                 match ready.take() {
@@ -74,7 +76,7 @@ fn run(shared: &Arc<Shared>, generation: u64, mut ready: Option<Ready>) {
             // Nobody waits any more when the one who started us is gone; the queue is closed then.
             let _ = ready.send(Ok(()));
         }
-        let mut batch = Batch::new(shared, forward.as_ref(), generation);
+        let mut batch = Batch::new(shared, forward.as_ref(), cache, generation);
         match serve(shared, &mut batch, &mut grammars) {
             Served::All | Served::Replaced => return,
             Served::UntilPanic => {}

@@ -59,6 +59,16 @@ impl Rotary {
         width / 2 * size_of::<(f32, f32)>()
     }
 
+    /// Half of the width that is turned.
+    pub(crate) fn half(&self) -> usize {
+        self.half
+    }
+
+    /// Cosines and sines, `[position][half]`.
+    pub(crate) fn table(&self) -> &[(f32, f32)] {
+        &self.table
+    }
+
     /// How many positions there are.
     pub(crate) fn positions(&self) -> usize {
         self.table.len() / self.half.max(1)

@@ -60,6 +60,11 @@ pub enum LoadFault {
     Weights(#[source] candle_core::Error),
     #[error("{0}")]
     NoMemory(#[source] Short),
+    #[error(
+        "finds no room on its device for keys and values: {0}; lower `local.cache` and `local.context_tokens`, or take \
+         `local.device: cpu`"
+    )]
+    NoCache(#[source] Box<candle_core::Error>),
     #[error("cannot be run, since the engine's thread did not start: {0}")]
     Thread(#[source] std::io::Error),
     #[error("cannot be run, since the engine's thread ended while loading")]

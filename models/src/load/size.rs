@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use super::{Header, LoadError, LoadFault, context_tokens, read_header, safetensors};
+use candle_core::quantized::GgmlDType;
+
+use super::{Header, LoadError, LoadFault, Stored, context_tokens, read_header, safetensors};
 use crate::arch::Shape;
 use crate::cache::CacheShape;
 use crate::embed;
@@ -36,11 +38,20 @@ pub(crate) enum Kind {
         row: u64,
         /// Of a position that may stand in a sequence.
         position: u64,
+        /// Of the host's memory when a GPU computes.
+        host: Host,
     },
     Embeddings {
         /// Of the largest batch.
         batch: u64,
     },
+}
+
+/// What stays in the host's memory when the weights go to a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub kept: u64,
+    pub loading: u64,
 }
 
 /// Reads headers only.
@@ -70,19 +81,26 @@ pub(crate) fn in_floats(path: &Path) -> Result<(u64, u64), LoadError> {
 pub(crate) fn of(files: &ModelFiles, header: &Header) -> Size {
     let shape = &header.shape;
     let (mut weights, mut loading) = (0, 0);
-    for (_, stored) in header.tensors.iter() {
+    let tokens = shape.vocabulary as u64 * TOKEN;
+    let mut host = Host { kept: tokens, loading: 0 };
+    let embeddings = header.tensors.own("token_embd.weight");
+    for (name, stored) in header.tensors.iter() {
         let columns = stored.dims.last().copied().unwrap_or(1);
         let rows = stored.dims.iter().rev().skip(1).product();
         let (packed, beside) = Matrix::bytes(stored.dtype, (rows, columns));
         weights += packed;
         loading = beside.max(loading);
+        if name == embeddings {
+            host.kept += packed;
+        }
+        host.loading = on_the_way(stored).max(beside).max(host.loading);
     }
     let &Shape { layers, kv_heads, head_width, width, heads, hidden, vocabulary, .. } = shape;
     let (queries, keys) = (heads * head_width, kv_heads * head_width);
     // Rows in floats, and the widest of them once more as a product's input.
     let row = 4 * (2 * (width + queries + keys + hidden)) + 6 * hidden.max(queries).max(width);
     Size {
-        kept: weights + vocabulary as u64 * TOKEN,
+        kept: weights + tokens,
         loading,
         kind: Kind::Chat {
             block: CacheShape { layers, kv_heads, head_width }.block_bytes() as u64,
@@ -90,6 +108,18 @@ pub(crate) fn of(files: &ModelFiles, header: &Header) -> Size {
             logits: vocabulary as u64 * size_of::<f32>() as u64,
             row: row as u64,
             position: (1 + u64::from(shape.sliding.is_some())) * Rotary::bytes(shape.rotary.width) as u64,
+            host,
         },
+    }
+}
+
+/// What a tensor takes of the host's memory on its way to a GPU: its bytes, and those of floats twice, or widened beside.
+fn on_the_way(stored: &Stored) -> u64 {
+    let elements = stored.dims.iter().product::<usize>() as u64;
+    let bytes = elements / stored.dtype.block_size() as u64 * stored.dtype.type_size() as u64;
+    match stored.dtype {
+        GgmlDType::F32 => 2 * bytes,
+        GgmlDType::F16 | GgmlDType::BF16 => 2 * bytes + elements * size_of::<f32>() as u64,
+        _ => bytes,
     }
 }

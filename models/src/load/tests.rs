@@ -11,7 +11,7 @@ use super::*;
 use crate::files::Family;
 
 fn fault(files: &ModelFiles) -> LoadFault {
-    match identify(files) {
+    match identify(files, Device::Cpu) {
         Ok(_) => panic!("it was accepted"),
         Err(error) => error.fault,
     }
@@ -28,23 +28,26 @@ fn parse(bytes: &[u8]) -> Result<GgufHeader, LoadFault> {
 #[test]
 fn a_sound_file_is_identified_and_computes() {
     let tiny = Tiny::new().write();
-    let identity = identify(&tiny.files).expect("it is sound");
+    let identity = identify(&tiny.files, Device::Cpu).expect("it is sound");
     assert_eq!(identity.weights, tiny.files.weights_sha256);
     assert_eq!(identity.engine, ENGINE);
-    load_weights(&tiny.files, 64, 1).expect("it is sound");
+    let on_gpu = identify(&tiny.files, Device::Cuda(0)).expect("it is sound");
+    assert_ne!(on_gpu.engine, ENGINE, "a certificate of the CPU says nothing about a GPU");
+    assert_eq!(Identity { engine: ENGINE.to_owned(), ..on_gpu }, identity);
+    load_weights(&tiny.files, 64, 1, Device::Cpu).expect("it is sound");
 }
 
 #[test]
 fn each_part_of_the_identity_has_its_own_digest() {
-    let base = identify(&Tiny::new().write().files).expect("it is sound");
+    let base = identify(&Tiny::new().write().files, Device::Cpu).expect("it is sound");
     let template = Tiny::new().set("tokenizer.chat_template", Value::String("{{ messages }}".into()));
-    let other = identify(&template.write().files).expect("it is sound");
+    let other = identify(&template.write().files, Device::Cpu).expect("it is sound");
     assert_ne!(other.template, base.template);
     let bos = Tiny::new().set("tokenizer.ggml.bos_token_id", Value::U32(2));
-    assert_ne!(identify(&bos.write().files).expect("it is sound").tokenizer, base.tokenizer);
+    assert_ne!(identify(&bos.write().files, Device::Cpu).expect("it is sound").tokenizer, base.tokenizer);
     let mut overridden = Tiny::new().write();
     overridden.files.chat_template = Some("{{ messages }}".to_owned());
-    let overridden = identify(&overridden.files).expect("it is sound");
+    let overridden = identify(&overridden.files, Device::Cpu).expect("it is sound");
     assert_eq!((overridden.template, overridden.tokenizer), (other.template, base.tokenizer));
 }
 
@@ -55,8 +58,9 @@ fn the_engine_names_the_candle_that_is_built_in() {
     let entry =
         lock.split("[[package]]").find(|entry| entry.contains("name = \"candle-core\"")).expect("it is built in");
     let version = entry.split('"').nth(3).expect("it has a version");
-    for engine in [ENGINE, crate::embed::ENGINE] {
-        assert!(engine.ends_with(&format!("candle {version}")), "{engine} must end in candle {version}");
+    for named in [ENGINE, crate::embed::ENGINE, &engine(Device::Cuda(0))] {
+        let said = named.split_once(" candle ").and_then(|(_, rest)| rest.split(' ').next());
+        assert_eq!(said, Some(version), "{named}");
     }
 }
 

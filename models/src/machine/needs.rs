@@ -13,12 +13,14 @@ pub struct Needs {
     pub least_cache: u64,
     /// The cache that the config wants for it.
     pub wanted_cache: u64,
+    /// Whether the cache is in other memory than is counted: on a GPU.
+    pub cache_is_apart: bool,
 }
 
 impl Needs {
     /// With a cache of `cache` bytes.
     pub fn with_cache(&self, cache: u64) -> u64 {
-        self.running.saturating_add(cache).max(self.loading)
+        self.running.saturating_add(if self.cache_is_apart { 0 } else { cache }).max(self.loading)
     }
 
     /// The largest cache, up to the wanted one, with which it needs no more than `bytes`.
@@ -29,7 +31,8 @@ impl Needs {
         if self.with_cache(self.least_cache) > bytes {
             return None;
         }
-        Some(self.wanted_cache.max(self.least_cache).min(bytes - self.running))
+        let wanted = self.wanted_cache.max(self.least_cache);
+        Some(if self.cache_is_apart { wanted } else { wanted.min(bytes - self.running) })
     }
 }
 
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
 
     fn needs(running: u64, loading: u64, least_cache: u64, wanted_cache: u64) -> Needs {
-        Needs { running, loading, least_cache, wanted_cache }
+        Needs { running, loading, least_cache, wanted_cache, cache_is_apart: false }
     }
 
     #[test]
@@ -76,6 +79,13 @@ mod tests {
         assert_eq!(divide(439, &models), [Ok(200), Err(Short { needs: 320, left: 319, total: 439 })]);
         let after = [needs(100, 0, 20, 200), needs(500, 0, 0, 0), needs(50, 0, 0, 0)];
         assert_eq!(divide(200, &after), [Ok(50), Err(Short { needs: 500, left: 80, total: 200 }), Ok(0)]);
+    }
+
+    #[test]
+    fn a_cache_elsewhere_is_as_large_as_it_is_wanted() {
+        let on_a_gpu = Needs { cache_is_apart: true, ..needs(100, 150, 20, 500) };
+        assert_eq!(divide(270, &[on_a_gpu, needs(50, 0, 20, 90)]), [Ok(500), Ok(70)]);
+        assert_eq!(divide(149, &[on_a_gpu]), [Err(Short { needs: 150, left: 149, total: 149 })]);
     }
 
     #[test]

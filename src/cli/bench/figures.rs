@@ -10,6 +10,8 @@ use super::{load::Sample, machine::Limits};
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
     pub model: String,
+    /// What computed: `cpu`, or a GPU.
+    pub device: String,
     pub threads: usize,
     pub prompt_words: u32,
     pub shared_words: u32,
@@ -63,9 +65,11 @@ impl Row {
 
 impl Report {
     pub(super) fn table(&self) -> String {
+        let on_cpu = self.device == "cpu";
+        let place = if on_cpu { format!("{} threads", self.threads) } else { self.device.clone() };
         let mut text = format!(
-            "{} on {} threads, {} words in (+ {} shared), up to {} tokens out\n\n",
-            self.model, self.threads, self.prompt_words, self.shared_words, self.output_tokens
+            "{} on {place}, {} words in (+ {} shared), up to {} tokens out\n\n",
+            self.model, self.prompt_words, self.shared_words, self.output_tokens
         );
         let header = ["server", "clients", "first p50", "first p99", "tok/s each", "tok/s", "with prompts"];
         let mut rows = vec![header.map(str::to_owned)];
@@ -90,11 +94,11 @@ impl Report {
             text.truncate(text.trim_end().len());
             text.push('\n');
         }
-        let alone = self.rows.iter().find(|row| row.server == "backstop" && row.clients == 1);
+        let alone = self.rows.iter().find(|row| on_cpu && row.server == "backstop" && row.clients == 1);
         let _ = write!(
             text,
-            "\nthis machine, on as many threads: {:.1} GB/s from memory, {:.0} GFLOP/s in 32-bit floats",
-            self.limits.memory_gb_per_second, self.limits.gflop_per_second
+            "\nthis machine's processor, on {} threads: {:.1} GB/s from memory, {:.0} GFLOP/s in 32-bit floats",
+            self.threads, self.limits.memory_gb_per_second, self.limits.gflop_per_second
         );
         if let Some(row) = alone {
             let read = row.tokens_per_second_p50 * self.file_bytes as f64 / 1e9;
@@ -147,6 +151,7 @@ pub(super) mod tests {
         ];
         Report {
             model: "tiny".into(),
+            device: "cpu".to_owned(),
             threads: 2,
             prompt_words: 128,
             shared_words: 0,

@@ -113,7 +113,7 @@ async fn engine(gate: &Arc<Gate>, settings: &Settings, target: &TargetId) -> any
     let options = release::engine_options(&settings.local, &release::machine(&settings.local));
     let (gate, model) = (Arc::clone(gate), Arc::clone(&target.model));
     let loaded = tokio::task::spawn_blocking(move || {
-        let found = gate.local(&model).map_err(anyhow::Error::msg)?;
+        let found = gate.local(&model, options.device).map_err(anyhow::Error::msg)?;
         Engine::start(found.files, options).map_err(anyhow::Error::from)
     });
     loaded.await.context("the task ended early")?.with_context(|| format!("{target} cannot be loaded"))

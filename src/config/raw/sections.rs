@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, Limited, SizeText, SocketText, UrlText};
+use super::{DeviceText, DurationText, Limited, SizeText, SocketText, UrlText};
 
 /// The operators' listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -90,13 +90,16 @@ pub(in crate::config) struct Local {
     pub(in crate::config) max_wait: Option<DurationText>,
     /// Calls that are answered at once [default: 16].
     pub(in crate::config) running: Option<u32>,
-    /// Memory of all local models together: weights, caches and what they work with [default: three quarters of the
-    /// machine's, or of its control group's limit]. Models of critical routes get theirs first.
+    /// Memory of all local models together: weights, caches and what they work with, but for what a GPU has in its own [default:
+    /// three quarters of the machine's, or of its control group's limit]. Models of critical routes get theirs first.
     pub(in crate::config) memory: Option<SizeText>,
-    /// Tokens that an answer guesses ahead at most, from where its prompt or its own text said the like before. That makes
-    /// copying faster and changes no answer; 0 turns it off [default: 15].
+    /// What computes: `auto` (a GPU where there is one and this program was built for it, else the CPU), `cpu`, `cuda`, or the
+    /// GPU of a number, `cuda:1` [default: auto].
+    pub(in crate::config) device: Option<DeviceText>,
+    /// Tokens that an answer guesses ahead at most, from where its prompt or its own text said the like before, on the CPU. That
+    /// makes copying faster and changes no answer; 0 turns it off [default: 15].
     pub(in crate::config) lookup_tokens: Option<u32>,
-    /// Threads that compute, for all local models together [default: half of the cores].
+    /// Threads that compute on the CPU, for all local models together [default: half of the cores].
     pub(in crate::config) threads: Option<u32>,
     /// Memory of each model for keys and values, which calls that begin alike share [default: 512MiB]. Less where
     /// `memory` is short, but as much as one call of the whole context needs.

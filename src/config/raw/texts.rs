@@ -51,6 +51,13 @@ text!(
     "32MiB"
 );
 text!(
+    /// `cuda:0`.
+    DeviceText,
+    "`auto`, `cpu`, `cuda`, or a GPU by its number: `cuda:1`.",
+    r"^(auto|cpu|cuda(:[0-9]{1,3})?)$",
+    "auto"
+);
+text!(
     /// `127.0.0.1:8080`.
     SocketText,
     "An IP address and a port.",

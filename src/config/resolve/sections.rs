@@ -193,6 +193,9 @@ impl Resolver<'_, '_> {
             }
             settings.local.lookup_tokens = tokens as usize;
         }
+        if let Some(device) = raw.device.as_ref().and_then(|text| self.device(&path.key("device"), text)) {
+            settings.local.device = device;
+        }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
     }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use backstop_models::device::Wanted;
 use reqwest::Url;
 
 use super::Resolver;
@@ -41,6 +42,15 @@ impl Resolver<'_, '_> {
             self.error(path, format!("`{}` is not a size", words::cut(text)), help);
         }
         size
+    }
+
+    pub(super) fn device(&mut self, path: &Path, text: &raw::DeviceText) -> Option<Wanted> {
+        let text = text.as_str()?;
+        let wanted = text.parse().ok();
+        if wanted.is_none() {
+            self.error(path, format!("`{}` is no device", words::cut(text)), "one of `auto`, `cpu`, `cuda`, `cuda:1`");
+        }
+        wanted
     }
 
     pub(super) fn socket(&mut self, path: &Path, text: &raw::SocketText) -> Option<SocketAddr> {

@@ -33,7 +33,7 @@ fn its_logits_are_the_reference_s() {
     ];
     assert_eq!(tokens, expected);
     let files = crate::load::tiny::files(std::env::var("BACKSTOP_TEST_GGUF").expect("it is set").into());
-    let forward = load::load_weights(&files, 512, 2).expect("it is sound");
+    let forward = load::load_weights(&files, 512, 2, Device::Cpu).expect("it is sound");
     let mut cache = Cache::new(forward.cache_shape(), 1 << 24, 512);
     let mut sequence = cache.begin(&tokens);
     sequence.reserve(tokens.len()).expect("there is room");

@@ -21,7 +21,7 @@ async fn all(mut generation: Generation) -> Vec<Event> {
     events
 }
 
-fn asked(prompt: usize) -> Chat {
+pub(super) fn asked(prompt: usize) -> Chat {
     let texts = [
         "one two three one two three one two",
         "hello hello hello",

@@ -21,7 +21,7 @@ impl Real {
 
     /// For each token but the first: its log-probability after those before it.
     fn defined(&self, tokens: &[u32]) -> Vec<f32> {
-        let forward = load::load_weights(&self.written.files, 256, 1).expect("it is sound");
+        let forward = load::load_weights(&self.written.files, 256, 1, Device::Cpu).expect("it is sound");
         let mut cache = Cache::new(forward.cache_shape(), 1 << 22, 256);
         let mut sequence = cache.begin(&[]);
         let mut out = Vec::new();

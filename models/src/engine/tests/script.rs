@@ -143,7 +143,7 @@ impl Scripted {
     ) -> Self {
         let written = Tiny::new().write();
         let header = load::read_header(&written.files).expect("it is sound");
-        let model = Model::open(&written.files, &header, None).expect("it is sound");
+        let model = Model::open(&written.files, &header, None, Device::Cpu).expect("it is sound");
         let rows = model.vocabulary.len();
         let answers: Arc<Mutex<VecDeque<Vec<Step>>>> = Arc::new(Mutex::new(first.iter().cloned().collect()));
         let loads: Arc<Mutex<usize>> = Arc::default();

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use super::{FetchError, Machine, Silent};
 use crate::{
     catalog::Manifest,
+    device::Device,
     load::{identify, tiny::TinyCheckpoint},
     verify::Digest,
 };
@@ -46,13 +47,13 @@ fn a_checkpoint_is_pulled_verified_and_named_by_all_of_its_files() {
     assert_eq!(pulled.weight_files().count(), 3);
     assert_eq!(pulled.paths().count(), 8, "index, three JSON files and the tokenizer beside the weights");
     assert_eq!(machine.store.open(&manifest).unwrap(), pulled);
-    let identity = identify(&pulled).unwrap();
+    let identity = identify(&pulled, Device::Cpu).unwrap();
 
     // Other weights are another model, though header and config are the same.
     let other_machine = Machine::with_hub("http://127.0.0.1:9");
     let other = TinyCheckpoint::new().with("model.norm.weight", &[32]).write_shards(3);
     let other = other_machine.store.pull(&self::manifest(&other.files), &Silent).unwrap();
-    assert_ne!(identify(&other).unwrap().weights, identity.weights);
+    assert_ne!(identify(&other, Device::Cpu).unwrap().weights, identity.weights);
 
     let shard = machine.path("models/tiny/model-00003-of-00003.safetensors");
     let mut bytes = fs::read(&shard).unwrap();
@@ -61,5 +62,5 @@ fn a_checkpoint_is_pulled_verified_and_named_by_all_of_its_files() {
     fs::write(&shard, bytes).unwrap();
     assert!(matches!(machine.store.open(&manifest), Err(FetchError::Damaged { .. })));
     let again = machine.store.pull(&manifest, &Silent).unwrap();
-    assert_eq!(identify(&again).unwrap(), identity);
+    assert_eq!(identify(&again, Device::Cpu).unwrap(), identity);
 }

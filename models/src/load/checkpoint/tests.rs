@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::{Chat, Fold, Message, Role};
+use crate::device::Device;
 use crate::engine::{Engine, EngineOptions};
 use crate::files::Family;
 use crate::load::tiny::{FAMILIES, TEMPLATE, TinyCheckpoint, Written};
 use crate::load::{Identity, identify, load_weights};
 
 fn error(files: &ModelFiles) -> LoadError {
-    identify(files).expect_err("it was accepted")
+    identify(files, Device::Cpu).expect_err("it was accepted")
 }
 
 fn fault(tiny: &TinyCheckpoint) -> LoadFault {
@@ -35,12 +36,12 @@ fn parse(header: &str, bytes: usize) -> Result<Vec<format::Entry>, LoadFault> {
 async fn a_sound_checkpoint_is_identified_loads_and_answers() {
     for family in FAMILIES {
         let written = TinyCheckpoint::of(family, DType::BF16, 8).write_shards(3);
-        identify(&written.files).unwrap_or_else(|error| panic!("{family:?}: {error}"));
-        load_weights(&written.files, 64, 1).unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        identify(&written.files, Device::Cpu).unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        load_weights(&written.files, 64, 1, Device::Cpu).unwrap_or_else(|error| panic!("{family:?}: {error}"));
     }
     let written = TinyCheckpoint::new().write();
     let engine = Engine::start(written.files.clone(), EngineOptions::default()).expect("it is sound");
-    assert_eq!(engine.identity(), &identify(&written.files).expect("it is sound"));
+    assert_eq!(engine.identity(), &identify(&written.files, Device::Cpu).expect("it is sound"));
     let messages = vec![Message::text(Role::User, "hello")];
     let mut answer = engine.ask(Chat { messages, max_tokens: Some(4), ..Chat::default() }).expect("there is room");
     let mut fold = Fold::default();
@@ -52,7 +53,7 @@ async fn a_sound_checkpoint_is_identified_loads_and_answers() {
 
 #[test]
 fn every_file_is_part_of_the_identity() {
-    let identity = |written: &Written| identify(&written.files).expect("it is sound");
+    let identity = |written: &Written| identify(&written.files, Device::Cpu).expect("it is sound");
     let tiny = TinyCheckpoint::new();
     let base = identity(&tiny.write());
     assert_eq!(identity(&tiny.write()), base, "the same bytes elsewhere are the same model");
@@ -81,10 +82,10 @@ fn every_file_is_part_of_the_identity() {
 #[test]
 fn of_several_templates_the_default_one_counts() {
     let mut tiny = TinyCheckpoint::new();
-    let base = identify(&tiny.write().files).expect("it is sound").template;
+    let base = identify(&tiny.write().files, Device::Cpu).expect("it is sound").template;
     tiny.tokenizer_config["chat_template"] =
         json!([{ "name": "tool_use", "template": "{{ tools }}" }, { "name": "default", "template": TEMPLATE }]);
-    assert_eq!(identify(&tiny.write().files).expect("it is sound").template, base);
+    assert_eq!(identify(&tiny.write().files, Device::Cpu).expect("it is sound").template, base);
     tiny.tokenizer_config["chat_template"] = json!([{ "name": "rag", "template": "{{ documents }}" }]);
     assert!(matches!(fault(&tiny), LoadFault::NoTemplate));
 }
@@ -117,7 +118,7 @@ fn what_would_be_ignored_is_refused_by_its_name() {
         assert!(matches!(&found, LoadFault::BadTensor { name: named, .. } if named == name), "{found}");
     }
     for idle in ["model.layers.0.self_attn.rotary_emb.inv_freq", "lm_head.weight"] {
-        identify(&tiny().with(idle, &[4]).write().files).expect("it is not needed");
+        identify(&tiny().with(idle, &[4]).write().files, Device::Cpu).expect("it is not needed");
     }
     let misshapen = fault(&tiny().with("model.norm.weight", &[33]));
     assert!(
@@ -133,7 +134,7 @@ fn what_would_be_ignored_is_refused_by_its_name() {
 #[test]
 fn shards_are_held_against_their_index() {
     let tiny = TinyCheckpoint::new();
-    identify(&tiny.write_shards(2).files).expect("it is sound");
+    identify(&tiny.write_shards(2).files, Device::Cpu).expect("it is sound");
 
     let mut short = tiny.write_shards(3);
     beside(&mut short).shards.pop();
