@@ -34,6 +34,9 @@ pub use progress::{Bar, Progress, RunProgress, Silent};
 /// How often a subject that is too busy is asked again, within the deadline.
 const MOST_WAITS: usize = 20;
 
+/// Questions that are asked side by side, unless someone says otherwise and where the subject answers so many at once.
+pub const USUAL_CONCURRENCY: usize = 8;
+
 /// How a suite is run.
 #[derive(Debug)]
 pub struct RunOptions {

@@ -9,6 +9,7 @@
 //! both. A suite is read with the `gate` split in force; [`Suite::with_split`] changes it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
@@ -307,8 +308,8 @@ pub enum Draw<'a> {
 
 /// A suite's two files, each as what to call it in errors and its text.
 struct Texts {
-    header: (String, String),
-    items: (String, String),
+    header: (String, Cow<'static, str>),
+    items: (String, Cow<'static, str>),
 }
 
 impl Texts {
@@ -318,11 +319,14 @@ impl Texts {
             let items_path = user_dir.join(format!("{name}.jsonl"));
             let (header, items) = (load(&header_path)?, load(&items_path)?);
             let (header_file, items_file) = (header_path.display().to_string(), items_path.display().to_string());
-            return Ok(Self { header: (header_file, header), items: (items_file, items) });
+            return Ok(Self { header: (header_file, header.into()), items: (items_file, items.into()) });
         }
         if let Some((_, header, items)) = EMBEDDED.iter().find(|(embedded, ..)| *embedded == name) {
             let (header_file, items_file) = (format!("built-in {name}.yaml"), format!("built-in {name}.jsonl"));
-            return Ok(Self { header: (header_file, (*header).into()), items: (items_file, (*items).into()) });
+            return Ok(Self {
+                header: (header_file, Cow::Borrowed(header)),
+                items: (items_file, Cow::Borrowed(items)),
+            });
         }
         let names = Suite::names(user_dir)?;
         let hint = read::nearest(name, names.iter().map(String::as_str));

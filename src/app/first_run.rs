@@ -26,9 +26,6 @@ use crate::{
     vendor::LocalState,
 };
 
-/// Questions of a suite that are asked side by side.
-const MOST_AT_ONCE: usize = 8;
-
 #[derive(Debug, thiserror::Error)]
 pub enum FirstRunError {
     #[error(transparent)]
@@ -103,7 +100,7 @@ pub async fn prepare_default_model(
         let binding = gate.binding(&settings, &target, suite.id()).map_err(FirstRunError::Binding)?;
         let subject = binding.key();
         let attempt = gate.certificates().begin_attempt(&subject, &suite, false)?;
-        let concurrency = settings.local.running.clamp(1, MOST_AT_ONCE);
+        let concurrency = settings.local.running.clamp(1, run::USUAL_CONCURRENCY);
         let options = RunOptions { concurrency, subject, attempt: attempt.number, ..RunOptions::default() };
         let report = run::run(&suite, &LocalSubject::new(engine), options, running).await;
         gate.certificates().end_attempt(attempt, report.verdict)?;

@@ -4,7 +4,7 @@
 //! digests ([`super::look`]), the vendor's address. Blocking: run it off the runtime's threads.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -76,9 +76,14 @@ impl Gate {
         // A GPU is tried once, for about a second: here, and not where somebody waits.
         let device = settings.local.device.choose().device;
         let now = OffsetDateTime::now_utc();
+        // Routes share targets and suites, and a suite's file is read whole: each is looked at once.
+        let (mut suites, mut done) = (HashMap::new(), HashSet::new());
         for route in settings.routes.values() {
+            let suite: &Result<SuiteId, String> = suites.entry(&route.suite).or_insert_with(|| {
+                Suite::identify(&route.suite, &self.state.suites()).map_err(|error| error.to_string())
+            });
             for (index, target) in route.targets.iter().enumerate() {
-                if index == 0 && !target.id.is_local() {
+                if index == 0 && !target.id.is_local() || !done.insert((&target.id, &route.suite)) {
                     continue;
                 }
                 let looked = || self.looker.local_within(&target.id.model, device, patience);
@@ -88,7 +93,7 @@ impl Gate {
                         is_as_declared(settings, &target.id, model)?;
                         examination.local.insert(target.id.model.to_string(), model.clone());
                     }
-                    self.check(settings, &target.id, &route.suite, model.as_ref(), now)
+                    self.check(settings, &target.id, suite, model.as_ref(), now)
                 });
                 let standing = match checked {
                     Ok(holding) => {
@@ -125,7 +130,7 @@ impl Gate {
         &self,
         settings: &Settings,
         target: &TargetId,
-        suite: &str,
+        suite: &Result<SuiteId, String>,
         model: Option<&LocalModel>,
         now: OffsetDateTime,
     ) -> Result<Option<Holding>, String> {
@@ -133,8 +138,7 @@ impl Gate {
             // Its vectors answer nothing that a suite asks; its bytes are those of the catalog.
             return Ok(None);
         }
-        let suite = Suite::identify(suite, &self.state.suites()).map_err(|error| error.to_string())?;
-        let binding = bind(settings, target, &suite, model)?;
+        let binding = bind(settings, target, suite.as_ref()?, model)?;
         let held = self.certificates.check(&binding, &settings.gate.trust, now);
         held.map(Some).map_err(|invalid| invalid.to_string())
     }

@@ -95,6 +95,9 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
         SplitArg::Gate => Split::Gate,
         SplitArg::Dev => Split::Dev,
     };
+    if args.against.as_deref().is_some_and(subject_for::is_url) {
+        bail!("--against names a target of the config, as vendor/model: a URL has no --model of its own here");
+    }
     if args.certify && split == Split::Dev {
         bail!("--certify needs the split `gate`: what was practised on decides nothing");
     }

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, anyhow, bail};
 use backstop_eval::{
     certificate::Binding,
+    run::USUAL_CONCURRENCY,
     sha256_hex,
     subject::{LocalSubject, Subject},
     suite::SuiteId,
@@ -18,9 +19,6 @@ use crate::{
     release::{self, Gate, VendorSubject},
     vendor::Clients,
 };
-
-/// Questions that are asked side by side unless the caller says otherwise.
-const CONCURRENCY: usize = 8;
 
 /// The id that an ad-hoc vendor has in the config that is made for it.
 const BY_URL: &str = "url";
@@ -58,18 +56,22 @@ pub(super) async fn examined(
     target: &str,
     by_url: ByUrl<'_>,
 ) -> anyhow::Result<Examined> {
-    if target.starts_with("http://") || target.starts_with("https://") {
+    if is_url(target) {
         return at_url(installation, target, by_url).await;
     }
     let target = TargetId::try_from(target.to_owned()).map_err(|what| anyhow!(what))?;
     let (subject, concurrency): (Box<dyn Subject>, usize) = if target.is_local() {
         let engine = engine(gate, settings, &target).await?;
-        (Box::new(LocalSubject::new(engine)), settings.local.running.clamp(1, CONCURRENCY))
+        (Box::new(LocalSubject::new(engine)), settings.local.running.clamp(1, USUAL_CONCURRENCY))
     } else {
-        (Box::new(vendor(installation, settings, &target).await?), CONCURRENCY)
+        (Box::new(vendor(installation, settings, &target).await?), USUAL_CONCURRENCY)
     };
     let binding = gate.binding(settings, &target, suite).map_err(anyhow::Error::msg)?;
     Ok(Examined { subject, binding: Some(binding), concurrency })
+}
+
+pub(super) fn is_url(target: &str) -> bool {
+    target.starts_with("http://") || target.starts_with("https://")
 }
 
 async fn vendor(installation: &Installation, settings: &Settings, target: &TargetId) -> anyhow::Result<VendorSubject> {
@@ -106,7 +108,7 @@ async fn at_url(installation: &Installation, url: &str, by_url: ByUrl<'_>) -> an
     let target = TargetId::try_from(format!("{BY_URL}/{model}")).map_err(|what| anyhow!(what))?;
     let subject = vendor(installation, &loaded.settings, &target).await?;
     let subject = VendorSubject { name: format!("{url}#{model}"), ..subject };
-    Ok(Examined { subject: Box::new(subject), binding: None, concurrency: CONCURRENCY })
+    Ok(Examined { subject: Box::new(subject), binding: None, concurrency: USUAL_CONCURRENCY })
 }
 
 async fn engine(gate: &Arc<Gate>, settings: &Settings, target: &TargetId) -> anyhow::Result<Engine> {
