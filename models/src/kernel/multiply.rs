@@ -22,8 +22,6 @@ use super::{float, portable};
 pub(super) const CHUNK: usize = 24;
 /// Columns of float weights that are expanded at once: 16 KiB.
 const FLOATS: usize = 256;
-/// Up to this many rows of inputs, weights are read as they lie.
-const FEW: usize = GROUP;
 
 /// Part of a tile's columns.
 #[derive(Clone, Copy)]
@@ -111,6 +109,18 @@ fn panel(level: Level) -> usize {
     }
 }
 
+/// Up to this many rows of inputs, weights are read as they lie. AVX-512 takes so many rows at a time that unpacking nibbles anew
+/// for each costs less than what expanding them writes and reads.
+fn few(level: Level) -> usize {
+    match level {
+        Level::Portable => 0,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => GROUP,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => usize::MAX,
+    }
+}
+
 thread_local! {
     /// Kept, so that nothing is allocated, nor cleared, once it has grown.
     static SCRATCH: RefCell<Box<Scratch>> = RefCell::default();
@@ -164,9 +174,9 @@ impl Scratch {
             let end = (row / GROUP + 1) * blocks;
             Inputs { q: &input.q[at * GROUP_LINES..end * GROUP_LINES], scales: &input.scales[at..end] }
         };
-        if rows.len() <= FEW && level != Level::Portable {
+        if rows.len() <= few(level) {
             let piece = Piece { blocks, lines, scales: &[] };
-            return dot::<true>(level, integer, piece, &[inputs(rows.start, 0)], &mut self.sums);
+            return whole::<true>((level, integer), piece, &mut self.sums, |row| inputs(rows.start + row, 0));
         }
         // Chunks of nearly the same length: a short one costs as much around it as a long one.
         let chunk = blocks.div_ceil(blocks.div_ceil(CHUNK));
@@ -174,18 +184,7 @@ impl Scratch {
             expand(level, integer, lines, &mut self.expanded);
             let Expanded { q, scales, blocks } = &self.expanded;
             let piece = Piece { blocks: *blocks, lines: q, scales };
-            let mut row = 0;
-            while row < rows.len() {
-                let count = together(level, rows.len() - row);
-                let sums = &mut self.sums[row..row + count];
-                let group = |number: usize| inputs(rows.start + row + number * GROUP, index * chunk);
-                match count.div_ceil(GROUP) {
-                    4 => dot::<false>(level, integer, piece, &[0, 1, 2, 3].map(group), sums),
-                    2 => dot::<false>(level, integer, piece, &[0, 1].map(group), sums),
-                    _ => dot::<false>(level, integer, piece, &[group(0)], sums),
-                }
-                row += count;
-            }
+            whole::<false>((level, integer), piece, &mut self.sums, |row| inputs(rows.start + row, index * chunk));
         }
     }
 
@@ -219,6 +218,27 @@ impl Scratch {
             let out = unsafe { place.part(row * width + tile * TILE, count) };
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * unit);
         }
+    }
+}
+
+/// A piece of a tile with all rows of inputs, as many at a time as the level takes.
+fn whole<'a, const PACKED: bool>(
+    (level, integer): (Level, &Integer),
+    piece: Piece<'_>,
+    sums: &mut [Sums],
+    inputs: impl Fn(usize) -> Inputs<'a>,
+) {
+    let mut row = 0;
+    while row < sums.len() {
+        let count = together(level, sums.len() - row);
+        let sums = &mut sums[row..row + count];
+        let group = |number: usize| inputs(row + number * GROUP);
+        match count.div_ceil(GROUP) {
+            4 => dot::<PACKED>(level, integer, piece, &[0, 1, 2, 3].map(group), sums),
+            2 => dot::<PACKED>(level, integer, piece, &[0, 1].map(group), sums),
+            _ => dot::<PACKED>(level, integer, piece, &[group(0)], sums),
+        }
+        row += count;
     }
 }
 
