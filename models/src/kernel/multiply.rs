@@ -20,6 +20,8 @@ use super::{float, portable};
 
 /// Blocks of 32 columns that are expanded at once, at most: 12 KiB of weights, and up to 6 of scales.
 pub(super) const CHUNK: usize = 24;
+/// Blocks of 32 columns of packed weights that many rows meet at once, at most: up to 36 KiB.
+const RUN: usize = 64;
 /// Columns of float weights that are expanded at once: 16 KiB.
 const FLOATS: usize = 256;
 
@@ -104,7 +106,7 @@ fn panels(level: Level, input: &Activations) -> impl Iterator<Item = Range<usize
 fn panel(level: Level) -> usize {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => 640 << 10,
+        Level::Avx512Vnni => 960 << 10,
         _ => 192 << 10,
     }
 }
@@ -175,8 +177,14 @@ impl Scratch {
             Inputs { q: &input.q[at * GROUP_LINES..end * GROUP_LINES], scales: &input.scales[at..end] }
         };
         if rows.len() <= few(level) {
-            let piece = Piece { blocks, lines, scales: &[] };
-            return whole::<true>((level, integer), piece, &mut self.sums, |row| inputs(rows.start + row, 0));
+            // A short run of a tile stays in the first-level cache while all rows meet it.
+            let chunk = if rows.len() <= 4 * GROUP { blocks } else { blocks.div_ceil(blocks.div_ceil(RUN)) };
+            for (index, lines) in lines.chunks(chunk * stride).enumerate() {
+                let piece = Piece { blocks: lines.len() / stride, lines, scales: &[] };
+                let inputs = |row| inputs(rows.start + row, index * chunk);
+                whole::<true>((level, integer), piece, &mut self.sums, inputs);
+            }
+            return;
         }
         // Chunks of nearly the same length: a short one costs as much around it as a long one.
         let chunk = blocks.div_ceil(blocks.div_ceil(CHUNK));
