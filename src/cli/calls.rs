@@ -12,7 +12,7 @@ use super::{
     print::{self, Align},
 };
 use crate::{
-    domain::{Attempt, CallId, Ending, Money, Outcome, Role, RouteId, TenantId},
+    domain::{Attempt, CallId, Ending, Money, Outcome, PriceState, Role, RouteId, TenantId, UsageSource},
     ledger,
     store::CallFilter,
 };
@@ -197,11 +197,25 @@ fn timeline(call: &Outcome) -> String {
 /// `well` when there was no fault.
 fn what_happened(attempt: &Attempt, well: &str) -> String {
     let role = if attempt.role == Role::Rung { String::new() } else { format!("{}: ", attempt.role.as_str()) };
+    let role = format!("{role}{}", doubts(attempt));
     let Some(fault) = attempt.fault else { return format!("{role}{well}") };
     let skipped = if attempt.duration_ms.is_none() { "skipped: " } else { "" };
     let status = attempt.status.map_or_else(String::new, |status| format!(" ({status})"));
     let detail = attempt.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
     format!("{role}{skipped}{fault}{status}{}", detail.replace(['\n', '\r'], " "))
+}
+
+/// What its figures are not: reported, or at a price that is known.
+fn doubts(attempt: &Attempt) -> String {
+    let estimated = (attempt.usage_source == UsageSource::Estimated).then_some("tokens estimated");
+    let price = match attempt.priced {
+        PriceState::Valid => None,
+        PriceState::Partial => Some("price partial"),
+        PriceState::Stale => Some("price stale"),
+        PriceState::Missing => Some("no price"),
+    };
+    let doubts: Vec<&str> = estimated.into_iter().chain(price).collect();
+    if doubts.is_empty() { String::new() } else { format!("({}) ", doubts.join(", ")) }
 }
 
 fn milliseconds(time: Option<f64>) -> String {

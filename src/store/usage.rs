@@ -45,6 +45,7 @@ pub enum Dimension {
     /// How its cost is known: valid, partial, stale, missing.
     Priced,
     /// The row of prices that it was priced by.
+    #[value(name = "price_row", alias = "price-row")]
     PriceRow,
     /// The vendor's class of service: standard, batch, priority.
     Service,
