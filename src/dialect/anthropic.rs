@@ -35,6 +35,14 @@ struct UsageIn {
     output_tokens_details: Option<OutputDetails>,
     #[serde(default, deserialize_with = "service")]
     service_tier: Option<ServiceClass>,
+    /// `fast` has prices of its own, as another vendor's priority has.
+    #[serde(default, deserialize_with = "speed")]
+    speed: Option<ServiceClass>,
+}
+
+fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceClass>, D::Error> {
+    let said = serde_json::Value::deserialize(deserializer)?;
+    Ok((said.as_str() == Some("fast")).then_some(ServiceClass::Priority))
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -76,6 +84,7 @@ impl UsageIn {
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.cache_creation = later.cache_creation.or(self.cache_creation);
         self.service_tier = later.service_tier.or(self.service_tier);
+        self.speed = later.speed.or(self.speed);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 
@@ -94,7 +103,7 @@ impl UsageIn {
             cache_write_tokens,
             cache_write_1h_tokens: by_lifetime.ephemeral_1h_input_tokens,
             reasoning_tokens: self.output_tokens_details.and_then(|details| details.thinking_tokens),
-            service: self.service_tier,
+            service: self.speed.or(self.service_tier),
             ..Usage::default()
         }
     }

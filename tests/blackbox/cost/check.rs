@@ -7,7 +7,7 @@ use crate::{
     client::question,
     config::Config,
     home::Home,
-    vendor::{Say, Vendor},
+    vendor::{Reply, Say, Vendor},
 };
 
 /// 11 tokens in, 3 of them cached; 7 out.
@@ -100,6 +100,39 @@ async fn a_row_that_has_ended_goes_on_to_count_and_says_that_it_is_stale() {
     assert!(home.ok(&["prices", "list", "--shipped"]).contains("anthropic/claude-sonnet-5"));
     let unknown = home.run(&["prices", "show", "no-such-model"]).expect_failure();
     assert!(unknown.contains("no price is known for `no-such-model`"), "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_row_does_not_price_counts_as_what_it_is_part_of_and_is_found() {
+    let vendor = Vendor::start(|number, _| {
+        let message = json!({"role": "assistant", "content": "hi", "refusal": null});
+        let sound = if number == 0 { 100 } else { 0 };
+        let tier = if number == 1 { json!("priority") } else { json!({"odd": true}) };
+        Reply::json(
+            200,
+            &json!({
+                "id": "c", "object": "chat.completion", "created": 1, "model": "m", "service_tier": tier,
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 200, "completion_tokens": 10, "prompt_tokens_details": {"audio_tokens": sound}}
+            }),
+        )
+    })
+    .await;
+    let home = Home::new(&config(&vendor, "models: { near/fake-1: { input_per_mtok: 1, output_per_mtok: 10 } }"));
+    let gateway = home.serve();
+    for expected in ["partial", "partial", "valid"] {
+        let answer = gateway.client().chat(&question("chat", "hi")).await.expect(200);
+        assert_eq!(answer.expect_header("x-backstop-cost-usd"), "0.000300");
+        assert_eq!(attempt(&home, &answer)["priced"], expected);
+    }
+    let metrics = gateway.client().get("/metrics").await.expect(200).body;
+    assert!(
+        metrics.contains("backstop_doubtful_prices_total{target=\"near/fake-1\",state=\"partial\"} 2"),
+        "{metrics}"
+    );
+    gateway.stop();
+    let found = checked(&home, 1);
+    assert_eq!((&found[0]["state"], &found[0]["attempts"]), (&json!("partial"), &json!(2)), "{found:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
