@@ -278,9 +278,20 @@ fn the_schema_is_strict_and_names_every_kind() {
     }
     let kinds: Vec<&str> = VendorKind::names().collect();
     assert_eq!(schema["$defs"]["Vendor"]["properties"]["kind"]["enum"], serde_json::json!(kinds));
-    for (definition, required) in [("Vendor", "kind"), ("Route", "targets"), ("Alert", "kind"), ("Storage", "url")] {
+    for (definition, required) in [
+        ("Vendor", "kind"),
+        ("Route", "targets"),
+        ("Alert", "kind"),
+        ("Storage", "url"),
+        ("Price", "input_per_mtok"),
+        ("Tier", "above_tokens"),
+    ] {
         assert_eq!(schema["$defs"][definition]["required"], serde_json::json!([required]), "{definition}");
     }
+    let keys = |definition: &str| -> Vec<&String> {
+        schema["$defs"][definition]["properties"].as_object().expect("keys").keys().collect()
+    };
+    insta::assert_debug_snapshot!("price_keys", (keys("Price"), keys("Tier")));
 }
 
 /// The contract's example with one thing replaced by something arbitrary.
