@@ -39,11 +39,11 @@ pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
-pub use prices::built_in as built_in_prices;
+pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Prices, Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
+    Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
 };
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};

@@ -9,6 +9,7 @@ mod clients;
 pub mod merkle;
 #[cfg(test)]
 pub(crate) mod sample;
+mod spent;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ mod used;
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
-pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
+pub use spent::{Cursor, SpentRow};
+pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
 use std::{

@@ -139,6 +139,7 @@ impl Default for LocalTier {
             threads: None,
             cache_bytes: 512 << 20,
             context_tokens: None,
+            usd_per_hour: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 mod alerts;
 mod audit;
 mod health;
+mod prices;
 mod routes;
 mod sections;
 mod tenants;
@@ -23,10 +24,11 @@ use serde::Deserialize;
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
+pub(super) use prices::{Price, RatesOf};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
-pub(super) use texts::{DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
+pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
 
 /// The config of a Backstop gateway (`backstop.yaml`).

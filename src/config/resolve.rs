@@ -5,6 +5,7 @@
 mod alerts;
 mod audit;
 mod health;
+mod prices;
 mod routes;
 mod sections;
 mod tenants;
@@ -12,8 +13,8 @@ mod texts;
 mod vendors;
 
 use super::{
-    Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices, raw, secret_scan, shape,
-    tree, words,
+    Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices as known_prices, raw,
+    secret_scan, shape, tree, words,
 };
 
 /// Reads a whole file. The settings are to be used only when `findings` has no error.
@@ -70,7 +71,7 @@ impl Resolver<'_, '_> {
         settings.audit = self.audit(file.audit.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
-        prices::fill_in(&mut settings);
+        known_prices::fill_in(&mut settings);
         // What is half read would break invariants that the whole file keeps.
         if !self.findings.has_error() {
             let mut say = |severity, path: Path, words: (&str, &str)| {

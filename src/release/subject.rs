@@ -8,9 +8,10 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
 use crate::{
-    config::{Prices, Vendor},
+    clock,
+    config::Vendor,
     dialect::{self, Outgoing},
-    domain::{Fault, FaultKind, TargetId, Task, TokenUsage},
+    domain::{Fault, FaultKind, Prices, TargetId, Task, TokenUsage},
     vault::Vault,
     vendor::{Client, HttpAsk, answer_fault, ask_whole},
 };
@@ -40,14 +41,8 @@ impl Subject for VendorSubject {
     }
 
     fn cost_micros(&self, usage: &Usage) -> Option<u64> {
-        let usage = TokenUsage {
-            input: usage.input_tokens.unwrap_or(0),
-            output: usage.output_tokens.unwrap_or(0),
-            cached_input: usage.cached_input_tokens.unwrap_or(0),
-            cache_write: usage.cache_write_tokens.unwrap_or(0),
-            ..TokenUsage::default()
-        };
-        u64::try_from(self.prices?.cost(&usage).micros).ok()
+        let quote = self.prices.as_ref()?.quote(&TokenUsage::from(usage), clock::unix_ms())?;
+        u64::try_from(quote.cost.micros).ok()
     }
 
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {

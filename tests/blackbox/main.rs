@@ -23,6 +23,7 @@ pub mod certificate;
 pub mod check;
 pub mod cohere;
 pub mod completions;
+pub mod cost;
 pub mod disk;
 pub mod engine;
 pub mod eval_runs;

@@ -198,5 +198,6 @@ impl Resolver<'_, '_> {
         }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
+        settings.local.usd_per_hour = raw.usd_per_hour.and_then(|usd| self.rate(&path.key("usd_per_hour"), usd));
     }
 }
