@@ -4,12 +4,13 @@
 //! page's own Content-Security-Policy lets a browser run or load nothing at all. The page says what the report says; it decides
 //! nothing.
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Comparison, GateResult, Report, StoredRun};
 use crate::{
+    jinja::seen,
     run::dollars,
     suite::{Severity, Suite},
 };
@@ -162,22 +163,6 @@ fn severities(report: &Report) -> Vec<SeverityRow> {
     };
     let rows = [Severity::Critical, Severity::Major, Severity::Minor].map(row);
     rows.into_iter().filter(|row| row.items > 0).collect()
-}
-
-/// What the template engine makes of JSON.
-fn seen(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(yes) => Value::from(*yes),
-        Json::Number(number) => match number.as_u64() {
-            Some(whole) => Value::from(whole),
-            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(seen).collect(),
-        Json::Object(entries) => Value::from_pairs(entries.iter().map(|(name, value)| (name.as_str(), seen(value)))),
-    }
 }
 
 /// Characters that cannot be seen, or that turn the text around them, as their code points: what is read must be what was said.

@@ -67,7 +67,7 @@ fn unread(value: serde_json::Value) -> String {
 }
 
 fn judged(check: &Check, chat: &Chat, answers: &[Answer]) -> Result<(), Miss> {
-    check.judge(Asked { chat, answers })
+    check.judge(Asked { chat, answers, evidence: None })
 }
 
 #[test]

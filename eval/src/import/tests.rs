@@ -1,0 +1,1 @@
+//! Imports of real forms, item by item.

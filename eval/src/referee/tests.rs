@@ -1,0 +1,1 @@
+//! Referees, and those who would cheat with them.
