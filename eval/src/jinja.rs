@@ -56,12 +56,16 @@ pub(crate) fn like_python() -> Environment<'static> {
     environment.set_unknown_method_callback(|state, value, method, args| match (value.kind(), method, args) {
         (ValueKind::Seq, "index", [wanted]) => {
             let place = value.try_iter()?.position(|item| item == *wanted);
-            place.map(Value::from).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in the list")))
+            place
+                .map(Value::from)
+                .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in the list")))
         }
         _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args),
     });
     environment.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::Bool => minijinja::escape_formatter(out, state, &Value::from(if value.is_true() { "True" } else { "False" })),
+        ValueKind::Bool => {
+            minijinja::escape_formatter(out, state, &Value::from(if value.is_true() { "True" } else { "False" }))
+        }
         ValueKind::None => minijinja::escape_formatter(out, state, &Value::from("None")),
         _ => minijinja::escape_formatter(out, state, value),
     });

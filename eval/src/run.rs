@@ -104,7 +104,8 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
     let started_at = OffsetDateTime::now_utc();
     let clock = Instant::now();
     progress.started(suite);
-    let RunOptions { concurrency, per_minute, max_cost_micros, journal, subject: key, attempt, against, bench } = options;
+    let RunOptions { concurrency, per_minute, max_cost_micros, journal, subject: key, attempt, against, bench } =
+        options;
     let concurrency = concurrency.max(1);
     let (reused, resumed) = journal.as_ref().map_or((0, 0), Journal::known);
     let run = Run {

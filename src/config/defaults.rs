@@ -6,9 +6,9 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings, LatencyPolicy, Limits,
-    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry,
-    VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings,
+    LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap,
+    ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 

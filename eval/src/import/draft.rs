@@ -6,10 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ImportError;
-use crate::{
-    statistics::lower_bound,
-    suite::Suite,
-};
+use crate::{statistics::lower_bound, suite::Suite};
 
 /// The bound that a gate wants unless someone says otherwise, where so few items can show it.
 const USUAL_THRESHOLD: f64 = 0.8;
@@ -117,7 +114,11 @@ impl Draft {
         }
         let items: String = self.items.iter().map(|item| format!("{}\n", item.json())).collect();
         let header = self.header(options)?;
-        let suite = Suite::read(&self.name, (&format!("{}.yaml", self.name), &header), (&format!("{}.jsonl", self.name), &items))?;
+        let suite = Suite::read(
+            &self.name,
+            (&format!("{}.yaml", self.name), &header),
+            (&format!("{}.jsonl", self.name), &items),
+        )?;
         Ok(Imported { name: self.name, header, items, suite, noted: self.noted })
     }
 

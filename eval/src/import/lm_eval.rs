@@ -14,7 +14,7 @@ use self::{
     fields::Task,
 };
 use super::{
-    Imported, ImportError, Options, Sources,
+    ImportError, Imported, Options, Sources,
     draft::{Draft, DraftItem, asks},
 };
 
@@ -63,25 +63,56 @@ enum By {
 impl Comparison {
     fn of(task: &Task) -> Result<Vec<Self>, ImportError> {
         match task.output_type.as_str() {
-            "multiple_choice" => task.metrics(&["acc", "acc_norm"])?.into_iter().map(|metric| {
-                let by = match metric.name.as_str() {
-                    "acc" => "choice",
-                    "acc_norm" => "character",
-                    "acc_bytes" => "byte",
-                    other => return Err(ImportError::refused(format!("the metric `{other}`"), "multiple_choice has acc, acc_norm and acc_bytes here")),
-                };
-                let gate = metric.name.replace('_', "-");
-                Ok(Self { about: format!("the right choice is the likeliest ({})", metric.name), gate, by: By::Likeliest(by) })
-            }).collect(),
-            "loglikelihood" => task.metrics(&["acc"])?.into_iter().map(|metric| match metric.name.as_str() {
-                "acc" => Ok(Self { gate: "acc".into(), about: "the target is what the model would go on with".into(), by: By::Greedy }),
-                other => Err(ImportError::refused(format!("the metric `{other}`"), "it is a number of a model, and no answer is right or wrong by it")),
-            }).collect(),
+            "multiple_choice" => task
+                .metrics(&["acc", "acc_norm"])?
+                .into_iter()
+                .map(|metric| {
+                    let by = match metric.name.as_str() {
+                        "acc" => "choice",
+                        "acc_norm" => "character",
+                        "acc_bytes" => "byte",
+                        other => {
+                            return Err(ImportError::refused(
+                                format!("the metric `{other}`"),
+                                "multiple_choice has acc, acc_norm and acc_bytes here",
+                            ));
+                        }
+                    };
+                    let gate = metric.name.replace('_', "-");
+                    Ok(Self {
+                        about: format!("the right choice is the likeliest ({})", metric.name),
+                        gate,
+                        by: By::Likeliest(by),
+                    })
+                })
+                .collect(),
+            "loglikelihood" => task
+                .metrics(&["acc"])?
+                .into_iter()
+                .map(|metric| match metric.name.as_str() {
+                    "acc" => Ok(Self {
+                        gate: "acc".into(),
+                        about: "the target is what the model would go on with".into(),
+                        by: By::Greedy,
+                    }),
+                    other => Err(ImportError::refused(
+                        format!("the metric `{other}`"),
+                        "it is a number of a model, and no answer is right or wrong by it",
+                    )),
+                })
+                .collect(),
             "generate_until" => Ok(generate::pipelines(task)?
                 .into_iter()
-                .map(|(gate, fields)| Self { about: format!("exact_match after the filter {gate}"), gate, by: By::Extract(fields) })
+                .map(|(gate, fields)| Self {
+                    about: format!("exact_match after the filter {gate}"),
+                    gate,
+                    by: By::Extract(fields),
+                })
                 .collect()),
-            other => Err(ImportError::refused(format!("the output type `{other}`"), "it gives a number of a model, and no answer that is right or wrong")),
+            other => Err(ImportError::refused(
+                format!("the output type `{other}`"),
+                "it gives a number of a model, and no answer that is right or wrong",
+            )),
         }
     }
 }
@@ -100,7 +131,8 @@ fn item(id: &str, task: &Task, document: &Value, comparisons: &[Comparison]) -> 
     let place = format!("{}, {id}", task.file);
     let document = Document::new(document, &place)?;
     let context = task.context(&document)?;
-    let mut item = DraftItem { id: id.to_owned(), messages: asks(&context), checks: Default::default(), stop: Vec::new() };
+    let mut item =
+        DraftItem { id: id.to_owned(), messages: asks(&context), checks: Default::default(), stop: Vec::new() };
     for Comparison { gate, by, .. } in comparisons {
         let check = match by {
             By::Likeliest(by) => {

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Imported, ImportError, Options, Sources,
+    ImportError, Imported, Options, Sources,
     draft::{Draft, DraftItem, asks},
 };
 
@@ -72,7 +72,8 @@ pub fn openai_evals(
         }
     };
     let name = named.unwrap_or_else(|| samples.name().rsplit('/').next().unwrap_or_default().replace(".jsonl", ""));
-    let mut draft = Draft::new(&name, &format!("OpenAI eval {name}, taken over with class {}", comparison.class.name()));
+    let mut draft =
+        Draft::new(&name, &format!("OpenAI eval {name}, taken over with class {}", comparison.class.name()));
     draft.max_tokens = comparison.max_tokens;
     draft.gates.insert(GATE.to_owned(), format!("as {} has it", comparison.class.name()));
     let records = samples.records()?;
@@ -120,7 +121,10 @@ fn registered(registry: &Sources, eval: Option<&str>) -> Result<(String, Compari
             ("max_tokens", Value::Number(most)) => max_tokens = most.as_u64().unwrap_or(max_tokens).max(1),
             ("num_few_shot", Value::Number(none)) if none.as_u64() == Some(0) => {}
             (other, _) => {
-                return Err(ImportError::refused(format!("the argument `{other}` of `{name}`"), "it changes what is asked or compared"));
+                return Err(ImportError::refused(
+                    format!("the argument `{other}` of `{name}`"),
+                    "it changes what is asked or compared",
+                ));
             }
         }
     }
@@ -138,7 +142,9 @@ fn item(id: &str, sample: &Value, comparison: Comparison, file: &str) -> Result<
         Some(Value::String(text)) => vec![text.clone()],
         Some(Value::Array(texts)) if !texts.is_empty() => texts
             .iter()
-            .map(|text| text.as_str().map(str::to_owned).ok_or_else(|| invalid("`ideal` has something that is no text")))
+            .map(|text| {
+                text.as_str().map(str::to_owned).ok_or_else(|| invalid("`ideal` has something that is no text"))
+            })
             .collect::<Result<_, _>>()?,
         _ => return Err(invalid("`ideal` is neither a text nor some")),
     };
@@ -151,7 +157,10 @@ fn chat(messages: &[Value]) -> Result<Value, ImportError> {
     for message in messages {
         let (role, content) = (message["role"].as_str().unwrap_or_default(), message["content"].as_str());
         let Some(content) = content.filter(|_| matches!(role, "system" | "user" | "assistant")) else {
-            return Err(ImportError::refused(format!("a message of the role `{role}`"), "only texts of system, user and assistant are carried"));
+            return Err(ImportError::refused(
+                format!("a message of the role `{role}`"),
+                "only texts of system, user and assistant are carried",
+            ));
         };
         out.push(json!({ "role": role, "content": content }));
     }
@@ -159,7 +168,12 @@ fn chat(messages: &[Value]) -> Result<Value, ImportError> {
     match out.last_mut() {
         Some(last) if last["role"] == "system" => last["role"] = "user".into(),
         Some(last) if last["role"] == "user" => {}
-        _ => return Err(ImportError::refused("a chat that ends in an assistant's message", "a question ends in the user's")),
+        _ => {
+            return Err(ImportError::refused(
+                "a chat that ends in an assistant's message",
+                "a question ends in the user's",
+            ));
+        }
     }
     Ok(out.into())
 }

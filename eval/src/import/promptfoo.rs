@@ -8,7 +8,7 @@ mod assertion;
 use serde_json::{Map, Value};
 
 use super::{
-    Imported, ImportError, Options, Sources,
+    ImportError, Imported, Options, Sources,
     draft::{Draft, DraftItem, asks, plain_name},
 };
 use crate::jinja::{rendered, seen};
@@ -51,9 +51,13 @@ pub fn promptfoo(config: &Sources, options: &Options) -> Result<Imported, Import
     let prompts = prompts(config, &yaml["prompts"])?;
     let tests = tests(config, &yaml["tests"])?;
     let usual = yaml["defaultTest"].as_object().cloned().unwrap_or_default();
-    let pairs = tests.iter().enumerate().flat_map(|(t, test)| prompts.iter().enumerate().map(move |(p, prompt)| (t, test, p, prompt)));
+    let pairs = tests
+        .iter()
+        .enumerate()
+        .flat_map(|(t, test)| prompts.iter().enumerate().map(move |(p, prompt)| (t, test, p, prompt)));
     for (t, test, p, prompt) in pairs.take(options.limit.unwrap_or(usize::MAX)) {
-        let id = if prompts.len() == 1 { format!("test-{}", t + 1) } else { format!("test-{}-prompt-{}", t + 1, p + 1) };
+        let id =
+            if prompts.len() == 1 { format!("test-{}", t + 1) } else { format!("test-{}-prompt-{}", t + 1, p + 1) };
         let Some(test) = test.as_object() else {
             return Err(ImportError::invalid(format!("{file}, {id}"), "a test is an object"));
         };
@@ -79,9 +83,14 @@ fn item(
     let mut vars = usual.get("vars").and_then(Value::as_object).cloned().unwrap_or_default();
     vars.extend(test.get("vars").and_then(Value::as_object).cloned().unwrap_or_default());
     if let Some((name, _)) = vars.iter().find(|(_, value)| value.is_array()) {
-        return Err(ImportError::refused(format!("the list of the variable `{name}`"), "write a test for each of its values"));
+        return Err(ImportError::refused(
+            format!("the list of the variable `{name}`"),
+            "write a test for each of its values",
+        ));
     }
-    if let Some((name, _)) = vars.iter().find(|(_, value)| value.as_str().is_some_and(|text| text.starts_with("file://"))) {
+    if let Some((name, _)) =
+        vars.iter().find(|(_, value)| value.as_str().is_some_and(|text| text.starts_with("file://")))
+    {
         return Err(ImportError::refused(format!("the file of the variable `{name}`"), "write its text into the test"));
     }
     let scope = Scope { config, vars: &vars };
@@ -100,7 +109,9 @@ fn item(
     }
     notes.differs.iter().for_each(|what| draft.differs(what));
     if notes.needs_judge {
-        draft.rubric = Some("Whether the answer meets the criterion that is given for it, in full and without exception.".to_owned());
+        draft.rubric = Some(
+            "Whether the answer meets the criterion that is given for it, in full and without exception.".to_owned(),
+        );
     }
     let checks = [(GATE.to_owned(), checks)].into();
     draft.items.push(DraftItem { id: plain_name(id), messages: messages(&asked)?, checks, stop: Vec::new() });

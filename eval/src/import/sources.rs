@@ -53,9 +53,8 @@ impl Sources {
         let lines = self.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         lines
             .map(|(index, line)| {
-                serde_json::from_str(line).map_err(|error| {
-                    ImportError::invalid(format!("{}:{}", self.name(), index + 1), error.to_string())
-                })
+                serde_json::from_str(line)
+                    .map_err(|error| ImportError::invalid(format!("{}:{}", self.name(), index + 1), error.to_string()))
             })
             .collect()
     }

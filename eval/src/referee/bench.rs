@@ -73,7 +73,8 @@ impl Bench {
         let mut answers = Vec::with_capacity(asks.len());
         for chat in asks {
             let clock = std::time::Instant::now();
-            let answer = patient(|| judge.subject.ask(chat.clone())).await.map_err(|error| format!("the judge: {error}"))?;
+            let answer =
+                patient(|| judge.subject.ask(chat.clone())).await.map_err(|error| format!("the judge: {error}"))?;
             let took = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
             answers.push(recorded(&answer, took, judge.subject.as_ref()));
         }
@@ -124,9 +125,8 @@ pub(crate) async fn likelihoods(
         if let Some(price) = subject.cost_micros(&scored.usage) {
             cost = Some(cost.unwrap_or(0_u64).saturating_add(price));
         }
-        let measured = likelihood(&text, context.len(), &scored.tokens).map_err(|why| {
-            SubjectError::Refused(format!("it gives no log-likelihoods of a text: {why}").into())
-        })?;
+        let measured = likelihood(&text, context.len(), &scored.tokens)
+            .map_err(|why| SubjectError::Refused(format!("it gives no log-likelihoods of a text: {why}").into()))?;
         found.push(measured);
     }
     Ok((found, cost))

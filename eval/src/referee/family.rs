@@ -52,7 +52,10 @@ const FAMILIES: [(&str, &[&str]); 30] = [
     ("gemini", &["gemini*", "gemma*", "codegemma*", "medgemma*", "palm*"]),
     ("llama", &["llama*", "codellama*", "meta-llama*", "vicuna*", "alpaca*", "tinyllama*"]),
     ("qwen", &["qwen*", "qwq*", "qvq*", "codeqwen*"]),
-    ("mistral", &["mistral*", "mixtral*", "ministral*", "magistral*", "codestral*", "devstral*", "pixtral*", "voxtral*"]),
+    (
+        "mistral",
+        &["mistral*", "mixtral*", "ministral*", "magistral*", "codestral*", "devstral*", "pixtral*", "voxtral*"],
+    ),
     ("deepseek", &["deepseek*"]),
     ("command", &["command", "c4ai*", "aya"]),
     ("grok", &["grok*"]),

@@ -226,10 +226,7 @@ impl Referees {
                 return Err(format!("the suite needs the scorer `{name}`, and it names none"));
             };
             if let Some(pinned) = suite.scorers.get(name).filter(|pinned| **pinned != scorer.sha256) {
-                return Err(format!(
-                    "its scorer `{name}` has the digest {}, the suite's is {pinned}",
-                    scorer.sha256
-                ));
+                return Err(format!("its scorer `{name}` has the digest {}, the suite's is {pinned}", scorer.sha256));
             }
         }
         Ok(())
@@ -239,9 +236,12 @@ impl Referees {
     pub fn doubts(&self, suite: &Suite) -> BTreeMap<String, Vec<String>> {
         let judge = self.judge.as_ref().map(|judge| judge.standing.doubts()).unwrap_or_default();
         let mut doubts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (gate, check) in suite.items.iter().flat_map(|item| &item.checks).flat_map(|(gate, checks)| {
-            checks.iter().map(move |check| (gate, check))
-        }) {
+        for (gate, check) in suite
+            .items
+            .iter()
+            .flat_map(|item| &item.checks)
+            .flat_map(|(gate, checks)| checks.iter().map(move |check| (gate, check)))
+        {
             match check {
                 Check::Judge(_) => doubts.entry(gate.clone()).or_default().extend(judge.iter().cloned()),
                 Check::External(external) => {
@@ -277,9 +277,9 @@ impl JudgeRecord {
         };
         let all = || of_items().chain(self.labels.iter().map(|label| label.answers.as_slice())).flatten();
         self.asked = all().count();
-        self.cost_micros = all().filter_map(|answer| answer.cost_micros).fold(None, |sum: Option<u64>, cost| {
-            Some(sum.unwrap_or(0).saturating_add(cost))
-        });
+        self.cost_micros = all()
+            .filter_map(|answer| answer.cost_micros)
+            .fold(None, |sum: Option<u64>, cost| Some(sum.unwrap_or(0).saturating_add(cost)));
         let names: BTreeSet<String> = all().filter_map(|answer| answer.model.clone()).collect();
         let pairs: Vec<&[AnswerRecord]> = of_items().collect();
         self.answered_as = names.into_iter().collect();

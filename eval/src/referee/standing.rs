@@ -91,8 +91,13 @@ impl JudgeStanding {
             }
         });
         let of_labels = judge.labels.iter().map(|label| label.answers.as_slice());
-        let outcomes: Vec<Outcome> =
-            judged.iter().copied().chain(of_labels).filter(|answers| answers.len() == 2).filter_map(outcome_of).collect();
+        let outcomes: Vec<Outcome> = judged
+            .iter()
+            .copied()
+            .chain(of_labels)
+            .filter(|answers| answers.len() == 2)
+            .filter_map(outcome_of)
+            .collect();
         let orders = (!outcomes.is_empty()).then(|| {
             let (n, turned) = (outcomes.len(), Outcome::Tie { turned: true });
             let equal = outcomes.iter().filter(|outcome| **outcome != turned).count();

@@ -24,12 +24,21 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     /// Of each continuation after the context.
-    Likelihoods { context: String, continuations: Vec<String> },
-    Similarity { answer: String, references: Vec<String> },
+    Likelihoods {
+        context: String,
+        continuations: Vec<String>,
+    },
+    Similarity {
+        answer: String,
+        references: Vec<String>,
+    },
     /// One question for a grade, two for a pair.
     Judge(Vec<Chat>),
     /// A request of the scorers' protocol.
-    Score { scorer: String, request: Value },
+    Score {
+        scorer: String,
+        request: Value,
+    },
 }
 
 /// What `check` needs of the `ask`th answer, or of no answer.
@@ -48,7 +57,10 @@ pub fn wanted(check: &Check, court: Court<'_>, ask: usize, answer: Option<&Answe
             let embedder = court.referees.embedder.as_ref().ok_or("there is no embedding model to compare it with")?;
             let mut parts = vec!["similarity".to_owned(), embedder.digest(), text.clone()];
             parts.extend(similar.references.iter().cloned());
-            Ok(Wanted { key: key(&parts), ask: Ask::Similarity { answer: text, references: similar.references.clone() } })
+            Ok(Wanted {
+                key: key(&parts),
+                ask: Ask::Similarity { answer: text, references: similar.references.clone() },
+            })
         }
         Check::Judge(rubric) => judged(rubric, court, &text),
         Check::External(external) => {
@@ -86,32 +98,37 @@ fn judged(rubric: &Rubric, court: Court<'_>, text: &str) -> Result<Wanted, Strin
 
 /// A line of the scorers' protocol, but for its id.
 fn request(external: &External, court: Court<'_>, ask: usize, answer: Option<&Answer>) -> Value {
-    let messages: Vec<Value> = court.item.messages.iter().map(|message| {
-        let role = match message.role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-            Role::Tool => "tool",
-        };
-        let content: String = message
-            .content
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) | Part::Refusal(text) => text.clone(),
-                Part::ToolResult(result) => result
-                    .content
-                    .iter()
-                    .filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
-                    .collect(),
-                _ => String::new(),
-            })
-            .collect();
-        let calls = calls(&message.content);
-        if calls.is_empty() {
-            return json!({ "role": role, "content": content });
-        }
-        json!({ "role": role, "content": content, "tool_calls": calls })
-    }).collect();
+    let messages: Vec<Value> = court
+        .item
+        .messages
+        .iter()
+        .map(|message| {
+            let role = match message.role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+                Role::Tool => "tool",
+            };
+            let content: String = message
+                .content
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) | Part::Refusal(text) => text.clone(),
+                    Part::ToolResult(result) => result
+                        .content
+                        .iter()
+                        .filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
+                        .collect(),
+                    _ => String::new(),
+                })
+                .collect();
+            let calls = calls(&message.content);
+            if calls.is_empty() {
+                return json!({ "role": role, "content": content });
+            }
+            json!({ "role": role, "content": content, "tool_calls": calls })
+        })
+        .collect();
     let said = answer.map(|answer| {
         json!({
             "text": text_of(answer),

@@ -118,9 +118,7 @@ impl Extract {
         if self.ignore_case {
             text = text.to_lowercase();
         }
-        text.retain(|c| {
-            !(self.ignore_punctuation && is_punctuation(c) || self.ignore_digits && c.is_ascii_digit())
-        });
+        text.retain(|c| !(self.ignore_punctuation && is_punctuation(c) || self.ignore_digits && c.is_ascii_digit()));
         text
     }
 }

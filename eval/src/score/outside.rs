@@ -201,7 +201,9 @@ impl TryFrom<RawGraded> for Graded {
 
     fn try_from(raw: RawGraded) -> Result<Self, String> {
         match raw.at_least {
-            Some(least) if !(2..=5).contains(&least) => Err(format!("a judge's `at_least` is from 2 to 5, not {least}")),
+            Some(least) if !(2..=5).contains(&least) => {
+                Err(format!("a judge's `at_least` is from 2 to 5, not {least}"))
+            }
             at_least => Ok(Self { criterion: raw.criterion, reference: raw.reference, at_least }),
         }
     }
@@ -239,7 +241,9 @@ fn found<'a>(
 ) -> Result<&'a Found, Miss> {
     let wanted = wanted(check, evidence.court, ask, answer).map_err(Miss)?;
     let measured = evidence.measured.iter().find(|measured| measured.key == wanted.key);
-    measured.map(|measured| &measured.found).ok_or_else(|| Miss("there is no measurement of this answer on record".into()))
+    measured
+        .map(|measured| &measured.found)
+        .ok_or_else(|| Miss("there is no measurement of this answer on record".into()))
 }
 
 fn conclude(check: &Check, found: &Found, evidence: Evidence<'_>) -> Result<(), Miss> {
@@ -257,10 +261,14 @@ fn conclude(check: &Check, found: &Found, evidence: Evidence<'_>) -> Result<(), 
             if *cosine >= similar.at_least {
                 return Ok(());
             }
-            Err(Miss(format!("its similarity to the reference is {cosine:.3}, at least {} is wanted", similar.at_least)))
+            Err(Miss(format!(
+                "its similarity to the reference is {cosine:.3}, at least {} is wanted",
+                similar.at_least
+            )))
         }
         (Check::Judge(Rubric::Grade(graded)), Found::Judged(answers)) => {
-            let least = graded.at_least.or(evidence.court.suite.judge.as_ref().map(|rules| rules.at_least)).unwrap_or(5);
+            let least =
+                graded.at_least.or(evidence.court.suite.judge.as_ref().map(|rules| rules.at_least)).unwrap_or(5);
             match answers.as_slice() {
                 [answer] => match grade_of(&answer.text()) {
                     Some(grade) if grade >= least => Ok(()),
@@ -272,7 +280,9 @@ fn conclude(check: &Check, found: &Found, evidence: Evidence<'_>) -> Result<(), 
         }
         (Check::Judge(Rubric::Pair(rivals)), Found::Judged(answers)) => match (outcome_of(answers), rivals.wants) {
             (Some(Outcome::Win), _) | (Some(Outcome::Tie { .. }), Wish::Tie) => Ok(()),
-            (Some(Outcome::Tie { .. }), Wish::Win) => Err(Miss("the judge holds it not better than the other answer".into())),
+            (Some(Outcome::Tie { .. }), Wish::Win) => {
+                Err(Miss("the judge holds it not better than the other answer".into()))
+            }
             (Some(Outcome::Loss), _) => Err(Miss("the judge holds the other answer better, in both orders".into())),
             (None, _) => Err(Miss("the judge did not decide".into())),
         },

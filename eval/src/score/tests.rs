@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 
 mod choice;
+mod extract;
 mod instructions;
 mod json;
 mod leaks;

@@ -145,11 +145,7 @@ pub(super) fn labels_file(name: &str, header: (&str, &str)) -> Result<Option<Str
     Ok(read_header(name, header)?.judge.and_then(|judge| judge.value.labels))
 }
 
-fn judge_rules(
-    judge: &Spanned<RawJudge>,
-    labels: Option<(&str, &str)>,
-    file: &str,
-) -> Result<JudgeRules, SuiteError> {
+fn judge_rules(judge: &Spanned<RawJudge>, labels: Option<(&str, &str)>, file: &str) -> Result<JudgeRules, SuiteError> {
     let place = Place { file, line: judge.defined.line() };
     let judge = &judge.value;
     let labels = match (&judge.labels, labels) {

@@ -178,7 +178,8 @@ fn shown(header: &Path) -> String {
 fn left_out_lines(noted: &Noted) -> Vec<String> {
     let line = |(why, ids): (&String, &Vec<String>)| {
         let shown: Vec<&str> = ids.iter().take(5).map(String::as_str).collect();
-        let more = if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
+        let more =
+            if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
         format!("left out {} ({}{more}): {why}", ids.len(), shown.join(", "))
     };
     noted.left_out.iter().map(line).collect()

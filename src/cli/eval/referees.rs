@@ -72,7 +72,10 @@ impl Wanted<'_> {
             (Some(pinned), _) => pinned.clone(),
             (None, Some(named)) => named.clone(),
             (None, None) => configured.with_context(|| {
-                format!("the suite `{}` needs a judge; name one with --judge, or in the config: `eval: {{ judge: V/M }}`", suite.name())
+                format!(
+                    "the suite `{}` needs a judge; name one with --judge, or in the config: `eval: {{ judge: V/M }}`",
+                    suite.name()
+                )
             })?,
         };
         if subject_for::is_url(&judge) {
@@ -97,8 +100,7 @@ impl Wanted<'_> {
 
     /// The config's word, the command line's, or what the name tells.
     fn families(&self, target: &str, model: &str, said: Option<&String>) -> Vec<String> {
-        let configured =
-            TargetId::try_from(target.to_owned()).ok().and_then(|id| self.settings.eval.families.get(&id));
+        let configured = TargetId::try_from(target.to_owned()).ok().and_then(|id| self.settings.eval.families.get(&id));
         match said.or(configured) {
             Some(family) => vec![family.clone()],
             None => families_of(model),
@@ -130,7 +132,10 @@ impl Wanted<'_> {
             let scorer = Scorer::new(name, command.clone())?;
             let sha256 = scorer.record().sha256;
             if let Some(pinned) = self.suite.scorers.get(name).filter(|pinned| **pinned != sha256) {
-                bail!("the scorer `{name}` is not the one that the suite `{}` names: it has the digest {sha256}, the suite's is {pinned}", self.suite.name());
+                bail!(
+                    "the scorer `{name}` is not the one that the suite `{}` names: it has the digest {sha256}, the suite's is {pinned}",
+                    self.suite.name()
+                );
             }
             scorers.insert(name.clone(), scorer);
         }

@@ -16,6 +16,8 @@ pub(super) enum Part {
     Header,
     /// A line of `NAME.jsonl`
     Item,
+    /// A line of the labels that a judge is compared with
+    Label,
     /// What a scorer reads and writes
     Scorer,
 }
@@ -24,6 +26,7 @@ pub(super) fn print(part: Option<Part>) -> anyhow::Result<ExitCode> {
     match part {
         None => print::text(suite_schema())?,
         Some(Part::Header) => print::json(&file_schema(SuiteFile::Header)?)?,
+        Some(Part::Label) => print::json(&file_schema(SuiteFile::Labels)?)?,
         Some(Part::Scorer) => print::text(scorer_schema())?,
         Some(Part::Item) => print::json(&file_schema(SuiteFile::Items)?)?,
     }

@@ -46,7 +46,11 @@ impl Resolver<'_, '_> {
         }
         let command = entry.command.clone()?;
         if command.first().is_none_or(String::is_empty) {
-            self.error(&path.key("command"), "there is no program named", "e.g. `[/usr/bin/python3, /etc/backstop/score.py]`");
+            self.error(
+                &path.key("command"),
+                "there is no program named",
+                "e.g. `[/usr/bin/python3, /etc/backstop/score.py]`",
+            );
         }
         Some(ScorerCommand { command, timeout })
     }

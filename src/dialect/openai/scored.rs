@@ -33,7 +33,8 @@ struct LogprobsIn {
 }
 
 pub(in crate::dialect) fn write_request(model: &str, text: &str) -> Vec<u8> {
-    let body = json!({ "model": model, "prompt": text, "echo": true, "logprobs": 1, "max_tokens": 1, "temperature": 0 });
+    let body =
+        json!({ "model": model, "prompt": text, "echo": true, "logprobs": 1, "max_tokens": 1, "temperature": 0 });
     body.to_string().into_bytes()
 }
 

@@ -72,9 +72,12 @@ impl<'a> Document<'a> {
             },
             Value::String(text) => Ok(Target::Texts(vec![text.clone()])),
             Value::Array(all) => {
-                let text = |item: &Value| item.as_str().map(str::to_owned).or_else(|| item.as_u64().map(|n| n.to_string()));
+                let text =
+                    |item: &Value| item.as_str().map(str::to_owned).or_else(|| item.as_u64().map(|n| n.to_string()));
                 let texts = all.iter().map(text).collect::<Option<Vec<String>>>().filter(|texts| !texts.is_empty());
-                texts.map(Target::Texts).ok_or_else(|| ImportError::invalid(self.place, "doc_to_target is no text, number or list of them"))
+                texts
+                    .map(Target::Texts)
+                    .ok_or_else(|| ImportError::invalid(self.place, "doc_to_target is no text, number or list of them"))
             }
             _ => Err(ImportError::invalid(self.place, "doc_to_target is no text, number or list of them")),
         }
@@ -94,7 +97,10 @@ impl<'a> Document<'a> {
                 .collect(),
         };
         if places.iter().any(|place| *place >= choices.len()) {
-            return Err(ImportError::refused("a document whose target is not among its choices", "nothing would be right"));
+            return Err(ImportError::refused(
+                "a document whose target is not among its choices",
+                "nothing would be right",
+            ));
         }
         Ok(places)
     }
@@ -110,9 +116,14 @@ impl<'a> Document<'a> {
         let value = environment.compile_expression(expression).and_then(|expression| expression.eval(self.context()));
         let value = value.map_err(|error| self.faulty(template, &error))?;
         if value.is_undefined() {
-            return Err(ImportError::refused(format!("the template {template:?}"), "it makes nothing of this document"));
+            return Err(ImportError::refused(
+                format!("the template {template:?}"),
+                "it makes nothing of this document",
+            ));
         }
-        json_of(&value).ok_or_else(|| ImportError::invalid(self.place, format!("the template {template:?} makes {}", value.kind())))
+        json_of(&value).ok_or_else(|| {
+            ImportError::invalid(self.place, format!("the template {template:?} makes {}", value.kind()))
+        })
     }
 
     fn context(&self) -> minijinja::Value {

@@ -109,7 +109,10 @@ impl Task {
     pub(super) fn of(fields: &Map<String, Value>, file: &Sources, options: &Options) -> Result<Self, ImportError> {
         let get = |key: &str| fields.get(key).cloned().unwrap_or_default();
         if let Some(key) = fields.keys().find(|key| !IGNORED.contains(&key.as_str()) && !USED.contains(&key.as_str())) {
-            return Err(ImportError::refused(format!("the field `{key}`"), "it changes what is asked or what is right"));
+            return Err(ImportError::refused(
+                format!("the field `{key}`"),
+                "it changes what is asked or what is right",
+            ));
         }
         for key in ["process_docs", "gen_prefix"] {
             if !get(key).is_null() {
@@ -121,11 +124,15 @@ impl Task {
         };
         let fewshot = options.num_fewshot.or_else(|| get("num_fewshot").as_u64()).unwrap_or(0);
         if fewshot > 0 {
-            let why = "examples before each question are drawn from another split; say --num-fewshot 0 to ask without them";
+            let why =
+                "examples before each question are drawn from another split; say --num-fewshot 0 to ask without them";
             return Err(ImportError::refused(format!("`num_fewshot: {fewshot}`"), why));
         }
         if get("repeats").as_u64().is_some_and(|repeats| repeats != 1) {
-            return Err(ImportError::refused("`repeats`", "its answers are put to a vote; say `epochs` in the suite's header if all must be right"));
+            return Err(ImportError::refused(
+                "`repeats`",
+                "its answers are put to a vote; say `epochs` in the suite's header if all must be right",
+            ));
         }
         let mut differs = Vec::new();
         if options.num_fewshot == Some(0) && get("num_fewshot").as_u64().is_some_and(|number| number > 0) {
@@ -170,13 +177,17 @@ impl Task {
                 ("do_sample", Value::Bool(false)) => self.temperature = 0.0,
                 ("do_sample", Value::Bool(true)) => {}
                 (other, _) => {
-                    return Err(ImportError::refused(format!("`generation_kwargs.{other}`"), "it changes what is answered"));
+                    return Err(ImportError::refused(
+                        format!("`generation_kwargs.{other}`"),
+                        "it changes what is answered",
+                    ));
                 }
             }
         }
         self.stop.retain(|text| !text.is_empty());
         if self.stop.len() > 4 {
-            self.differs.push(format!("until: the first 4 of {} texts, which is all that vendors take", self.stop.len()));
+            self.differs
+                .push(format!("until: the first 4 of {} texts, which is all that vendors take", self.stop.len()));
             self.stop.truncate(4);
         }
         self.differs.push("generate_until: asked as a chat, so the answer is a model's whole turn".to_owned());
@@ -199,7 +210,10 @@ impl Task {
                 None => {}
                 Some(Value::String(mean)) if mean == "mean" => {}
                 Some(other) => {
-                    return Err(ImportError::refused(format!("the aggregation {other} of `{name}`"), "a gate counts right answers"));
+                    return Err(ImportError::refused(
+                        format!("the aggregation {other} of `{name}`"),
+                        "a gate counts right answers",
+                    ));
                 }
             }
             fields.remove("higher_is_better");
@@ -212,11 +226,17 @@ impl Task {
     pub(super) fn context(&self, document: &Document<'_>) -> Result<String, ImportError> {
         let description = document.render(&self.description)?;
         let Value::String(field) = &self.doc_to_text else {
-            return Err(ImportError::refused("a `doc_to_text` that is no text", "choices that stand before the answer are not carried"));
+            return Err(ImportError::refused(
+                "a `doc_to_text` that is no text",
+                "choices that stand before the answer are not carried",
+            ));
         };
         match document.field(field)? {
             Value::String(text) => Ok(format!("{description}{text}")),
-            other => Err(ImportError::refused(format!("the question {other}"), "choices that stand before the answer are not carried")),
+            other => Err(ImportError::refused(
+                format!("the question {other}"),
+                "choices that stand before the answer are not carried",
+            )),
         }
     }
 

@@ -25,7 +25,12 @@ pub(super) fn pipelines(task: &Task) -> Result<Vec<(String, Map<String, Value>)>
                 }
                 // One answer is asked for, and white space around it does not count.
                 "take_first" | "remove_whitespace" | "strip" => {}
-                other => return Err(ImportError::refused(format!("the filter `{other}`"), "there is no check that means the same")),
+                other => {
+                    return Err(ImportError::refused(
+                        format!("the filter `{other}`"),
+                        "there is no check that means the same",
+                    ));
+                }
             }
         }
         fields.insert("steps".to_owned(), steps.into());
@@ -56,9 +61,13 @@ fn comparison(task: &Task) -> Result<Map<String, Value>, ImportError> {
                 "ignore_case" | "ignore_punctuation" => key.as_str(),
                 "ignore_numbers" => "ignore_digits",
                 "regexes_to_ignore" => {
-                    let patterns: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                    let patterns: Vec<&str> =
+                        value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                     if let Some(error) = patterns.iter().find_map(|pattern| regex::Regex::new(pattern).err()) {
-                        return Err(ImportError::refused("`regexes_to_ignore`", format!("a pattern is not one that can be read here: {error}")));
+                        return Err(ImportError::refused(
+                            "`regexes_to_ignore`",
+                            format!("a pattern is not one that can be read here: {error}"),
+                        ));
                     }
                     "ignore"
                 }

@@ -23,9 +23,12 @@ pub(super) fn carry(
     let written = assertion["type"].as_str().unwrap_or_default();
     let refused = |why: &str| ImportError::refused(format!("the assertion `{written}`"), why);
     let known = ["type", "value", "threshold", "weight"];
-    if let Some(other) = assertion.as_object().into_iter().flat_map(|fields| fields.keys()).find(|key| {
-        !known.contains(&key.as_str()) && !IGNORED.contains(&key.as_str())
-    }) {
+    if let Some(other) = assertion
+        .as_object()
+        .into_iter()
+        .flat_map(|fields| fields.keys())
+        .find(|key| !known.contains(&key.as_str()) && !IGNORED.contains(&key.as_str()))
+    {
         return Err(refused(&format!("its `{other}` changes what is judged")));
     }
     if assertion["weight"].as_f64().is_some_and(|weight| weight == 0.0) {
@@ -57,17 +60,21 @@ pub(super) fn carry(
             }
         }
         "starts-with" => {
-            let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| refused("its `value` is a text"))?;
+            let text =
+                value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| refused("its `value` is a text"))?;
             json!({ "regex": format!(r"\A{}", regex::escape(text)) })
         }
         "regex" => {
             let pattern = value.as_str().ok_or_else(|| refused("its `value` is a pattern"))?;
-            regex::Regex::new(pattern).map_err(|error| refused(&format!("its pattern is not one that can be read here: {error}")))?;
+            regex::Regex::new(pattern)
+                .map_err(|error| refused(&format!("its pattern is not one that can be read here: {error}")))?;
             json!({ "regex": pattern })
         }
         "is-json" => is_json(&value).map_err(|why| refused(&why))?,
         "similar" | "similar:cosine" if !is_denied => {
-            carried.differs.push("similar: by the local embedding model, whose cosines are others; look at the threshold".into());
+            carried
+                .differs
+                .push("similar: by the local embedding model, whose cosines are others; look at the threshold".into());
             json!({ "similar": { "to": value, "at_least": threshold.unwrap_or(0.75) } })
         }
         "llm-rubric" if !is_denied && threshold.is_none() => {
@@ -84,7 +91,9 @@ pub(super) fn carry(
             let most = threshold.ok_or_else(|| refused("it needs a `threshold`"))?;
             json!({ "costs_at_most_usd": most })
         }
-        "javascript" | "python" | "ruby" => return Err(refused("no code of the original is run; write it as an `external` scorer")),
+        "javascript" | "python" | "ruby" => {
+            return Err(refused("no code of the original is run; write it as an `external` scorer"));
+        }
         _ => return Err(refused("there is no check that means the same")),
     };
     if is_denied {
@@ -101,7 +110,10 @@ fn rendered(value: &Value, scope: &Scope<'_>) -> Result<Value, ImportError> {
         Value::String(text) if text.starts_with("file://") => {
             let file = text.trim_start_matches("file://");
             if ![".json", ".yaml", ".yml", ".txt"].iter().any(|end| file.ends_with(end)) {
-                return Err(ImportError::refused(format!("the file `{file}` of an assertion"), "no code of the original is run"));
+                return Err(ImportError::refused(
+                    format!("the file `{file}` of an assertion"),
+                    "no code of the original is run",
+                ));
             }
             let source = scope.config.beside(file)?;
             if file.ends_with(".txt") { Value::String(source.text) } else { source.yaml()? }
@@ -146,9 +158,8 @@ fn is_json(value: &Value) -> Result<Value, String> {
     let schema = match value {
         Value::Null => json!({}),
         Value::String(text) if text.trim().is_empty() => json!({}),
-        Value::String(text) => {
-            serde_saphyr::from_str(text).map_err(|error| format!("its schema cannot be read: {}", error.without_snippet()))?
-        }
+        Value::String(text) => serde_saphyr::from_str(text)
+            .map_err(|error| format!("its schema cannot be read: {}", error.without_snippet()))?,
         other => other.clone(),
     };
     let check = json!({ "json": { "schema": schema } });

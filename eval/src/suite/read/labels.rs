@@ -92,10 +92,11 @@ fn label(raw: RawLabel, place: &Place<'_>) -> Result<Label, SuiteError> {
 
 /// Labels of one kind say nothing of a judge that is asked the other.
 pub(super) fn check_use(rules: Option<&JudgeRules>, items: &[Item], place: Place<'_>) -> Result<(), SuiteError> {
-    let rubrics = items.iter().flat_map(|item| &item.checks).flat_map(|(_, checks)| checks).filter_map(|check| match check {
-        Check::Judge(rubric) => Some(rubric),
-        _ => None,
-    });
+    let rubrics =
+        items.iter().flat_map(|item| &item.checks).flat_map(|(_, checks)| checks).filter_map(|check| match check {
+            Check::Judge(rubric) => Some(rubric),
+            _ => None,
+        });
     for rubric in rubrics {
         let Some(rules) = rules else {
             return place.fail("an item has a check by a judge, and the header no `judge` with a rubric");
