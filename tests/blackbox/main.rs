@@ -25,6 +25,7 @@ pub mod cohere;
 pub mod completions;
 pub mod disk;
 pub mod engine;
+pub mod eval_referee;
 pub mod eval_runs;
 pub mod fakes;
 pub mod faults;

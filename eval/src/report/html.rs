@@ -17,10 +17,12 @@ use crate::{
 
 mod beside;
 mod plot;
+mod referees;
 mod transcript;
 
 use beside::Beside;
 use plot::Plot;
+use referees::Row;
 use transcript::Transcript;
 
 const PAGE: &str = include_str!("html/page.html");
@@ -52,6 +54,7 @@ struct View<'a> {
     finished: String,
     seconds: String,
     cost: Option<String>,
+    referees: Vec<Row>,
     latency: Option<Latency>,
     tokens: (u64, u64),
     answer_count: usize,
@@ -118,6 +121,7 @@ impl Page<'_> {
             finished: moment(report.finished_at),
             seconds: format!("{:.1}", (report.finished_at - report.started_at).as_seconds_f64()),
             cost: report.cost_micros.map(dollars),
+            referees: Row::of_run(report),
             latency: Latency::of(report),
             tokens: (
                 answers().filter_map(|answer| answer.input_tokens).sum(),
