@@ -22,8 +22,6 @@ use super::{float, portable};
 pub(super) const CHUNK: usize = 24;
 /// Columns of float weights that are expanded at once: 16 KiB.
 const FLOATS: usize = 256;
-/// Bytes of inputs that are met by one tile after the other: they stay in the second-level cache.
-const PANEL: usize = 192 << 10;
 /// Up to this many rows of inputs, weights are read as they lie.
 const FEW: usize = GROUP;
 
@@ -84,7 +82,7 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
                 let first = item * run;
                 let last = matrix.rows().div_ceil(TILE).min(first.saturating_add(run));
                 return SCRATCH.with_borrow_mut(|scratch| {
-                    for rows in panels(input) {
+                    for rows in panels(pool.level(), input) {
                         for tile in first..last {
                             scratch.tile(pool.level(), matrix, input, rows.clone(), tile);
                             scratch.put(place, matrix, rows.start, tile);
@@ -98,9 +96,19 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
 }
 
 /// Runs of rows whose quantized form is small enough to stay at hand; whole groups.
-fn panels(input: &Activations) -> impl Iterator<Item = Range<usize>> {
-    let rows = (PANEL / (input.columns * 3 / 2).max(1)).next_multiple_of(4 * GROUP).max(8 * GROUP);
+fn panels(level: Level, input: &Activations) -> impl Iterator<Item = Range<usize>> {
+    let rows = (panel(level) / (input.columns * 3 / 2).max(1)).next_multiple_of(4 * GROUP).max(8 * GROUP);
     (0..input.rows).step_by(rows).map(move |first| first..input.rows.min(first + rows))
+}
+
+/// Bytes of inputs that are met by one tile after the other: they stay in the second-level cache, of which machines with
+/// AVX-512 have 1 MiB at least.
+fn panel(level: Level) -> usize {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => 640 << 10,
+        _ => 192 << 10,
+    }
 }
 
 thread_local! {
