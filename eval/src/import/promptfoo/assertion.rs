@@ -45,19 +45,12 @@ pub(super) fn carry(
         "contains" => regex_of(&[&value], "").ok_or_else(|| refused("its `value` is a text that is not empty"))?,
         "icontains" => regex_of(&[&value], "i").ok_or_else(|| refused("its `value` is a text that is not empty"))?,
         "contains-any" | "icontains-any" | "contains-all" | "icontains-all" => {
-            let flags = if kind.starts_with('i') { "i" } else { "" };
-            let texts = listed(&value).ok_or_else(|| refused("its `value` is a list of texts"))?;
-            let texts: Vec<&Value> = texts.iter().collect();
-            let of = |texts: &[&Value]| regex_of(texts, flags).ok_or_else(|| refused("one of its texts is empty"));
-            if kind.ends_with("any") {
-                of(&texts)?
-            } else if is_denied && texts.len() > 1 {
+            let (first, more) = several(kind, &value).map_err(refused)?;
+            if is_denied && !more.is_empty() {
                 return Err(refused("that some text of several is missing cannot be said here"));
-            } else {
-                let all = texts.iter().map(|text| of(&[*text])).collect::<Result<Vec<_>, _>>()?;
-                checks.extend(all[1..].iter().cloned());
-                all.into_iter().next().ok_or_else(|| refused("its list is empty"))?
             }
+            checks.extend(more);
+            first
         }
         "starts-with" => {
             let text =
@@ -142,6 +135,19 @@ fn regex_of(texts: &[&Value], flags: &str) -> Option<Value> {
     });
     let any = escaped.collect::<Option<Vec<_>>>()?.join("|");
     (!any.is_empty()).then(|| json!({ "regex": format!("(?{flags}:{any})") }))
+}
+
+/// One check of any of the texts, or one for each of all.
+fn several(kind: &str, value: &Value) -> Result<(Value, Vec<Value>), &'static str> {
+    let flags = if kind.starts_with('i') { "i" } else { "" };
+    let texts = listed(value).ok_or("its `value` is a list of texts")?;
+    let of = |texts: &[&Value]| regex_of(texts, flags).ok_or("one of its texts is empty");
+    if kind.ends_with("any") {
+        return Ok((of(&texts.iter().collect::<Vec<_>>())?, Vec::new()));
+    }
+    let mut all = texts.iter().map(|text| of(&[text])).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let first = all.next().ok_or("its list is empty")?;
+    Ok((first, all.collect()))
 }
 
 /// A list, or one that is written with commas.
