@@ -146,13 +146,13 @@ fn a_task_includes_others_and_names_its_own_files() {
     let files = Files::new(&[
         (
             "base.yaml",
-            "output_type: multiple_choice\ndoc_to_text: q\ndoc_to_target: a\ndoc_to_choice: [x, y]\ntest_split: test\n",
+            "output_type: multiple_choice\ndoc_to_text: q\ndoc_to_target: a\ndoc_to_choice: [red, blue]\ntest_split: test\n",
         ),
         (
             "t.yaml",
             "include: base.yaml\ntask: mine\ndataset_path: json\ndataset_kwargs: { data_files: { test: d.jsonl } }\n",
         ),
-        ("d.jsonl", "{\"q\":\"which\",\"a\":\"y\"}\n"),
+        ("d.jsonl", "{\"q\":\"which\",\"a\":\"blue\"}\n"),
     ]);
     let imported = lm_eval(&files.open("t.yaml"), &Options::default()).expect("it can be carried");
     assert_eq!(checks(&imported, 0)["acc"][0]["likeliest"]["answer"], serde_json::json!([1]));

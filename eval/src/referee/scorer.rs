@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -29,6 +30,8 @@ use crate::{digest::sha256_hex_of_parts, score::External};
 const MAX_LINE: u64 = 1 << 20;
 /// How much of standard error is kept for messages, in bytes.
 const MAX_SAID: usize = 2048;
+/// How long what a process that ends still has to say is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The largest file that is part of a command's digest.
 const MAX_PROGRAM: u64 = 256 << 20;
 
@@ -76,6 +79,7 @@ struct Process {
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     said: Said,
+    listening: JoinHandle<()>,
     asked: u64,
 }
 
@@ -155,9 +159,9 @@ impl Scorer {
     /// It did not end in time, or with another exit code than 0.
     pub async fn finish(&self) -> Result<(), ScorerFault> {
         let Some(mut process) = self.process.lock().await.take() else { return Ok(()) };
-        let Process { stdin, mut child, said, .. } = match process.stdin.shutdown().await {
-            Ok(()) | Err(_) => process,
-        };
+        // Who has closed its input already is told nothing.
+        let _ = process.stdin.shutdown().await;
+        let Process { stdin, mut child, said, listening, .. } = process;
         drop(stdin);
         let what = match timeout(self.command.timeout, child.wait()).await {
             Ok(Ok(status)) if status.success() => return Ok(()),
@@ -166,6 +170,7 @@ impl Scorer {
             Err(_) => format!("it did not end within {:?} of the end of its input", self.command.timeout),
         };
         let _ = child.kill().await;
+        let _ = timeout(LAST_WORDS, listening).await;
         Err(ScorerFault::Broken { name: self.name.clone(), what, said: said.shown() })
     }
 
@@ -187,18 +192,19 @@ impl Scorer {
             return Err(ScorerFault::Start { name: self.name.clone(), source });
         };
         let said = Said::default();
-        tokio::spawn(said.clone().listen(stderr));
-        Ok(Process { child, stdin, stdout: BufReader::new(stdout), said, asked: 0 })
+        let listening = tokio::spawn(said.clone().listen(stderr));
+        Ok(Process { child, stdin, stdout: BufReader::new(stdout), said, listening, asked: 0 })
     }
 
     async fn broken(&self, mut process: Process, what: String) -> ScorerFault {
         // One that has ended says more by how.
-        let ended = timeout(Duration::from_millis(200), process.child.wait()).await;
+        let ended = timeout(LAST_WORDS, process.child.wait()).await;
         let what = match ended {
             Ok(Ok(status)) => format!("{what} (it ended with {status})"),
             _ => what,
         };
         let _ = process.child.kill().await;
+        let _ = timeout(LAST_WORDS, process.listening).await;
         ScorerFault::Broken { name: self.name.clone(), what, said: process.said.shown() }
     }
 }

@@ -74,11 +74,11 @@ pub struct Graded {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rivals {
-    pub criterion: Option<String>,
     /// The answer to be compared with.
     pub other: String,
     #[serde(default)]
     pub wants: Wish,
+    pub criterion: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

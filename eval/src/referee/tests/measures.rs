@@ -65,12 +65,15 @@ impl Subject for Scoring {
     }
 
     fn score(&self, text: String) -> BoxFuture<'_, Result<Scored, SubjectError>> {
-        let tokens = text.split_inclusive(' ').enumerate().map(|(index, word)| {
-            let token = TokenText(word.as_bytes().to_vec());
-            let logprob = -8.0 / word.trim().len() as f32;
+        // A word begins with the space before it.
+        let begins: Vec<usize> = std::iter::once(0).chain(text.match_indices(' ').map(|(at, _)| at)).collect();
+        let word = |index: usize| &text[begins[index]..begins.get(index + 1).copied().unwrap_or(text.len())];
+        let tokens = (0..begins.len()).map(|index| {
+            let token = TokenText(word(index).as_bytes().to_vec());
+            let logprob = -8.0 / word(index).trim().len() as f32;
             TokenLogprob { top: vec![(token.clone(), logprob)], token, logprob: (index > 0).then_some(logprob) }
         });
-        let tokens = tokens.collect();
+        let tokens: Vec<TokenLogprob> = tokens.collect();
         Box::pin(async move { Ok(Scored { tokens, usage: Usage::default() }) })
     }
 }
