@@ -59,7 +59,6 @@ struct RawJudge {
     min_order_agreement: Option<f64>,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the field's type, as its default")]
 fn greedy() -> Option<f64> {
     Some(0.0)
 }
