@@ -24,6 +24,7 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("gate", old.gate != new.gate),
+        ("eval", old.eval != new.eval),
         ("drain", old.drain != new.drain),
     ];
     changes.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod audit;
+mod eval;
 mod health;
 mod prices;
 mod routes;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
+pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use prices::{Price, RatesOf};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
@@ -72,6 +74,8 @@ pub(super) struct File {
     pub(super) local: Option<Local>,
     /// What certificates must have.
     pub(super) gate: Option<Gate>,
+    /// Whom `backstop eval run` asks about answers.
+    pub(super) eval: Option<Eval>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod audit;
+mod eval;
 mod health;
 mod prices;
 mod routes;

@@ -6,6 +6,7 @@ mod content;
 mod logprobs;
 mod messages;
 mod request;
+pub(super) mod scored;
 mod stream_reader;
 mod stream_writer;
 mod wire;

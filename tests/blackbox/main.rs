@@ -26,6 +26,7 @@ pub mod completions;
 pub mod cost;
 pub mod disk;
 pub mod engine;
+pub mod eval_referee;
 pub mod eval_runs;
 pub mod fakes;
 pub mod faults;

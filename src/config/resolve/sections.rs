@@ -36,6 +36,9 @@ impl Resolver<'_, '_> {
         if let Some(gate) = &file.gate {
             self.gate(gate, settings);
         }
+        if let Some(eval) = &file.eval {
+            self.eval(eval, settings);
+        }
         if let Some(limits) = &file.limits {
             self.bounds(limits, settings);
         }
