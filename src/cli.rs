@@ -16,6 +16,7 @@ mod operator;
 mod print;
 pub mod routes;
 pub mod serve;
+pub mod share;
 pub mod tenants;
 pub mod usage;
 pub mod vault;
@@ -63,6 +64,7 @@ pub enum Verb {
     Routes(routes::RoutesArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
+    Share(share::ShareArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
@@ -107,6 +109,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Routes(args) => routes::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
+        Verb::Share(args) => share::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,

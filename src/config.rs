@@ -21,6 +21,7 @@ mod schema;
 mod secret_scan;
 mod settings;
 mod shape;
+mod share_cap;
 mod state_dir;
 mod target;
 mod tree;

@@ -319,8 +319,11 @@ pub enum OnBudget {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShareCap {
-    /// 0 to 1.
+    /// 0 to 1; 1: no cap.
     pub max: f64,
+    /// From here on calls move to other vendors in proportion; at most `max`.
+    pub soft: f64,
+    /// Counted in whole hours.
     pub window: Duration,
     pub unit: ShareUnit,
     /// Below this volume in the window the cap does not bite.
@@ -332,7 +335,18 @@ pub enum ShareUnit {
     #[default]
     Tokens,
     Requests,
+    /// In micro-dollars.
     Cost,
+}
+
+impl ShareUnit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Requests => "requests",
+            Self::Cost => "cost",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -54,28 +54,42 @@ impl Shape {
         prompt.saturating_add(answer.saturating_mul(self.answers))
     }
 
+    /// What the call uses at most, input and output.
+    pub fn most_tokens(&self) -> u64 {
+        if self.task == Task::CountTokens { 0 } else { self.most_prompt().saturating_add(self.most_answer()) }
+    }
+
     /// What the call costs at worst where tokens have these prices.
     pub fn worst_cost(&self, prices: &Prices) -> Money {
         if self.task == Task::CountTokens {
             return Money::ZERO;
         }
+        let prompt = self.most_prompt();
+        // Whether read, written to a cache or found there: at the dearest rate.
+        let dearest = prices.input_per_mtok.max(prices.cache_write_per_mtok).max(prices.cached_input_per_mtok);
+        let answer = self.most_answer();
+        // Each kind of token is rounded by itself.
+        const ROUNDING: Money = Money::from_micros(2);
+        let cost = dearest.for_tokens(prompt) + prices.output_per_mtok.for_tokens(answer);
+        if cost == Money::ZERO { cost } else { cost + ROUNDING }
+    }
+
+    fn most_prompt(&self) -> u64 {
         let mut prompt = self.body_bytes as u64 + AROUND;
         for (applies, allowance) in
             [(self.tools, AROUND_TOOLS), (self.images, IMAGES), (self.hidden_prompt, KEPT_BY_VENDOR)]
         {
             prompt += if applies { allowance } else { 0 };
         }
-        // Whether read, written to a cache or found there: at the dearest rate.
-        let dearest = prices.input_per_mtok.max(prices.cache_write_per_mtok).max(prices.cached_input_per_mtok);
-        let answer = if self.task.is_answer() {
+        prompt
+    }
+
+    fn most_answer(&self) -> u64 {
+        if self.task.is_answer() {
             u64::from(self.max_tokens.unwrap_or(UNSAID_ANSWER_TOKENS)).saturating_mul(self.answers)
         } else {
             0
-        };
-        // Each kind of token is rounded by itself.
-        const ROUNDING: Money = Money::from_micros(2);
-        let cost = dearest.for_tokens(prompt) + prices.output_per_mtok.for_tokens(answer);
-        if cost == Money::ZERO { cost } else { cost + ROUNDING }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     config::Prices,
     domain::{
         Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, Role, TargetId, TokenUsage, UsageSource,
+        Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -263,8 +264,12 @@ impl Call {
             self.answer = said;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        let hold = reading.take_hold();
         reading.report(fault);
         attempt.cost = cost(attempt, &self.prices);
+        if let Some(hold) = hold {
+            hold.settle(Volume::of_attempt(attempt), self.outcome.started_unix_ms);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::health::Asked;
 use crate::{
     clock,
     domain::{Fault, FaultKind, TokenUsage, UsageSource},
+    limit::share::Hold,
 };
 
 /// The most that is kept of an answer for the log, in bytes.
@@ -116,6 +117,11 @@ impl Reading {
         if delta.is_content() && self.first_content.is_none() {
             self.first_content = Some(self.started.elapsed());
         }
+    }
+
+    /// What is set aside of its vendor's share, once.
+    pub(super) fn take_hold(&mut self) -> Option<Hold> {
+        self.asked.as_mut().and_then(Asked::take_hold)
     }
 
     /// Tells the target's health how the attempt ended, once.

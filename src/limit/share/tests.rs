@@ -1,0 +1,1 @@
+//! The cap over any sequence of calls, sizes, outcomes and concurrency.
