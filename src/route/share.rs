@@ -53,7 +53,11 @@ impl Plan {
                 front.push(step);
                 continue;
             }
-            let moves = if turn == Turn::Steered { elsewhere } else { best < Some(turn) };
+            let moves = match turn {
+                Turn::Steered => elsewhere,
+                // Among those held, it is only the order.
+                _ => best < Some(Turn::Held { load: 0 }),
+            };
             let look = &looks[step.index];
             if let (true, Some(fault)) = (moves, look.fault()) {
                 front.push(Step { decision: Decision::Skip(fault), ..step.clone() });
@@ -122,7 +126,7 @@ mod tests {
         let held = |load| Look::Held { figures: figures(), load };
         let looks = [held(9), held(4), Look::Free];
         assert_eq!(told(&plan(&["a/x", "b/y", "local/z"]).shared(&looks)), ["!a/x", "!b/y", "local/z", "b/y", "a/x"]);
-        assert_eq!(told(&plan(&["a/x", "b/y"]).shared(&[held(4), held(9)])), ["a/x", "!b/y", "b/y"]);
+        assert_eq!(told(&plan(&["a/x", "b/y"]).shared(&[held(4), held(9)])), ["a/x", "b/y"]);
     }
 
     #[test]
