@@ -216,6 +216,9 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.unit.as_str();
+        if self.warming_up {
+            return write!(f, "least volume (`share_cap.min_volume`, {unit})");
+        }
         match (self.window_hours / 24, self.window_hours % 24) {
             (days @ 1.., 0) => write!(f, "{unit} of the last {days} d"),
             _ => write!(f, "{unit} of the last {} h", self.window_hours),

@@ -102,6 +102,7 @@ mod tests {
             soft: 0.65,
             unit: ShareUnit::Tokens,
             window_hours: 720,
+            warming_up: false,
             fits_in: None,
         }
     }

@@ -217,6 +217,27 @@ async fn until(gateway: &Gateway, done: impl Fn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn two_gateways_on_one_database_know_of_each_other() {
+    let (a, b) = (Vendor::openai(Say::Text("a")).await, Vendor::openai(Say::Text("b")).await);
+    let files = tempfile::tempdir().expect("a temporary directory");
+    let storage = format!("storage: {{ url: \"sqlite://{}/shared.db\" }}", files.path().display());
+    let config = two(&a.url(), &b.url()).route("only-a", &["a/x"]).route("only-b", &["b/y"]).more(&storage);
+    let text = capped(config, 100).text();
+    let (one, other) = (Home::new(&text), Home::new(&text));
+    let (first, second) = (one.serve(), other.serve());
+    ask_until(&first, "only-a", 503).await;
+    // What the first has served, the second learns within seconds.
+    ask_until(&second, "only-a", 503).await;
+    for _ in 0..40 {
+        ask(&second, "only-b").await.expect(200);
+    }
+    // And that there is room again, the first.
+    ask_until(&first, "only-a", 200).await;
+    first.stop();
+    second.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn resellers_count_with_who_runs_the_model_and_own_hardware_has_no_cap() {
     let (a, own) = (Vendor::openai(Say::Text("a")).await, Vendor::openai(Say::Text("own")).await);
     let config = Config::warn()

@@ -56,6 +56,8 @@ pub struct Figures {
     pub soft: f64,
     pub unit: ShareUnit,
     pub window_hours: i64,
+    /// Less than the least volume was served: shares are counted against that.
+    pub warming_up: bool,
     /// When the oldest hour falls out of the window and that alone makes room; at most an hour.
     pub fits_in: Option<Duration>,
 }
@@ -308,6 +310,7 @@ impl Book {
             soft: rule.soft,
             unit: rule.unit,
             window_hours: rule.hours,
+            warming_up: sums.total < rule.min_volume,
             fits_in: self.fits_in(operator, sums, now_unix_ms),
         }
     }

@@ -28,7 +28,7 @@ const UPSERT: &str = " ON CONFLICT (hour_unix_ms, vendor, journal) DO UPDATE SET
 const SUMS: &str = "SELECT c.started_unix_ms - c.started_unix_ms % 3600000 AS hour_unix_ms, a.vendor AS vendor, \
      c.journal AS journal, sum(a.input_tokens + a.output_tokens) AS tokens, count(*) AS requests, \
      coalesce(sum(max(a.cost_micros, 0)), 0) AS cost_micros \
-     FROM calls c JOIN attempts a ON a.call_id = c.id WHERE c.ending = 'open' AND a.usage_source <> 'none' AND ";
+     FROM calls c INDEXED BY calls_open JOIN attempts a ON a.call_id = c.id WHERE c.ending = 'open' AND a.usage_source <> 'none' AND ";
 
 impl Shares for Sqlite {
     fn shares_since(&self, since_unix_ms: i64, journal: Option<String>) -> Answer<'_, Vec<ShareRow>> {
