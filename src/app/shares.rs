@@ -73,11 +73,11 @@ fn told(now: Option<&ShareOverride>) {
 }
 
 fn measure(share: &Share, known: Option<&ShareOverride>) {
-    let view = share.view();
-    for vendor in &view.vendors {
-        let name = vendor.vendor.clone().unwrap_or_else(|| "own_hardware".to_owned());
-        gauge!(metric::VENDOR_SHARE, "vendor" => name.clone()).set(vendor.share);
-        gauge!(metric::VENDOR_SHARE_RESERVED, "vendor" => name, "unit" => view.unit).set(vendor.reserved as f64);
+    let (unit, parts) = share.parts();
+    for (vendor, (part, reserved)) in parts {
+        let name = vendor.map_or_else(|| "own_hardware".to_owned(), |name| name.to_string());
+        gauge!(metric::VENDOR_SHARE, "vendor" => name.clone()).set(part);
+        gauge!(metric::VENDOR_SHARE_RESERVED, "vendor" => name, "unit" => unit.as_str()).set(reserved as f64);
     }
     gauge!(metric::SHARE_OVERRIDDEN).set(if known.is_some() { 1.0 } else { 0.0 });
 }

@@ -13,12 +13,13 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-pub use book::{Book, Denied, Draw, Figures, Look, Reach, Taken};
+pub use book::{Book, Denied, Draw, Figures, Look, Parts, Reach, Taken};
 pub use forecast::{OperatorShare, ShareView};
 pub use hours::{HOUR_MS, Hours, hour_of};
 pub use rule::{Parties, Party, Rule};
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -29,7 +30,7 @@ use tokio::sync::{Notify, futures::Notified};
 use super::estimate::Shape;
 use crate::{
     clock,
-    config::{Prices, Settings},
+    config::{Prices, Settings, ShareUnit},
     domain::{Fault, FaultKind, VendorId, Volume},
     store::ShareRow,
 };
@@ -89,11 +90,17 @@ impl Share {
 
     /// What all others have served, by their rows in the database; see [`Book::replace_others`].
     pub fn follow(&self, rows: Vec<ShareRow>, override_until_unix_ms: Option<i64>) {
+        // Made and thrown away outside of the lock.
+        let mut others: BTreeMap<VendorId, Hours> = BTreeMap::new();
+        for row in rows {
+            others.entry(row.vendor).or_default().add(hour_of(row.hour_unix_ms), row.volume);
+        }
         let mut book = self.book();
         book.advance(clock::unix_ms());
-        book.replace_others(rows.into_iter().map(|row| (row.vendor, row.hour_unix_ms, row.volume)));
+        let before = book.replace_others(others);
         book.override_until(override_until_unix_ms);
         drop(book);
+        drop(before);
         self.inner.settled.notify_waiters();
     }
 
@@ -104,6 +111,13 @@ impl Share {
         book.oldest().saturating_mul(HOUR_MS)
     }
 
+    /// Every vendor's part and what is set aside with it, in that unit.
+    pub fn parts(&self) -> (ShareUnit, Parts) {
+        let mut book = self.book();
+        (book.rule().unit, book.parts(clock::unix_ms()))
+    }
+
+    /// All there is to say, for people: more than a running gateway should ask for often.
     pub fn view(&self) -> ShareView {
         let now = clock::unix_ms();
         let mut book = self.book();

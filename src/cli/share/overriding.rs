@@ -26,12 +26,13 @@ pub(super) struct OverrideArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=MOST_HOURS), required_unless_present = "end")]
     hours: Option<i64>,
     /// Why; it stays readable in the audit log for ever
-    #[arg(long, value_name = "TEXT", required = true)]
+    #[arg(long, value_name = "TEXT", required_unless_present = "end")]
     reason: Option<String>,
     /// Who agrees to it: given twice, for two different persons
     #[arg(
         long = "approver",
         visible_alias = "approved-by",
+        alias = "approvers",
         value_name = "NAME",
         value_delimiter = ',',
         required_unless_present = "end"
@@ -47,7 +48,7 @@ pub(super) struct OverrideArgs {
 
 pub(super) async fn run(installation: &Installation, args: OverrideArgs) -> anyhow::Result<ExitCode> {
     let reason = args.reason.as_deref().unwrap_or_default().trim();
-    if reason.is_empty() || reason.chars().count() > MOST_CHARS {
+    if (reason.is_empty() && !args.end) || reason.chars().count() > MOST_CHARS {
         eprintln!("error: --reason takes 1 to {MOST_CHARS} characters that say why");
         return Ok(ExitCode::from(2));
     }
@@ -100,8 +101,8 @@ async fn end(store: &Store, reason: &str) -> anyhow::Result<ShareOverride> {
     let Some(holds) = store.share_override(now).await? else { bail!("the share cap is not overridden now") };
     let act = Act::new(operator(), Action::ShareOverrideEnd, ("share_cap", holds.id.as_str()))
         .before(json!({ "ends_unix_ms": holds.ends_unix_ms }))
-        .after(json!({ "ends_unix_ms": now }))
-        .reason(reason);
+        .after(json!({ "ends_unix_ms": now }));
+    let act = if reason.is_empty() { act } else { act.reason(reason) };
     if !store.end_share_override(holds.id.clone(), now, Record::of(&act)).await? {
         bail!("the share cap is not overridden now");
     }

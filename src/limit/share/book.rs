@@ -113,6 +113,9 @@ struct Entry {
     cost: Guess,
 }
 
+/// By operator: its part of the volume, 0 to 1, and what is set aside with it, in the unit; `None`: our own hardware.
+pub type Parts = BTreeMap<Option<Arc<str>>, (f64, u64)>;
+
 /// Of one operator, in the rule's unit.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -143,15 +146,18 @@ impl Book {
         self.overridden_until = until_unix_ms;
     }
 
-    /// What others have served, by vendor and hour, instead of what was known of that.
-    pub fn replace_others(&mut self, rows: impl IntoIterator<Item = (VendorId, i64, Volume)>) {
-        self.vendors.values_mut().for_each(|entry| entry.others.clear());
-        let oldest = self.oldest();
-        for (vendor, at_unix_ms, volume) in rows {
-            if hour_of(at_unix_ms) >= oldest {
-                self.entry(&vendor).others.add(hour_of(at_unix_ms), volume);
-            }
+    /// What others have served, instead of what was known of that; which is given back, so that nobody waits for its end.
+    pub fn replace_others(&mut self, mut others: BTreeMap<VendorId, Hours>) -> Vec<Hours> {
+        for vendor in others.keys() {
+            self.entry(vendor);
         }
+        let oldest = self.oldest();
+        let exchange = |(vendor, entry): (&VendorId, &mut Entry)| {
+            let mut hours = others.remove(vendor).unwrap_or_default();
+            hours.forget_before(oldest);
+            std::mem::replace(&mut entry.others, hours)
+        };
+        self.vendors.iter_mut().map(exchange).collect()
     }
 
     /// How a target of `vendor` stands for a call. `roll`: the call's own number, 0 to 1, by which it is one of those that
@@ -221,16 +227,26 @@ impl Book {
         entry.reserved = entry.reserved.less(taken.amount);
     }
 
+    /// Every party's part.
+    pub fn parts(&mut self, now_unix_ms: i64) -> Parts {
+        self.advance(now_unix_ms);
+        let mut parts = Parts::new();
+        let served = |entry: &Entry| self.rule.count(entry.mine.total()) + self.rule.count(entry.others.total());
+        let total: u64 = self.vendors.values().map(served).sum();
+        for entry in self.vendors.values() {
+            let (share, reserved) = parts.entry(entry.party.name()).or_default();
+            *share += served(entry) as f64 / total.max(1) as f64;
+            *reserved += self.rule.count(entry.reserved);
+        }
+        parts
+    }
+
     /// Every party's volume by the hour, in the window; what is set aside with it; `None`: our own hardware.
     pub fn volumes(&mut self, now_unix_ms: i64) -> BTreeMap<Option<Arc<str>>, (Hours, Volume)> {
         self.advance(now_unix_ms);
         let mut all: BTreeMap<Option<Arc<str>>, (Hours, Volume)> = BTreeMap::new();
         for entry in self.vendors.values() {
-            let name = match &entry.party {
-                Party::Own => None,
-                Party::Operator(name) => Some(Arc::clone(name)),
-            };
-            let (hours, reserved) = all.entry(name).or_default();
+            let (hours, reserved) = all.entry(entry.party.name()).or_default();
             entry.mine.iter().chain(entry.others.iter()).for_each(|(hour, volume)| hours.add(hour, volume));
             *reserved += entry.reserved;
         }

@@ -13,6 +13,8 @@ use crate::domain::Volume;
 const DAY_HOURS: i64 = 24;
 /// How many of the last days say what the coming ones are like.
 const LIKE_DAYS: i64 = 7;
+/// Nobody plans further than that, however long the window is.
+const MOST_DAYS: i64 = 3660;
 
 /// All shares at one moment, as `backstop share --json` prints them. Volumes are in the unit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -116,7 +118,7 @@ fn reaches(rule: Rule, (hours, all): (&Hours, &Hours), now: i64) -> Option<i64> 
     };
     let (more, more_of_all) = (a_day(hours), a_day(all));
     let oldest = now - rule.hours;
-    for day in 0..=(rule.hours / DAY_HOURS).max(1) {
+    for day in 0..=(rule.hours / DAY_HOURS).clamp(1, MOST_DAYS) {
         let gone = |hours: &Hours| rule.count(hours.between(oldest, oldest + day * DAY_HOURS)) as f64;
         let served = served as f64 - gone(hours) + day as f64 * more;
         let total = total as f64 - gone(all) + day as f64 * more_of_all;

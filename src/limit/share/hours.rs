@@ -50,8 +50,4 @@ impl Hours {
     pub fn iter(&self) -> impl Iterator<Item = (i64, Volume)> {
         self.sums.iter().map(|(hour, volume)| (*hour, *volume))
     }
-
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
 }

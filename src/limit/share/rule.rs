@@ -71,6 +71,16 @@ impl Rule {
     }
 }
 
+impl Party {
+    /// `None`: our own hardware.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Own => None,
+            Self::Operator(name) => Some(Arc::clone(name)),
+        }
+    }
+}
+
 impl Parties {
     pub fn of(settings: &Settings) -> Self {
         let party = |vendor: &crate::config::Vendor| match vendor.self_hosted {

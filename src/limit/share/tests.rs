@@ -27,6 +27,12 @@ fn draw(amount: u64) -> Draw {
     Draw { bound: tokens(amount), likely: tokens(amount), unpriced: false }
 }
 
+fn others(rows: impl IntoIterator<Item = (VendorId, i64, Volume)>) -> BTreeMap<VendorId, Hours> {
+    let mut others: BTreeMap<VendorId, Hours> = BTreeMap::new();
+    rows.into_iter().for_each(|(vendor, at, volume)| others.entry(vendor).or_default().add(hour_of(at), volume));
+    others
+}
+
 /// What each vendor has served and all have.
 fn served(book: &mut Book, now: i64) -> (Vec<u64>, u64) {
     let volumes = book.volumes(now);
@@ -170,7 +176,7 @@ proptest! {
         }
         let mut again = Book::new(rule(0.7, 0), Parties::default());
         again.advance(now);
-        again.replace_others(rows);
+        again.replace_others(others(rows));
         prop_assert_eq!(again.volumes(now), book.volumes(now));
     }
 }
@@ -219,7 +225,7 @@ fn calls_move_in_proportion_between_the_marks() {
     let mut book = Book::new(rule(0.7, 0), Parties::default());
     let rows = [("a", 675_000), ("b", 325_000)];
     book.advance(START);
-    book.replace_others(rows.map(|(name, amount)| (vendor(name), START, tokens(amount))));
+    book.replace_others(others(rows.map(|(name, amount)| (vendor(name), START, tokens(amount)))));
     let steered = (0..1000).filter(|call| {
         let look = book.look(&vendor("a"), draw(10), f64::from(*call) / 1000.0, START);
         matches!(look, Look::Steered(_))
@@ -241,11 +247,11 @@ fn all_that_one_operator_runs_is_one_share_and_own_hardware_only_counts() {
     assert_eq!(settings.operator(&TargetId::parse("azure/x").expect("a target")), "openai");
     let mut book = Book::new(Rule { min_volume: 0, ..Rule::of(&settings) }, Parties::of(&settings));
     book.advance(START);
-    book.replace_others([
+    book.replace_others(others([
         (id("openai"), START, tokens(40)),
         (id("azure"), START, tokens(31)),
         (id("own"), START, tokens(29)),
-    ]);
+    ]));
     assert!(
         matches!(book.look(&id("azure"), draw(1), 0.0, START), Look::Capped(figures) if &*figures.operator == "openai")
     );
@@ -261,11 +267,11 @@ fn old_hours_fall_out_and_a_capped_vendor_is_told_when_that_helps() {
     let a = vendor("a");
     book.advance(START);
     let hour = |back: i64| START - back * HOUR_MS;
-    book.replace_others([
+    book.replace_others(others([
         (a.clone(), hour(24), tokens(50)),
         (a.clone(), hour(1), tokens(50)),
         (vendor("b"), hour(1), tokens(40)),
-    ]);
+    ]));
     let Look::Capped(figures) = book.look(&a, draw(1), 0.0, START) else { panic!("100 of 140") };
     let wait = figures.fits_in.expect("50 of 90 fit");
     assert!(wait <= Duration::from_secs(3600));
@@ -279,7 +285,7 @@ fn old_hours_fall_out_and_a_capped_vendor_is_told_when_that_helps() {
 fn an_override_lets_calls_through_until_it_ends() {
     let mut book = Book::new(rule(0.7, 0), Parties::default());
     book.advance(START);
-    book.replace_others([(vendor("a"), START, tokens(100))]);
+    book.replace_others(others([(vendor("a"), START, tokens(100))]));
     assert!(book.take(&vendor("a"), draw(1), Reach::Edge, START).is_err());
     book.override_until(Some(START + 1000));
     assert!(matches!(book.look(&vendor("a"), draw(1), 0.0, START), Look::Overridden(..)));
