@@ -17,7 +17,9 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
         say(root.key("shared"), ("this version shares no state between replicas", "run one replica"));
     }
     budgets_can_be_kept(settings, say);
-    share_cap::note(settings, say);
+    if file.share_cap.is_none() || settings.share_cap.max < 1.0 {
+        share_cap::note(settings, say);
+    }
     for route in settings.routes.values() {
         let path = root.key("routes").key(route.id.as_str());
         if route.mid_stream == MidStream::Restart {

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use super::{Route, Settings, ShareUnit, path::Path};
 
-/// Where the file does not name a cap and only one vendor runs everything, there is none: the usual one would refuse what
-/// nobody else could serve.
+/// Where the file does not name a cap and one vendor runs everything but the in-process model, there is none: the usual one would
+/// refuse what nobody else could serve, or give a third of all calls to a model that is there for emergencies.
 pub(super) fn lift_where_unsaid(settings: &mut Settings) {
-    if sole_operator(settings).is_some() {
+    if lone_operator(settings).is_some() {
         settings.share_cap.max = 1.0;
     }
 }
@@ -52,6 +52,9 @@ pub(super) fn note(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str)))
             let message =
                 format!("all volume goes to `{only}`: no share cap under 1 can be kept, and none is in force");
             say(Path::root().key("routes"), (&message, "add targets of another vendor"));
+        } else if let Some(only) = lone_operator(settings) {
+            let message = format!("no share cap is in force: beside the in-process model, all volume goes to `{only}`");
+            say(Path::root().key("routes"), (&message, "add targets of another vendor, or write `share_cap:`"));
         }
         return;
     }
@@ -66,6 +69,14 @@ pub(super) fn note(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str)))
             say(path, (message, "add a target of another vendor or on your own hardware"));
         }
     }
+}
+
+/// The only operator beside the in-process model, where there is no other own hardware.
+fn lone_operator(settings: &Settings) -> Option<&str> {
+    let targets = || settings.targets().into_iter().filter(|target| !target.is_local());
+    let operators: BTreeSet<&str> = targets().map(|target| settings.operator(target)).collect();
+    let lone = operators.first().copied().filter(|_| operators.len() == 1)?;
+    (!targets().any(|target| settings.is_own_hardware(target))).then_some(lone)
 }
 
 /// The only operator of all targets, where there is no own hardware.

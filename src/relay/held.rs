@@ -52,19 +52,27 @@ impl Ladder {
         }
     }
 
-    /// Nobody else is left: one call at a time may go over the edge of each share, and the others wait until calls under way
-    /// have given back what they did not use. Bounded by the call's own time.
+    /// No other vendor is left: one call at a time may go over the edge of each share.
+    pub(super) async fn ask_over_the_edge(&mut self, role: Role) -> Rung {
+        for step in mem::take(&mut self.held) {
+            match self.rung(step, role, Reach::Edge).await {
+                Rung::Next => {}
+                end => return end,
+            }
+        }
+        Rung::Next
+    }
+
+    /// Nobody else is left: waits until calls under way have given back what they did not use. Bounded by the call's own time.
     pub(super) async fn ask_those_held(&mut self, role: Role) -> Rung {
         let (relay, until) = (Arc::clone(&self.relay), clock::now() + PATIENCE);
         loop {
             let mut settled = pin!(relay.share.settled());
             // Before looking, so that nothing which is given back meanwhile is missed.
             settled.as_mut().enable();
-            for step in mem::take(&mut self.held) {
-                match self.rung(step, role, Reach::Edge).await {
-                    Rung::Next => {}
-                    end => return end,
-                }
+            match self.ask_over_the_edge(role).await {
+                Rung::Next => {}
+                end => return end,
             }
             let now = clock::now();
             let left = until.saturating_duration_since(now).min(self.call.remaining());

@@ -1,8 +1,8 @@
 //! What the share cap makes of a plan: who is passed over, and who is asked later than the route says. Pure.
 //!
-//! A target whose vendor is near its cap goes behind those that are not, for as many calls as that takes; it stays in front
-//! of the in-process model, whose time is worth more than an even share. One that does not fit just now goes behind all that
-//! do, and one that an override lets through behind everybody. Where a target is moved, the plan says why.
+//! A target whose vendor is near its cap goes behind those that are not, for as many calls as that takes, and one that does not
+//! fit just now behind all that do. Both stay in front of the in-process model, whose time is worth more than an even share.
+//! One that an override lets through goes behind everybody. Where a target is moved, the plan says why.
 
 use std::sync::Arc;
 
@@ -45,7 +45,8 @@ impl Plan {
         }
         let is_usual = |step: &Step| turn(step) == Turn::Usual && step.decision.is_attempted();
         let elsewhere = self.steps.iter().any(|step| is_usual(step) && !step.target.is_local());
-        let best = self.steps.iter().filter(|step| step.decision.is_attempted()).map(turn).min();
+        let of_vendors = self.steps.iter().filter(|step| step.decision.is_attempted() && !step.target.is_local());
+        let best = of_vendors.map(turn).min();
         let (mut front, mut later) = (Vec::with_capacity(self.steps.len() + 2), Vec::new());
         for mut step in self.steps {
             let turn = turn(&step);
@@ -69,12 +70,12 @@ impl Plan {
             later.push((turn, step));
         }
         later.sort_by_key(|(turn, _)| *turn);
-        let steered = later.iter().take_while(|(turn, _)| *turn == Turn::Steered).count();
-        let held = later.split_off(steered);
+        let sooner = later.iter().take_while(|(turn, _)| *turn < Turn::Overridden).count();
+        let last = later.split_off(sooner);
         let local = front.iter().position(|step| step.decision.is_attempted() && step.target.is_local());
         let place = local.unwrap_or(front.len());
         front.splice(place..place, later.into_iter().map(|(_, step)| step));
-        front.extend(held.into_iter().map(|(_, step)| step));
+        front.extend(last.into_iter().map(|(_, step)| step));
         Self { steps: front }
     }
 }
@@ -126,7 +127,7 @@ mod tests {
     fn what_does_not_fit_now_goes_last_the_least_loaded_first() {
         let held = |load| Look::Held { figures: figures(), load };
         let looks = [held(9), held(4), Look::Free];
-        assert_eq!(told(&plan(&["a/x", "b/y", "local/z"]).shared(&looks)), ["!a/x", "!b/y", "local/z", "b/y", "a/x"]);
+        assert_eq!(told(&plan(&["a/x", "b/y", "local/z"]).shared(&looks)), ["b/y", "a/x", "local/z"]);
         assert_eq!(told(&plan(&["a/x", "b/y"]).shared(&[held(4), held(9)])), ["a/x", "b/y"]);
     }
 
