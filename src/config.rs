@@ -44,8 +44,9 @@ pub use prices::built_in as built_in_prices;
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Prices, Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
+    Prices, Route, Settings, Telemetry, VaultSource, Vendor,
 };
+pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};

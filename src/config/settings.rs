@@ -15,7 +15,7 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, ShareCap, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -315,38 +315,6 @@ pub enum OnBudget {
     Cheapest,
     /// Targets on our own hardware.
     Local,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShareCap {
-    /// 0 to 1; 1: no cap.
-    pub max: f64,
-    /// From here on calls move to other vendors in proportion; at most `max`.
-    pub soft: f64,
-    /// Counted in whole hours.
-    pub window: Duration,
-    pub unit: ShareUnit,
-    /// Below this volume in the window the cap does not bite.
-    pub min_volume: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ShareUnit {
-    #[default]
-    Tokens,
-    Requests,
-    /// In micro-dollars.
-    Cost,
-}
-
-impl ShareUnit {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tokens => "tokens",
-            Self::Requests => "requests",
-            Self::Cost => "cost",
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

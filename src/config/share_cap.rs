@@ -1,11 +1,43 @@
-//! Whether a config can keep its share cap: what is provable, and what depends on where the traffic goes.
+//! The share cap as configured, and whether a config can keep it: what is provable, and what depends on where the traffic goes.
 //!
 //! Shares add up to 1, own hardware's too. Where there is none and as many vendors as there are cannot have all of it
 //! together, no traffic at all keeps the cap: a breach. A single route of which that is true may be balanced by others: a note.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{Route, Settings, ShareUnit, path::Path};
+use super::{Route, Settings, path::Path};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShareCap {
+    /// 0 to 1; 1: no cap.
+    pub max: f64,
+    /// From here on calls move to other vendors in proportion; at most `max`.
+    pub soft: f64,
+    /// Counted in whole hours.
+    pub window: Duration,
+    pub unit: ShareUnit,
+    /// Below this volume in the window the cap does not bite.
+    pub min_volume: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShareUnit {
+    #[default]
+    Tokens,
+    Requests,
+    /// In micro-dollars.
+    Cost,
+}
+
+impl ShareUnit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Requests => "requests",
+            Self::Cost => "cost",
+        }
+    }
+}
 
 /// Where the file does not name a cap and one vendor runs everything but the in-process model, there is none: the usual one would
 /// refuse what nobody else could serve, or give a third of all calls to a model that is there for emergencies.
