@@ -14,13 +14,15 @@ const TRUST: f64 = 1.0 - 1.0 / 64.0;
 pub(super) struct Guess {
     /// Part of its bound that a call has used at most, of late; above 1 where a vendor counts more than its bound.
     most: f64,
+    /// What a call has used at most, of late: past its bound, no call is guessed to use more.
+    largest: f64,
     /// 1: nothing was seen yet.
     doubt: f64,
 }
 
 impl Default for Guess {
     fn default() -> Self {
-        Self { most: 0.0, doubt: 1.0 }
+        Self { most: 0.0, largest: 0.0, doubt: 1.0 }
     }
 }
 
@@ -30,7 +32,8 @@ impl Guess {
         if bound == 0 {
             return 0;
         }
-        let guess = (self.most * bound as f64).max(self.doubt * likely as f64).ceil();
+        let scaled = (self.most * bound as f64).min(self.largest.max(bound as f64));
+        let guess = scaled.max(self.doubt * likely as f64).ceil();
         // From a float that is not negative: too large becomes the largest.
         (guess as u64).max(1)
     }
@@ -39,6 +42,7 @@ impl Guess {
     pub(super) fn learn(&mut self, used: u64, bound: u64) {
         if used > 0 && bound > 0 {
             self.most = (self.most * FADE).max(used as f64 / bound as f64);
+            self.largest = (self.largest * FADE).max(used as f64);
             self.doubt *= TRUST;
         }
     }
@@ -57,6 +61,8 @@ mod tests {
         // A vendor that counts more than the bound is believed at once.
         guess.learn(9000, 4230);
         assert_eq!(guess.of(4230, 280), 9000);
+        // But not to count as much more of a call with a far larger bound.
+        assert_eq!((guess.of(100, 280), guess.of(50_000, 280)), (213, 50_000));
         assert_eq!(guess.of(0, 0), 0);
     }
 }
