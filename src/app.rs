@@ -9,6 +9,7 @@ pub mod recording;
 pub mod reload;
 mod sentinel;
 mod serving;
+mod shares;
 
 pub use first_run::{FirstRunError, prepare_default_model};
 pub use serving::Serving;
@@ -29,7 +30,7 @@ use crate::{
     clock,
     config::{Settings, StateDir},
     ledger::{self, Ledger, LedgerError},
-    limit::{Limiter, RestoreError},
+    limit::{Limiter, RestoreError, Share},
     observe::{
         otlp::Traces,
         publish::{self, Publisher},
@@ -56,6 +57,7 @@ pub struct App {
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
     pub audit: Audit,
+    store: Store,
     /// Follows no redirects.
     http: reqwest::Client,
     alerts: Alerts,
@@ -101,7 +103,9 @@ impl App {
         // What an earlier process left in its journal was used all the same.
         ledger::catch_up(&state, &store).await?;
         limiter.restore(&store, &settings, clock::unix_ms()).await?;
-        let keys = ClientKeys::open(store).await?;
+        let share = Share::new(&settings);
+        shares::follow(&share, &store, &ledger.owner()).await?;
+        let keys = ClientKeys::open(store.clone()).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
                 Traces::start(endpoint, http.clone())
@@ -118,7 +122,7 @@ impl App {
         let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, limiter, publisher, vault, health));
+        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, health));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -138,6 +142,7 @@ impl App {
             keeper,
             readiness: Arc::default(),
             audit,
+            store,
             http,
             alerts,
             metrics,
@@ -158,8 +163,15 @@ impl App {
     }
 }
 
-fn relay(ledger: Ledger, limiter: Limiter, publisher: Publisher, vault: Vault, health: Health) -> Relay {
-    Relay { ledger, limiter, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
+fn relay(
+    ledger: Ledger,
+    (limiter, share): (Limiter, Share),
+    publisher: Publisher,
+    vault: Vault,
+    health: Health,
+) -> Relay {
+    let (local, standings) = (LocalTier::default(), Arc::default());
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

@@ -7,6 +7,7 @@ mod calls;
 mod clients;
 mod migrate;
 mod rows;
+mod shares;
 mod spent;
 mod usage;
 mod used;
