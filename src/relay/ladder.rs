@@ -157,7 +157,9 @@ impl Ladder {
         if fault.kind == FaultKind::ContextLength {
             self.need.more_context_than = self.need.more_context_than.max(self.can(step).context_tokens);
         }
-        if let Some(wait) = fault.retry_after() {
+        // The in-process model refuses what it could not take up in time: that is told at once, not after a wait.
+        let shed = fault.kind == FaultKind::Busy && step.target.is_local();
+        if let Some(wait) = fault.retry_after().filter(|_| !shed) {
             let at = clock::now() + wait;
             let sooner = self.again.as_ref().is_none_or(|(_, before)| at < *before);
             if sooner && at + WORTH_A_WAIT < self.call.deadline() {

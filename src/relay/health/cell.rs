@@ -17,7 +17,7 @@ use crate::{
         Baselines, Breaker, BreakerStanding, CallKind, Estimate, OutagePolicy, OutageTicket, Outages, Quota,
         RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict, read_rate_headers,
     },
-    vendor::Listener,
+    vendor::{Listener, NOT_READY},
 };
 
 /// How long a computed threshold is used before it is computed again.
@@ -316,12 +316,14 @@ fn address(settings: &Settings, id: &TargetId) -> Option<String> {
     settings.vendor(id).map(|vendor| vendor.base_url.clone())
 }
 
-/// What an ending says of the target. A caller's own fault is an answer like any other; a limit is no illness.
+/// What an ending says of the target. A caller's own fault is an answer like any other; a limit is no illness, nor is a local
+/// model that is still being loaded: nothing was asked of it.
 fn verdict(fault: Option<&Fault>) -> Verdict {
     let Some(fault) = fault else { return Verdict::Success };
     match fault.kind {
         FaultKind::BadRequest | FaultKind::ContextLength | FaultKind::ContentPolicy => Verdict::Success,
         FaultKind::RateLimited | FaultKind::QuotaExhausted => Verdict::Neutral,
+        FaultKind::Engine if fault.code.as_deref() == Some(NOT_READY) => Verdict::Neutral,
         FaultKind::Engine => Verdict::Failure,
         kind if kind.source() == Source::Vendor => Verdict::Failure,
         _ => Verdict::Neutral,
