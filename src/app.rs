@@ -6,11 +6,13 @@ mod left_out;
 mod limits;
 mod listening;
 pub mod recording;
+pub mod releases;
 pub mod reload;
 mod sentinel;
 mod serving;
 
 pub use first_run::{FirstRunError, prepare_default_model};
+pub use releases::Releases;
 pub use serving::Serving;
 
 use std::sync::Arc;
@@ -35,7 +37,10 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper, machine},
+    release::{
+        Gate, GateError, Keeper, machine,
+        shelf::{Shelf, ShelfError},
+    },
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -56,6 +61,7 @@ pub struct App {
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
     pub audit: Audit,
+    pub releases: Releases,
     /// Follows no redirects.
     http: reqwest::Client,
     alerts: Alerts,
@@ -76,6 +82,8 @@ pub enum AppError {
     Limits(#[from] RestoreError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error(transparent)]
+    Releases(#[from] ShelfError),
     #[error(transparent)]
     Gate(#[from] GateError),
     #[error(transparent)]
@@ -101,6 +109,7 @@ impl App {
         // What an earlier process left in its journal was used all the same.
         ledger::catch_up(&state, &store).await?;
         limiter.restore(&store, &settings, clock::unix_ms()).await?;
+        let database_of_releases = store.clone();
         let keys = ClientKeys::open(store).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
@@ -109,8 +118,11 @@ impl App {
             ),
             None => None,
         };
+        let shelf = Shelf::open(&state, Some(database_of_releases.clone()))?;
+        shelf.refresh().await;
+        let releases = Releases::new(shelf, settings.orders());
         let local = settings.local;
-        let settings = Arc::new(settings);
+        let settings = Arc::new(releases.applied(&settings));
         let health = stored_health(&state);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
         let settings = Arc::new(ArcSwap::new(settings));
@@ -138,6 +150,7 @@ impl App {
             keeper,
             readiness: Arc::default(),
             audit,
+            releases,
             http,
             alerts,
             metrics,

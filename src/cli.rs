@@ -14,6 +14,7 @@ pub mod limits;
 pub mod models;
 mod operator;
 mod print;
+pub mod release;
 pub mod routes;
 pub mod serve;
 pub mod tenants;
@@ -61,6 +62,7 @@ pub enum Verb {
     Models(models::ModelsArgs),
     Eval(eval::EvalArgs),
     Routes(routes::RoutesArgs),
+    Release(release::ReleaseArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
@@ -105,6 +107,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Models(args) => models::run(context, args).await,
         Verb::Eval(args) => eval::run(context, args).await,
         Verb::Routes(args) => routes::run(context, args).await,
+        Verb::Release(args) => release::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,

@@ -16,6 +16,7 @@ mod notes;
 mod path;
 mod prices;
 mod raw;
+mod release;
 mod resolve;
 mod schema;
 mod secret_scan;
@@ -40,6 +41,7 @@ pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::built_in as built_in_prices;
+pub use release::{Orders, ReleaseSettings};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,

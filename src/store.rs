@@ -7,6 +7,7 @@ pub mod audit;
 mod calls;
 mod clients;
 pub mod merkle;
+mod releases;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sqlite;
@@ -18,6 +19,7 @@ mod used;
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
+pub use releases::{ReleaseRow, Releases};
 pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
@@ -30,14 +32,14 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`] and [`Used`].
+/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`], [`Releases`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: AuditLog + Calls + Clients + Used + fmt::Debug + Send + Sync {
+pub trait Database: AuditLog + Calls + Clients + Releases + Used + fmt::Debug + Send + Sync {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -7,8 +7,8 @@ use backstop_models::device::Wanted;
 
 use super::{
     AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, LatencyPolicy, Limits,
-    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry,
-    VaultSource, prices,
+    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit,
+    Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -88,6 +88,7 @@ impl Default for Settings {
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
             },
+            release: ReleaseSettings::default(),
             max_body_bytes: 32 << 20,
             doors: Doors::default(),
             trusted_proxies: Vec::new(),

@@ -9,6 +9,7 @@
 mod alerts;
 mod audit;
 mod health;
+mod release;
 mod routes;
 mod sections;
 mod tenants;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
+pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
@@ -70,6 +72,8 @@ pub(super) struct File {
     pub(super) local: Option<Local>,
     /// What certificates must have.
     pub(super) gate: Option<Gate>,
+    /// How a route's targets are changed: `backstop release`.
+    pub(super) release: Option<Release>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

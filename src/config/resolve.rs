@@ -5,6 +5,7 @@
 mod alerts;
 mod audit;
 mod health;
+mod release;
 mod routes;
 mod sections;
 mod tenants;
@@ -68,6 +69,7 @@ impl Resolver<'_, '_> {
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
         settings.audit = self.audit(file.audit.as_ref());
+        settings.release = self.release(file.release.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
         prices::fill_in(&mut settings);

@@ -15,7 +15,7 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, ReleaseSettings, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -53,6 +53,7 @@ pub struct Settings {
     /// Whose word counts on where a call came from.
     pub trusted_proxies: Vec<IpNet>,
     pub gate: GateSettings,
+    pub release: ReleaseSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }

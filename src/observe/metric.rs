@@ -61,6 +61,14 @@ pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
 pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
 /// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
 pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
+/// The number of the release that serves. Label: `route`.
+pub const RELEASE_SERVING: &str = "backstop_release_serving";
+/// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
+pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
+/// From the last decision to its traffic's shift, in seconds. Labels: `route`, `act`.
+pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
+/// Acts on releases in the state directory that the database does not have yet.
+pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -107,5 +115,13 @@ fn describe() {
     describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
     describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
     describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
+    describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
+    describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
+    describe_gauge!(
+        RELEASE_SHIFT_SECONDS,
+        Unit::Seconds,
+        "From the last decision to its traffic's shift, by route and act"
+    );
+    describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }
