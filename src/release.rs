@@ -2,12 +2,15 @@
 
 pub mod book;
 mod certifying;
+pub mod change;
 pub mod desk;
 mod gate;
 mod keeper;
 mod loading;
 mod look;
 pub mod needs;
+pub mod paper;
+pub mod post;
 mod room;
 mod sentinel;
 pub mod shelf;

@@ -27,7 +27,7 @@ use crate::{
     release::{
         Keeper,
         book::{Book, Deed},
-        desk,
+        desk, post,
         shelf::{Known, Shelf},
     },
     vendor::Clients,
@@ -86,6 +86,21 @@ fn governed(book: &Book, settings: &Settings) -> Orders {
         orders.insert(route.clone(), order);
     }
     orders
+}
+
+/// Brings model cards and release notes to where the config sends them. Goes on until aborted.
+pub(super) fn publish(app: &App) -> JoinHandle<()> {
+    let (state, settings) = (app.state.clone(), Arc::clone(&app.settings));
+    let (client, vault) = (app.http.clone(), app.relay.vault.clone());
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let publish = settings.load().release.publish.clone();
+            post::deliver(&state, &publish, (&client, &vault)).await;
+        }
+    })
 }
 
 /// Everything that applying touches.

@@ -36,6 +36,7 @@ pub struct Keeping {
     sentinel: JoinHandle<()>,
     audit: JoinHandle<()>,
     releases: JoinHandle<()>,
+    papers: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -47,6 +48,7 @@ impl Drop for Keeping {
         self.sentinel.abort();
         self.audit.abort();
         self.releases.abort();
+        self.papers.abort();
     }
 }
 
@@ -81,6 +83,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         sentinel: sentinel::keep(app),
         audit: recording::keep(app),
         releases: releases::keep(app),
+        papers: releases::publish(app),
         _watch: watch,
     })
 }

@@ -17,6 +17,7 @@ use crate::{
     release::{
         Gate,
         desk::{Desk, DeskError, Moved, Promotion, described},
+        paper, post,
         shelf::Shelf,
     },
 };
@@ -112,6 +113,28 @@ enum ReleaseVerb {
         route: String,
         old: u32,
         new: u32,
+        #[arg(long)]
+        json: bool,
+    },
+    /// The release notes of a promotion: what it changed, computed from the evaluations of both
+    Notes {
+        route: String,
+        number: u32,
+        #[arg(long)]
+        json: bool,
+    },
+    /// The model card of a target, from its certificate, evaluation and prices
+    Card {
+        /// As `vendor/model`
+        model: String,
+        /// The suite of the certificate, where it is not that of the first route with the model
+        #[arg(long)]
+        suite: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cards and notes that some place has not acknowledged yet
+    Pending {
         #[arg(long)]
         json: bool,
     },
@@ -212,6 +235,11 @@ pub async fn run(context: &Context, args: ReleaseArgs) -> anyhow::Result<ExitCod
         ReleaseVerb::Diff { route, old, new, json } => {
             shown::diff(&bench, &RouteId::new(route), (old, new), json).await?;
         }
+        ReleaseVerb::Notes { route, number, json } => {
+            shown::notes(&bench, &RouteId::new(route), number, json).await?;
+        }
+        ReleaseVerb::Card { model, suite, json } => shown::card(&bench, &parsed(&[model])?[0], suite, json)?,
+        ReleaseVerb::Pending { json } => shown::pending(&bench, json)?,
         ReleaseVerb::Status { route, json } => shown::status(&bench, route.map(RouteId::new), json).await?,
         ReleaseVerb::Rollback { .. } => {}
     }
@@ -255,6 +283,7 @@ async fn end(bench: &Bench, done: Result<Option<Moved>, DeskError>, json: bool) 
     match done {
         Ok(Some(moved)) => {
             said(&moved, json)?;
+            tell(bench, &moved).await?;
             bench.sign().await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -278,6 +307,18 @@ fn said(moved: &Moved, json: bool) -> anyhow::Result<()> {
     println!("{} serves release {} in the place of {}: {}", moved.route, moved.to, moved.from, targets.join(", "));
     for caution in &moved.cautions {
         eprintln!("warning: only because enforcement is `warn`: {}", caution.why);
+    }
+    Ok(())
+}
+
+/// Writes notes and card; the running server, or the next one, brings them to where they go.
+async fn tell(bench: &Bench, moved: &Moved) -> anyhow::Result<()> {
+    let line = line(bench, &moved.route).await?;
+    let gate = Gate::open(&bench.installation.state)?;
+    let (state, settings) = (&bench.installation.state, &bench.settings);
+    let papers = paper::of_promotion(settings, (state, &gate), (&moved.route, &line), (moved.from, moved.to));
+    if let Err(error) = post::keep(state, &papers, &settings.release.publish) {
+        eprintln!("warning: notes and card are not written: {error}; `backstop release notes` makes them anew");
     }
     Ok(())
 }

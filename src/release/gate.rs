@@ -133,6 +133,14 @@ impl Gate {
         model.and_then(|model| self.check(settings, &target.id, &suite, model.as_ref(), now)).err()
     }
 
+    /// The certificate that `target` has for `suite` now. Blocks on files.
+    pub fn certificate(&self, settings: &Settings, target: &TargetId, suite: &str) -> Option<Certificate> {
+        let suite = Suite::identify(suite, &self.state.suites()).ok()?;
+        let binding = self.binding(settings, target, &suite).ok()?;
+        let held = self.certificates.check(&binding, &settings.gate.trust, OffsetDateTime::now_utc()).ok()?;
+        Some(held.certificate)
+    }
+
     /// A local model's verified files, what identifies them as `device` computes them, and how large it is.
     pub fn local(&self, model: &str, device: Device) -> Result<LocalModel, String> {
         self.looker.local(model, device)

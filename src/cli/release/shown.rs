@@ -1,6 +1,7 @@
 //! What `release history`, `diff` and `status` print.
 
 use anyhow::Context as _;
+use backstop_models::catalog::Catalog;
 use serde_json::{Value, json};
 
 use super::{Bench, described_line, filed, line, print};
@@ -9,8 +10,9 @@ use crate::{
     config::{Prices, Settings},
     domain::{RouteId, TargetId},
     release::{
+        Gate,
         book::{CameBy, Deed, Done},
-        desk,
+        desk, paper, post,
     },
 };
 
@@ -137,6 +139,56 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
         rows.push(vec![route.to_string(), serves, since, by.to_owned(), targets, leases.join(", "), note]);
     }
     Ok(print::text(&print::table(&heads, &rows))?)
+}
+
+pub(super) async fn notes(bench: &Bench, route: &RouteId, number: u32, json: bool) -> anyhow::Result<()> {
+    let line = line(bench, route).await?;
+    let state = &bench.installation.state;
+    let from = line.history.iter().rev().find_map(|done| match &done.deed {
+        Deed::Promoted { number: to, from, .. } if *to == number => Some(*from),
+        _ => None,
+    });
+    // What would be told of one that is not promoted: against what serves now.
+    let old = from.unwrap_or(line.primary);
+    let gate = Gate::open(state)?;
+    let made = paper::of_promotion(&bench.settings, (state, &gate), (route, &line), (old, number)).into_iter().next();
+    let made = made.with_context(|| format!("route `{route}` has no release {number}"))?;
+    // What was told stands, whatever is known by now.
+    let kept = post::kept(state, &made.name).filter(|_| from.is_some());
+    let (markdown, said) = match kept {
+        Some((markdown, json)) => (markdown, serde_json::from_str(&json)?),
+        None => (made.markdown, made.json),
+    };
+    if json { print::json(&said) } else { Ok(print::text(&markdown)?) }
+}
+
+pub(super) fn card(bench: &Bench, target: &TargetId, suite: Option<String>, json: bool) -> anyhow::Result<()> {
+    let state = &bench.installation.state;
+    let of_route = || {
+        let has = |route: &&crate::config::Route| route.targets.iter().any(|one| one.id == *target);
+        let routes = &bench.settings.routes;
+        routes.values().find(has).or_else(|| routes.values().next()).map(|route| route.suite.clone())
+    };
+    let suite = suite.or_else(of_route).unwrap_or_else(|| crate::config::DEFAULT_SUITE.to_owned());
+    let gate = Gate::open(state)?;
+    let certificate = gate.certificate(&bench.settings, target, &suite);
+    let catalog = Catalog::load(&state.catalog())?;
+    let card = paper::card(&bench.settings, Some(&catalog), target, certificate.as_ref());
+    if json { print::json(&card.json) } else { Ok(print::text(&card.markdown)?) }
+}
+
+pub(super) fn pending(bench: &Bench, json: bool) -> anyhow::Result<()> {
+    let todos = post::pending(&bench.installation.state);
+    if json {
+        return print::json(&todos);
+    }
+    let heads = [("paper", Align::Left), ("places", Align::Left), ("tries", Align::Right), ("last error", Align::Left)];
+    let rows = todos.iter().map(|todo| {
+        let places: Vec<String> = todo.places.iter().map(ToString::to_string).collect();
+        let error = todo.last_error.clone().unwrap_or_default();
+        vec![todo.name.clone(), places.join(", "), todo.failures.to_string(), error]
+    });
+    Ok(print::text(&print::table(&heads, &rows.collect::<Vec<_>>()))?)
 }
 
 fn list(targets: &[TargetId]) -> String {
