@@ -37,10 +37,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{
-        Gate, GateError, Keeper, machine,
-        shelf::{Shelf, ShelfError},
-    },
+    release::{Gate, GateError, Keeper, machine, shelf::Shelf},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -83,8 +80,6 @@ pub enum AppError {
     #[error(transparent)]
     Vault(#[from] VaultError),
     #[error(transparent)]
-    Releases(#[from] ShelfError),
-    #[error(transparent)]
     Gate(#[from] GateError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -118,7 +113,7 @@ impl App {
             ),
             None => None,
         };
-        let shelf = Shelf::open(&state, Some(database_of_releases.clone()))?;
+        let shelf = Shelf::open(&state, Some(database_of_releases.clone()));
         shelf.refresh().await;
         let releases = Releases::new(shelf, settings.orders());
         let local = settings.local;

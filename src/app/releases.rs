@@ -59,7 +59,7 @@ impl Releases {
     /// `settings`, with the orders of governed routes as the book has them.
     pub fn applied(&self, settings: &Settings) -> Settings {
         match self.shelf.read_now() {
-            Ok(known) => settings.with_orders(&governed(&known.book, settings)),
+            Ok(known) => known.book.applied(settings),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -69,23 +69,6 @@ impl Releases {
             }
         }
     }
-}
-
-/// The orders that the book decides on. Targets of vendors that the config no longer names are left out, and it is said.
-fn governed(book: &Book, settings: &Settings) -> Orders {
-    let mut orders = Orders::new();
-    for route in settings.routes.keys() {
-        let Some(mut order) = book.order(route, &|target| settings.is_own_hardware(target)) else { continue };
-        order.retain(|target| {
-            let known = target.is_local() || settings.vendors.contains_key(&target.vendor);
-            if !known {
-                tracing::error!(%route, %target, "the release's target is of a vendor that the config no longer names: left out");
-            }
-            known
-        });
-        orders.insert(route.clone(), order);
-    }
-    orders
 }
 
 /// Brings model cards and release notes to where the config sends them. Goes on until aborted.
@@ -203,17 +186,22 @@ impl Follower {
         let current = self.settings.load_full();
         let filed = self.releases.filed();
         let mut orders = filed.clone();
-        orders.extend(governed(&known.book, &current));
+        orders.extend(known.book.orders(&current));
         orders.retain(|route, _| current.routes.contains_key(route));
-        if current.orders() != orders {
-            self.put_in_force(&current.with_orders(&orders)).await;
+        let desired = match current.orders() == orders {
+            true => Arc::clone(&current),
+            false => Arc::new(current.with_orders(&orders)),
+        };
+        // A reload may have put its settings in force between two steps of ours: then what calls see follows here.
+        if !Arc::ptr_eq(&desired, &self.snapshot.load().settings) {
+            self.put_in_force(&current, desired).await;
         }
         self.tell(&known.book);
         self.warn(&known.book, &filed);
     }
 
-    async fn put_in_force(&self, desired: &Settings) {
-        let desired = Arc::new(desired.clone());
+    /// Unless a reload was faster: the next round looks at what that left.
+    async fn put_in_force(&self, current: &Arc<Settings>, desired: Arc<Settings>) {
         let knows_all = {
             let standings = self.relay.standings.load();
             let known: BTreeSet<_> =
@@ -231,8 +219,10 @@ impl Follower {
         }
         match Snapshot::compile(Arc::clone(&desired), &self.clients, &self.relay.health) {
             Ok(compiled) => {
-                self.settings.store(Arc::clone(&desired));
-                self.snapshot.store(Arc::new(compiled));
+                let before = self.settings.compare_and_swap(current, Arc::clone(&desired));
+                if Arc::ptr_eq(&before, current) {
+                    self.snapshot.store(Arc::new(compiled));
+                }
             }
             Err(error) => tracing::error!(%error, "the release cannot be put in force; what was stays"),
         }

@@ -50,6 +50,11 @@ impl<T: Serialize + DeserializeOwned> Pending<T> {
         Ok(Self { dir: dir.to_owned(), kept: PhantomData })
     }
 
+    /// As [`Self::open`], of a directory that is made when there is something to put there: a full disk is no reason not to read.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), kept: PhantomData }
+    }
+
     /// On disk when it returns.
     pub fn put(&self, id: &str, entry: &T) -> Result<(), PendingError> {
         if self.count() >= MOST {
@@ -57,7 +62,8 @@ impl<T: Serialize + DeserializeOwned> Pending<T> {
         }
         let json = serde_json::to_string(entry)?;
         let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
-        let path = self.dir.join(format!("{}.{ENTRY}", id));
+        let path = self.dir.join(format!("{id}.{ENTRY}"));
+        create_private(&self.dir).map_err(|source| PendingError::Io { path: self.dir.clone(), source })?;
         write(&path, line.as_bytes()).map_err(|source| PendingError::Io { path, source })
     }
 

@@ -163,7 +163,7 @@ impl Bench {
                 None
             }
         };
-        let shelf = Shelf::open(&installation.state, store)?;
+        let shelf = Shelf::open(&installation.state, store);
         let settings = Arc::new(installation.settings_or_embedded()?);
         Ok(Self { installation, shelf, settings })
     }
@@ -252,14 +252,15 @@ async fn roll_back(
     which: (Option<u32>, Option<u32>),
     (reason, json): (&str, bool),
 ) -> anyhow::Result<ExitCode> {
-    let installation = Installation::find(context)?;
-    let settings = Arc::new(installation.settings_or_embedded()?);
+    // A config that cannot be used stands in no rollback's way.
+    let installation = Installation::despite_config(context)?;
+    let settings = Arc::new(installation.settings());
     // The copy first: nothing here waits for a database that is slow or away.
-    let shelf = Shelf::open(&installation.state, None)?;
+    let shelf = Shelf::open(&installation.state, None);
     let desk = Desk { shelf: &shelf, settings: Arc::clone(&settings), actor: operator() };
     let moved = match desk.roll_back(route, which, reason).await {
         Err(DeskError::NoRoute { .. }) => {
-            let shelf = Shelf::open(&installation.state, installation.store().await.ok())?;
+            let shelf = Shelf::open(&installation.state, installation.store().await.ok());
             let desk = Desk { shelf: &shelf, settings, actor: operator() };
             desk.roll_back(route, which, reason).await?
         }
@@ -268,7 +269,7 @@ async fn roll_back(
     said(&moved, json)?;
     // It stands already. A running server carries it over as well.
     let Ok(store) = installation.store().await else { return Ok(ExitCode::SUCCESS) };
-    let shelf = Shelf::open(&installation.state, Some(store))?;
+    let shelf = Shelf::open(&installation.state, Some(store));
     match shelf.reconcile().await {
         Ok(_) => {
             let audit = installation.audit().await?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    config::{Orders, Settings},
     domain::{RouteId, TargetId},
     store::ReleaseRow,
 };
@@ -159,6 +160,30 @@ impl Book {
     pub fn order(&self, route: &RouteId, is_own: &dyn Fn(&TargetId) -> bool) -> Option<Vec<TargetId>> {
         let line = self.lines.get(route).filter(|line| line.governed)?;
         Some(line.order(is_own))
+    }
+}
+
+impl Book {
+    /// The orders that the book decides on. Targets of vendors that the config no longer names are left out, and it is said.
+    pub fn orders(&self, settings: &Settings) -> Orders {
+        let mut orders = Orders::new();
+        for route in settings.routes.keys() {
+            let Some(mut order) = self.order(route, &|target| settings.is_own_hardware(target)) else { continue };
+            order.retain(|target| {
+                let known = target.is_local() || settings.vendors.contains_key(&target.vendor);
+                if !known {
+                    tracing::error!(%route, %target, "the release's target is of a vendor that the config no longer names: left out");
+                }
+                known
+            });
+            orders.insert(route.clone(), order);
+        }
+        orders
+    }
+
+    /// `settings` with these orders.
+    pub fn applied(&self, settings: &Settings) -> Settings {
+        settings.with_orders(&self.orders(settings))
     }
 }
 

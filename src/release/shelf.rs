@@ -79,11 +79,14 @@ struct Copy {
 }
 
 impl Shelf {
-    pub fn open(state: &StateDir, store: Option<Store>) -> Result<Self, ShelfError> {
+    /// Makes nothing that is not needed: a full disk is no reason not to know the releases.
+    pub fn open(state: &StateDir, store: Option<Store>) -> Self {
         let dir = state.releases();
-        create_private(&dir).map_err(|source| ShelfError::Directory { path: dir.clone(), source })?;
-        let pending = Pending::open(&dir.join("pending"))?;
-        Ok(Self { dir, store, pending })
+        if let Err(error) = create_private(&dir) {
+            tracing::warn!(%error, dir = %dir.display(), "the releases' directory cannot be made; nothing can be changed yet");
+        }
+        let pending = Pending::at(&dir.join("pending"));
+        Self { dir, store, pending }
     }
 
     pub fn dir(&self) -> &Path {
