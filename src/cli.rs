@@ -13,10 +13,13 @@ mod limit_args;
 pub mod limits;
 pub mod models;
 mod operator;
+pub mod prices;
 mod print;
 pub mod release;
 pub mod routes;
 pub mod serve;
+mod span;
+mod spending;
 pub mod tenants;
 pub mod usage;
 pub mod vault;
@@ -65,6 +68,7 @@ pub enum Verb {
     Release(release::ReleaseArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
+    Prices(prices::PricesArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
@@ -110,6 +114,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Release(args) => release::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
+        Verb::Prices(args) => prices::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,

@@ -10,6 +10,7 @@ pub mod merkle;
 mod releases;
 #[cfg(test)]
 pub(crate) mod sample;
+mod spent;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,8 @@ pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use releases::{ReleaseRow, Releases};
-pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
+pub use spent::{Cursor, SpentRow};
+pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
 use std::{

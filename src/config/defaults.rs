@@ -6,9 +6,9 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, LatencyPolicy, Limits,
-    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit,
-    Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings,
+    LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings, Route, Settings,
+    ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -88,6 +88,7 @@ impl Default for Settings {
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
             },
+            eval: EvalSettings::default(),
             release: ReleaseSettings::default(),
             max_body_bytes: 32 << 20,
             doors: Doors::default(),
@@ -140,6 +141,7 @@ impl Default for LocalTier {
             threads: None,
             cache_bytes: 512 << 20,
             context_tokens: None,
+            usd_per_hour: None,
         }
     }
 }

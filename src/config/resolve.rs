@@ -4,7 +4,9 @@
 
 mod alerts;
 mod audit;
+mod eval;
 mod health;
+mod prices;
 mod release;
 mod routes;
 mod sections;
@@ -13,8 +15,8 @@ mod texts;
 mod vendors;
 
 use super::{
-    Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices, raw, secret_scan, shape,
-    tree, words,
+    Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices as known_prices, raw,
+    secret_scan, shape, tree, words,
 };
 
 /// Reads a whole file. The settings are to be used only when `findings` has no error.
@@ -72,7 +74,7 @@ impl Resolver<'_, '_> {
         settings.release = self.release(file.release.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
-        prices::fill_in(&mut settings);
+        known_prices::fill_in(&mut settings);
         // What is half read would break invariants that the whole file keeps.
         if !self.findings.has_error() {
             let mut say = |severity, path: Path, words: (&str, &str)| {

@@ -15,10 +15,11 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, ReleaseSettings, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, LatencyPolicy, Limits, ReleaseSettings,
+    Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
-use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
+use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -53,6 +54,7 @@ pub struct Settings {
     /// Whose word counts on where a call came from.
     pub trusted_proxies: Vec<IpNet>,
     pub gate: GateSettings,
+    pub eval: EvalSettings,
     pub release: ReleaseSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
@@ -67,6 +69,11 @@ impl Settings {
     /// Who runs `target`: what different-vendor rules and share caps count by.
     pub fn operator<'a>(&'a self, target: &'a TargetId) -> &'a str {
         self.vendor(target).map_or(target.vendor.as_str(), Vendor::operator)
+    }
+
+    /// What `target` costs, whether or not a route has it.
+    pub fn prices_of(&self, target: &TargetId) -> Option<Prices> {
+        self.prices.get(target).cloned().or_else(|| super::prices::known(self, target))
     }
 
     /// Whether `target` runs on our own hardware: in this process, or on an engine of our own.
@@ -185,26 +192,6 @@ impl Vendor {
             Dialect::OpenaiCompletions if self.wire == Wire::OpenaiChat => Wire::OpenaiCompletions,
             _ => self.wire,
         }
-    }
-}
-
-/// Per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prices {
-    pub input_per_mtok: Money,
-    pub output_per_mtok: Money,
-    pub cached_input_per_mtok: Money,
-    pub cache_write_per_mtok: Money,
-}
-
-impl Prices {
-    /// What `usage` costs: each kind of token at its own rate, rounded once per kind.
-    pub fn cost(&self, usage: &TokenUsage) -> Money {
-        let plain_input = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
-        self.input_per_mtok.for_tokens(plain_input)
-            + self.cached_input_per_mtok.for_tokens(usage.cached_input)
-            + self.cache_write_per_mtok.for_tokens(usage.cache_write)
-            + self.output_per_mtok.for_tokens(usage.output)
     }
 }
 
@@ -394,4 +381,6 @@ pub struct LocalTier {
     pub cache_bytes: usize,
     /// The longest prompt plus answer, in tokens; `None`: the model's own.
     pub context_tokens: Option<u32>,
+    /// What an hour of this machine costs; `None`: nobody sends a bill for it.
+    pub usd_per_hour: Option<Rate>,
 }

@@ -23,10 +23,13 @@ pub const BREAKER: &str = "backstop_breaker_open";
 pub const OUTAGE: &str = "backstop_outage_open";
 /// Attempts beside the ladder's own. Labels: `target`, `role` (`retry`, `hedge`, `restart`).
 pub const EXTRA_ATTEMPTS: &str = "backstop_extra_attempts_total";
-/// Tokens of all attempts. Labels: `target`, `type` (`input`, `output`, `cached_input`, `cache_write`, `reasoning`).
+/// Tokens of all attempts. Labels: `target`, `type` (`input`, `output`, `cached_input`, `cache_write`, `reasoning`,
+/// `audio_input`, `audio_output`, `image_input`, `image_output`).
 pub const TOKENS: &str = "backstop_tokens_total";
 /// Cost of all attempts in millionths of a US dollar. Label: `target`.
 pub const COST_MICROS: &str = "backstop_cost_usd_micros_total";
+/// Attempts whose cost is not known, or not known well. Labels: `target`, `state` (`missing`, `stale`, `partial`).
+pub const DOUBTFUL_PRICES: &str = "backstop_doubtful_prices_total";
 /// Calls that are being answered now.
 pub const IN_FLIGHT: &str = "backstop_calls_in_flight";
 /// Config reloads. Label: `result` (`applied`, `refused`, `unchanged`).
@@ -98,6 +101,7 @@ fn describe() {
     describe_counter!(EXTRA_ATTEMPTS, "Attempts beside the ladder's own, by target and role");
     describe_counter!(TOKENS, "Tokens of all attempts by target and type");
     describe_counter!(COST_MICROS, "Cost of all attempts in millionths of a US dollar");
+    describe_counter!(DOUBTFUL_PRICES, "Attempts whose cost is not known, or not known well, by target and state");
     describe_gauge!(IN_FLIGHT, "Calls that are being answered now");
     describe_counter!(RELOADS, "Config reloads by result");
     describe_counter!(SENTINEL_PROBES, "Probes of certified models of vendors, by what they found");

@@ -7,8 +7,9 @@ use backstop_eval::report::{Comparison, RecordedFinish, RecordedPart, Report, Ru
 use serde::Serialize;
 
 use crate::{
-    config::{Orders, Prices, Settings},
-    domain::{RouteId, TargetId},
+    clock,
+    config::Settings,
+    domain::{RouteId, TargetId, TokenUsage},
 };
 
 /// A gate without a margin of its own is held to this.
@@ -133,16 +134,19 @@ impl Change {
     }
 }
 
-/// Prices in dollars per million tokens, and the context.
+/// Prices in dollars per million tokens, now, and the context.
 pub fn terms(settings: &Settings, target: &TargetId) -> (f64, f64, Option<u32>) {
-    let route = settings.routes.keys().next().cloned();
-    let one: Orders = route.into_iter().map(|route| (route, vec![target.clone()])).collect();
-    let known = settings.with_orders(&one);
-    let dollars = |micros: i64| micros as f64 / 1e6;
-    let prices = known.prices.get(target);
-    let of = |pick: fn(&Prices) -> i64| prices.map_or(0.0, |prices| dollars(pick(prices)));
-    let context = known.capabilities(target).context_tokens;
-    (of(|prices| prices.input_per_mtok.micros), of(|prices| prices.output_per_mtok.micros), context)
+    let (input, output) = dollars(settings, target).unwrap_or((0.0, 0.0));
+    (input, output, settings.capabilities(target).context_tokens)
+}
+
+/// What a million tokens cost now, in and out, in dollars; `None`: no price is known.
+pub fn dollars(settings: &Settings, target: &TargetId) -> Option<(f64, f64)> {
+    let prices = settings.prices_of(target)?;
+    let of = |usage: TokenUsage| Some(prices.quote(&usage, clock::unix_ms())?.cost.micros as f64 / 1e6);
+    let input = of(TokenUsage { input: 1_000_000, ..TokenUsage::default() })?;
+    let output = of(TokenUsage { output: 1_000_000, ..TokenUsage::default() })?;
+    Some((input, output))
 }
 
 /// What a run's answers are like.

@@ -8,19 +8,47 @@ use std::iter::Sum;
 
 use serde::Serialize;
 
-use crate::domain::{Money, TenantId};
+use crate::domain::Money;
 
-/// What usage can be grouped by.
+/// What usage can be grouped by, and narrowed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Dimension {
     Tenant,
     Feature,
     Model,
     Vendor,
+    /// `vendor/model`.
+    Target,
     Route,
     Key,
-    /// UTC.
+    /// UTC, as all of the calendar.
+    Hour,
     Day,
+    /// The Monday that it begins with.
+    Week,
+    Month,
+    /// What the caller got as HTTP status.
+    Status,
+    /// How the call ended: answered, failed, interrupted, cancelled, open.
+    Ending,
+    /// What was asked for: answer, embed, count_tokens.
+    Task,
+    Dialect,
+    /// Why the attempt was made: rung, retry, hedge, restart.
+    Role,
+    /// What the attempt failed with.
+    Fault,
+    /// Whether the caller got the attempt's content: served or unserved.
+    Use,
+    /// How its tokens are known: reported, estimated, none.
+    Source,
+    /// How its cost is known: valid, partial, stale, missing.
+    Priced,
+    /// The row of prices that it was priced by.
+    #[value(name = "price_row", alias = "price-row")]
+    PriceRow,
+    /// The vendor's class of service: standard, batch, priority.
+    Service,
 }
 
 impl Dimension {
@@ -30,21 +58,44 @@ impl Dimension {
             Self::Feature => "feature",
             Self::Model => "model",
             Self::Vendor => "vendor",
+            Self::Target => "target",
             Self::Route => "route",
             Self::Key => "key",
+            Self::Hour => "hour",
             Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Status => "status",
+            Self::Ending => "ending",
+            Self::Task => "task",
+            Self::Dialect => "dialect",
+            Self::Role => "role",
+            Self::Fault => "fault",
+            Self::Use => "use",
+            Self::Source => "source",
+            Self::Priced => "priced",
+            Self::PriceRow => "price_row",
+            Self::Service => "service",
         }
     }
 }
 
-/// Which calls count; `None`: all.
+/// Which calls and attempts count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UsageFilter {
     /// Inclusive, by the call's start.
     pub since_unix_ms: Option<i64>,
     /// Exclusive.
     pub until_unix_ms: Option<i64>,
-    pub tenant: Option<TenantId>,
+    /// All of these must hold.
+    pub only: Vec<Only>,
+}
+
+/// Those whose dimension has one of these values; `None`: those that have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    pub dimension: Dimension,
+    pub values: Vec<Option<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +119,23 @@ pub struct UsageTotals {
     pub reasoning_tokens: u64,
     #[serde(rename = "cost_micros")]
     pub cost: Money,
-    /// Attempts that used tokens at no known price: their cost is not in `cost`.
+    /// Attempts that used something at no known price: their cost is not in `cost`.
     pub unpriced_attempts: u64,
+    /// The part of `cost` whose tokens are estimated: what was cut off, or not reported.
+    #[serde(rename = "estimated_cost_micros")]
+    pub estimated_cost: Money,
+    /// The part of `cost` that was spent on attempts whose content no caller got: failed ones, lost races.
+    #[serde(rename = "unserved_cost_micros")]
+    pub unserved_cost: Money,
+    /// Attempts whose cost is known in part only, or by a row that had ended.
+    pub doubtful_attempts: u64,
+    pub cache_write_1h_tokens: u64,
+    pub audio_input_tokens: u64,
+    pub audio_output_tokens: u64,
+    pub image_input_tokens: u64,
+    pub image_output_tokens: u64,
+    /// This machine's time, in microseconds.
+    pub machine_us: u64,
 }
 
 impl Sum for UsageTotals {
@@ -85,6 +151,15 @@ impl Sum for UsageTotals {
             reasoning_tokens: sum.reasoning_tokens + row.reasoning_tokens,
             cost: sum.cost + row.cost,
             unpriced_attempts: sum.unpriced_attempts + row.unpriced_attempts,
+            estimated_cost: sum.estimated_cost + row.estimated_cost,
+            unserved_cost: sum.unserved_cost + row.unserved_cost,
+            doubtful_attempts: sum.doubtful_attempts + row.doubtful_attempts,
+            cache_write_1h_tokens: sum.cache_write_1h_tokens + row.cache_write_1h_tokens,
+            audio_input_tokens: sum.audio_input_tokens + row.audio_input_tokens,
+            audio_output_tokens: sum.audio_output_tokens + row.audio_output_tokens,
+            image_input_tokens: sum.image_input_tokens + row.image_input_tokens,
+            image_output_tokens: sum.image_output_tokens + row.image_output_tokens,
+            machine_us: sum.machine_us + row.machine_us,
         })
     }
 }

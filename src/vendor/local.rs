@@ -25,6 +25,7 @@ mod frames;
 pub(super) use frames::LocalFrames;
 use frames::{Single, singles};
 
+use super::Machine;
 use crate::{
     config::Criticality,
     domain::{Fault, FaultKind},
@@ -40,11 +41,17 @@ pub struct LocalTier {
     /// The turn to count tokens.
     counting: Arc<Semaphore>,
     loads: Arc<AtomicU64>,
+    machine: Machine,
 }
 
 impl Default for LocalTier {
     fn default() -> Self {
-        Self { models: Arc::default(), counting: Arc::new(Semaphore::new(1)), loads: Arc::default() }
+        Self {
+            models: Arc::default(),
+            counting: Arc::new(Semaphore::new(1)),
+            loads: Arc::default(),
+            machine: Machine::default(),
+        }
     }
 }
 
@@ -103,6 +110,11 @@ impl Loading {
 }
 
 impl LocalTier {
+    /// What all local models compute on.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     pub fn set(&self, model: &str, state: LocalState) {
         self.models.rcu(|models| {
             let mut models = HashMap::clone(models);

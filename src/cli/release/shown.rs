@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{Bench, described_line, filed, line, print};
 use crate::{
     cli::print::Align,
-    config::{Prices, Settings},
     domain::{RouteId, TargetId},
     release::{
         Gate,
         book::{CameBy, Deed, Done},
+        change::dollars,
         desk, paper, post,
     },
 };
@@ -68,7 +68,7 @@ pub(super) async fn diff(bench: &Bench, route: &RouteId, (old, new): (u32, u32),
     let gone: Vec<&TargetId> = before.iter().filter(|target| !after.contains(target)).collect();
     let come: Vec<&TargetId> = after.iter().filter(|target| !before.contains(target)).collect();
     let moved = gone.is_empty() && come.is_empty() && before != after;
-    let prices = |target: &TargetId| priced(&bench.settings, target);
+    let prices = |target: &TargetId| dollars(&bench.settings, target);
     if json {
         let priced = |targets: &[TargetId]| -> Value {
             targets.iter().map(|target| json!({ "target": target, "prices": prices(target) })).collect()
@@ -89,16 +89,6 @@ pub(super) async fn diff(bench: &Bench, route: &RouteId, (old, new): (u32, u32),
         said.push_str(&format!("{sign} {at} {target}{was}{}\n", price_words(&prices(target))));
     }
     Ok(print::text(&said)?)
-}
-
-/// In dollars per million tokens.
-fn priced(settings: &Settings, target: &TargetId) -> Option<(f64, f64)> {
-    let one: crate::config::Orders =
-        settings.routes.keys().next().map(|route| (route.clone(), vec![target.clone()])).into_iter().collect();
-    let known = settings.with_orders(&one);
-    let Prices { input_per_mtok, output_per_mtok, .. } = known.prices.get(target).copied()?;
-    let dollars = |micros: i64| micros as f64 / 1e6;
-    Some((dollars(input_per_mtok.micros), dollars(output_per_mtok.micros)))
 }
 
 fn price_words(prices: &Option<(f64, f64)>) -> String {
