@@ -6,12 +6,14 @@ mod left_out;
 mod limits;
 mod listening;
 pub mod recording;
+pub mod releases;
 pub mod reload;
 mod sentinel;
 mod serving;
 mod shares;
 
 pub use first_run::{FirstRunError, prepare_default_model};
+pub use releases::Releases;
 pub use serving::Serving;
 
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper, machine},
+    release::{Gate, GateError, Keeper, machine, shelf::Shelf},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -58,6 +60,7 @@ pub struct App {
     pub readiness: Arc<Readiness>,
     pub audit: Audit,
     store: Store,
+    pub releases: Releases,
     /// Follows no redirects.
     http: reqwest::Client,
     alerts: Alerts,
@@ -106,6 +109,7 @@ impl App {
         let share = Share::new(&settings);
         shares::follow(&share, &store, &ledger.owner()).await?;
         let keys = ClientKeys::open(store.clone()).await?;
+        let database_of_releases = store.clone();
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
                 Traces::start(endpoint, http.clone())
@@ -113,8 +117,11 @@ impl App {
             ),
             None => None,
         };
+        let shelf = Shelf::open(&state, Some(database_of_releases.clone()));
+        shelf.refresh().await;
+        let releases = Releases::new(shelf, settings.orders());
         let local = settings.local;
-        let settings = Arc::new(settings);
+        let settings = Arc::new(releases.applied(&settings));
         let health = stored_health(&state);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
         let settings = Arc::new(ArcSwap::new(settings));
@@ -143,6 +150,7 @@ impl App {
             readiness: Arc::default(),
             audit,
             store,
+            releases,
             http,
             alerts,
             metrics,

@@ -15,6 +15,7 @@ pub mod models;
 mod operator;
 pub mod prices;
 mod print;
+pub mod release;
 pub mod routes;
 pub mod serve;
 pub mod share;
@@ -65,6 +66,7 @@ pub enum Verb {
     Models(models::ModelsArgs),
     Eval(eval::EvalArgs),
     Routes(routes::RoutesArgs),
+    Release(release::ReleaseArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Prices(prices::PricesArgs),
@@ -111,6 +113,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Models(args) => models::run(context, args).await,
         Verb::Eval(args) => eval::run(context, args).await,
         Verb::Routes(args) => routes::run(context, args).await,
+        Verb::Release(args) => release::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Prices(args) => prices::run(context, args).await,

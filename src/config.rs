@@ -17,6 +17,7 @@ mod notes;
 mod path;
 mod prices;
 mod raw;
+mod release;
 mod resolve;
 mod schema;
 mod secret_scan;
@@ -43,6 +44,7 @@ pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
+pub use release::{Orders, ReleaseSettings};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,

@@ -1,12 +1,19 @@
 //! Which models may serve: asks the gate for certificates, tells the router, and keeps the local tier loaded to match.
 
+pub mod book;
 mod certifying;
+pub mod change;
+pub mod desk;
 mod gate;
 mod keeper;
 mod loading;
 mod look;
+pub mod needs;
+pub mod paper;
+pub mod post;
 mod room;
 mod sentinel;
+pub mod shelf;
 mod subject;
 
 pub use certifying::{certifying, revoking, signing};

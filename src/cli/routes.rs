@@ -81,7 +81,10 @@ struct ExplainArgs {
 
 pub async fn run(context: &Context, args: RoutesArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
-    let settings = installation.settings_or_embedded()?;
+    let filed = installation.settings_or_embedded()?;
+    // What a release has put in force, not what the file says.
+    let shelf = crate::release::shelf::Shelf::open(&installation.state, installation.store().await.ok());
+    let settings = shelf.read().await.map(|known| known.book.applied(&filed)).unwrap_or(filed);
     let view = read_views(&installation.state.health())
         .context("what the gateway wrote of its targets' health cannot be read; a running gateway writes it anew")?;
     match args.verb {

@@ -7,8 +7,8 @@ use backstop_models::device::Wanted;
 
 use super::{
     AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings,
-    LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap,
-    ShareUnit, Target, Telemetry, VaultSource, prices,
+    LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings, Route, Settings,
+    ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -89,6 +89,7 @@ impl Default for Settings {
                 sentinel_questions: 10,
             },
             eval: EvalSettings::default(),
+            release: ReleaseSettings::default(),
             max_body_bytes: 32 << 20,
             doors: Doors::default(),
             trusted_proxies: Vec::new(),

@@ -11,6 +11,7 @@ mod audit;
 mod eval;
 mod health;
 mod prices;
+mod release;
 mod routes;
 mod sections;
 mod tenants;
@@ -27,6 +28,7 @@ pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use prices::{Price, RatesOf};
+pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
@@ -76,6 +78,8 @@ pub(super) struct File {
     pub(super) gate: Option<Gate>,
     /// Whom `backstop eval run` asks about answers.
     pub(super) eval: Option<Eval>,
+    /// How a route's targets are changed: `backstop release`.
+    pub(super) release: Option<Release>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

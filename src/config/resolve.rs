@@ -7,6 +7,7 @@ mod audit;
 mod eval;
 mod health;
 mod prices;
+mod release;
 mod routes;
 mod sections;
 mod tenants;
@@ -70,6 +71,7 @@ impl Resolver<'_, '_> {
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
         settings.audit = self.audit(file.audit.as_ref());
+        settings.release = self.release(file.release.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
         known_prices::fill_in(&mut settings);

@@ -15,8 +15,8 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, LatencyPolicy, Limits, ShareCap, Tenant,
-    VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, LatencyPolicy, Limits, ReleaseSettings,
+    ShareCap, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -55,6 +55,7 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     pub gate: GateSettings,
     pub eval: EvalSettings,
+    pub release: ReleaseSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }

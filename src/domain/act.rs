@@ -25,6 +25,8 @@ pub enum Action {
     CertificateSuspend,
     ConfigLoad,
     ConfigReload,
+    DrillStart,
+    DrillEnd,
     KeyIssue,
     KeyRotate,
     KeyRevoke,
@@ -34,6 +36,16 @@ pub enum Action {
     ShareOverride,
     /// It holds again before that is over.
     ShareOverrideEnd,
+    /// A route's order of targets was put down as a release, from the config file.
+    ReleaseRecord,
+    ReleaseImport,
+    ReleasePropose,
+    ReleaseApprove,
+    ReleaseCanary,
+    ReleasePromote,
+    ReleaseRollback,
+    /// A retained release whose time is over is let go.
+    ReleaseRetire,
     /// The gate closed a target: without a valid certificate it does not serve as a fallback.
     TargetClose,
     /// A target that was closed is certified again.
@@ -43,6 +55,10 @@ pub enum Action {
     VaultSet,
     VaultRotate,
     VaultRemove,
+    /// Traffic is moved off a vendor.
+    VendorEvacuate,
+    /// It comes back.
+    VendorReturn,
 }
 
 impl Action {
@@ -58,6 +74,8 @@ impl Action {
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",
+            Self::DrillStart => "drill.start",
+            Self::DrillEnd => "drill.end",
             Self::KeyIssue => "key.issue",
             Self::KeyRotate => "key.rotate",
             Self::KeyRevoke => "key.revoke",
@@ -65,6 +83,14 @@ impl Action {
             Self::ModelRemove => "model.remove",
             Self::ShareOverride => "share.override",
             Self::ShareOverrideEnd => "share.override_end",
+            Self::ReleaseRecord => "release.record",
+            Self::ReleaseImport => "release.import",
+            Self::ReleasePropose => "release.propose",
+            Self::ReleaseApprove => "release.approve",
+            Self::ReleaseCanary => "release.canary",
+            Self::ReleasePromote => "release.promote",
+            Self::ReleaseRollback => "release.rollback",
+            Self::ReleaseRetire => "release.retire",
             Self::TargetClose => "target.close",
             Self::TargetOpen => "target.open",
             Self::TenantAdd => "tenant.add",
@@ -72,6 +98,8 @@ impl Action {
             Self::VaultSet => "vault.set",
             Self::VaultRotate => "vault.rotate",
             Self::VaultRemove => "vault.remove",
+            Self::VendorEvacuate => "vendor.evacuate",
+            Self::VendorReturn => "vendor.return",
         }
     }
 }

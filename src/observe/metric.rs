@@ -70,6 +70,14 @@ pub const VENDOR_SHARE: &str = "backstop_vendor_share";
 pub const VENDOR_SHARE_RESERVED: &str = "backstop_vendor_share_reserved";
 /// 1 while the share cap is overridden.
 pub const SHARE_OVERRIDDEN: &str = "backstop_share_override_active";
+/// The number of the release that serves. Label: `route`.
+pub const RELEASE_SERVING: &str = "backstop_release_serving";
+/// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
+pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
+/// From the last decision to its traffic's shift, in seconds. Labels: `route`, `act`.
+pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
+/// Acts on releases in the state directory that the database does not have yet.
+pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -120,5 +128,13 @@ fn describe() {
     describe_gauge!(VENDOR_SHARE, "A vendor's part of the volume in the share cap's window, 0 to 1");
     describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");
     describe_gauge!(SHARE_OVERRIDDEN, "1 while the share cap is overridden");
+    describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
+    describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
+    describe_gauge!(
+        RELEASE_SHIFT_SECONDS,
+        Unit::Seconds,
+        "From the last decision to its traffic's shift, by route and act"
+    );
+    describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

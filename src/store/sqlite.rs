@@ -6,6 +6,7 @@ mod audit;
 mod calls;
 mod clients;
 mod migrate;
+mod releases;
 mod rows;
 mod shares;
 mod spent;

@@ -44,6 +44,7 @@ pub mod outage;
 pub mod passthrough;
 pub mod records;
 pub mod refusal;
+pub mod release;
 pub mod reload;
 pub mod responses;
 pub mod sdk;
