@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     client::question,
@@ -298,8 +299,12 @@ async fn a_stored_run_is_certified_for_what_is_here_now_alone() {
     // An edited report is another one, and what it claims is not what its answers earn.
     let text = fs::read_to_string(&file).expect("a report");
     let edited = text.replacen("\"passed\": true", "\"passed\": false", 1);
-    fs::write(file.with_file_name(format!("{}.json", "ab".repeat(32))), edited).expect("written");
+    fs::write(file.with_file_name(format!("{}.json", "ab".repeat(32))), &edited).expect("written");
     let said = home.run(&["eval", "certify", "--run", "abab"]).expect_failure();
+    assert!(said.contains("its digest is not its name"), "{said}");
+    let own_name = hex::encode(Sha256::digest(&edited));
+    fs::write(file.with_file_name(format!("{own_name}.json")), &edited).expect("written");
+    let said = home.run(&["eval", "certify", "--run", &own_name]).expect_failure();
     assert!(said.contains("the report contradicts itself"), "{said}");
     // Another address is another target.
     let elsewhere = Vendor::openai(Say::Text("x")).await;
