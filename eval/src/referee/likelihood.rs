@@ -13,6 +13,7 @@ const ROUNDING: f32 = 1e-3;
 
 /// Where a token lies in the text, in bytes.
 struct Placed<'a> {
+    start: usize,
     end: usize,
     token: &'a TokenLogprob,
 }
@@ -25,7 +26,9 @@ pub fn likelihood(text: &str, context: usize, tokens: &[TokenLogprob]) -> Result
     let border = text[..context].trim_end().len();
     let placed = laid_over(text, tokens)?;
     let (mut sum, mut count, mut greedy) = (0.0_f64, 0, Some(true));
-    for Placed { token, .. } in placed.iter().filter(|placed| placed.end > border) {
+    // One that begins in the context and adds no more than white space of it is the context's.
+    let is_of_the_end = |placed: &&Placed<'_>| placed.end > border && (placed.start >= border || placed.end > context);
+    for Placed { token, .. } in placed.iter().filter(is_of_the_end) {
         let Some(logprob) = token.logprob.filter(|logprob| !logprob.is_nan() && *logprob <= ROUNDING) else {
             return Err("a token of the continuation has no log-probability".into());
         };
@@ -52,7 +55,7 @@ fn laid_over<'a>(text: &str, tokens: &'a [TokenLogprob]) -> Result<Vec<Placed<'a
         }
         let said = token.token.0.as_slice();
         if is_blurred(said) && !bytes[at..].starts_with(said) {
-            placed.push(Placed { end: at, token });
+            placed.push(Placed { start: at, end: at, token });
             waiting += 1;
             continue;
         }
@@ -62,8 +65,9 @@ fn laid_over<'a>(text: &str, tokens: &'a [TokenLogprob]) -> Result<Vec<Placed<'a
             Some(skipped) => {
                 at += skipped;
                 settle(&mut placed, &mut waiting, at);
+                let start = at;
                 at += said.len();
-                placed.push(Placed { end: at, token });
+                placed.push(Placed { start, end: at, token });
             }
             // A token that begins every text.
             None if index == 0 && token.logprob.is_none() => {}

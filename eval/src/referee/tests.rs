@@ -139,7 +139,13 @@ async fn who_cheats_with_a_judge_is_seen() {
     let edits: Vec<(&str, Edit<'_>)> = vec![
         ("the score", Box::new(|r| r.items[7].scores.values_mut().for_each(|score| score.passed = true))),
         ("the verdict", Box::new(|r| say(&mut r.items[7].measured[0].found, "grade: 5"))),
-        ("a verdict of another item", Box::new(|r| r.items[7].measured = r.items[6].measured.clone())),
+        (
+            "a verdict of another item",
+            Box::new(|r| {
+                r.items[7].measured = r.items[6].measured.clone();
+                r.items[7].scores.values_mut().for_each(|score| score.passed = true);
+            }),
+        ),
         ("the answer", Box::new(|r| r.items[6].answers[0].content = vec![RecordedPart::Text("better".into())])),
         ("no verdict", Box::new(|r| r.items[6].measured.clear())),
         (

@@ -40,7 +40,7 @@ pub(super) fn carry(
     };
     let value = rendered(&assertion["value"], scope)?;
     let threshold = assertion["threshold"].as_f64();
-    let mut found = match kind {
+    let found = match kind {
         "equals" => equals(&value).ok_or_else(|| refused("it needs a `value`"))?,
         "contains" => regex_of(&[&value], "").ok_or_else(|| refused("its `value` is a text that is not empty"))?,
         "icontains" => regex_of(&[&value], "i").ok_or_else(|| refused("its `value` is a text that is not empty"))?,
@@ -89,10 +89,7 @@ pub(super) fn carry(
         }
         _ => return Err(refused("there is no check that means the same")),
     };
-    if is_denied {
-        found = json!({ "not": found });
-    }
-    checks.push(found);
+    checks.push(if is_denied { json!({ "not": found }) } else { found });
     carried.kinds.push(written.to_owned());
     Ok(())
 }
