@@ -133,7 +133,8 @@ impl Server {
             .with_context(|| format!("`{base}` is no URL"))?;
         // The only one here that may be asked without TLS; a benchmark's server is on loopback.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(PATIENCE).build()?;
+        // It stands still while the other one is asked, and some servers hang up on those who do.
+        let client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build()?;
         Ok(Self(Arc::new(Asked::Http { client, url, model: model.to_owned() })))
     }
 
