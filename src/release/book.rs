@@ -243,7 +243,8 @@ impl Line {
     }
 
     fn promote(&mut self, number: u32, from: u32, (until_unix_ms, at_unix_ms): (i64, i64)) {
-        if self.primary != from || !self.releases.contains_key(&number) {
+        // What serves already is not promoted over itself.
+        if self.primary != from || number == from || !self.releases.contains_key(&number) {
             return;
         }
         self.leases.retain(|lease| lease.number != number && lease.number != from && lease.until_unix_ms > at_unix_ms);

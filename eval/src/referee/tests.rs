@@ -120,23 +120,19 @@ async fn a_judge_that_people_agree_with_decides() {
     serde_json::from_str::<Report>(&json).expect("it reads back").recheck(&suite).expect("it survives as JSON");
 }
 
-#[tokio::test]
-async fn who_cheats_with_a_judge_is_seen() {
-    let suite = graded();
-    let subject = puppet(|chat| {
-        let poor = chat.messages[0].joined_text().ends_with('7');
-        says(if poor { "poor" } else { "a good answer" }, Finish::Stop)
-    });
-    let honest = ran(&suite, &subject, bench(&suite, grader())).await;
-    honest.recheck(&suite).expect("it follows");
-    let say = |found: &mut Found, text: &str| {
+type Edit = Box<dyn Fn(&mut Report)>;
+
+/// What somebody may do to a report after the run.
+fn cheats() -> Vec<(&'static str, Edit)> {
+    fn say(found: &mut Found, text: &str) {
         if let Found::Judged(answers) = found {
             answers[0].content = vec![RecordedPart::Text(text.into())];
         }
-    };
-    let judge = |report: &mut Report| report.referees.judge.clone().expect("there is one");
-    type Edit<'a> = Box<dyn Fn(&mut Report) + 'a>;
-    let edits: Vec<(&str, Edit<'_>)> = vec![
+    }
+    fn judge(report: &mut Report) -> JudgeRecord {
+        report.referees.judge.clone().expect("there is one")
+    }
+    vec![
         ("the score", Box::new(|r| r.items[7].scores.values_mut().for_each(|score| score.passed = true))),
         ("the verdict", Box::new(|r| say(&mut r.items[7].measured[0].found, "grade: 5"))),
         (
@@ -197,8 +193,19 @@ async fn who_cheats_with_a_judge_is_seen() {
             }),
         ),
         ("no judge", Box::new(|r| r.referees.judge = None)),
-    ];
-    for (what, edit) in edits {
+    ]
+}
+
+#[tokio::test]
+async fn who_cheats_with_a_judge_is_seen() {
+    let suite = graded();
+    let subject = puppet(|chat| {
+        let poor = chat.messages[0].joined_text().ends_with('7');
+        says(if poor { "poor" } else { "a good answer" }, Finish::Stop)
+    });
+    let honest = ran(&suite, &subject, bench(&suite, grader())).await;
+    honest.recheck(&suite).expect("it follows");
+    for (what, edit) in cheats() {
         let mut edited = honest.clone();
         edit(&mut edited);
         assert!(edited.recheck(&suite).is_err(), "{what} was not seen");
