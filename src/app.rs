@@ -10,6 +10,7 @@ pub mod releases;
 pub mod reload;
 mod sentinel;
 mod serving;
+mod shares;
 
 pub use first_run::{FirstRunError, prepare_default_model};
 pub use releases::Releases;
@@ -31,7 +32,7 @@ use crate::{
     clock,
     config::{Settings, StateDir},
     ledger::{self, Ledger, LedgerError},
-    limit::{Limiter, RestoreError},
+    limit::{Limiter, RestoreError, Share},
     observe::{
         otlp::Traces,
         publish::{self, Publisher},
@@ -58,6 +59,7 @@ pub struct App {
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
     pub audit: Audit,
+    store: Store,
     pub releases: Releases,
     /// Follows no redirects.
     http: reqwest::Client,
@@ -104,8 +106,9 @@ impl App {
         // What an earlier process left in its journal was used all the same.
         ledger::catch_up(&state, &store).await?;
         limiter.restore(&store, &settings, clock::unix_ms()).await?;
-        let database_of_releases = store.clone();
-        let keys = ClientKeys::open(store).await?;
+        let share = Share::new(&settings);
+        shares::follow(&share, &store, &ledger.owner()).await?;
+        let keys = ClientKeys::open(store.clone()).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
                 Traces::start(endpoint, http.clone())
@@ -113,7 +116,7 @@ impl App {
             ),
             None => None,
         };
-        let shelf = Shelf::open(&state, Some(database_of_releases.clone()));
+        let shelf = Shelf::open(&state, Some(store.clone()));
         shelf.refresh().await;
         let releases = Releases::new(shelf, settings.orders());
         let local = settings.local;
@@ -125,7 +128,7 @@ impl App {
         let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, limiter, publisher, vault, health));
+        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, health));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -145,6 +148,7 @@ impl App {
             keeper,
             readiness: Arc::default(),
             audit,
+            store,
             releases,
             http,
             alerts,
@@ -166,8 +170,15 @@ impl App {
     }
 }
 
-fn relay(ledger: Ledger, limiter: Limiter, publisher: Publisher, vault: Vault, health: Health) -> Relay {
-    Relay { ledger, limiter, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
+fn relay(
+    ledger: Ledger,
+    (limiter, share): (Limiter, Share),
+    publisher: Publisher,
+    vault: Vault,
+    health: Health,
+) -> Relay {
+    let (local, standings) = (LocalTier::default(), Arc::default());
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

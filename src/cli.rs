@@ -18,6 +18,7 @@ mod print;
 pub mod release;
 pub mod routes;
 pub mod serve;
+pub mod share;
 mod span;
 mod spending;
 pub mod tenants;
@@ -69,6 +70,7 @@ pub enum Verb {
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Prices(prices::PricesArgs),
+    Share(share::ShareArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
@@ -115,6 +117,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Prices(args) => prices::run(context, args).await,
+        Verb::Share(args) => share::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,

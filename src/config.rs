@@ -23,6 +23,7 @@ mod schema;
 mod secret_scan;
 mod settings;
 mod shape;
+mod share_cap;
 mod state_dir;
 mod target;
 mod tree;
@@ -47,8 +48,9 @@ pub use release::{Orders, ReleaseSettings};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
+    Route, Settings, Telemetry, VaultSource, Vendor,
 };
+pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};

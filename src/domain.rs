@@ -8,6 +8,7 @@ mod outcome;
 mod period;
 mod price;
 mod usage;
+mod volume;
 
 pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
@@ -20,6 +21,7 @@ pub use price::{
     rounded as rounded_amount,
 };
 pub use usage::{Service, TokenUsage};
+pub use volume::Volume;
 
 use serde::{Deserialize, Serialize};
 

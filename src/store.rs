@@ -10,6 +10,7 @@ pub mod merkle;
 mod releases;
 #[cfg(test)]
 pub(crate) mod sample;
+mod shares;
 mod spent;
 mod sqlite;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use releases::{ReleaseRow, Releases};
+pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
 pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
@@ -34,14 +36,14 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`], [`Releases`] and [`Used`].
+/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`], [`Releases`], [`Shares`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: AuditLog + Calls + Clients + Releases + Used + fmt::Debug + Send + Sync {
+pub trait Database: AuditLog + Calls + Clients + Releases + Shares + Used + fmt::Debug + Send + Sync {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -21,5 +21,5 @@ mod vertex;
 pub use client::{Client, Clients};
 pub use frame::{Frame, Frames};
 pub use http::{FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
-pub use local::{Loading, LocalState, LocalTier};
+pub use local::{Loading, LocalState, LocalTier, NOT_READY};
 pub use machine::{Machine, Turn};

@@ -11,7 +11,7 @@ use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, Releases, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel};
+use super::{App, Releases, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -33,6 +33,7 @@ pub struct Keeping {
     rounds: JoinHandle<()>,
     health: JoinHandle<()>,
     limits: JoinHandle<()>,
+    shares: JoinHandle<()>,
     sentinel: JoinHandle<()>,
     audit: JoinHandle<()>,
     releases: JoinHandle<()>,
@@ -45,6 +46,7 @@ impl Drop for Keeping {
         self.rounds.abort();
         self.health.abort();
         self.limits.abort();
+        self.shares.abort();
         self.sentinel.abort();
         self.audit.abort();
         self.releases.abort();
@@ -80,6 +82,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         rounds,
         health: health::keep(app),
         limits: limits::keep(app),
+        shares: shares::keep(app),
         sentinel: sentinel::keep(app),
         audit: recording::keep(app),
         releases: releases::keep(app),
@@ -137,6 +140,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
             Reloaded::Applied { settings, .. } => {
                 // Standings first: a route's new target has its certificate on record before the first call plans with it.
                 runtime.block_on(keeper.look(settings));
+                relay.share.configure(settings);
                 match Snapshot::compile(Arc::clone(settings), &clients, &relay.health) {
                     Ok(compiled) => snapshot.store(Arc::new(compiled)),
                     Err(error) => tracing::error!(%error, "the new config was judged good but cannot be compiled"),

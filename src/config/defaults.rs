@@ -112,7 +112,8 @@ impl Default for Deadlines {
 
 impl Default for ShareCap {
     fn default() -> Self {
-        Self { max: 0.70, window: Duration::from_secs(30 * 24 * 3600), unit: ShareUnit::Tokens, min_volume: 100_000 }
+        let window = Duration::from_secs(30 * 24 * 3600);
+        Self { max: 0.70, soft: 0.65, window, unit: ShareUnit::Tokens, min_volume: 100_000 }
     }
 }
 

@@ -16,7 +16,7 @@ mod vendors;
 
 use super::{
     Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices as known_prices, raw,
-    secret_scan, shape, tree, words,
+    secret_scan, shape, share_cap, tree, words,
 };
 
 /// Reads a whole file. The settings are to be used only when `findings` has no error.
@@ -75,6 +75,9 @@ impl Resolver<'_, '_> {
         self.models(file, &mut settings);
         settings.locate_targets();
         known_prices::fill_in(&mut settings);
+        if file.share_cap.is_none() {
+            share_cap::lift_where_unsaid(&mut settings);
+        }
         // What is half read would break invariants that the whole file keeps.
         if !self.findings.has_error() {
             let mut say = |severity, path: Path, words: (&str, &str)| {

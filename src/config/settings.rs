@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use super::{
     Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, LatencyPolicy, Limits, ReleaseSettings,
-    Tenant, VendorKind,
+    ShareCap, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -303,24 +303,6 @@ pub enum OnBudget {
     Cheapest,
     /// Targets on our own hardware.
     Local,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShareCap {
-    /// 0 to 1.
-    pub max: f64,
-    pub window: Duration,
-    pub unit: ShareUnit,
-    /// Below this volume in the window the cap does not bite.
-    pub min_volume: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ShareUnit {
-    #[default]
-    Tokens,
-    Requests,
-    Cost,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -32,6 +32,10 @@ pub enum Action {
     KeyRevoke,
     ModelPull,
     ModelRemove,
+    /// The share cap refuses no call for a while.
+    ShareOverride,
+    /// It holds again before that is over.
+    ShareOverrideEnd,
     /// A route's order of targets was put down as a release, from the config file.
     ReleaseRecord,
     ReleaseImport,
@@ -77,6 +81,8 @@ impl Action {
             Self::KeyRevoke => "key.revoke",
             Self::ModelPull => "model.pull",
             Self::ModelRemove => "model.remove",
+            Self::ShareOverride => "share.override",
+            Self::ShareOverrideEnd => "share.override_end",
             Self::ReleaseRecord => "release.record",
             Self::ReleaseImport => "release.import",
             Self::ReleasePropose => "release.propose",
@@ -160,6 +166,14 @@ impl Actor {
     }
 }
 
+impl Approval {
+    /// A person whom the actor names.
+    pub fn named(name: &str, at_unix_ms: i64) -> Self {
+        let personal = vec![("name", name.to_owned())];
+        Self { by: Actor { kind: "person", authenticated_by: "named by the actor", personal }, at_unix_ms }
+    }
+}
+
 impl Act {
     pub fn new(actor: Actor, action: Action, object: (&'static str, impl Into<String>)) -> Self {
         Self {
@@ -191,6 +205,12 @@ impl Act {
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
+        self
+    }
+
+    #[must_use]
+    pub fn approved(mut self, approvals: Vec<Approval>) -> Self {
+        self.approvals = approvals;
         self
     }
 

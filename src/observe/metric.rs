@@ -64,6 +64,12 @@ pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
 pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
 /// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
 pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
+/// A vendor's part of the volume in the share cap's window, 0 to 1. Label: `vendor` (who runs the models; `own_hardware`).
+pub const VENDOR_SHARE: &str = "backstop_vendor_share";
+/// What calls under way have set aside of it. Labels: `vendor`, `unit` (`tokens`, `requests`, `cost`: micro-dollars).
+pub const VENDOR_SHARE_RESERVED: &str = "backstop_vendor_share_reserved";
+/// 1 while the share cap is overridden.
+pub const SHARE_OVERRIDDEN: &str = "backstop_share_override_active";
 /// The number of the release that serves. Label: `route`.
 pub const RELEASE_SERVING: &str = "backstop_release_serving";
 /// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
@@ -119,6 +125,9 @@ fn describe() {
     describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
     describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
     describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
+    describe_gauge!(VENDOR_SHARE, "A vendor's part of the volume in the share cap's window, 0 to 1");
+    describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");
+    describe_gauge!(SHARE_OVERRIDDEN, "1 while the share cap is overridden");
     describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
     describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
     describe_gauge!(

@@ -9,7 +9,7 @@ use metrics::{counter, histogram};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{metric, otlp::Traces};
-use crate::domain::{Attempt, Ending, Outcome, PriceState, Role};
+use crate::domain::{Attempt, Ending, FaultKind, Outcome, PriceState, Role};
 
 /// How many outcomes may wait.
 const QUEUE: usize = 16_384;
@@ -124,8 +124,10 @@ fn log(outcome: &Outcome) {
             )
         };
     }
+    // That a share moved the call is no fault of anybody's.
+    let is_at_fault = |attempt: &Attempt| attempt.fault.is_some_and(|fault| fault != FaultKind::VendorShare);
     match outcome.ending {
-        Ending::Answered | Ending::Open if faults.is_empty() => line!(info, "call answered"),
+        Ending::Answered | Ending::Open if !outcome.attempts.iter().any(is_at_fault) => line!(info, "call answered"),
         Ending::Answered | Ending::Open => line!(warn, "call answered after faults"),
         Ending::Cancelled => line!(info, "caller hung up"),
         Ending::Failed => line!(warn, "call failed"),

@@ -17,7 +17,7 @@ use crate::{
     clock,
     domain::{
         Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
-        TokenUsage, UsageSource,
+        TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -264,8 +264,12 @@ impl Call {
             self.answer = said;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        let hold = reading.take_hold();
         reading.report(fault);
         price(attempt, &self.prices, self.outcome.started_unix_ms);
+        if let Some(hold) = hold {
+            hold.settle(Volume::of_attempt(attempt), self.outcome.started_unix_ms);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::{attempt::LOCAL_GRACE, health::Asked};
 use crate::{
     clock,
     domain::{Fault, FaultKind, TokenUsage, UsageSource},
+    limit::share::Hold,
     vendor::{Machine, Turn},
 };
 
@@ -145,6 +146,11 @@ impl Reading {
         if delta.is_content() && self.first_content.is_none() {
             self.first_content = Some(self.started.elapsed());
         }
+    }
+
+    /// What is set aside of its vendor's share, once.
+    pub(super) fn take_hold(&mut self) -> Option<Hold> {
+        self.asked.as_mut().and_then(Asked::take_hold)
     }
 
     /// The attempt is over: its turn at the machine ends, and the target's health is told how it went, once.

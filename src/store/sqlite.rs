@@ -8,6 +8,7 @@ mod clients;
 mod migrate;
 mod releases;
 mod rows;
+mod shares;
 mod spent;
 mod usage;
 mod used;

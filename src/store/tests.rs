@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     clock,
     config::{Limits, Tenant},
-    domain::{Act, Action, Actor, CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId},
+    domain::{Act, Action, Actor, CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId, Volume},
 };
 
 async fn store(dir: &Path) -> Store {
@@ -189,6 +189,14 @@ proptest! {
                     let tokens: u64 = rows.iter().map(|row| row.tokens).sum();
                     prop_assert_eq!(tokens, whole.input_tokens + whole.output_tokens);
                 }
+                // So are vendors' shares, and those of all but one process.
+                let shares = store.shares_since(0, None).await.expect("sums");
+                let mut share = Volume::ZERO;
+                shares.iter().for_each(|row| share += row.volume);
+                let mut attempts = Volume::ZERO;
+                calls.iter().flat_map(|call| &call.attempts).for_each(|attempt| attempts += Volume::of_attempt(attempt));
+                prop_assert_eq!(share, attempts);
+                prop_assert_eq!(store.shares_since(0, Some("1-1-aa".to_owned())).await.expect("sums"), []);
                 store.interrupt_open("1-1-aa").await.expect("ends");
                 // Told twice, counted once.
                 put(&store, &calls).await;

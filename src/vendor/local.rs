@@ -219,7 +219,7 @@ impl LocalTier {
         match models.get(model) {
             Some(LocalState::Ready(engine)) => match engine.refusal(Instant::now()) {
                 None => Ok(engine.clone()),
-                Some(why) => Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}"))),
+                Some(why) => Err(not_ready(format!("the local model is not usable: {why}"))),
             },
             Some(LocalState::Embedder(_)) => {
                 Err(Fault::new(FaultKind::Unsupported, "the local model makes embeddings and does not chat"))
@@ -228,6 +228,9 @@ impl LocalTier {
         }
     }
 }
+
+/// The code of a fault of an engine that was not asked, because it is not ready.
+pub const NOT_READY: &str = "local_model_not_ready";
 
 /// Of a model that is not there.
 fn unusable(state: Option<&LocalState>) -> Fault {
@@ -239,7 +242,12 @@ fn unusable(state: Option<&LocalState>) -> Fault {
         },
         None => "the local model is not loaded".to_owned(),
     };
-    Fault::new(FaultKind::Engine, why)
+    not_ready(why)
+}
+
+/// The engine itself knows when it is well again, so nobody has to leave it alone for a while to find out.
+fn not_ready(why: String) -> Fault {
+    Fault::new(FaultKind::Engine, why).with_code(NOT_READY)
 }
 
 fn embed_fault(fault: EmbedFault) -> Fault {

@@ -49,6 +49,7 @@ pub mod reload;
 pub mod responses;
 pub mod sdk;
 mod several;
+pub mod share;
 pub mod soak;
 pub mod tasks;
 pub mod translation;

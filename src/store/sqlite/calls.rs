@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite as Db, SqliteConnection, sqlite::Sqlit
 use super::{
     Sqlite,
     rows::{self, count, counted_under, micros},
-    used,
+    shares, used,
 };
 use crate::{
     domain::{Attempt, CallId, Ending, Outcome, PriceState},
@@ -32,13 +32,12 @@ impl Calls for Sqlite {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             for chunk in calls.chunks(CHUNK) {
                 let new = put_rows(&mut transaction, chunk).await?;
-                let new: Vec<&Outcome> = chunk
-                    .iter()
-                    .map(|journaled| &journaled.outcome)
-                    .filter(|outcome| new.contains(&outcome.call.to_string()))
-                    .collect();
+                let is_new = |journaled: &&Journaled| new.contains(&journaled.outcome.call.to_string());
+                let told: Vec<&Journaled> = chunk.iter().filter(is_new).collect();
+                let new: Vec<&Outcome> = told.iter().map(|journaled| &journaled.outcome).collect();
                 put_attempts(&mut transaction, &new).await?;
                 used::add(&mut transaction, &new).await?;
+                shares::add(&mut transaction, &told).await?;
             }
             Ok(transaction.commit().await?)
         })
@@ -48,6 +47,7 @@ impl Calls for Sqlite {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             used::add_open(&mut transaction, journal).await?;
+            shares::add_open(&mut transaction, journal).await?;
             let sql = "UPDATE calls SET ending = 'interrupted' WHERE ending = 'open' AND journal = ?";
             let ended = sqlx::query(sql).bind(journal).execute(&mut *transaction).await?.rows_affected();
             transaction.commit().await?;

@@ -11,7 +11,7 @@ use super::{BUSY_TIMEOUT, is_busy, opening};
 use crate::{clock, store::StoreError};
 
 /// In order; a file's `user_version` is how many of them it has had.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/sqlite/0001_calls.sql"),
     include_str!("../migrations/sqlite/0002_clients.sql"),
     include_str!("../migrations/sqlite/0003_roles.sql"),
@@ -19,6 +19,8 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/sqlite/0014_audit.sql"),
     include_str!("../migrations/sqlite/0015_limits.sql"),
     include_str!("../migrations/sqlite/0016_cost.sql"),
+    include_str!("../migrations/sqlite/0018_shares.sql"),
+    include_str!("../migrations/sqlite/0019_share_overrides.sql"),
     include_str!("../migrations/sqlite/0021_releases.sql"),
 ];
 
