@@ -109,7 +109,6 @@ impl App {
         let share = Share::new(&settings);
         shares::follow(&share, &store, &ledger.owner()).await?;
         let keys = ClientKeys::open(store.clone()).await?;
-        let database_of_releases = store.clone();
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
                 Traces::start(endpoint, http.clone())
@@ -117,7 +116,7 @@ impl App {
             ),
             None => None,
         };
-        let shelf = Shelf::open(&state, Some(database_of_releases.clone()));
+        let shelf = Shelf::open(&state, Some(store.clone()));
         shelf.refresh().await;
         let releases = Releases::new(shelf, settings.orders());
         let local = settings.local;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{AuditSink, Criticality, Settings, Target, invariants, prices};
+use super::{AuditSink, Criticality, Settings, Target, invariants, path::Path, prices};
 use crate::domain::{RouteId, TargetId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,15 +68,17 @@ impl Settings {
         targets.iter().filter(|id| !id.is_local() && !self.vendors.contains_key(&id.vendor)).collect()
     }
 
-    /// What breaks an invariant on `route`.
+    /// What breaks an invariant on `route`, or of all routes together.
     pub fn breaches(&self, route: &RouteId) -> Vec<String> {
-        let mut found = Vec::new();
-        let of_route = |settings: &Self| {
-            let mut one = settings.clone();
-            one.routes.retain(|id, _| id == route);
-            one
-        };
-        invariants::check(&of_route(self), &mut |_, (message, help)| found.push(format!("{message}; {help}")));
+        let (mut found, of_route) = (Vec::new(), Path::root().key("routes").key(route.as_str()));
+        invariants::check(self, &mut |path, (message, help)| {
+            let path = path.to_string();
+            // Of another route whose name begins alike there would be more of a name behind it.
+            let here = path.strip_prefix(&of_route.to_string()).is_some_and(|rest| rest.starts_with(['.', '[']));
+            if here || !path.starts_with("routes") {
+                found.push(format!("{message}; {help}"));
+            }
+        });
         found
     }
 }
