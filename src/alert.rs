@@ -19,6 +19,7 @@ mod sink;
 pub mod slack;
 #[cfg(test)]
 mod tests;
+mod trial;
 pub mod webhook;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -34,6 +35,7 @@ pub use message::{Alert, DedupKey, Event, State, Tried};
 pub use outbox::{Entry, Outbox};
 pub use send::{Failure, Post, Sent};
 pub use sink::SinkId;
+pub use trial::{TestedSink, test_sinks};
 
 use crate::{config::Settings, domain::Outcome, limit::BudgetMark};
 use book::Book;

@@ -5,6 +5,7 @@ mod health;
 mod left_out;
 mod limits;
 mod listening;
+mod operators;
 pub mod recording;
 pub mod reload;
 mod sentinel;
@@ -35,7 +36,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper, machine},
+    release::{ConfigAlone, Gate, GateError, Keeper, Trigger, TriggerParts, machine},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -56,6 +57,9 @@ pub struct App {
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
     pub audit: Audit,
+    pub store: Store,
+    /// What takes a route back, for whatever asks.
+    pub trigger: Trigger,
     /// Follows no redirects.
     http: reqwest::Client,
     alerts: Alerts,
@@ -101,7 +105,7 @@ impl App {
         // What an earlier process left in its journal was used all the same.
         ledger::catch_up(&state, &store).await?;
         limiter.restore(&store, &settings, clock::unix_ms()).await?;
-        let keys = ClientKeys::open(store).await?;
+        let keys = ClientKeys::open(store.clone()).await?;
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
                 Traces::start(endpoint, http.clone())
@@ -126,6 +130,7 @@ impl App {
             machine(&local),
             audit.clone(),
         );
+        let trigger = trigger(&relay, &settings, &audit);
         Ok(Self {
             state,
             settings,
@@ -138,6 +143,8 @@ impl App {
             keeper,
             readiness: Arc::default(),
             audit,
+            store,
+            trigger,
             http,
             alerts,
             metrics,
@@ -156,6 +163,18 @@ impl App {
             permits: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
         }
     }
+}
+
+/// Routes are the config file's until there is a store of releases.
+fn trigger(relay: &Arc<Relay>, settings: &Arc<ArcSwap<Settings>>, audit: &Audit) -> Trigger {
+    let reversal = Arc::new(ConfigAlone { settings: Arc::clone(settings), since_unix_ms: clock::unix_ms() });
+    Trigger::new(TriggerParts {
+        reversal,
+        audit: audit.clone(),
+        settings: Arc::clone(settings),
+        standings: Arc::clone(&relay.standings),
+        relay: Arc::downgrade(relay),
+    })
 }
 
 fn relay(ledger: Ledger, limiter: Limiter, publisher: Publisher, vault: Vault, health: Health) -> Relay {

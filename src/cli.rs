@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod admin;
 pub mod alerts;
 pub mod audit;
 pub mod bench;
@@ -65,6 +66,7 @@ pub enum Verb {
     Usage(usage::UsageArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
+    Admin(admin::AdminArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -109,6 +111,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
+        Verb::Admin(args) => admin::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

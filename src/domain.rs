@@ -6,6 +6,7 @@ mod ids;
 mod money;
 mod outcome;
 mod period;
+mod role;
 
 pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
@@ -13,6 +14,7 @@ pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, i
 pub use money::Money;
 pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
 pub use period::Period;
+pub use role::{OperatorRole, Right};
 
 use serde::{Deserialize, Serialize};
 

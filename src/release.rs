@@ -2,17 +2,23 @@
 
 mod certifying;
 mod gate;
+mod incident;
 mod keeper;
 mod loading;
 mod look;
+mod reversal;
 mod room;
 mod sentinel;
 mod subject;
+mod trigger;
 
 pub use certifying::{certifying, revoking, signing};
 pub use gate::{Examination, Gate, GateError};
+pub use incident::{Incidents, Phase, Report, Taken};
 pub use keeper::Keeper;
 pub use look::LocalModel;
+pub use reversal::{CameBy, ConfigAlone, InForce, NotReversed, Order, Retained, Reversal, Reversed};
 pub use room::{engine_options, machine, rooms};
 pub use sentinel::{Seen, Sentinel};
 pub use subject::VendorSubject;
+pub use trigger::{Cause, Fired, Stay, Trigger, TriggerParts, judge};

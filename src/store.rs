@@ -3,6 +3,7 @@
 //! Callers see [`Store`] and plain rows, never SQL. Several processes may hold the same database open at once. A write
 //! that was answered with `Ok` survives a power loss.
 
+mod admin;
 pub mod audit;
 mod calls;
 mod clients;
@@ -12,12 +13,15 @@ pub(crate) mod sample;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod triggers;
 mod usage;
 mod used;
 
+pub use admin::{AdminStore, AdminTokenRow, Claim, Claimed, Remembered};
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
+pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
 pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
@@ -30,14 +34,15 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`] and [`Used`].
+/// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
+/// [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: AuditLog + Calls + Clients + Used + fmt::Debug + Send + Sync {
+pub trait Database: AdminStore + AuditLog + Calls + Clients + Triggers + Used + fmt::Debug + Send + Sync {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

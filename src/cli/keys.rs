@@ -6,7 +6,6 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -18,10 +17,11 @@ use super::{
     print::{self, Align},
 };
 use crate::{
+    admin::view::{self, KeyView},
     clock,
     config::{Limits, parse_network},
-    domain::{FeatureId, KeyId, RouteId, TenantId, is_plain_name},
-    store::{KeyRow, May},
+    domain::{FeatureId, KeyId, RouteId, is_plain_name},
+    store::May,
     vault::{Issued, KeyAdmin, NewKey, OldKey},
 };
 
@@ -83,26 +83,6 @@ struct IssueArgs {
     limits: LimitArgs,
 }
 
-/// One key, as `keys list --json` prints it.
-#[derive(Debug, Serialize)]
-struct Row {
-    key_id: KeyId,
-    tenant: TenantId,
-    name: Option<String>,
-    /// `valid`, `expired` or `revoked`.
-    state: &'static str,
-    created_unix_ms: i64,
-    expires_unix_ms: Option<i64>,
-    revoked_unix_ms: Option<i64>,
-    /// Empty: all.
-    routes: Vec<RouteId>,
-    /// Empty: any.
-    features: Vec<FeatureId>,
-    /// Empty: from everywhere.
-    networks: Vec<String>,
-    limits: Map<String, Value>,
-}
-
 pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
@@ -123,8 +103,8 @@ pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> 
             admin.revoke(&key_id(&key)).await?;
             installation.sign(&audit).await;
         }
-        KeysVerb::List { json: true } => print::json(&rows(admin.keys().await?))?,
-        KeysVerb::List { json: false } => print::text(&table(&rows(admin.keys().await?)))?,
+        KeysVerb::List { json: true } => print::json(&view::keys(admin.keys().await?, clock::unix_ms()))?,
+        KeysVerb::List { json: false } => print::text(&table(&view::keys(admin.keys().await?, clock::unix_ms())))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -156,7 +136,7 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// A span from now, a day, or a moment.
-fn expiry(text: &str) -> Result<i64, String> {
+pub(super) fn expiry(text: &str) -> Result<i64, String> {
     let moment = match humantime::parse_duration(text) {
         Ok(_) => in_ms(span(text)?),
         Err(_) => {
@@ -189,31 +169,7 @@ fn key_id(given: &str) -> KeyId {
     KeyId::new(given.get(..KeyAdmin::ID_LENGTH).unwrap_or(given))
 }
 
-fn rows(keys: Vec<KeyRow>) -> Vec<Row> {
-    let now = clock::unix_ms();
-    let state = |key: &KeyRow| match (key.revoked_unix_ms, key.expires_unix_ms) {
-        (Some(_), _) => "revoked",
-        (None, Some(expires)) if expires <= now => "expired",
-        _ => "valid",
-    };
-    keys.into_iter()
-        .map(|key| Row {
-            state: state(&key),
-            key_id: key.key_id,
-            tenant: key.tenant,
-            name: key.name,
-            created_unix_ms: key.created_unix_ms,
-            expires_unix_ms: key.expires_unix_ms,
-            revoked_unix_ms: key.revoked_unix_ms,
-            routes: key.may.routes.into_iter().collect(),
-            features: key.may.features,
-            networks: key.may.networks.iter().map(ToString::to_string).collect(),
-            limits: key.may.limits.named_with_nulls(),
-        })
-        .collect()
-}
-
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[KeyView]) -> String {
     let columns = ["key", "tenant", "name", "state", "created", "expires", "routes", "features", "networks", "limits"];
     let columns = columns.map(|head| (head, Align::Left));
     let list = |names: Vec<String>, none: &str| if names.is_empty() { none.to_owned() } else { names.join(" ") };
@@ -221,16 +177,16 @@ fn table(rows: &[Row]) -> String {
         let set = limits.iter().filter(|(_, value)| !value.is_null());
         list(set.map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"'))).collect(), "-")
     };
-    let cells = |row: &Row| {
+    let cells = |row: &KeyView| {
         vec![
-            row.key_id.to_string(),
-            row.tenant.to_string(),
+            row.key_id.clone(),
+            row.tenant.clone(),
             row.name.clone().unwrap_or_else(|| "-".to_owned()),
-            row.state.to_owned(),
+            row.state.clone(),
             print::moment(row.created_unix_ms),
             row.expires_unix_ms.map_or_else(|| "never".to_owned(), print::moment),
-            list(row.routes.iter().map(ToString::to_string).collect(), "all"),
-            list(row.features.iter().map(ToString::to_string).collect(), "any"),
+            list(row.routes.clone(), "all"),
+            list(row.features.clone(), "any"),
             list(row.networks.clone(), "all"),
             set(&row.limits),
         ]

@@ -3,8 +3,6 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
-use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{
     Context,
@@ -12,6 +10,7 @@ use super::{
     print::{self, Align},
 };
 use crate::{
+    admin::view,
     clock,
     domain::TenantId,
     ledger,
@@ -52,16 +51,6 @@ const SUMS: [&str; 10] = [
     "unpriced_attempts",
 ];
 
-/// One row for programs: the dimensions by name, then the sums.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    #[serde(flatten)]
-    group: Map<String, Value>,
-    #[serde(flatten)]
-    totals: &'a UsageTotals,
-    cost_usd: String,
-}
-
 pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
@@ -73,8 +62,7 @@ pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode>
     };
     let rows = store.usage(&filter, &args.by).await?;
     if args.json {
-        let objects: Vec<Row> = rows.iter().map(|row| object(row, &args.by)).collect();
-        print::json(&objects)?;
+        print::json(&view::usage(&rows, &args.by))?;
     } else if args.csv {
         let heads: Vec<&str> = args.by.iter().map(|dimension| dimension.as_str()).chain(SUMS).collect();
         let cells: Vec<Vec<String>> =
@@ -84,12 +72,6 @@ pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode>
         print::text(&table(&rows, &args.by))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn object<'a>(row: &'a UsageRow, by: &[Dimension]) -> Row<'a> {
-    let value = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
-    let group = by.iter().zip(&row.group).map(|(dimension, name)| (dimension.as_str().to_owned(), value(name)));
-    Row { group: group.collect(), totals: &row.totals, cost_usd: row.totals.cost.to_string() }
 }
 
 fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
@@ -157,7 +139,7 @@ mod tests {
         assert_eq!((lines[1][0], lines[2][0]), ("acme", "-"));
         assert_eq!((lines[3][0], lines[3][1], lines[3][lines[3].len() - 1]), ("total", "3", "1.500000"));
         assert!(printed.contains("1 attempts used tokens at no known price"), "{printed}");
-        let object = serde_json::to_value(object(&rows[0], &[Dimension::Feature])).expect("is JSON");
+        let object = serde_json::to_value(&view::usage(&rows, &[Dimension::Feature])[0]).expect("is JSON");
         assert_eq!((&object["feature"], &object["cost_micros"]), (&"acme".into(), &1_500_000.into()));
     }
 }

@@ -6,9 +6,9 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, LatencyPolicy, Limits,
-    LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap, ShareUnit, Target, Telemetry,
-    VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, IncidentSettings,
+    LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap,
+    ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -79,6 +79,7 @@ impl Default for Settings {
             latency: LatencyPolicy::default(),
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
+            incidents: IncidentSettings::default(),
             audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,

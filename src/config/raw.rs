@@ -9,6 +9,7 @@
 mod alerts;
 mod audit;
 mod health;
+mod incidents;
 mod routes;
 mod sections;
 mod tenants;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
+pub(super) use incidents::Incidents;
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
@@ -60,6 +62,8 @@ pub(super) struct File {
     pub(super) share_cap: Option<ShareCap>,
     /// Where alerts go.
     pub(super) alerts: Option<Vec<Alert>>,
+    /// Incidents that others report, and what they lead to.
+    pub(super) incidents: Option<Incidents>,
     /// Where the audit log's signed checkpoints go.
     pub(super) audit: Option<Audit>,
     /// Logs and traces.

@@ -5,6 +5,7 @@
 mod alerts;
 mod audit;
 mod health;
+mod incidents;
 mod routes;
 mod sections;
 mod tenants;
@@ -67,6 +68,7 @@ impl Resolver<'_, '_> {
         settings.latency = self.latency(file.latency.as_ref());
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
+        settings.incidents = self.incidents(file);
         settings.audit = self.audit(file.audit.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();

@@ -15,7 +15,8 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, LatencyPolicy, Limits, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, IncidentSettings, LatencyPolicy, Limits, Tenant,
+    VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
@@ -23,7 +24,7 @@ use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsag
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub listen: SocketAddr,
-    /// Where the operators' listener would be; `None`: no such listener.
+    /// Where the operators' listener is; `None`: at its usual place, if that is free.
     pub admin_listen: Option<SocketAddr>,
     pub enforcement: Enforcement,
     /// Path of the SQLite file; `None`: inside the state directory.
@@ -44,6 +45,7 @@ pub struct Settings {
     pub share_cap: ShareCap,
     pub alerts: Vec<AlertSink>,
     pub audit: AuditSettings,
+    pub incidents: IncidentSettings,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,

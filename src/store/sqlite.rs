@@ -2,11 +2,13 @@
 //!
 //! `synchronous = FULL`, because the ledger deletes its journal once a commit was answered.
 
+mod admin;
 mod audit;
 mod calls;
 mod clients;
 mod migrate;
 mod rows;
+mod triggers;
 mod usage;
 mod used;
 

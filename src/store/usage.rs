@@ -6,12 +6,14 @@
 
 use std::iter::Sum;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Money, TenantId};
 
 /// What usage can be grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
 pub enum Dimension {
     Tenant,
     Feature,
@@ -54,7 +56,7 @@ pub struct UsageRow {
     pub totals: UsageTotals,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UsageTotals {
     pub calls: u64,
     /// Calls that ended in an error, before or after content had left.
@@ -67,6 +69,7 @@ pub struct UsageTotals {
     pub cache_write_tokens: u64,
     pub reasoning_tokens: u64,
     #[serde(rename = "cost_micros")]
+    #[schemars(with = "i64")]
     pub cost: Money,
     /// Attempts that used tokens at no known price: their cost is not in `cost`.
     pub unpriced_attempts: u64,

@@ -11,13 +11,15 @@ use super::{BUSY_TIMEOUT, is_busy, opening};
 use crate::{clock, store::StoreError};
 
 /// In order; a file's `user_version` is how many of them it has had.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/sqlite/0001_calls.sql"),
     include_str!("../migrations/sqlite/0002_clients.sql"),
     include_str!("../migrations/sqlite/0003_roles.sql"),
     include_str!("../migrations/sqlite/0004_tasks.sql"),
     include_str!("../migrations/sqlite/0014_audit.sql"),
     include_str!("../migrations/sqlite/0015_limits.sql"),
+    include_str!("../migrations/sqlite/0025_admin.sql"),
+    include_str!("../migrations/sqlite/0026_triggers.sql"),
 ];
 
 /// `backs` as the file's application id: https://sqlite.org/pragma.html#pragma_application_id
