@@ -25,7 +25,7 @@ use crate::{
     audit::Audit,
     config::{Settings, StateDir},
     limit::Limiter,
-    release::{Gate, Incidents, Trigger},
+    release::{Gate, Incidents, Trigger, rules::Watcher},
     store::Store,
 };
 
@@ -44,16 +44,17 @@ pub struct Admin {
     /// What takes a route back to its retained version.
     pub trigger: Trigger,
     pub incidents: Incidents,
+    pub rules: Watcher,
     once: once::Once,
 }
 
 impl Admin {
     /// Everything but the writes under way, which it keeps itself.
     pub fn new(parts: AdminParts) -> Arc<Self> {
-        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger } = parts;
+        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules } = parts;
         let once = once::Once::new(store.clone());
         let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
-        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, once })
+        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, once })
     }
 
     /// The config in force.
@@ -73,4 +74,5 @@ pub struct AdminParts {
     pub limiter: Limiter,
     pub http: reqwest::Client,
     pub trigger: Trigger,
+    pub rules: Watcher,
 }

@@ -36,7 +36,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{ConfigAlone, Gate, GateError, Keeper, Trigger, TriggerParts, machine},
+    release::{ConfigAlone, Gate, GateError, Keeper, Trigger, TriggerParts, machine, rules::Watcher},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -60,6 +60,7 @@ pub struct App {
     pub store: Store,
     /// What takes a route back, for whatever asks.
     pub trigger: Trigger,
+    pub rules: Watcher,
     /// Follows no redirects.
     http: reqwest::Client,
     alerts: Alerts,
@@ -131,6 +132,7 @@ impl App {
             audit.clone(),
         );
         let trigger = trigger(&relay, &settings, &audit);
+        let rules = Watcher::new(store.clone(), audit.clone(), trigger.clone(), Arc::clone(&settings));
         Ok(Self {
             state,
             settings,
@@ -145,6 +147,7 @@ impl App {
             audit,
             store,
             trigger,
+            rules,
             http,
             alerts,
             metrics,

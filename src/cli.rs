@@ -15,6 +15,7 @@ pub mod limits;
 pub mod models;
 mod operator;
 mod print;
+pub mod release_rules;
 pub mod routes;
 pub mod serve;
 pub mod tenants;
@@ -67,6 +68,7 @@ pub enum Verb {
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
     Admin(admin::AdminArgs),
+    Rules(release_rules::RulesArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -112,6 +114,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
         Verb::Admin(args) => admin::run(context, args).await,
+        Verb::Rules(args) => release_rules::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

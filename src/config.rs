@@ -18,6 +18,7 @@ mod path;
 mod prices;
 mod raw;
 mod resolve;
+mod rule;
 mod schema;
 mod secret_scan;
 mod settings;
@@ -42,6 +43,7 @@ pub use health::{BreakerPolicy, LatencyPolicy};
 pub use incidents::IncidentSettings;
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::built_in as built_in_prices;
+pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,

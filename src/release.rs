@@ -8,6 +8,7 @@ mod loading;
 mod look;
 mod reversal;
 mod room;
+pub mod rules;
 mod sentinel;
 mod subject;
 mod trigger;

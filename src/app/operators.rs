@@ -40,6 +40,7 @@ pub(super) async fn listening(app: &App) -> io::Result<Option<(SocketAddr, Liste
         limiter: limiter.clone(),
         http: app.http.clone(),
         trigger: app.trigger.clone(),
+        rules: app.rules.clone(),
     });
     let router = admin::router(&admin);
     Ok(Some((address, Listening { listener, router, limiter, settings: Arc::clone(&app.settings) })))

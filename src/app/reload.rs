@@ -30,6 +30,7 @@ pub struct Keeping {
     limits: JoinHandle<()>,
     sentinel: JoinHandle<()>,
     audit: JoinHandle<()>,
+    rules: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -40,6 +41,7 @@ impl Drop for Keeping {
         self.limits.abort();
         self.sentinel.abort();
         self.audit.abort();
+        self.rules.abort();
     }
 }
 
@@ -73,6 +75,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         limits: limits::keep(app),
         sentinel: sentinel::keep(app),
         audit: recording::keep(app),
+        rules: tokio::spawn(app.rules.clone().run()),
         _watch: watch,
     })
 }

@@ -80,6 +80,7 @@ impl Default for Settings {
             share_cap: ShareCap::default(),
             alerts: Vec::new(),
             incidents: IncidentSettings::default(),
+            rules: Vec::new(),
             audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,

@@ -11,6 +11,7 @@ mod audit;
 mod health;
 mod incidents;
 mod routes;
+mod rules;
 mod sections;
 mod tenants;
 mod texts;
@@ -26,6 +27,7 @@ pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
+pub(super) use rules::{Rule, RuleAction};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
@@ -64,6 +66,8 @@ pub(super) struct File {
     pub(super) alerts: Option<Vec<Alert>>,
     /// Incidents that others report, and what they lead to.
     pub(super) incidents: Option<Incidents>,
+    /// What is watched after a promotion, and what follows.
+    pub(super) rules: Option<Vec<Rule>>,
     /// Where the audit log's signed checkpoints go.
     pub(super) audit: Option<Audit>,
     /// Logs and traces.

@@ -7,6 +7,7 @@ mod audit;
 mod health;
 mod incidents;
 mod routes;
+mod rules;
 mod sections;
 mod tenants;
 mod texts;
@@ -69,6 +70,7 @@ impl Resolver<'_, '_> {
         settings.share_cap = self.share_cap(file.share_cap.as_ref());
         settings.alerts = self.alerts(file);
         settings.incidents = self.incidents(file);
+        settings.rules = self.rules(file);
         settings.audit = self.audit(file.audit.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();

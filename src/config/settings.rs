@@ -15,7 +15,7 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, IncidentSettings, LatencyPolicy, Limits, Tenant,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, IncidentSettings, LatencyPolicy, Limits, Rule, Tenant,
     VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
@@ -46,6 +46,7 @@ pub struct Settings {
     pub alerts: Vec<AlertSink>,
     pub audit: AuditSettings,
     pub incidents: IncidentSettings,
+    pub rules: Vec<Rule>,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,

@@ -19,6 +19,9 @@ pub trait Reversal: fmt::Debug + Send + Sync {
 
     /// Makes the retained version the primary again. Audited, and durable when it returns; works while the database is away.
     fn roll_back(&self, order: Order) -> BoxFuture<'_, Result<Reversed, NotReversed>>;
+
+    /// What is being rolled out on the route goes no further until somebody says so. Audited.
+    fn pause(&self, order: Order) -> BoxFuture<'_, Result<(), NotReversed>>;
 }
 
 /// A route's release that serves now.
@@ -92,5 +95,10 @@ impl Reversal for ConfigAlone {
 
     fn roll_back(&self, order: Order) -> BoxFuture<'_, Result<Reversed, NotReversed>> {
         Box::pin(std::future::ready(Err(NotReversed::NothingRetained(order.route))))
+    }
+
+    fn pause(&self, order: Order) -> BoxFuture<'_, Result<(), NotReversed>> {
+        let why = format!("nothing is being rolled out on route `{}`", order.route);
+        Box::pin(std::future::ready(Err(NotReversed::Failed(why))))
     }
 }

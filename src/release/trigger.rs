@@ -134,6 +134,30 @@ impl Trigger {
         self.parts.reversal.roll_back(order).await
     }
 
+    /// What is being rolled out goes no further; what became of that, for people.
+    pub async fn pause(&self, route: &RouteId, cause: Cause) -> String {
+        let paused = match self.in_force(route) {
+            None => Err(NotReversed::NothingRetained(route.clone())),
+            Some(InForce { version, .. }) => {
+                let order = Order {
+                    route: route.clone(),
+                    from_version: version,
+                    reason: cause.reason.clone(),
+                    actor: cause.actor.clone(),
+                };
+                self.parts.reversal.pause(order).await
+            }
+        };
+        let said = paused.map_or_else(|error| format!("not paused: {error}"), |()| "paused".to_owned());
+        tracing::error!(%route, cause = cause.name, "a trigger fired: {said}");
+        let act = Act::new(cause.actor, Action::TriggerFire, ("route", route.as_str())).reason(cause.reason);
+        let act = act.after(json!({ "kind": cause.kind, "cause": cause.name, "said": said }));
+        if let Err(error) = self.parts.audit.record(&act).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a trigger is not in the audit log");
+        }
+        said
+    }
+
     async fn decide_and_act(&self, route: &RouteId, cause: &Cause) -> Fired {
         let in_force = self.in_force(route);
         if let Err(stay) = judge(in_force.as_ref(), |retained| self.objection(route, retained)) {

@@ -5,12 +5,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{asked::Asked, endpoint::Endpoint, refused::Refused},
+    super::{
+        asked::Asked,
+        endpoint::{Endpoint, Nothing},
+        refused::Refused,
+    },
     ledger::limit,
 };
 use crate::{
     clock,
     domain::{Right, RouteId, is_plain_name},
+    release::rules::RuleState,
     store::KpiPoint,
 };
 
@@ -25,6 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::read("/kpis", Right::Read, "The latest figures", list),
         Endpoint::write((Method::POST, "/kpis"), Right::KpiReport, report, take),
+        Endpoint::read("/rules", Right::Read, "Every rule on every route, as it was seen last", rules),
     ]
 }
 
@@ -66,6 +72,10 @@ struct KpiView {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Kept {
     kept: usize,
+}
+
+async fn rules(asked: Asked, _: Nothing) -> Result<Vec<RuleState>, Refused> {
+    Ok(asked.admin.rules.states())
 }
 
 async fn list(asked: Asked, query: KpiQuery) -> Result<Vec<KpiView>, Refused> {

@@ -6,7 +6,12 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{admin, home, put, request, token};
-use crate::client::send;
+use crate::{
+    client::{question, send},
+    config::Config,
+    home::Home,
+    vendor::{Reply, Vendor},
+};
 
 const INCIDENTS: &str = "incidents: { pagerduty: { signing_secret: pd-hook, services: { PSVC1: [chat] } } }";
 
@@ -84,7 +89,7 @@ async fn webhooks_are_taken_from_their_senders_alone() {
          "annotations": {"summary": "nonsense on chat"}, "fingerprint": "f1"},
         {"status": "firing", "labels": {"alertname": "Disk", "severity": "critical"}, "fingerprint": "f2"},
     ]});
-    send(client.bare(Method::POST, "/webhooks/alertmanager").json(&alert)).await.expect(401);
+    put(&client.with_key("nobody"), Method::POST, "/webhooks/alertmanager", &alert).await.expect(401);
     let viewer = client.with_key(&token(&home, "viewer"));
     put(&viewer, Method::POST, "/webhooks/alertmanager", &alert).await.expect(403);
     let taken = put(&client, Method::POST, "/webhooks/alertmanager", &alert).await.expect(200).json();
@@ -121,4 +126,50 @@ async fn figures_are_kept_by_name_route_and_moment() {
         let answer = send(request(&client, Method::POST, "/kpis", &wrong)).await;
         assert!(matches!(answer.status, 400 | 404), "{wrong}: {answer:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_rule_finds_what_got_worse_says_so_and_a_dry_run_agrees() {
+    const RULES: &str = "rules:\n\
+        \x20 - { name: failing, when: \"error_rate > 20%\", action: rollback, hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: sad, when: \"kpi:csat < 4\", action: alert, hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: calm, when: \"error_rate > 99%\", min_samples: 20 }\n";
+    let vendor = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;
+    let config = Config::warn().vendor("near", "openai", &vendor.url()).route("chat", &["near/fake-1"]);
+    let home = Home::new(&config.more("admin: { listen: 127.0.0.1:0 }").more(RULES).text());
+    let gateway = home.serve();
+    let client = admin(&gateway, &token(&home, "operator")).await;
+    for _ in 0..60 {
+        gateway.client().chat(&question("chat", "hi")).await;
+    }
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("is later").as_millis() as i64;
+    let csat: Vec<Value> = (0..60)
+        .map(|n| json!({"name": "csat", "route": "chat", "value": 2.0 + f64::from(n % 3) / 2.0, "at_unix_ms": at - i64::from(n)}))
+        .collect();
+    put(&client, Method::POST, "/kpis", &json!({"kpis": csat})).await.expect(200);
+    let outcome = |states: &Value, rule: &str| {
+        let state = states.as_array().and_then(|all| all.iter().find(|one| one["rule"] == rule)).cloned();
+        state.and_then(|state| state["outcome"].as_str().map(str::to_owned))
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(40);
+    let states = loop {
+        let states = client.get("/rules").await.expect(200).json();
+        if outcome(&states, "failing").is_some() && outcome(&states, "sad").is_some() {
+            break states;
+        }
+        assert!(std::time::Instant::now() < deadline, "the rules found nothing: {states:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert!(outcome(&states, "failing").is_some_and(|said| said.contains("retains no earlier version")), "{states:#}");
+    assert_eq!((outcome(&states, "sad").as_deref(), outcome(&states, "calm")), (Some("told"), None), "{states:#}");
+    let log = client.get("/audit?action=trigger").await.expect(200).json();
+    assert_eq!(log.as_array().map(Vec::len), Some(2), "each acts once: {log:#}");
+    assert!(log.to_string().contains("rule failing: error_rate > 0.2"), "{log:#}");
+    gateway.stop();
+    let tested = home.json(&["rules", "test", "--since", "10m"]);
+    let acts = |rule: &str| {
+        let one = tested.as_array().and_then(|all| all.iter().find(|one| one["rule"] == rule)).expect("is tested");
+        one["acts_at_unix_ms"].is_i64()
+    };
+    assert_eq!((acts("failing"), acts("sad"), acts("calm")), (true, true, false), "{tested:#}");
 }
