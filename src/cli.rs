@@ -16,6 +16,7 @@ pub mod models;
 mod operator;
 mod print;
 pub mod release_rules;
+mod remote;
 pub mod routes;
 pub mod serve;
 pub mod tenants;
@@ -48,6 +49,13 @@ pub struct Context {
     /// Where state is kept [default: $XDG_STATE_HOME/backstop or ~/.local/state/backstop]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Ask a running gateway's admin API instead of the state directory, e.g. http://127.0.0.1:8081
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "state_dir")]
+    pub server: Option<String>,
+    /// Which server, and where its token is [default: $XDG_CONFIG_HOME/backstop/context.toml, if there is one and neither --config nor
+    /// --state-dir is given]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "state_dir")]
+    pub context: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +91,16 @@ impl Cli {
     }
 }
 
+impl Verb {
+    /// Whether it can be asked of a server.
+    fn has_a_remote_form(&self) -> bool {
+        matches!(
+            self,
+            Self::Tenants(_) | Self::Keys(_) | Self::Limits(_) | Self::Calls(_) | Self::Usage(_) | Self::Audit(_)
+        )
+    }
+}
+
 impl Context {
     /// The state directory, made when missing.
     pub fn state(&self) -> Result<StateDir, StateDirError> {
@@ -98,6 +116,9 @@ impl Context {
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = &cli.context;
+    if context.names_a_server() && !cli.verb.has_a_remote_form() {
+        anyhow::bail!("this verb works on the state directory alone; leave --server and --context out");
+    }
     match cli.verb {
         Verb::Serve(args) => serve::run(context, args).await,
         Verb::Check(args) => check::run(context, args).await,

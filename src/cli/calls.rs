@@ -9,6 +9,7 @@ use super::{
     Context,
     installation::Installation,
     print::{self, Align},
+    remote::{Remote, part},
 };
 use crate::{
     admin::view::{CallView, EndingView},
@@ -55,6 +56,9 @@ struct ListArgs {
 }
 
 pub async fn run(context: &Context, args: CallsArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, args).await;
+    }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     ledger::catch_up(&installation.state, &store).await?;
@@ -78,6 +82,27 @@ pub async fn run(context: &Context, args: CallsArgs) -> anyhow::Result<ExitCode>
                 CallId::parse(&id).with_context(|| format!("`{id}` is no call's id; one is req_ and 32 digits"))?;
             let call = store.find_call(call).await?.with_context(|| format!("there is no call {id} in the ledger"))?;
             if json { print::json(&CallView::from(call))? } else { print::text(&timeline(&call))? }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_remote(remote: &Remote, args: CallsArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        CallsVerb::List(list) => {
+            let ending = list.ending.map(|ending| Ending::from(ending).as_str().to_owned());
+            let limit = Some(list.limit.to_string());
+            let query = [("tenant", list.tenant), ("route", list.route), ("ending", ending), ("limit", limit)];
+            let calls: Vec<CallView> = remote.get("/calls", &query).await?;
+            if list.json {
+                print::json(&calls)?;
+            } else {
+                print::text(&table(&calls.into_iter().map(|call| call.outcome).collect::<Vec<_>>()))?;
+            }
+        }
+        CallsVerb::Show { id, json } => {
+            let call: CallView = remote.get(&format!("/calls/{}", part(&id)), &[]).await?;
+            if json { print::json(&call)? } else { print::text(&timeline(&call.outcome))? }
         }
     }
     Ok(ExitCode::SUCCESS)

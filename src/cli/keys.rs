@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
+use reqwest::Method;
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     limit_args::LimitArgs,
     operator::operator,
     print::{self, Align},
+    remote::{Remote, part},
 };
 use crate::{
     admin::view::{self, KeyView},
@@ -84,6 +86,9 @@ struct IssueArgs {
 }
 
 pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, args).await;
+    }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     let audit = installation.audit_on(store.clone()).await?;
@@ -105,6 +110,39 @@ pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> 
         }
         KeysVerb::List { json: true } => print::json(&view::keys(admin.keys().await?, clock::unix_ms()))?,
         KeysVerb::List { json: false } => print::text(&table(&view::keys(admin.keys().await?, clock::unix_ms())))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_remote(remote: &Remote, args: KeysArgs) -> anyhow::Result<ExitCode> {
+    let show = |issued: &Value| -> anyhow::Result<()> {
+        let key = issued["key"].as_str().context("the server did not show the key; rotate it")?;
+        print::note(&format!("key {} of tenant {}; it is not shown again:", issued["key_id"], issued["tenant"]));
+        Ok(print::text(&format!("{key}\n"))?)
+    };
+    match args.verb {
+        KeysVerb::Issue(args) => {
+            let body = json!({
+                "tenant": args.tenant, "name": args.name, "expires_unix_ms": args.expires, "routes": args.routes,
+                "features": args.features, "networks": args.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "limits": args.limits.applied_to(Limits::NONE).for_the_api(),
+            });
+            show(&remote.write(Method::POST, "/keys", &body).await?)?;
+        }
+        KeysVerb::Rotate { key, overlap, expires } => {
+            let path = format!("/keys/{}/rotate", part(key_id(&key).as_str()));
+            let overlap_ms = overlap.map_or(0, |overlap| overlap.as_millis() as u64);
+            let body = json!({ "overlap_ms": overlap_ms, "expires_unix_ms": expires });
+            show(&remote.write(Method::POST, &path, &body).await?)?;
+        }
+        KeysVerb::Revoke { key } => {
+            let path = format!("/keys/{}", part(key_id(&key).as_str()));
+            remote.write::<Value>(Method::DELETE, &path, &json!({})).await?;
+        }
+        KeysVerb::List { json: true } => print::json(&remote.get::<Value>("/keys", &[]).await?)?,
+        KeysVerb::List { json: false } => {
+            print::text(&table(&remote.get::<Vec<KeyView>>("/keys", &[]).await?))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

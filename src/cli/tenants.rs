@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::{
     Context,
@@ -14,6 +15,7 @@ use super::{
     limit_args::{LimitArgs, in_words, named_in_words},
     operator::operator,
     print::{self, Align},
+    remote::Remote,
 };
 use crate::{
     admin::view::{self, TenantView},
@@ -64,6 +66,9 @@ struct TenantLimitArgs {
 }
 
 pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, args).await;
+    }
     let installation = Installation::find(context)?;
     let (configured, settings) = (installation.tenants(), installation.settings());
     let store = installation.store().await?;
@@ -88,6 +93,25 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
         TenantsVerb::Limit(limit) => {
             limit_one(&admin, limit, &installation).await?;
             installation.sign(&audit).await;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_remote(remote: &Remote, args: TenantsArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        TenantsVerb::Add { name, limits } => {
+            let body = json!({ "name": name, "limits": limits.applied_to(Limits::NONE).for_the_api() });
+            remote.write::<Value>(Method::POST, "/tenants", &body).await?;
+        }
+        TenantsVerb::List { json: true } => print::json(&remote.get::<Value>("/tenants", &[]).await?)?,
+        TenantsVerb::List { json: false } => {
+            print::text(&table(&remote.get::<Vec<TenantView>>("/tenants", &[]).await?))?;
+        }
+        TenantsVerb::Limit(_) => {
+            bail!(
+                "`tenants limit` works on the state directory alone; PUT /admin/v1/tenants/NAME/limits sets all of them"
+            )
         }
     }
     Ok(ExitCode::SUCCESS)

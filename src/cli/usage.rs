@@ -8,9 +8,10 @@ use super::{
     Context,
     installation::Installation,
     print::{self, Align},
+    remote::Remote,
 };
 use crate::{
-    admin::view,
+    admin::view::{self, UsageView},
     clock,
     domain::TenantId,
     ledger,
@@ -52,24 +53,39 @@ const SUMS: [&str; 10] = [
 ];
 
 pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        let by: Vec<&str> = args.by.iter().map(|dimension| dimension.as_str()).collect();
+        let since = args.since.map(|since| since_unix_ms(since).to_string());
+        let query = [("by", Some(by.join(","))), ("since_unix_ms", since), ("tenant", args.tenant.clone())];
+        let views: Vec<UsageView> = remote.get("/usage", &query).await?;
+        return show(&views.iter().map(|view| view.row(&args.by)).collect::<Vec<_>>(), &args);
+    }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     ledger::catch_up(&installation.state, &store).await?;
     let filter = UsageFilter {
-        since_unix_ms: args.since.map(|since| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+        since_unix_ms: args.since.map(since_unix_ms),
         until_unix_ms: None,
-        tenant: args.tenant.map(TenantId::new),
+        tenant: args.tenant.as_ref().map(TenantId::new),
     };
     let rows = store.usage(&filter, &args.by).await?;
+    show(&rows, &args)
+}
+
+fn since_unix_ms(since: Duration) -> i64 {
+    clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn show(rows: &[UsageRow], args: &UsageArgs) -> anyhow::Result<ExitCode> {
     if args.json {
-        print::json(&view::usage(&rows, &args.by))?;
+        print::json(&view::usage(rows, &args.by))?;
     } else if args.csv {
         let heads: Vec<&str> = args.by.iter().map(|dimension| dimension.as_str()).chain(SUMS).collect();
         let cells: Vec<Vec<String>> =
             rows.iter().map(|row| group(row, "").into_iter().chain(sums(&row.totals)).collect()).collect();
         print::text(&print::csv(&heads, &cells))?;
     } else {
-        print::text(&table(&rows, &args.by))?;
+        print::text(&table(rows, &args.by))?;
     }
     Ok(ExitCode::SUCCESS)
 }

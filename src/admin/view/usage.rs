@@ -17,6 +17,14 @@ pub struct UsageView {
     pub cost_usd: String,
 }
 
+impl UsageView {
+    /// The row that it was made of.
+    pub fn row(&self, by: &[Dimension]) -> UsageRow {
+        let name = |dimension: &Dimension| self.group.get(dimension.as_str())?.as_str().map(str::to_owned);
+        UsageRow { group: by.iter().map(name).collect(), totals: self.totals }
+    }
+}
+
 pub fn usage(rows: &[UsageRow], by: &[Dimension]) -> Vec<UsageView> {
     let value = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
     let view = |row: &UsageRow| {

@@ -1,6 +1,6 @@
 //! `backstop audit list`, `show` and `forget`: single entries, with what is still known of persons.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use super::{
         installation::Installation,
         operator::operator,
         print::{self, Align},
+        remote::Remote,
     },
     ListArgs,
 };
@@ -31,15 +32,45 @@ pub(super) async fn list(installation: &Installation, args: ListArgs) -> anyhow:
         limit: args.limit,
     };
     let rows = store.audit_find(filter).await?;
-    if args.json {
-        print::json(&view::entries(&rows))?;
-    } else {
-        let columns = ["seq", "at", "actor", "action", "object", "note"];
-        let columns = columns.map(|head| (head, if head == "seq" { Align::Right } else { Align::Left }));
-        print::text(&print::table(&columns, &view::entries(&rows).iter().map(cells).collect::<Vec<_>>()))?;
-    }
+    show_all(&view::entries(&rows), Form::of(args.json))?;
     tell_waiting(&audit);
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn list_remote(remote: &Remote, args: ListArgs) -> anyhow::Result<ExitCode> {
+    let since = |since: Duration| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    let query = [
+        ("action", args.action),
+        ("object", args.object),
+        ("actor", args.actor),
+        ("since_unix_ms", args.since.map(|span| since(span).to_string())),
+        ("limit", Some(args.limit.to_string())),
+    ];
+    let entries: Vec<EntryView> = remote.get("/audit", &query).await?;
+    show_all(&entries, Form::of(args.json))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the entries are shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Table,
+}
+
+impl Form {
+    fn of(json: impl Into<bool>) -> Self {
+        if json.into() { Self::Json } else { Self::Table }
+    }
+}
+
+fn show_all(entries: &[EntryView], form: Form) -> anyhow::Result<()> {
+    if form == Form::Json {
+        return print::json(&entries);
+    }
+    let columns = ["seq", "at", "actor", "action", "object", "note"];
+    let columns = columns.map(|head| (head, if head == "seq" { Align::Right } else { Align::Left }));
+    Ok(print::text(&print::table(&columns, &entries.iter().map(cells).collect::<Vec<_>>()))?)
 }
 
 pub(super) async fn show(installation: &Installation, seq: u64, json: bool) -> anyhow::Result<ExitCode> {

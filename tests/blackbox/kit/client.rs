@@ -52,6 +52,10 @@ impl Client {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     pub fn key(&self) -> &str {
         &self.key
     }
