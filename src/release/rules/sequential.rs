@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn it_is_the_integral_that_it_says() {
         // 3 of 4 against at most one half: ∫ over (1/2, 1) of 2 p³(1-p) dp, by (1/2)⁴.
-        let integral = 2.0 * ((1.0 / 4.0 - 1.0 / 5.0) - (1.0 / 64.0 - 1.0 / 160.0));
+        let integral: f64 = 2.0 * ((1.0 / 4.0 - 1.0 / 5.0) - (1.0 / 64.0 - 1.0 / 160.0));
         assert!((evidence_of_rate(3, 4, 0.5) - (integral * 16.0).ln()).abs() < 1e-9);
         assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-11);
         assert!((ln_gamma(11.0) - 3_628_800_f64.ln()).abs() < 1e-11);
@@ -145,7 +145,7 @@ mod tests {
     /// Looked at after every single call for 2000 calls, at the very bound, it must not cry wolf more often than α.
     #[test]
     fn looking_at_every_call_does_not_make_false_alarms() {
-        let (alpha, runs) = (0.05, 400);
+        let (alpha, runs) = (0.05_f64, 400);
         let mut rng = StdRng::seed_from_u64(7);
         let mut alarms = 0;
         for _ in 0..runs {
