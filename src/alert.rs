@@ -15,6 +15,7 @@ mod message;
 mod outbox;
 pub mod pagerduty;
 mod send;
+mod share;
 mod sink;
 pub mod slack;
 #[cfg(test)]
@@ -34,10 +35,11 @@ pub use ladder::{Ladder, LeftOut};
 pub use message::{Alert, DedupKey, Event, State, Tried};
 pub use outbox::{Entry, Outbox};
 pub use send::{Failure, Post, Sent};
+pub use share::OverrideNote;
 pub use sink::SinkId;
 pub use trial::{TestedSink, test_sinks};
 
-use crate::{config::Settings, domain::Outcome, limit::BudgetMark};
+use crate::{config::Settings, domain::Outcome, limit::BudgetMark, store::ShareOverride};
 use book::Book;
 use desk::{Desk, Inbox};
 
@@ -48,8 +50,13 @@ const QUEUE: usize = 8192;
 #[derive(Debug)]
 pub struct Alerts {
     left_out: mpsc::Sender<BTreeSet<LeftOut>>,
+    overrides: mpsc::Sender<Option<ShareOverride>>,
     task: JoinHandle<()>,
 }
+
+/// Tells the desk whether the share cap is overridden; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct OverrideTeller(mpsc::Sender<Option<ShareOverride>>);
 
 /// Tells the desk which targets are left out; cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,13 +75,18 @@ impl Alerts {
         let (told, outcomes) = mpsc::channel(QUEUE);
         // A word on what is left out stands until the next one: the newest is all that counts.
         let (left_out, left_out_now) = mpsc::channel(1);
+        let (overrides, override_now) = mpsc::channel(1);
         let desk = Desk::new(kept, book, settings, post);
-        let task = tokio::spawn(desk.run(Inbox { outcomes, left_out: left_out_now, budgets }));
-        (Self { left_out, task }, told)
+        let task = tokio::spawn(desk.run(Inbox { outcomes, left_out: left_out_now, budgets, overrides: override_now }));
+        (Self { left_out, overrides, task }, told)
     }
 
     pub fn left_out(&self) -> LeftOutTeller {
         LeftOutTeller(self.left_out.clone())
+    }
+
+    pub fn overrides(&self) -> OverrideTeller {
+        OverrideTeller(self.overrides.clone())
     }
 
     /// Waits, at most `bound`, until the last alerts are sent or written down.
@@ -89,6 +101,13 @@ impl LeftOutTeller {
     /// All targets that are left out now. Never waits; a word that finds the desk busy is made up for by the next.
     pub fn tell(&self, left_out: BTreeSet<LeftOut>) {
         let _ = self.0.try_send(left_out);
+    }
+}
+
+impl OverrideTeller {
+    /// The override that holds now. Never waits; a word that finds the desk busy is made up for by the next.
+    pub fn tell(&self, holds: Option<ShareOverride>) {
+        let _ = self.0.try_send(holds);
     }
 }
 

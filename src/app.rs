@@ -7,11 +7,14 @@ mod limits;
 mod listening;
 mod operators;
 pub mod recording;
+pub mod releases;
 pub mod reload;
 mod sentinel;
 mod serving;
+mod shares;
 
 pub use first_run::{FirstRunError, prepare_default_model};
+pub use releases::Releases;
 pub use serving::Serving;
 
 use std::sync::Arc;
@@ -30,13 +33,13 @@ use crate::{
     clock,
     config::{Settings, StateDir},
     ledger::{self, Ledger, LedgerError},
-    limit::{Limiter, RestoreError},
+    limit::{Limiter, RestoreError, Share},
     observe::{
         otlp::Traces,
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{ConfigAlone, Gate, GateError, Keeper, Trigger, TriggerParts, machine, rules::Watcher},
+    release::{Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shelf::Shelf},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -57,7 +60,8 @@ pub struct App {
     pub keeper: Arc<Keeper>,
     pub readiness: Arc<Readiness>,
     pub audit: Audit,
-    pub store: Store,
+    store: Store,
+    pub releases: Releases,
     /// What takes a route back, for whatever asks.
     pub trigger: Trigger,
     pub rules: Watcher,
@@ -106,7 +110,10 @@ impl App {
         // What an earlier process left in its journal was used all the same.
         ledger::catch_up(&state, &store).await?;
         limiter.restore(&store, &settings, clock::unix_ms()).await?;
+        let share = Share::new(&settings);
+        shares::follow(&share, &store, &ledger.owner()).await?;
         let keys = ClientKeys::open(store.clone()).await?;
+        let database_of_releases = store.clone();
         let traces = match &settings.telemetry.otlp_endpoint {
             Some(endpoint) => Some(
                 Traces::start(endpoint, http.clone())
@@ -114,8 +121,11 @@ impl App {
             ),
             None => None,
         };
+        let shelf = Shelf::open(&state, Some(database_of_releases.clone()));
+        shelf.refresh().await;
+        let releases = Releases::new(shelf, settings.orders());
         let local = settings.local;
-        let settings = Arc::new(settings);
+        let settings = Arc::new(releases.applied(&settings));
         let health = stored_health(&state);
         let snapshot = Snapshot::compile(Arc::clone(&settings), &clients, &health)?;
         let settings = Arc::new(ArcSwap::new(settings));
@@ -123,7 +133,7 @@ impl App {
         let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, limiter, publisher, vault, health));
+        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, health));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -131,7 +141,7 @@ impl App {
             machine(&local),
             audit.clone(),
         );
-        let trigger = trigger(&relay, &settings, &audit);
+        let trigger = trigger(&relay, &settings, &audit, &releases);
         let rules = Watcher::new(store.clone(), audit.clone(), trigger.clone(), Arc::clone(&settings));
         Ok(Self {
             state,
@@ -146,6 +156,7 @@ impl App {
             readiness: Arc::default(),
             audit,
             store,
+            releases,
             trigger,
             rules,
             http,
@@ -168,20 +179,27 @@ impl App {
     }
 }
 
-/// Routes are the config file's until there is a store of releases.
-fn trigger(relay: &Arc<Relay>, settings: &Arc<ArcSwap<Settings>>, audit: &Audit) -> Trigger {
-    let reversal = Arc::new(ConfigAlone { settings: Arc::clone(settings), since_unix_ms: clock::unix_ms() });
+fn trigger(relay: &Arc<Relay>, settings: &Arc<ArcSwap<Settings>>, audit: &Audit, releases: &Releases) -> Trigger {
+    let (shelf, settings) = (Arc::clone(&releases.shelf), Arc::clone(settings));
+    let reversal = Arc::new(ReleaseBook::new(shelf, Arc::clone(&settings)));
     Trigger::new(TriggerParts {
         reversal,
         audit: audit.clone(),
-        settings: Arc::clone(settings),
+        settings,
         standings: Arc::clone(&relay.standings),
         relay: Arc::downgrade(relay),
     })
 }
 
-fn relay(ledger: Ledger, limiter: Limiter, publisher: Publisher, vault: Vault, health: Health) -> Relay {
-    Relay { ledger, limiter, publisher, vault, local: LocalTier::default(), standings: Arc::default(), health }
+fn relay(
+    ledger: Ledger,
+    (limiter, share): (Limiter, Share),
+    publisher: Publisher,
+    vault: Vault,
+    health: Health,
+) -> Relay {
+    let (local, standings) = (LocalTier::default(), Arc::default());
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

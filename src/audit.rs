@@ -18,7 +18,7 @@ mod verify;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use export::{ExportError, Personal, read_export, write_export};
 pub use key::{KeyError, LogKey, PublicKey};
-pub use pending::PendingError;
+pub use pending::{Pending, PendingError};
 pub use proof::{ProofError, in_base64};
 pub use publish::{Publisher, Unsigned, sign};
 pub use verify::{Fault, Verdict, Verifier, verify_live};
@@ -38,7 +38,6 @@ use crate::{
     domain::{Act, Action, Actor, Stage},
     store::{Record, Store, StoreError},
 };
-use pending::Pending;
 
 /// A handle to the log; cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,7 +50,7 @@ struct Log {
     dir: PathBuf,
     /// `None`: the database could not be opened at all.
     store: Option<Store>,
-    pending: Pending,
+    pending: Pending<Record>,
 }
 
 /// Where an entry is now.
@@ -88,7 +87,7 @@ impl Audit {
     /// As [`Self::record`], without waiting for the database: one synced write to the local journal, which is carried over within a
     /// second. For what must not wait, and for threads that may block.
     pub fn record_now(&self, act: &Act) -> Result<(), AuditError> {
-        Ok(self.log.pending.put(&Record::of(act))?)
+        Ok(self.put(&Record::of(act))?)
     }
 
     /// Records that `act` begins, runs `effect`, and where that fails records that too.
@@ -131,6 +130,10 @@ impl Audit {
         self.log.store.as_ref()
     }
 
+    fn put(&self, record: &Record) -> Result<(), PendingError> {
+        self.log.pending.put(&record.id, record)
+    }
+
     async fn keep(&self, record: &Record) -> Result<Kept, AuditError> {
         if let Some(store) = &self.log.store {
             match self.carry(store, Some(record)).await {
@@ -141,7 +144,7 @@ impl Audit {
                 }
             }
         }
-        self.log.pending.put(record)?;
+        self.put(record)?;
         Ok(Kept::InJournal)
     }
 

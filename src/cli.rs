@@ -14,11 +14,16 @@ mod limit_args;
 pub mod limits;
 pub mod models;
 mod operator;
+pub mod prices;
 mod print;
-pub mod release_rules;
+pub mod release;
+mod release_rules;
 mod remote;
 pub mod routes;
 pub mod serve;
+pub mod share;
+mod span;
+mod spending;
 pub mod tenants;
 pub mod usage;
 pub mod vault;
@@ -71,12 +76,14 @@ pub enum Verb {
     Models(models::ModelsArgs),
     Eval(eval::EvalArgs),
     Routes(routes::RoutesArgs),
+    Release(release::ReleaseArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
+    Prices(prices::PricesArgs),
+    Share(share::ShareArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
     Admin(admin::AdminArgs),
-    Rules(release_rules::RulesArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -130,12 +137,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Models(args) => models::run(context, args).await,
         Verb::Eval(args) => eval::run(context, args).await,
         Verb::Routes(args) => routes::run(context, args).await,
+        Verb::Release(args) => release::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
+        Verb::Prices(args) => prices::run(context, args).await,
+        Verb::Share(args) => share::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
         Verb::Admin(args) => admin::run(context, args).await,
-        Verb::Rules(args) => release_rules::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

@@ -7,6 +7,7 @@ mod alert_sink;
 mod audit_sink;
 mod defaults;
 mod difference;
+mod eval_settings;
 mod finding;
 mod health;
 pub mod import;
@@ -17,12 +18,14 @@ mod notes;
 mod path;
 mod prices;
 mod raw;
+mod release;
 mod resolve;
 mod rule;
 mod schema;
 mod secret_scan;
 mod settings;
 mod shape;
+mod share_cap;
 mod state_dir;
 mod target;
 mod tree;
@@ -38,17 +41,20 @@ use std::path::Path;
 pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use audit_sink::{AuditSettings, AuditSink};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
+pub use eval_settings::EvalSettings;
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use incidents::IncidentSettings;
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
-pub use prices::built_in as built_in_prices;
+pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
+pub use release::{Orders, ReleaseSettings};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Prices, Route, Settings, ShareCap, ShareUnit, Telemetry, VaultSource, Vendor,
+    Route, Settings, Telemetry, VaultSource, Vendor,
 };
+pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};

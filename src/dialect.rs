@@ -56,7 +56,7 @@ mod tests;
 mod token_count;
 mod vendor_error;
 
-use backstop_models::chat::{Answer, Chat, Usage};
+use backstop_models::chat::{Answer, Chat, TokenLogprob, Usage};
 
 pub use self::{
     advisory::{LEFT_BEHIND, LEFT_BEHIND_TOWARDS, LeftBehind},
@@ -165,6 +165,16 @@ pub fn read_answer(wire: Wire, body: &[u8]) -> Result<Answer, ReadError> {
         Wire::CohereChat => cohere::read_answer(body),
         Wire::OpenaiResponses => responses::read_answer(body),
     }
+}
+
+/// A completion that asks how likely `text` is, in [`Wire::OpenaiCompletions`].
+pub fn write_scoring(model: &str, text: &str) -> Vec<u8> {
+    openai::scored::write_request(model, text)
+}
+
+/// Its answer: the tokens of the text, and what may stand around them; none where the vendor gives no log-probabilities.
+pub fn read_scoring(body: &[u8]) -> Result<(Vec<TokenLogprob>, Usage), ReadError> {
+    openai::scored::read_answer(body)
 }
 
 /// The answer as the caller's dialect has it.

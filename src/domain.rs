@@ -6,15 +6,24 @@ mod ids;
 mod money;
 mod outcome;
 mod period;
+mod price;
 mod role;
+mod usage;
+mod volume;
 
 pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};
 pub use money::Money;
-pub use outcome::{Attempt, Ending, Outcome, Role, TokenUsage, UsageSource};
-pub use period::Period;
+pub use outcome::{Attempt, Ending, Outcome, Role, UsageSource};
+pub use period::{Period, day_text, parse_day};
+pub use price::{
+    Factor, Line, Meter, Most, PER_MICRO, PriceRow, PriceState, Prices, Quote, Rate, Rates, Tier,
+    rounded as rounded_amount,
+};
 pub use role::{OperatorRole, Right};
+pub use usage::{Service, TokenUsage};
+pub use volume::Volume;
 
 use serde::{Deserialize, Serialize};
 

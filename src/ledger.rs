@@ -124,6 +124,11 @@ impl Ledger {
         self.journal.takes_calls()
     }
 
+    /// The name under which the database keeps what this process tells.
+    pub fn owner(&self) -> Arc<str> {
+        Arc::clone(self.journal.owner())
+    }
+
     pub fn health(&self) -> Health {
         Health {
             journal_ok: !self.journal.is_failing(),

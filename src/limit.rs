@@ -1,4 +1,5 @@
-//! Who may use how much: rates per tenant, key, feature, model and address, and budgets of those who pay.
+//! Who may use how much: rates per tenant, key, feature, model and address, and budgets of those who pay; and how much of the
+//! volume a vendor may have ([`share`]).
 //!
 //! All of it is reserve → settle: a call takes what it may use at worst before it is made ([`Limiter::admit`],
 //! [`Permit::reserve`]), and gives back what it did not use when it is over ([`Permit::settle`], or by being dropped). Every
@@ -14,6 +15,7 @@ mod estimate;
 mod permit;
 mod refusal;
 mod restore;
+pub mod share;
 mod subject;
 mod subjects;
 mod view;
@@ -27,6 +29,7 @@ pub use estimate::{Shape, UNSAID_ANSWER_TOKENS};
 pub use permit::Permit;
 pub use refusal::{Refusal, Why};
 pub use restore::RestoreError;
+pub use share::Share;
 pub use subject::Subject;
 pub use subjects::{Limited, body_bound, subjects, subjects_of_tenant};
 pub use view::{Counted, LimitView, read_view, write_view};

@@ -9,6 +9,7 @@ mod allow;
 mod attempt;
 mod call;
 pub mod health;
+mod held;
 mod ladder;
 mod meter;
 mod purse;
@@ -31,7 +32,7 @@ use arc_swap::ArcSwap;
 use crate::{
     domain::{Ending, Role},
     ledger::Ledger,
-    limit::Limiter,
+    limit::{Limiter, Share},
     observe::publish::Publisher,
     route::Standings,
     vault::Vault,
@@ -45,6 +46,7 @@ use ladder::{Ladder, Served};
 pub struct Relay {
     pub ledger: Ledger,
     pub limiter: Limiter,
+    pub share: Share,
     pub publisher: Publisher,
     pub vault: Vault,
     pub local: LocalTier,

@@ -1,15 +1,22 @@
 //! Which models may serve: asks the gate for certificates, tells the router, and keeps the local tier loaded to match.
 
+pub mod book;
 mod certifying;
+pub mod change;
+pub mod desk;
 mod gate;
 mod incident;
 mod keeper;
 mod loading;
 mod look;
+pub mod needs;
+pub mod paper;
+pub mod post;
 mod reversal;
 mod room;
 pub mod rules;
 mod sentinel;
+pub mod shelf;
 mod subject;
 mod trigger;
 
@@ -18,7 +25,7 @@ pub use gate::{Examination, Gate, GateError};
 pub use incident::{Incidents, Phase, Report, Taken};
 pub use keeper::Keeper;
 pub use look::LocalModel;
-pub use reversal::{CameBy, ConfigAlone, InForce, NotReversed, Order, Retained, Reversal, Reversed};
+pub use reversal::{InForce, NotReversed, Order, ReleaseBook, Retained, Reversal, Reversed};
 pub use room::{engine_options, machine, rooms};
 pub use sentinel::{Seen, Sentinel};
 pub use subject::VendorSubject;

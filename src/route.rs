@@ -6,7 +6,9 @@ mod need;
 mod outage;
 mod plan;
 mod quota;
+mod replay;
 mod retry_budget;
+mod share;
 mod standing;
 mod window;
 
@@ -16,5 +18,7 @@ pub use need::Need;
 pub use outage::{OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Scope};
 pub use plan::{Decision, Plan, Step, TargetHealth, plan};
 pub use quota::{Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, read as read_rate_headers};
+pub use replay::{Change, Replay, ReplayReport, Side, Streamed, Timing};
 pub use retry_budget::{RetryBudget, backoff};
+pub use share::object_to_shares;
 pub use standing::{Standing, Standings};

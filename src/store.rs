@@ -8,8 +8,11 @@ pub mod audit;
 mod calls;
 mod clients;
 pub mod merkle;
+mod releases;
 #[cfg(test)]
 pub(crate) mod sample;
+mod shares;
+mod spent;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -21,8 +24,11 @@ pub use admin::{AdminStore, AdminTokenRow, Claim, Claimed, Remembered};
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
+pub use releases::{ReleaseRow, Releases};
+pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
+pub use spent::{Cursor, SpentRow};
 pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
-pub use usage::{Dimension, UsageFilter, UsageRow, UsageTotals};
+pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
 use std::{
@@ -35,14 +41,16 @@ use std::{
 use futures_util::future::BoxFuture;
 
 /// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
-/// [`Triggers`] and [`Used`].
+/// [`Releases`], [`Shares`], [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: AdminStore + AuditLog + Calls + Clients + Triggers + Used + fmt::Debug + Send + Sync {
+pub trait Database:
+    AdminStore + AuditLog + Calls + Clients + Releases + Shares + Triggers + Used + fmt::Debug + Send + Sync
+{
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -26,6 +26,7 @@
 //! | `errors`, `errors_allowed` | asks without an answer |
 //! | `gates` | per gate `id`, `k`, `n`, `estimate`, `bound`, `threshold`, `items`, `items_passed`, `min_items`, `zero_tolerance`, `slices` (with floors), `paired` (beside the incumbent), `verdict` |
 //! | `against` | the incumbent's `target` and `report_sha256`, when it was compared with one |
+//! | `referees` | who had a say besides the target, when anyone had: `judge` (`identity` with target, digest, families and the digest of its prompt, the names it answered as, `standing` with its agreement with people and between orders), `embedder` (digests of its files), `scorers` (command, time, digest of its files) |
 //! | `report_sha256` | of the raw report's file |
 //! | `issued_at`, `expires_at` | RFC 3339, UTC |
 //!

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    score::Asked,
+    referee::{Court, Evidence, Measured, Referees},
+    score::{Asked, Check},
     suite::{Draw, Item, Severity, Split, Suite, SuiteId},
 };
 
@@ -65,6 +66,9 @@ pub struct Report {
     pub errors_allowed: usize,
     /// Whom it is compared with.
     pub against: Option<Against>,
+    /// Who had a say besides the target.
+    #[serde(default, skip_serializing_if = "Referees::is_empty")]
+    pub referees: Referees,
     pub gates: Vec<GateResult>,
     pub items: Vec<ItemResult>,
 }
@@ -99,6 +103,9 @@ pub struct ItemResult {
     pub severity: Severity,
     /// One for each ask that was answered.
     pub answers: Vec<AnswerRecord>,
+    /// What referees said of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Measured>,
     /// By gate.
     pub scores: BTreeMap<String, Score>,
     /// Why an ask got no answer: it counts as an error of the run.
@@ -132,10 +139,22 @@ impl Report {
         suite: &Suite,
         items: &[ItemResult],
         against: Option<&Against>,
+        referees: &Referees,
     ) -> (Verdict, Vec<String>, Vec<GateResult>) {
-        let gates: Vec<GateResult> = suite.gates.iter().map(|gate| GateResult::count(gate, items, against)).collect();
+        let mut gates: Vec<GateResult> =
+            suite.gates.iter().map(|gate| GateResult::count(gate, items, against)).collect();
+        let doubts = referees.doubts(suite);
+        for gate in gates.iter_mut().filter(|gate| doubts.contains_key(&gate.id)) {
+            gate.verdict = Verdict::Inconclusive;
+        }
         let errors = errors_in(items);
-        let (verdict, why) = conclude(&gates, errors, suite.errors_allowed);
+        let (verdict, mut why) = conclude(&gates, errors, suite.errors_allowed);
+        if verdict != Verdict::Pass {
+            let mut said: Vec<String> = doubts.into_values().flatten().collect();
+            said.sort();
+            said.dedup();
+            why.extend(said);
+        }
         (verdict, why, gates)
     }
 
@@ -162,10 +181,14 @@ impl Report {
         if !self.items.iter().map(|item| &item.id).eq(suite.items.iter().map(|item| &item.id)) {
             return fail("its items are not the suite's".into());
         }
+        self.referees.check(suite, &self.target, &self.subject).map_err(Inconsistent)?;
         for (item, result) in suite.items.iter().zip(&self.items) {
-            result.recheck(suite, item)?;
+            result.recheck(suite, item, &self.referees)?;
         }
-        let (verdict, _, gates) = Self::judge(suite, &self.items, self.against.as_ref());
+        if self.referees.settled(suite, &self.items, &self.answered_as) != self.referees {
+            return fail("what it says of its judge does not follow from what the judge said".into());
+        }
+        let (verdict, _, gates) = Self::judge(suite, &self.items, self.against.as_ref(), &self.referees);
         if gates != self.gates || errors_in(&self.items) != self.errors || self.errors_allowed != suite.errors_allowed {
             return fail("its counts are not those of its items".into());
         }
@@ -177,18 +200,32 @@ impl Report {
 }
 
 impl ItemResult {
-    /// What the item's checks say of its answers.
+    /// What the item's checks say of its answers; those that need a referee are missed.
     pub fn judged(suite: &Suite, item: &Item, answers: Vec<AnswerRecord>) -> Self {
+        Self::judged_by(suite, item, answers, Vec::new(), &Referees::default())
+    }
+
+    /// What the item's checks say of its answers, and of what `referees` said of them.
+    pub fn judged_by(
+        suite: &Suite,
+        item: &Item,
+        answers: Vec<AnswerRecord>,
+        measured: Vec<Measured>,
+        referees: &Referees,
+    ) -> Self {
         let chat = item.chat(&suite.sampling);
         // Judged by what is kept of them, so that anyone can do it again.
         let kept: Vec<_> = answers.iter().map(AnswerRecord::to_answer).collect();
-        let asked = Asked { chat: &chat, answers: &kept };
-        let scores = item.checks.iter().map(|(gate, checks)| {
+        let court = Court { suite, item, referees };
+        let evidence = Some(Evidence { records: &answers, measured: &measured, court });
+        let asked = Asked { chat: &chat, answers: &kept, evidence };
+        let score = |(gate, checks): &(String, Vec<Check>)| {
             let why: Vec<String> =
                 checks.iter().filter_map(|check| check.judge(asked).err()).map(|miss| miss.0).collect();
             (gate.clone(), Score { passed: why.is_empty(), why })
-        });
-        Self { scores: scores.collect(), answers, error: None, ..Self::blank(item) }
+        };
+        let scores = item.checks.iter().map(score).collect();
+        Self { scores, measured, answers, error: None, ..Self::blank(item) }
     }
 
     /// An item without an answer misses all its gates.
@@ -222,13 +259,14 @@ impl ItemResult {
             cluster: item.cluster.clone(),
             severity: item.severity,
             answers: Vec::new(),
+            measured: Vec::new(),
             scores: BTreeMap::new(),
             error: None,
             refused: None,
         }
     }
 
-    fn recheck(&self, suite: &Suite, item: &Item) -> Result<(), Inconsistent> {
+    fn recheck(&self, suite: &Suite, item: &Item, referees: &Referees) -> Result<(), Inconsistent> {
         let fail = |what: &str| Err(Inconsistent(format!("item {} {what}", item.id)));
         if self.slices != item.slices || self.cluster != item.cluster || self.severity != item.severity {
             return fail("has other slices, another cluster or another severity than in the suite");
@@ -236,7 +274,7 @@ impl ItemResult {
         let earned = match self.error.as_ref().or(self.refused.as_ref()) {
             Some(why) => Self::failed(item, why.clone(), Vec::new()),
             None if self.answers.len() != item.asks => return fail("has more or fewer answers than it was asked for"),
-            None => Self::judged(suite, item, self.answers.clone()),
+            None => Self::judged_by(suite, item, self.answers.clone(), self.measured.clone(), referees),
         };
         if !earned.scores.keys().eq(self.scores.keys()) {
             return fail("is not judged by its gates");

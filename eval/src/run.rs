@@ -20,12 +20,14 @@ use time::OffsetDateTime;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
+    referee::{Bench, Referees},
     report::{Against, AnswerRecord, ItemResult, Report, Verdict},
     subject::{Subject, SubjectError},
     suite::{Item, Suite},
 };
 
 mod journal;
+mod measure;
 mod progress;
 
 pub use journal::{Journal, JournalError, Reuse};
@@ -54,6 +56,8 @@ pub struct RunOptions {
     pub attempt: u64,
     /// Whom it is compared with.
     pub against: Option<Against>,
+    /// Who has a say besides the subject.
+    pub bench: Bench,
 }
 
 impl Default for RunOptions {
@@ -66,6 +70,7 @@ impl Default for RunOptions {
             subject: String::new(),
             attempt: 1,
             against: None,
+            bench: Bench::default(),
         }
     }
 }
@@ -81,6 +86,9 @@ enum Unanswered {
 struct Run<'a> {
     suite: &'a Suite,
     subject: &'a dyn Subject,
+    bench: &'a Bench,
+    /// Who they are, as they were before anyone was asked.
+    referees: Referees,
     progress: &'a dyn RunProgress,
     journal: Option<Mutex<Journal>>,
     pace: Option<tokio::sync::Mutex<Interval>>,
@@ -96,12 +104,15 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
     let started_at = OffsetDateTime::now_utc();
     let clock = Instant::now();
     progress.started(suite);
-    let RunOptions { concurrency, per_minute, max_cost_micros, journal, subject: key, attempt, against } = options;
+    let RunOptions { concurrency, per_minute, max_cost_micros, journal, subject: key, attempt, against, bench } =
+        options;
     let concurrency = concurrency.max(1);
     let (reused, resumed) = journal.as_ref().map_or((0, 0), Journal::known);
     let run = Run {
         suite,
         subject,
+        bench: &bench,
+        referees: bench.record(suite),
         progress,
         journal: journal.map(Mutex::new),
         pace: per_minute.map(pace),
@@ -110,6 +121,7 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
         cost_micros: AtomicU64::new(0),
         priced: AtomicUsize::new(0),
     };
+    let labels = run.judge_labels(concurrency).await;
     let mut items = Vec::with_capacity(suite.items.len());
     let (mut passed, mut asked) = (0, 0);
     let asking = stream::iter(suite.items.iter().enumerate())
@@ -136,13 +148,15 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
     items.sort_by_key(|(index, _)| *index);
     let items: Vec<ItemResult> = items.into_iter().map(|(_, item)| item).collect();
     run.finish_journal();
-    let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref());
+    let answered_as = answered_as(&items);
+    let referees = run.conclude_referees(labels, &items, &answered_as).await;
+    let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref(), &referees);
     let report = Report {
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         target: subject.name(),
         engine: subject.engine(),
         subject: key,
-        answered_as: answered_as(&items),
+        answered_as,
         suite: suite.id().clone(),
         split: suite.split(),
         attempt,
@@ -157,6 +171,7 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
         errors: run.errors.load(Ordering::Relaxed),
         errors_allowed: suite.errors_allowed,
         against,
+        referees,
         gates,
         items,
     };
@@ -189,7 +204,14 @@ impl Run<'_> {
                 }
             }
         }
-        ItemResult::judged(self.suite, item, answers)
+        match self.measure(item, &answers).await {
+            Ok(measured) => ItemResult::judged_by(self.suite, item, answers, measured, &self.referees),
+            Err(Unanswered::Refused(why)) => ItemResult::refused(item, why),
+            Err(Unanswered::Error(error)) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                ItemResult::failed(item, error, answers)
+            }
+        }
     }
 
     /// From the journal, or from the subject.
@@ -198,15 +220,7 @@ impl Run<'_> {
             self.pay(known.cost_micros);
             return Ok(known);
         }
-        if self.errors.load(Ordering::Relaxed) > self.suite.errors_allowed {
-            return Err(Unanswered::Error("not asked: more errors before it than the suite allows".into()));
-        }
-        if let Some(most) = self.max_cost_micros
-            && self.cost_micros.load(Ordering::Relaxed) >= most
-        {
-            let what = format!("not asked: the answers before it cost the ${} that they may", dollars(most));
-            return Err(Unanswered::Error(what));
-        }
+        self.may_ask().map_err(Unanswered::Error)?;
         if let Some(pace) = &self.pace {
             pace.lock().await.tick().await;
         }
@@ -224,6 +238,17 @@ impl Run<'_> {
             self.progress.warned(&format!("{error}; a run that is killed now would ask again"));
         }
         Ok(record)
+    }
+
+    /// Whether there is anything to gain by another question, and money for it.
+    fn may_ask(&self) -> Result<(), String> {
+        if self.errors.load(Ordering::Relaxed) > self.suite.errors_allowed {
+            return Err("not asked: more errors before it than the suite allows".into());
+        }
+        match self.max_cost_micros.filter(|most| self.cost_micros.load(Ordering::Relaxed) >= *most) {
+            Some(most) => Err(format!("not asked: the answers before it cost the ${} that they may", dollars(most))),
+            None => Ok(()),
+        }
     }
 
     async fn ask(&self, chat: &Chat) -> Result<backstop_models::chat::Answer, SubjectError> {

@@ -1,19 +1,26 @@
 //! What an answer must be, as data: each [`Check`] is one property that an answer has or has not.
 //!
 //! Pure and strict: no model, no I/O, no partial credit. What cannot be seen (a missing token count, say) is a miss, never
-//! a pass. The names are those the suites' files use.
+//! a pass. Some checks need a measurement by someone else (a judge, an embedding model, a command, the model's own log-likelihoods):
+//! [`crate::referee`] takes it while the suite is run, and here only what is on record counts. The names are those the suites'
+//! files use.
 
 use backstop_models::chat::{Answer, Chat, Finish, Part};
 use regex::Regex;
 use serde::Deserialize;
 
+use crate::{referee::Evidence, report::AnswerRecord};
+
 mod assignment;
 mod carry;
 mod choice;
+mod extract;
 mod instructions;
 mod json;
 mod leaks;
+mod meter;
 mod numeric;
+mod outside;
 mod pii;
 mod plain;
 mod refusal;
@@ -21,10 +28,13 @@ mod sense;
 mod tools;
 
 pub use choice::Choice;
+pub use extract::{Extract, Fuzzy};
 pub use instructions::Instructions;
 pub use json::Document;
 pub use leaks::Canaries;
+pub use meter::Dollars;
 pub use numeric::Quantity;
+pub use outside::{Continuation, External, Graded, Likeliest, Per, Rivals, Rubric, Similar, Wish};
 pub use pii::NoPii;
 pub use plain::Language;
 pub use tools::Calls;
@@ -81,6 +91,26 @@ pub enum Check {
     CanaryAbsent(Canaries),
     /// No personal data of these kinds is in the answer.
     NoPii(NoPii),
+    /// The inner check, which looks at the text only, is missed.
+    Not(Box<Check>),
+    /// What a pattern finds in the text is this.
+    Extracts(Extract),
+    /// Without case, punctuation and articles, the text lies within one of these or one of these within it.
+    Fuzzy(Fuzzy),
+    /// The answer was whole within so many milliseconds.
+    AnswersWithinMs(u64),
+    /// The answer cost no more than that.
+    CostsAtMostUsd(Dollars),
+    /// Of the choices, the right one is the likeliest to go on with.
+    Likeliest(Likeliest),
+    /// The likeliest tokens, one after the other, are this text.
+    ContinuesWith(Continuation),
+    /// The text means about the same as a reference.
+    Similar(Similar),
+    /// A judge says so.
+    Judge(Rubric),
+    /// A command of the operator's says so.
+    External(External),
 }
 
 /// A regular expression that compiled.
@@ -94,6 +124,8 @@ pub struct Asked<'a> {
     pub chat: &'a Chat,
     /// In the order asked; a check that needs one looks at all of them.
     pub answers: &'a [Answer],
+    /// What the answers' texts do not say; without it, checks that need it are missed.
+    pub evidence: Option<Evidence<'a>>,
 }
 
 /// Why an answer misses a check: for people, lower case, no full stop.
@@ -103,13 +135,61 @@ pub struct Miss(pub String);
 impl Check {
     /// Whether every answer has the property.
     pub fn judge(&self, asked: Asked<'_>) -> Result<(), Miss> {
-        if asked.answers.is_empty() {
+        if self.needs_answer() && asked.answers.is_empty() {
             return Err(Miss("there is no answer".into()));
+        }
+        if self.is_outside() {
+            let evidence = asked.evidence.ok_or_else(|| Miss("it was not measured".into()))?;
+            return outside::judge(self, asked, evidence);
         }
         match self {
             Self::RepeatsAgree => carry::repeats_agree(asked.answers),
+            Self::AnswersWithinMs(_) | Self::CostsAtMostUsd(_) => {
+                let records = asked.evidence.map_or(&[][..], |evidence| evidence.records);
+                self.judge_records(records)
+            }
             _ => asked.answers.iter().try_for_each(|answer| self.judge_one(asked.chat, answer)),
         }
+    }
+
+    /// Whether it is a measurement's to say, not the text's.
+    pub fn is_outside(&self) -> bool {
+        !self.needs_answer() || matches!(self, Self::Similar(_) | Self::Judge(_) | Self::External(_))
+    }
+
+    /// Whether it looks at an answer; else at how likely texts are.
+    pub fn needs_answer(&self) -> bool {
+        !matches!(self, Self::Likeliest(_) | Self::ContinuesWith(_))
+    }
+
+    /// Whether the answer alone, asked again at any time, says whether it is met.
+    pub fn is_of_the_answer(&self) -> bool {
+        !self.is_outside() && !matches!(self, Self::AnswersWithinMs(_) | Self::CostsAtMostUsd(_))
+    }
+
+    /// Whether `not` can stand before it: a text always shows whether it is met, so a miss is never a doubt.
+    pub fn can_be_denied(&self) -> bool {
+        match self {
+            Self::Exact(_)
+            | Self::ContainsAny(_)
+            | Self::ContainsAll(_)
+            | Self::Regex(_)
+            | Self::Json(_)
+            | Self::Extracts(_)
+            | Self::Fuzzy(_) => true,
+            _ => false,
+        }
+    }
+
+    fn judge_records(&self, records: &[AnswerRecord]) -> Result<(), Miss> {
+        if records.is_empty() {
+            return Err(Miss("it was not measured".into()));
+        }
+        records.iter().try_for_each(|record| match self {
+            Self::AnswersWithinMs(most) => meter::within(record, *most),
+            Self::CostsAtMostUsd(most) => meter::costs_at_most(record, *most),
+            _ => Ok(()),
+        })
     }
 
     fn judge_one(&self, chat: &Chat, answer: &Answer) -> Result<(), Miss> {
@@ -139,6 +219,19 @@ impl Check {
             Self::DoesNotRefuse => refusal::does_not_refuse(answer),
             Self::CanaryAbsent(canaries) => leaks::none(answer, canaries),
             Self::NoPii(kinds) => pii::none(answer, kinds),
+            Self::Not(inner) => match inner.judge_one(chat, answer) {
+                Ok(()) => Err(Miss(format!("{} is just what it may not be", excerpt(&text)))),
+                Err(_) => Ok(()),
+            },
+            Self::Extracts(extract) => extract::is(&text, extract),
+            Self::Fuzzy(fuzzy) => extract::is_about(&text, fuzzy),
+            Self::AnswersWithinMs(_)
+            | Self::CostsAtMostUsd(_)
+            | Self::Likeliest(_)
+            | Self::ContinuesWith(_)
+            | Self::Similar(_)
+            | Self::Judge(_)
+            | Self::External(_) => Err(Miss("it was not measured".into())),
         }
     }
 }

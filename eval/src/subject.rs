@@ -4,7 +4,7 @@
 
 use std::{error::Error, future::Future, pin::Pin, time::Duration};
 
-use backstop_models::chat::{Answer, Chat, Usage};
+use backstop_models::chat::{Answer, Chat, TokenLogprob, Usage};
 
 mod local;
 
@@ -29,6 +29,20 @@ pub trait Subject: Send + Sync {
     }
 
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>>;
+
+    /// The log-probabilities of a text's tokens, the text as it is, without a chat template.
+    fn score(&self, _text: String) -> BoxFuture<'_, Result<Scored, SubjectError>> {
+        let lacks = "it gives no log-likelihoods of a text (`/v1/completions` with `echo` and `logprobs`)";
+        Box::pin(async move { Err(SubjectError::Refused(lacks.into())) })
+    }
+}
+
+/// A text as a subject scored it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// Of the whole text, in order; a server may have more before and after it.
+    pub tokens: Vec<TokenLogprob>,
+    pub usage: Usage,
 }
 
 /// Why a question got no answer. A refusal is a miss, everything else an error of the run; neither is ever a pass.

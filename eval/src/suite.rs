@@ -1,9 +1,9 @@
 //! A suite: stored questions, the checks their answers must meet, and the gates that decide.
 //!
-//! A suite is two files of one name: `NAME.yaml`, the header, and `NAME.jsonl`, one item a line. It is found in the user's
-//! own directory first, then among the built-in ones, and read strictly: what is not understood is an error with its file,
-//! its line and the nearest name. [`Suite::digest`] is over the exact bytes of both files, so a comment counts too. A suite that
-//! was read can be run: every gate can be reached by its items.
+//! A suite is two files of one name: `NAME.yaml`, the header, and `NAME.jsonl`, one item a line; and where a judge has a say, a
+//! third with answers that people have labelled. It is found in the user's own directory first, then among the built-in ones, and
+//! read strictly: what is not understood is an error with its file, its line and the nearest name. [`Suite::digest`] is over the
+//! exact bytes of all its files, so a comment counts too. A suite that was read can be run: every gate can be reached by its items.
 //!
 //! Items are of two splits. Those of `gate` decide; those of `dev` are for writing prompts, and no cluster has items in
 //! both. A suite is read with the `gate` split in force; [`Suite::with_split`] changes it.
@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{digest::sha256_hex_of_parts, score::Check};
 
+mod judging;
 mod read;
 
+pub use judging::{JudgeRules, Label, LabelVerdict, Needs};
 pub use read::{SuiteFile, file_schema, suite_schema};
 
 macro_rules! embedded {
@@ -65,6 +67,10 @@ pub struct Suite {
     pub canary: Option<String>,
     /// All of them must pass. In the order of the file.
     pub gates: Vec<Gate>,
+    /// How a judge is asked, and how far it must be reliable.
+    pub judge: Option<JudgeRules>,
+    /// By name, the digest that a scorer must have.
+    pub scorers: BTreeMap<String, String>,
     /// The split that `items` are of.
     split: Split,
     /// In the order of the file.
@@ -101,7 +107,8 @@ pub struct SuiteId {
     pub name: String,
     /// A semantic version.
     pub version: String,
-    /// Hex SHA-256 over the header's and the items' bytes, each preceded by its length as 64 bits, little-endian.
+    /// Hex SHA-256 over the header's, the items' and, where there are any, the labels' bytes, each preceded by its length as 64
+    /// bits, little-endian.
     pub digest: String,
 }
 
@@ -132,7 +139,7 @@ pub struct Item {
     pub response_format: ResponseFormat,
     pub max_tokens: u32,
     pub stop: Vec<String>,
-    /// How often it is asked; it passes when every answer does.
+    /// How often it is asked; it passes when every answer does. 0: only how likely texts are is looked at.
     pub asks: usize,
     /// What kinds of question it is: for reading the report, and for floors.
     pub slices: Vec<String>,
@@ -161,16 +168,14 @@ pub enum SuiteError {
 impl Suite {
     /// The suite `name`: `user_dir/NAME.yaml` with `user_dir/NAME.jsonl`, or the built-in one.
     pub fn find(name: &str, user_dir: &Path) -> Result<Self, SuiteError> {
-        let Texts { header, items } = Texts::find(name, user_dir)?;
-        Self::read(name, (&header.0, &header.1), (&items.0, &items.1))
+        Texts::find(name, user_dir)?.read(name)
     }
 
     /// Which bytes [`Suite::find`] would read now. The items are not read: what a certificate was issued for could be.
     pub fn identify(name: &str, user_dir: &Path) -> Result<SuiteId, SuiteError> {
-        let Texts { header, items } = Texts::find(name, user_dir)?;
-        let version = read::version(name, (&header.0, &header.1))?;
-        let digest = sha256_hex_of_parts(&[header.1.as_bytes(), items.1.as_bytes()]);
-        Ok(SuiteId { name: name.to_owned(), version, digest })
+        let texts = Texts::find(name, user_dir)?;
+        let version = read::version(name, (&texts.header.0, &texts.header.1))?;
+        Ok(SuiteId { name: name.to_owned(), version, digest: texts.digest() })
     }
 
     /// Every suite that [`Suite::find`] finds, sorted. A directory that does not exist holds none.
@@ -197,7 +202,17 @@ impl Suite {
 
     /// Reads the two files, each given as what to call it in errors and its text.
     pub fn read(name: &str, header: (&str, &str), items: (&str, &str)) -> Result<Self, SuiteError> {
-        read::suite(name, header, items, sha256_hex_of_parts(&[header.1.as_bytes(), items.1.as_bytes()]))
+        Texts::of(header, items, None).read(name)
+    }
+
+    /// As [`Suite::read`], with the file of labels that the header names.
+    pub fn read_with_labels(
+        name: &str,
+        header: (&str, &str),
+        items: (&str, &str),
+        labels: (&str, &str),
+    ) -> Result<Self, SuiteError> {
+        Texts::of(header, items, Some(labels)).read(name)
     }
 
     pub fn id(&self) -> &SuiteId {
@@ -215,6 +230,11 @@ impl Suite {
     /// How many questions a whole run asks.
     pub fn asks(&self) -> usize {
         self.items.iter().map(|item| item.asks).sum()
+    }
+
+    /// Whom it needs besides the subject.
+    pub fn needs(&self) -> Needs {
+        Needs::of(self.items.iter().chain(&self.aside).flat_map(|item| &item.checks).flat_map(|(_, checks)| checks))
     }
 
     /// The split that the items are of.
@@ -306,26 +326,52 @@ pub enum Draw<'a> {
     Item(&'a str),
 }
 
-/// A suite's two files, each as what to call it in errors and its text.
-struct Texts {
-    header: (String, Cow<'static, str>),
-    items: (String, Cow<'static, str>),
+/// A suite's files, each as what to call it in errors and its text.
+struct Texts<'a> {
+    header: (String, Cow<'a, str>),
+    items: (String, Cow<'a, str>),
+    /// Where the header names them.
+    labels: Option<(String, Cow<'a, str>)>,
 }
 
-impl Texts {
+impl<'a> Texts<'a> {
+    fn of(header: (&str, &'a str), items: (&str, &'a str), labels: Option<(&str, &'a str)>) -> Self {
+        let text = |(file, text): (&str, &'a str)| (file.to_owned(), Cow::Borrowed(text));
+        Self { header: text(header), items: text(items), labels: labels.map(text) }
+    }
+
+    fn digest(&self) -> String {
+        let texts = [Some(&self.header), Some(&self.items), self.labels.as_ref()];
+        let parts: Vec<&[u8]> = texts.into_iter().flatten().map(|(_, text)| text.as_bytes()).collect();
+        sha256_hex_of_parts(&parts)
+    }
+
+    fn read(&self, name: &str) -> Result<Suite, SuiteError> {
+        let labels = self.labels.as_ref().map(|(file, text)| (file.as_str(), text.as_ref()));
+        read::suite(name, (&self.header.0, &self.header.1), (&self.items.0, &self.items.1), labels, self.digest())
+    }
+
     fn find(name: &str, user_dir: &Path) -> Result<Self, SuiteError> {
         let header_path = user_dir.join(format!("{name}.yaml"));
         if read::is_name(name) && header_path.exists() {
             let items_path = user_dir.join(format!("{name}.jsonl"));
             let (header, items) = (load(&header_path)?, load(&items_path)?);
             let (header_file, items_file) = (header_path.display().to_string(), items_path.display().to_string());
-            return Ok(Self { header: (header_file, header.into()), items: (items_file, items.into()) });
+            let labels = match read::labels_file(name, (&header_file, &header))? {
+                Some(file) => {
+                    let path = user_dir.join(file);
+                    Some((path.display().to_string(), load(&path)?.into()))
+                }
+                None => None,
+            };
+            return Ok(Self { header: (header_file, header.into()), items: (items_file, items.into()), labels });
         }
         if let Some((_, header, items)) = EMBEDDED.iter().find(|(embedded, ..)| *embedded == name) {
             let (header_file, items_file) = (format!("built-in {name}.yaml"), format!("built-in {name}.jsonl"));
             return Ok(Self {
                 header: (header_file, Cow::Borrowed(header)),
                 items: (items_file, Cow::Borrowed(items)),
+                labels: None,
             });
         }
         let names = Suite::names(user_dir)?;

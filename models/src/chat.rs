@@ -8,7 +8,7 @@ use serde_json::Value;
 
 mod answer;
 
-pub use answer::{Answer, Delta, Event, Finish, Fold, TokenLogprob, TokenText, Usage};
+pub use answer::{Answer, Delta, Event, Finish, Fold, ServiceClass, TokenLogprob, TokenText, Usage};
 
 /// One question to a chat model: the conversation so far and how to answer it.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -29,6 +29,7 @@ use crate::{
     domain::Outcome,
     limit::BudgetMark,
     observe::metric,
+    store::ShareOverride,
 };
 
 /// How often incidents are tidied up and the settings looked at, when nothing else happens.
@@ -44,6 +45,7 @@ pub(super) struct Inbox {
     pub(super) outcomes: mpsc::Receiver<Arc<Outcome>>,
     pub(super) left_out: mpsc::Receiver<BTreeSet<LeftOut>>,
     pub(super) budgets: mpsc::Receiver<BudgetMark>,
+    pub(super) overrides: mpsc::Receiver<Option<ShareOverride>>,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,10 @@ impl Desk {
                 }
                 Some(left_out) = inbox.left_out.recv() => {
                     let told = self.ladder.left_out(&left_out, clock::unix_ms());
+                    self.tell(told);
+                }
+                Some(holds) = inbox.overrides.recv() => {
+                    let told = self.ladder.share_overridden(holds.as_ref(), clock::unix_ms());
                     self.tell(told);
                 }
                 Some(mark) = inbox.budgets.recv() => {

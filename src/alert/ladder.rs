@@ -132,7 +132,11 @@ impl Ladder {
                     !about_target || route.targets.iter().any(|target| alert.target.as_ref() == Some(&target.id))
                 })
             };
-            let stands = alert.budget.as_ref().map_or_else(of_route, |budget| budget.stands(now_unix_ms));
+            let stands = match (&alert.budget, &alert.overridden) {
+                (Some(budget), _) => budget.stands(now_unix_ms),
+                (None, Some(overridden)) => overridden.stands(now_unix_ms),
+                (None, None) => of_route(),
+            };
             if !stands {
                 told.push(incident.close(now_unix_ms));
             }
@@ -173,6 +177,12 @@ impl Ladder {
         }
     }
 
+    /// Ends those open ones that `which` picks.
+    pub(super) fn end(&mut self, which: impl Fn(&Alert) -> bool, now_unix_ms: i64) -> Vec<Alert> {
+        let ended = self.incidents.values_mut().filter(|incident| incident.is_open() && which(&incident.alert));
+        ended.map(|incident| incident.close(now_unix_ms)).collect()
+    }
+
     pub(super) fn meet(&mut self, alert: Alert, now_unix_ms: i64, told: &mut Vec<Alert>) {
         match self.incidents.get_mut(&alert.dedup_key) {
             Some(incident) => told.extend(incident.again(alert, now_unix_ms)),
@@ -191,7 +201,7 @@ impl Ladder {
             _ => DedupKey::of(&[event.as_str(), outcome.route.as_str(), &fault]),
         };
         let tried = outcome.attempts.iter().filter_map(|attempt| {
-            let fault = attempt.fault.filter(|fault| is_ours_or_theirs(*fault))?;
+            let fault = attempt.fault.filter(|fault| is_to_blame(outcome, *fault))?;
             Some(Tried { target: attempt.target.clone(), fault: fault.as_str().to_owned() })
         });
         Alert {
@@ -239,6 +249,7 @@ pub(super) fn blank(dedup_key: DedupKey, event: Event, about: (RouteId, String),
         resolved_unix_ms: None,
         count: 1,
         budget: None,
+        overridden: None,
     }
 }
 
@@ -283,11 +294,12 @@ fn faulty(outcome: &Outcome) -> BTreeSet<usize> {
 
 /// The attempt that the call's rung is due to: the first target at fault, by what came of asking it, if it was asked.
 fn blamed(outcome: &Outcome) -> Option<&Attempt> {
-    let at_fault = |attempt: &&Attempt| attempt.fault.is_some_and(is_ours_or_theirs);
+    let at_fault = |attempt: &&Attempt| attempt.fault.is_some_and(|kind| is_to_blame(outcome, kind));
     if outcome.ending == Ending::Interrupted {
         return outcome.served().filter(at_fault).or_else(|| outcome.attempts.iter().rev().find(at_fault));
     }
-    let first = *faulty(outcome).first()?;
+    let share = || outcome.attempts.iter().find(at_fault).map(|attempt| attempt.target_index);
+    let first = faulty(outcome).first().copied().or_else(share)?;
     let of_first = || outcome.attempts.iter().filter(|attempt| attempt.target_index == first).filter(at_fault);
     of_first().rev().find(|attempt| !attempt.was_skipped()).or_else(|| of_first().next_back())
 }
@@ -308,9 +320,12 @@ fn mends(rung: Rung, event: Event) -> Option<bool> {
         Event::FallbackServed => Some(rung == Rung::Answered(0)),
         Event::LaterFallbackServed => Some(rung <= Rung::Answered(1)),
         Event::AnswerInterrupted | Event::NobodyAnswered => Some(matches!(rung, Rung::Answered(_))),
-        Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds | Event::BudgetReached | Event::Test => {
-            None
-        }
+        Event::TargetRefusedUs
+        | Event::TargetLeftOut
+        | Event::CertificateEnds
+        | Event::BudgetReached
+        | Event::ShareOverridden
+        | Event::Test => None,
     }
 }
 
@@ -337,5 +352,11 @@ fn is_told_by_itself(fault: &str) -> bool {
 
 /// Not the caller's doing, and not that another target was merely faster.
 fn is_ours_or_theirs(kind: FaultKind) -> bool {
-    kind.source() != Source::Caller && kind != FaultKind::HedgeLost
+    kind.source() != Source::Caller && !matches!(kind, FaultKind::HedgeLost | FaultKind::VendorShare)
+}
+
+/// As above; and where nobody answered, also that the shares of those who might are used up. Where somebody did, that a share
+/// moved the call is how it should be.
+fn is_to_blame(outcome: &Outcome, kind: FaultKind) -> bool {
+    is_ours_or_theirs(kind) || kind == FaultKind::VendorShare && outcome.ending == Ending::Failed
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::budget::BudgetNote;
+use super::{budget::BudgetNote, share::OverrideNote};
 use crate::{
     config::AlertSeverity,
     domain::{CallId, RouteId, TargetId},
@@ -44,6 +44,9 @@ pub struct Alert {
     /// Of a budget that has reached a mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetNote>,
+    /// Of an override of the share cap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<OverrideNote>,
 }
 
 /// What an alert is about.
@@ -66,6 +69,8 @@ pub enum Event {
     CertificateEnds,
     /// A budget has reached a mark: 50, 80, 95 or 100 %.
     BudgetReached,
+    /// The share cap is overridden: it refuses no call for a while.
+    ShareOverridden,
     /// `backstop alerts test`.
     Test,
 }
@@ -114,6 +119,7 @@ impl Event {
             Self::TargetLeftOut => "target_left_out",
             Self::CertificateEnds => "certificate_ends",
             Self::BudgetReached => "budget_reached",
+            Self::ShareOverridden => "share_overridden",
             Self::Test => "test",
         }
     }
@@ -121,7 +127,9 @@ impl Event {
     pub fn severity(self) -> AlertSeverity {
         match self {
             Self::FallbackServed | Self::CertificateEnds | Self::BudgetReached => AlertSeverity::Warning,
-            Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs => AlertSeverity::Error,
+            Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs | Self::ShareOverridden => {
+                AlertSeverity::Error
+            }
             Self::NobodyAnswered | Self::TargetLeftOut => AlertSeverity::Critical,
             Self::Test => AlertSeverity::Info,
         }
@@ -156,6 +164,7 @@ impl Alert {
             resolved_unix_ms: (state == State::Resolved).then_some(now_unix_ms),
             count: 1,
             budget: None,
+            overridden: None,
         }
     }
 
@@ -167,6 +176,9 @@ impl Alert {
         let fault = &self.fault;
         if let Some(budget) = &self.budget {
             return budget.summary(self.state);
+        }
+        if let Some(overridden) = &self.overridden {
+            return overridden.summary(self.state);
         }
         match (self.state, self.event) {
             (State::Firing, Event::FallbackServed) => {
@@ -187,6 +199,7 @@ impl Alert {
                 )
             }
             (_, Event::BudgetReached) => "a budget has reached a mark".to_owned(),
+            (_, Event::ShareOverridden) => "the share cap is overridden".to_owned(),
             (State::Firing, Event::Test) => "a test of alerts: nothing is wrong".to_owned(),
             (State::Resolved, Event::FallbackServed) => format!("{route}: {target} answers again"),
             (State::Resolved, Event::LaterFallbackServed) => {

@@ -53,6 +53,7 @@ fn title(alert: &Alert) -> &'static str {
         (_, Event::AnswerInterrupted) => "🟠 Answers break off",
         (_, Event::TargetRefusedUs) => "🟠 Ours to mend: secret or model",
         (_, Event::BudgetReached) => "💸 A budget has reached a mark",
+        (_, Event::ShareOverridden) => "🟠 The share cap is overridden",
         (_, Event::NobodyAnswered) => "🚨 Nobody can answer",
         (_, Event::TargetLeftOut) => "🚨 A target has left its route",
     }

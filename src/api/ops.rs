@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::{
     config::Enforcement,
-    domain::TargetId,
+    domain::{RouteId, TargetId},
     observe::metric,
     route::{Decision, plan},
     vendor::LocalState,
@@ -41,6 +41,8 @@ pub struct Readiness {
     stage: AtomicU8,
     /// Why the last reload was refused; `None` when the config in force is the one on disk.
     refused_reload: Mutex<Option<String>>,
+    /// Routes of which the file has other targets than the release that serves.
+    differing: Mutex<Vec<RouteId>>,
 }
 
 impl Readiness {
@@ -58,6 +60,20 @@ impl Readiness {
 
     pub fn reload(&self, refused: Option<String>) {
         *self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// On these routes the config file asks for an import.
+    pub fn releases_differ(&self, routes: Vec<RouteId>) {
+        *self.differing.lock().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+
+    fn differing(&self) -> Vec<Value> {
+        let routes = self.differing.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = |route: &RouteId| {
+            let help = format!("backstop release import {route}");
+            json!({"route": route, "release": "the config file has other targets than the release that serves", "help": help})
+        };
+        routes.iter().map(said).collect()
     }
 
     fn refused_reload(&self) -> Option<String> {
@@ -131,6 +147,7 @@ pub fn readiness(api: &Api) -> (StatusCode, Value) {
     if let Some(why) = api.readiness.refused_reload() {
         degraded.push(json!({"config": "the file on disk was refused; the last good one is in force", "reason": why}));
     }
+    degraded.extend(api.readiness.differing());
     let (status, word) = match api.readiness.stage() {
         Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),

@@ -23,6 +23,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-backstop-attempts");
 const CAUTION: HeaderName = HeaderName::from_static("x-backstop-caution");
 const COST: HeaderName = HeaderName::from_static("x-backstop-cost-usd");
 const FALLBACK: HeaderName = HeaderName::from_static("x-backstop-fallback");
+/// Targets that were passed over because of the share cap.
+const OVER_SHARE: HeaderName = HeaderName::from_static("x-backstop-over-share");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-backstop-overhead-ms");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MESSAGES: HeaderName = HeaderName::from_static("request-id");
@@ -98,6 +100,11 @@ fn write_meta(headers: &mut HeaderMap, dialect: Dialect, meta: &Meta) {
     for caution in &meta.cautions {
         if let Ok(value) = HeaderValue::from_str(caution) {
             headers.append(CAUTION, value);
+        }
+    }
+    for target in &meta.over_share {
+        if let Ok(value) = HeaderValue::from_str(&target.to_string()) {
+            headers.append(OVER_SHARE, value);
         }
     }
     write_retry_after(headers, meta.retry_after);

@@ -1,12 +1,17 @@
 //! What goes on while the gateway serves: the config file is watched, and every target's certificate is looked at again.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, health, left_out::left_out as left_out_now, limits, recording, sentinel};
+use super::{App, Releases, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -28,9 +33,12 @@ pub struct Keeping {
     rounds: JoinHandle<()>,
     health: JoinHandle<()>,
     limits: JoinHandle<()>,
+    shares: JoinHandle<()>,
     sentinel: JoinHandle<()>,
     audit: JoinHandle<()>,
     rules: JoinHandle<()>,
+    releases: JoinHandle<()>,
+    papers: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -39,9 +47,12 @@ impl Drop for Keeping {
         self.rounds.abort();
         self.health.abort();
         self.limits.abort();
+        self.shares.abort();
         self.sentinel.abort();
         self.audit.abort();
         self.rules.abort();
+        self.releases.abort();
+        self.papers.abort();
     }
 }
 
@@ -73,9 +84,12 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         rounds,
         health: health::keep(app),
         limits: limits::keep(app),
+        shares: shares::keep(app),
         sentinel: sentinel::keep(app),
         audit: recording::keep(app),
         rules: tokio::spawn(app.rules.clone().run()),
+        releases: releases::keep(app),
+        papers: releases::publish(app),
         _watch: watch,
     })
 }
@@ -85,9 +99,16 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
     let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
     let (relay, keeps) = (Arc::clone(&app.relay), Arc::clone(&app.keeper));
+    let (book, judged) = (app.releases.clone(), Arc::new(Mutex::new(None)));
+    let judging = Arc::clone(&judged);
     let judge = move |loaded: Loaded| {
         let Loaded { settings, findings } = loaded;
-        let settings = settings.or_embedded_routes(&default_model);
+        let filed = settings.or_embedded_routes(&default_model);
+        let settings = book.applied(&filed);
+        if let Some(gone) = gone(&book, &filed) {
+            return Err(vec![gone]);
+        }
+        *judging.lock().unwrap_or_else(PoisonError::into_inner) = Some(filed.orders());
         if settings.enforcement == Enforcement::Strict {
             let mut objections: Vec<Finding> = findings
                 .iter()
@@ -111,12 +132,18 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
     };
     let (keeper, readiness, runtime) = (Arc::clone(&app.keeper), Arc::clone(&app.readiness), Handle::current());
     let (snapshot, clients) = (Arc::clone(&app.snapshot), Arc::clone(&app.clients));
+    let book = app.releases.clone();
     let told = move |reloaded: &Reloaded| {
         counter!(metric::RELOADS, "result" => reloaded.as_str()).increment(1);
+        let orders = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(orders), Reloaded::Applied { .. } | Reloaded::Unchanged) = (orders, reloaded) {
+            book.file(orders);
+        }
         match reloaded {
             Reloaded::Applied { settings, .. } => {
                 // Standings first: a route's new target has its certificate on record before the first call plans with it.
                 runtime.block_on(keeper.look(settings));
+                relay.share.configure(settings);
                 match Snapshot::compile(Arc::clone(settings), &clients, &relay.health) {
                     Ok(compiled) => snapshot.store(Arc::new(compiled)),
                     Err(error) => tracing::error!(%error, "the new config was judged good but cannot be compiled"),
@@ -133,6 +160,18 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
     let hooks =
         config::Hooks { judge: Box::new(judge), before: recording::before_reload(app, &origin), told: Box::new(told) };
     config::watch(origin, Arc::clone(&app.settings), hooks)
+}
+
+/// A config without a vendor that a release needs, which serves or is retained, would take the release's targets away unsaid.
+fn gone(book: &Releases, filed: &Settings) -> Option<Finding> {
+    let known = book.shelf.read_now().ok()?;
+    filed.routes.keys().find_map(|route| {
+        let order = known.book.order(route, &|target| filed.is_own_hardware(target))?;
+        let target = filed.unknown_vendors(&order).first().copied()?.clone();
+        let message =
+            format!("route `{route}` has `{target}` in a release that serves or is retained: its vendor must stay");
+        Some(Finding::of_file(Severity::Error, "config", message))
+    })
 }
 
 fn breach_key(finding: &Finding) -> String {

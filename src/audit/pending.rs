@@ -1,6 +1,6 @@
 //! The local journal: entries that the database has not taken, one file each, on disk before their act takes effect.
 //!
-//! `ID.entry` holds the CRC-32 of the rest in hex, a blank, and the [`Record`] as JSON. A file has its name only once it is whole
+//! `ID.entry` holds the CRC-32 of the rest in hex, a blank, and the entry as JSON. A file has its name only once it is whole
 //! and synced, so a crash leaves an entry or none. Ids are UUIDv7: in the order of their names, entries are in the order of
 //! time. Files are never written to again; they go when the database has committed them. Any process of the installation may
 //! carry them over, at any time.
@@ -8,12 +8,15 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    marker::PhantomData,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::{config::create_private, store::Record};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::config::create_private;
 
 const ENTRY: &str = "entry";
 /// An entry that is being written.
@@ -26,8 +29,9 @@ const DAMAGED: &str = "damaged";
 const MOST: usize = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Pending {
+pub struct Pending<T> {
     dir: PathBuf,
+    kept: PhantomData<fn() -> T>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,25 +44,31 @@ pub enum PendingError {
     Json(#[from] serde_json::Error),
 }
 
-impl Pending {
-    pub(super) fn open(dir: &Path) -> Result<Self, PendingError> {
+impl<T: Serialize + DeserializeOwned> Pending<T> {
+    pub fn open(dir: &Path) -> Result<Self, PendingError> {
         create_private(dir).map_err(|source| PendingError::Io { path: dir.to_owned(), source })?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), kept: PhantomData })
+    }
+
+    /// As [`Self::open`], of a directory that is made when there is something to put there: a full disk is no reason not to read.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), kept: PhantomData }
     }
 
     /// On disk when it returns.
-    pub(super) fn put(&self, record: &Record) -> Result<(), PendingError> {
+    pub fn put(&self, id: &str, entry: &T) -> Result<(), PendingError> {
         if self.count() >= MOST {
             return Err(PendingError::Full);
         }
-        let json = serde_json::to_string(record)?;
+        let json = serde_json::to_string(entry)?;
         let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
-        let path = self.dir.join(format!("{}.{ENTRY}", record.id));
+        let path = self.dir.join(format!("{id}.{ENTRY}"));
+        create_private(&self.dir).map_err(|source| PendingError::Io { path: self.dir.clone(), source })?;
         write(&path, line.as_bytes()).map_err(|source| PendingError::Io { path, source })
     }
 
     /// The names of what waits, in order, each with its record; `None` where the disk lost it.
-    pub(super) fn read(&self) -> Vec<(String, Option<Record>)> {
+    pub fn read(&self) -> Vec<(String, Option<T>)> {
         let found = self.names().into_iter().filter_map(|name| match fs::read(self.path(&name)) {
             Ok(bytes) => Some((name, parse(&bytes))),
             // Carried over by another process meanwhile.
@@ -69,10 +79,10 @@ impl Pending {
     }
 
     /// The database has it: a whole one goes, a damaged one is put aside.
-    pub(super) fn forget(&self, name: &str) {
+    pub fn forget(&self, name: &str) {
         let path = self.path(name);
         let Ok(bytes) = fs::read(&path) else { return };
-        let done = match parse(&bytes) {
+        let done = match parse::<T>(&bytes) {
             Some(_) => fs::remove_file(&path),
             None => fs::rename(&path, path.with_extension(DAMAGED)),
         };
@@ -85,11 +95,11 @@ impl Pending {
         }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.names().len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
@@ -113,7 +123,7 @@ impl Pending {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Record> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let (crc, json) = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once(' ')?;
     let crc = u32::from_str_radix(crc, 16).ok()?;
     (crc == crc32fast::hash(json.as_bytes())).then(|| serde_json::from_str(json).ok())?

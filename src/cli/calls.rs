@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     admin::view::{CallView, EndingView},
-    domain::{Attempt, CallId, Ending, Outcome, Role, RouteId, TenantId},
+    domain::{Attempt, CallId, Ending, Outcome, PriceState, Role, RouteId, TenantId, UsageSource},
     ledger,
     store::CallFilter,
 };
@@ -190,11 +190,25 @@ fn timeline(call: &Outcome) -> String {
 /// `well` when there was no fault.
 fn what_happened(attempt: &Attempt, well: &str) -> String {
     let role = if attempt.role == Role::Rung { String::new() } else { format!("{}: ", attempt.role.as_str()) };
-    let Some(fault) = attempt.fault else { return format!("{role}{well}") };
+    let doubts = doubts(attempt);
+    let Some(fault) = attempt.fault else { return format!("{role}{well}{doubts}") };
     let skipped = if attempt.duration_ms.is_none() { "skipped: " } else { "" };
     let status = attempt.status.map_or_else(String::new, |status| format!(" ({status})"));
     let detail = attempt.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
-    format!("{role}{skipped}{fault}{status}{}", detail.replace(['\n', '\r'], " "))
+    format!("{role}{skipped}{fault}{status}{}{doubts}", detail.replace(['\n', '\r'], " "))
+}
+
+/// What its figures are not: reported, or at a price that is known.
+fn doubts(attempt: &Attempt) -> String {
+    let estimated = (attempt.usage_source == UsageSource::Estimated).then_some("tokens estimated");
+    let price = match attempt.priced {
+        PriceState::Valid => None,
+        PriceState::Partial => Some("price partial"),
+        PriceState::Stale => Some("price stale"),
+        PriceState::Missing => Some("no price"),
+    };
+    let doubts: Vec<&str> = estimated.into_iter().chain(price).collect();
+    if doubts.is_empty() { String::new() } else { format!(" ({})", doubts.join(", ")) }
 }
 
 fn milliseconds(time: Option<f64>) -> String {
@@ -215,6 +229,6 @@ mod tests {
         assert_eq!(lines.len(), 4 + 1 + 3, "{printed}");
         assert!(lines[5].contains("skipped: no_secret"), "{printed}");
         assert!(lines[6].contains("openai/gpt-4o-mini") && lines[6].contains("truncated (200)"), "{printed}");
-        assert!(lines[7].ends_with("served"), "{printed}");
+        assert!(lines[7].ends_with("served (no price)"), "{printed}");
     }
 }

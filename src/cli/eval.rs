@@ -3,8 +3,11 @@
 mod certify;
 mod certs;
 mod diff;
+mod import;
+mod located;
 mod page;
 mod plan;
+mod referees;
 mod run_suite;
 mod runs;
 mod schema;
@@ -36,9 +39,9 @@ enum EvalVerb {
     },
     /// One suite: its gates and its questions
     Show { suite: String },
-    /// The JSON Schema of a suite's two files, for editors
+    /// The JSON Schema of a suite's two files and of a scorer's lines, for editors
     Schema {
-        /// Only the header's, or only that of an item [default: both]
+        /// Only the header's, only that of an item, or that of scorers [default: a suite's files]
         part: Option<schema::Part>,
     },
     /// Every run that was kept, newest first
@@ -53,6 +56,8 @@ enum EvalVerb {
     Diff(diff::DiffArgs),
     /// How many items a gate needs to tell a good model from a bad one, and how likely a model is to pass
     Plan(plan::PlanArgs),
+    /// Take over a suite of another tool: its questions and checks become a suite of ours, and what cannot be carried is named
+    Import(import::ImportArgs),
     /// Every certificate, and whether it holds for what is here now
     Certs {
         /// For programs
@@ -85,6 +90,7 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::Report(args) => page::run(&installation, &args),
         EvalVerb::Diff(args) => diff::run(&installation, &args),
         EvalVerb::Plan(args) => plan::run(&installation, &args),
+        EvalVerb::Import(args) => import::run(&args),
         EvalVerb::Certs { json: true } => certs::list_json(installation).await,
         EvalVerb::Certs { json: false } => certs::list(installation).await,
         EvalVerb::Certify(args) => certify::certify(installation, args).await,

@@ -42,6 +42,17 @@ impl Installation {
         Ok(Self { state: context.state()?, settings })
     }
 
+    /// As [`Self::find`]; a config that cannot be used counts as none, for what must be possible all the same.
+    pub(super) fn despite_config(context: &Context) -> anyhow::Result<Self> {
+        match Self::find(context) {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                eprintln!("warning: {error:#}");
+                Ok(Self { state: context.state()?, settings: None })
+            }
+        }
+    }
+
     /// The config's settings; without a config, those with no vendors and no routes.
     pub(super) fn settings(&self) -> Settings {
         self.settings.clone().unwrap_or_default()

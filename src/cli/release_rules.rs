@@ -1,4 +1,4 @@
-//! `backstop rules test`: what each rule would have done over the stored history. Changes nothing and asks no gateway.
+//! `backstop release rules test`: what each rule would have done over the stored history. Changes nothing and asks no gateway.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -25,7 +25,7 @@ const MOST_LOOKS: i64 = 400;
 
 /// Rules on a route's figures: test.
 #[derive(Debug, Args)]
-pub struct RulesArgs {
+pub(super) struct RulesArgs {
     #[command(subcommand)]
     verb: RulesVerb,
 }
@@ -62,7 +62,7 @@ struct Tested {
     findings: Vec<Finding>,
 }
 
-pub async fn run(context: &Context, args: RulesArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(context: &Context, args: RulesArgs) -> anyhow::Result<ExitCode> {
     let RulesVerb::Test { since, rule, route, json } = args.verb;
     let installation = Installation::find(context)?;
     let (settings, store) = (installation.settings_or_embedded()?, installation.store().await?);

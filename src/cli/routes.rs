@@ -12,14 +12,20 @@ use super::{
     Context,
     installation::Installation,
     print::{self, Align},
+    share::from_ledger,
 };
 use crate::{
     clock,
-    config::{LatencyPolicy, Route, Settings},
+    config::{LatencyPolicy, Route, Settings, Target},
     domain::{FaultKind, TargetId, Task},
+    ledger,
+    limit::{
+        Shape,
+        share::{Draw, Look},
+    },
     relay::health::{HealthView, read_views},
     release::Gate,
-    route::{CallKind, Decision, Need, Quantile, Step, TargetHealth, plan},
+    route::{CallKind, Decision, Need, Quantile, Step, TargetHealth, object_to_shares, plan},
 };
 
 /// A view older than this is of a gateway that does not run, in ms.
@@ -75,7 +81,10 @@ struct ExplainArgs {
 
 pub async fn run(context: &Context, args: RoutesArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
-    let settings = installation.settings_or_embedded()?;
+    let filed = installation.settings_or_embedded()?;
+    // What a release has put in force, not what the file says.
+    let shelf = crate::release::shelf::Shelf::open(&installation.state, installation.store().await.ok());
+    let settings = shelf.read().await.map(|known| known.book.applied(&filed)).unwrap_or(filed);
     let view = read_views(&installation.state.health())
         .context("what the gateway wrote of its targets' health cannot be read; a running gateway writes it anew")?;
     match args.verb {
@@ -134,12 +143,14 @@ async fn explain(
         more_context_than: None,
     };
     let (now, running) = (clock::unix_ms(), is_running(&view));
-    let health: Vec<TargetHealth> = route
+    let mut health: Vec<TargetHealth> = route
         .targets
         .iter()
         .map(|target| view.targets.get(&target.id).filter(|_| running).map(|view| view.health(now)).unwrap_or_default())
         .collect();
-    let plan = plan(route, &standings, settings.enforcement).narrowed(route, &need, &health);
+    let looks = shares(installation, settings, route, args).await;
+    object_to_shares(&mut health, &looks);
+    let plan = plan(route, &standings, settings.enforcement).narrowed(route, &need, &health).shared(&looks);
     let first = plan.steps.iter().position(|step| step.decision.is_attempted());
     let explained: Vec<Explained<'_>> =
         plan.steps.iter().enumerate().map(|(order, step)| explained(order, step, first)).collect();
@@ -164,6 +175,37 @@ async fn explain(
         .collect();
     print::text(&format!("route {}  {source}\n\n{}", route.id, print::table(&columns, &rows)))?;
     Ok(())
+}
+
+/// How the vendors' shares stand for such a question, by the ledger; of those between the marks, as for the median call. Without
+/// a database nothing is known.
+async fn shares(installation: &Installation, settings: &Settings, route: &Route, args: &ExplainArgs) -> Vec<Look> {
+    let read = async {
+        let store = installation.store().await?;
+        ledger::catch_up(&installation.state, &store).await?;
+        from_ledger(settings, &store).await
+    };
+    let share = match read.await {
+        Ok((share, _)) => share,
+        Err(error) => {
+            eprintln!("warning: vendors' shares are not known: {error:#}");
+            return Vec::new();
+        }
+    };
+    let shape = Shape {
+        task: Task::Answer,
+        body_bytes: usize::try_from(args.input_tokens.saturating_mul(4)).unwrap_or(usize::MAX / 4),
+        max_tokens: args.max_tokens,
+        answers: 1,
+        images: args.images,
+        tools: args.tools,
+        hidden_prompt: false,
+    };
+    let look = |target: &Target| {
+        let draw = Draw::of(&shape, settings.prices.get(&target.id), clock::unix_ms());
+        share.look(&target.id.vendor, draw, 0.5)
+    };
+    route.targets.iter().map(look).collect()
 }
 
 fn explained(order: usize, step: &Step, first: Option<usize>) -> Explained<'_> {

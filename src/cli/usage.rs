@@ -1,161 +1,162 @@
 //! `backstop usage`: calls, tokens and money by any set of dimensions; every call that was answered so far is in it.
 
-use std::{process::ExitCode, time::Duration};
+mod focus;
+mod rerate;
+mod table;
 
-use clap::Args;
+use std::process::ExitCode;
 
-use super::{
-    Context,
-    installation::Installation,
-    print::{self, Align},
-    remote::Remote,
-};
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+
+use super::{Context, installation::Installation, print, remote::Remote, span::Span};
 use crate::{
-    admin::view::{self, UsageView},
-    clock,
-    domain::TenantId,
+    admin::view::UsageView,
     ledger,
-    store::{Dimension, UsageFilter, UsageRow, UsageTotals},
+    store::{Dimension, Only, UsageFilter, UsageRow},
 };
 
-/// What was used, by tenant, feature, model, vendor, route, key or day.
+/// What was used, by tenant, feature, model, vendor, route, key, day and more.
 #[derive(Debug, Args)]
 pub struct UsageArgs {
-    /// Group by these, in this order
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["tenant", "vendor", "model"], value_name = "DIMENSION,…")]
+    /// Group by these, in this order [default: tenant,vendor,model]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "DIMENSION,…")]
     by: Vec<Dimension>,
-    /// Only calls that began in the last so much time, e.g. 24h or 7d
-    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
-    since: Option<Duration>,
-    /// Only this tenant's
-    #[arg(long)]
-    tenant: Option<String>,
-    /// For programs: one object per row
+    #[command(flatten)]
+    span: Span,
+    /// Only this tenant's; several with commas, `-` for none, as with all that follow
+    #[arg(long, value_delimiter = ',')]
+    tenant: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    feature: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    model: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    vendor: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "VENDOR/MODEL")]
+    target: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    route: Vec<String>,
+    /// A client key, by its public first characters
+    #[arg(long, value_delimiter = ',')]
+    key: Vec<String>,
+    /// What the caller got as HTTP status
+    #[arg(long, value_delimiter = ',')]
+    status: Vec<String>,
+    /// Any dimension's value, e.g. `use=unserved` or `fault=hedge_lost,truncated`; several must all hold
+    #[arg(long, value_name = "DIMENSION=VALUE,…")]
+    only: Vec<Only>,
+    /// How it is written [default: table]
+    #[arg(long, value_enum, conflicts_with_all = ["json", "csv"])]
+    format: Option<Format>,
+    /// For programs: one object per row, as `--format json`
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// For spreadsheets
+    /// For spreadsheets, as `--format csv`
     #[arg(long)]
     csv: bool,
+    /// Beside the ledger, what the same usage costs by the prices as they are configured now; nothing is changed
+    #[arg(long)]
+    rerate: bool,
 }
 
-/// The sums, by the names that JSON, CSV and the table use.
-const SUMS: [&str; 10] = [
-    "calls",
-    "failed",
-    "attempts",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "cost_usd",
-    "unpriced_attempts",
-];
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Csv,
+    Json,
+    /// FinOps FOCUS 1.2, as CSV: one row per day, tenant, feature, key, route, model and meter
+    Focus,
+}
 
 pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode> {
+    let format = args.format();
+    if format == Format::Focus && (args.rerate || !args.by.is_empty()) {
+        bail!("--format focus has rows of its own; leave out --by and --rerate");
+    }
     if let Some(remote) = Remote::find(context).await? {
-        let by: Vec<&str> = args.by.iter().map(|dimension| dimension.as_str()).collect();
-        let since = args.since.map(|since| since_unix_ms(since).to_string());
-        let query = [("by", Some(by.join(","))), ("since_unix_ms", since), ("tenant", args.tenant.clone())];
-        let views: Vec<UsageView> = remote.get("/usage", &query).await?;
-        return show(&views.iter().map(|view| view.row(&args.by)).collect::<Vec<_>>(), &args);
+        return run_remote(&remote, &args).await;
     }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     ledger::catch_up(&installation.state, &store).await?;
-    let filter = UsageFilter {
-        since_unix_ms: args.since.map(since_unix_ms),
-        until_unix_ms: None,
-        tenant: args.tenant.as_ref().map(TenantId::new),
-    };
-    let rows = store.usage(&filter, &args.by).await?;
-    show(&rows, &args)
-}
-
-fn since_unix_ms(since: Duration) -> i64 {
-    clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn show(rows: &[UsageRow], args: &UsageArgs) -> anyhow::Result<ExitCode> {
-    if args.json {
-        print::json(&view::usage(rows, &args.by))?;
-    } else if args.csv {
-        let heads: Vec<&str> = args.by.iter().map(|dimension| dimension.as_str()).chain(SUMS).collect();
-        let cells: Vec<Vec<String>> =
-            rows.iter().map(|row| group(row, "").into_iter().chain(sums(&row.totals)).collect()).collect();
-        print::text(&print::csv(&heads, &cells))?;
-    } else {
-        print::text(&table(rows, &args.by))?;
+    let filter = args.filter();
+    let settings = || installation.settings_or_embedded();
+    if format == Format::Focus {
+        let rows = focus::rows(&store, &filter, &settings()?).await?;
+        if rows.unpriced > 0 {
+            eprintln!(
+                "warning: {} attempts have no known price and cost 0 here; `backstop prices check`",
+                rows.unpriced
+            );
+        }
+        print::text(&focus::csv(&rows))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let by = args.dimensions();
+    let printed = if args.rerate {
+        let rows = rerate::rows(&store, (&filter, &by), &settings()?).await?;
+        rerate::written(&rows, &by, format)?
+    } else {
+        table::written(&store.usage(&filter, &by).await?, &by, format)?
+    };
+    print::text(&printed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
-    let groups = by.iter().map(|dimension| (dimension.as_str(), Align::Left));
-    // Wide enough already without what only programs ask for.
-    let shown = [0, 1, 2, 3, 4, 5, 7, 8];
-    let heads = ["calls", "failed", "attempts", "input", "output", "cached", "cache write", "reasoning", "USD"];
-    let columns: Vec<(&str, Align)> = groups.chain(shown.map(|sum| (heads[sum], Align::Right))).collect();
-    let line = |first: Vec<String>, totals: &UsageTotals| {
-        let sums = sums(totals);
-        first.into_iter().chain(shown.map(|sum| sums[sum].clone())).collect::<Vec<_>>()
-    };
-    let mut lines: Vec<Vec<String>> = rows.iter().map(|row| line(group(row, "-"), &row.totals)).collect();
-    let total: UsageTotals = rows.iter().map(|row| row.totals).sum();
-    let mut first = vec![String::new(); by.len()];
-    first[0] = "total".to_owned();
-    lines.push(line(first, &total));
-    let mut table = print::table(&columns, &lines);
-    if total.unpriced_attempts > 0 {
-        table.push_str(&format!(
-            "{} attempts used tokens at no known price and are not in USD; give prices under `models:` in the config\n",
-            total.unpriced_attempts
-        ));
+async fn run_remote(remote: &Remote, args: &UsageArgs) -> anyhow::Result<ExitCode> {
+    let (format, by, filter) = (args.format(), args.dimensions(), args.filter());
+    if format == Format::Focus || args.rerate {
+        bail!("--format focus and --rerate work on the state directory alone");
     }
-    table
+    let names: Vec<&str> = by.iter().map(|dimension| dimension.as_str()).collect();
+    let only: Vec<String> = filter.only.iter().map(ToString::to_string).collect();
+    let query = [
+        ("by", Some(names.join(","))),
+        ("since_unix_ms", filter.since_unix_ms.map(|since| since.to_string())),
+        ("until_unix_ms", filter.until_unix_ms.map(|until| until.to_string())),
+        ("only", (!only.is_empty()).then(|| only.join(";"))),
+    ];
+    let views: Vec<UsageView> = remote.get("/usage", &query).await?;
+    let rows: Vec<UsageRow> = views.iter().map(|view| view.row(&by)).collect();
+    print::text(&table::written(&rows, &by, format)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn group(row: &UsageRow, none: &str) -> Vec<String> {
-    row.group.iter().map(|name| name.clone().unwrap_or_else(|| none.to_owned())).collect()
-}
+impl UsageArgs {
+    fn format(&self) -> Format {
+        match self.format {
+            Some(format) => format,
+            None if self.json => Format::Json,
+            None if self.csv => Format::Csv,
+            None => Format::Table,
+        }
+    }
 
-/// In the order of [`SUMS`].
-fn sums(totals: &UsageTotals) -> [String; 10] {
-    let number = |number: u64| number.to_string();
-    [
-        number(totals.calls),
-        number(totals.failed),
-        number(totals.attempts),
-        number(totals.input_tokens),
-        number(totals.output_tokens),
-        number(totals.cached_tokens),
-        number(totals.cache_write_tokens),
-        number(totals.reasoning_tokens),
-        totals.cost.to_string(),
-        number(totals.unpriced_attempts),
-    ]
-}
+    fn dimensions(&self) -> Vec<Dimension> {
+        if self.by.is_empty() { vec![Dimension::Tenant, Dimension::Vendor, Dimension::Model] } else { self.by.clone() }
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Money;
-
-    #[test]
-    fn the_table_ends_with_the_total_and_says_what_has_no_price() {
-        let totals = UsageTotals { calls: 2, cost: Money::from_micros(1_500_000), ..UsageTotals::default() };
-        let unpriced = UsageTotals { calls: 1, unpriced_attempts: 1, ..UsageTotals::default() };
-        let rows = [
-            UsageRow { group: vec![Some("acme".to_owned())], totals },
-            UsageRow { group: vec![None], totals: unpriced },
+    fn filter(&self) -> UsageFilter {
+        let (since_unix_ms, until_unix_ms) = self.span.bounds();
+        let named = [
+            (Dimension::Tenant, &self.tenant),
+            (Dimension::Feature, &self.feature),
+            (Dimension::Model, &self.model),
+            (Dimension::Vendor, &self.vendor),
+            (Dimension::Target, &self.target),
+            (Dimension::Route, &self.route),
+            (Dimension::Key, &self.key),
+            (Dimension::Status, &self.status),
         ];
-        let printed = table(&rows, &[Dimension::Feature]);
-        let lines: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[0][..2], ["feature", "calls"]);
-        assert_eq!((lines[1][0], lines[2][0]), ("acme", "-"));
-        assert_eq!((lines[3][0], lines[3][1], lines[3][lines[3].len() - 1]), ("total", "3", "1.500000"));
-        assert!(printed.contains("1 attempts used tokens at no known price"), "{printed}");
-        let object = serde_json::to_value(&view::usage(&rows, &[Dimension::Feature])[0]).expect("is JSON");
-        assert_eq!((&object["feature"], &object["cost_micros"]), (&"acme".into(), &1_500_000.into()));
+        let named = named.into_iter().filter(|(_, values)| !values.is_empty()).map(|(dimension, values)| Only {
+            dimension,
+            values: values.iter().map(|value| value_of(value)).collect(),
+        });
+        UsageFilter { since_unix_ms, until_unix_ms, only: named.chain(self.only.iter().cloned()).collect() }
     }
+}
+
+fn value_of(text: &str) -> Option<String> {
+    (text != "-").then(|| text.to_owned())
 }

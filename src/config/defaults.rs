@@ -6,9 +6,9 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, GateSettings, IncidentSettings,
-    LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, Route, Settings, ShareCap,
-    ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings,
+    IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings,
+    Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -90,6 +90,8 @@ impl Default for Settings {
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
             },
+            eval: EvalSettings::default(),
+            release: ReleaseSettings::default(),
             max_body_bytes: 32 << 20,
             doors: Doors::default(),
             trusted_proxies: Vec::new(),
@@ -112,7 +114,8 @@ impl Default for Deadlines {
 
 impl Default for ShareCap {
     fn default() -> Self {
-        Self { max: 0.70, window: Duration::from_secs(30 * 24 * 3600), unit: ShareUnit::Tokens, min_volume: 100_000 }
+        let window = Duration::from_secs(30 * 24 * 3600);
+        Self { max: 0.70, soft: 0.65, window, unit: ShareUnit::Tokens, min_volume: 100_000 }
     }
 }
 
@@ -141,6 +144,7 @@ impl Default for LocalTier {
             threads: None,
             cache_bytes: 512 << 20,
             context_tokens: None,
+            usd_per_hour: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use super::Settings;
+use super::{LocalTier, Settings};
 
 /// One entry per section that differs: `routes: +new -gone ~changed`.
 pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
@@ -25,7 +25,9 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("audit", old.audit != new.audit),
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
+        ("release", old.release != new.release),
         ("gate", old.gate != new.gate),
+        ("eval", old.eval != new.eval),
         ("drain", old.drain != new.drain),
     ];
     changes.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));
@@ -40,7 +42,9 @@ pub(super) fn keep_what_needs_a_restart(old: &Settings, new: &mut Settings) -> V
     keep("storage", &old.sqlite_path, &mut new.sqlite_path, &mut kept);
     keep("telemetry", &old.telemetry, &mut new.telemetry, &mut kept);
     keep("vault", &old.vault, &mut new.vault, &mut kept);
-    keep("local", &old.local, &mut new.local, &mut kept);
+    // What an hour costs is no more than a price.
+    let local = LocalTier { usd_per_hour: new.local.usd_per_hour, ..old.local };
+    keep("local", &local, &mut new.local, &mut kept);
     kept
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Certificates and secrets are not known here; whoever has them adds their breaches (`serve`, `check`).
 
-use super::{Criticality, Route, Settings, path::Path};
+use super::{Criticality, Route, Settings, path::Path, share_cap};
 use crate::domain::TargetId;
 
 /// Says every breach, with its place in the file.
@@ -13,6 +13,7 @@ pub(super) fn check(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))
         fallback_is_elsewhere(settings, route, &path, say);
         ends_at_home(settings, route, &path, say);
     }
+    share_cap::check(settings, say);
 }
 
 fn has_fallback(settings: &Settings, route: &Route, path: &Path, say: &mut dyn FnMut(Path, (&str, &str))) {

@@ -2,9 +2,7 @@
 //!
 //! The one list of it: when a part becomes real, its note goes from here.
 
-use std::collections::BTreeSet;
-
-use super::{AlertTo, MidStream, Settings, path::Path, raw};
+use super::{AlertTo, MidStream, Settings, path::Path, raw, share_cap};
 
 /// Says every note, with its place in the file.
 pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Path, (&str, &str))) {
@@ -15,11 +13,10 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     if file.shared.is_some() {
         say(root.key("shared"), ("this version shares no state between replicas", "run one replica"));
     }
-    if file.share_cap.is_some() {
-        say(root.key("share_cap"), ("this version does not enforce the share cap", ""));
-    }
     budgets_can_be_kept(settings, say);
-    share_cap_can_be_kept(settings, say);
+    if file.share_cap.is_none() || settings.share_cap.max < 1.0 {
+        share_cap::note(settings, say);
+    }
     for route in settings.routes.values() {
         let path = root.key("routes").key(route.id.as_str());
         if route.mid_stream == MidStream::Restart {
@@ -42,20 +39,6 @@ fn budgets_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &st
     for target in settings.targets().into_iter().filter(|target| hard && !settings.prices.contains_key(target)) {
         let message = format!("`{target}` has no known price, so calls under a hard budget leave it out");
         say(Path::root().key("models"), (&message, "give its price under `models:`"));
-    }
-}
-
-fn share_cap_can_be_kept(settings: &Settings, say: &mut dyn FnMut(Path, (&str, &str))) {
-    let mut operators = BTreeSet::new();
-    for target in settings.routes.values().flat_map(|route| &route.targets) {
-        if settings.is_own_hardware(&target.id) {
-            return;
-        }
-        operators.insert(settings.operator(&target.id));
-    }
-    if let Some(only) = operators.first().filter(|_| operators.len() == 1) {
-        let message = format!("all volume goes to `{only}`: no share cap under 1 can be kept");
-        say(Path::root().key("routes"), (&message, "add targets of another vendor"));
     }
 }
 

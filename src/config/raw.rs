@@ -8,8 +8,11 @@
 
 mod alerts;
 mod audit;
+mod eval;
 mod health;
 mod incidents;
+mod prices;
+mod release;
 mod routes;
 mod rules;
 mod sections;
@@ -24,13 +27,16 @@ use serde::Deserialize;
 
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
+pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
+pub(super) use prices::{Price, RatesOf};
+pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
-pub(super) use texts::{DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
+pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
 
 /// The config of a Backstop gateway (`backstop.yaml`).
@@ -78,6 +84,10 @@ pub(super) struct File {
     pub(super) local: Option<Local>,
     /// What certificates must have.
     pub(super) gate: Option<Gate>,
+    /// Whom `backstop eval run` asks about answers.
+    pub(super) eval: Option<Eval>,
+    /// How a route's targets are changed: `backstop release`.
+    pub(super) release: Option<Release>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

@@ -4,8 +4,11 @@
 
 mod alerts;
 mod audit;
+mod eval;
 mod health;
 mod incidents;
+mod prices;
+mod release;
 mod routes;
 mod rules;
 mod sections;
@@ -14,8 +17,8 @@ mod texts;
 mod vendors;
 
 use super::{
-    Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices, raw, secret_scan, shape,
-    tree, words,
+    Enforcement, Settings, Severity, finding::Findings, invariants, notes, path::Path, prices as known_prices, raw,
+    secret_scan, shape, share_cap, tree, words,
 };
 
 /// Reads a whole file. The settings are to be used only when `findings` has no error.
@@ -72,9 +75,13 @@ impl Resolver<'_, '_> {
         settings.incidents = self.incidents(file);
         settings.rules = self.rules(file);
         settings.audit = self.audit(file.audit.as_ref());
+        settings.release = self.release(file.release.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
-        prices::fill_in(&mut settings);
+        known_prices::fill_in(&mut settings);
+        if file.share_cap.is_none() {
+            share_cap::lift_where_unsaid(&mut settings);
+        }
         // What is half read would break invariants that the whole file keeps.
         if !self.findings.has_error() {
             let mut say = |severity, path: Path, words: (&str, &str)| {

@@ -15,11 +15,11 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, IncidentSettings, LatencyPolicy, Limits, Rule, Tenant,
-    VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
+    ReleaseSettings, Rule, ShareCap, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
-use crate::domain::{Dialect, Money, RouteId, TargetId, Task, TenantId, TokenUsage, VendorId, Wire};
+use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -56,6 +56,8 @@ pub struct Settings {
     /// Whose word counts on where a call came from.
     pub trusted_proxies: Vec<IpNet>,
     pub gate: GateSettings,
+    pub eval: EvalSettings,
+    pub release: ReleaseSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }
@@ -69,6 +71,11 @@ impl Settings {
     /// Who runs `target`: what different-vendor rules and share caps count by.
     pub fn operator<'a>(&'a self, target: &'a TargetId) -> &'a str {
         self.vendor(target).map_or(target.vendor.as_str(), Vendor::operator)
+    }
+
+    /// What `target` costs, whether or not a route has it.
+    pub fn prices_of(&self, target: &TargetId) -> Option<Prices> {
+        self.prices.get(target).cloned().or_else(|| super::prices::known(self, target))
     }
 
     /// Whether `target` runs on our own hardware: in this process, or on an engine of our own.
@@ -190,26 +197,6 @@ impl Vendor {
     }
 }
 
-/// Per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prices {
-    pub input_per_mtok: Money,
-    pub output_per_mtok: Money,
-    pub cached_input_per_mtok: Money,
-    pub cache_write_per_mtok: Money,
-}
-
-impl Prices {
-    /// What `usage` costs: each kind of token at its own rate, rounded once per kind.
-    pub fn cost(&self, usage: &TokenUsage) -> Money {
-        let plain_input = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
-        self.input_per_mtok.for_tokens(plain_input)
-            + self.cached_input_per_mtok.for_tokens(usage.cached_input)
-            + self.cache_write_per_mtok.for_tokens(usage.cache_write)
-            + self.output_per_mtok.for_tokens(usage.output)
-    }
-}
-
 /// What certificates must have, and how vendors' models are watched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateSettings {
@@ -321,24 +308,6 @@ pub enum OnBudget {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct ShareCap {
-    /// 0 to 1.
-    pub max: f64,
-    pub window: Duration,
-    pub unit: ShareUnit,
-    /// Below this volume in the window the cap does not bite.
-    pub min_volume: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ShareUnit {
-    #[default]
-    Tokens,
-    Requests,
-    Cost,
-}
-
-#[derive(Debug, Clone, PartialEq)]
 pub struct Telemetry {
     /// OTLP over HTTP, e.g. `http://127.0.0.1:4318`; `None`: no export.
     pub otlp_endpoint: Option<String>,
@@ -396,4 +365,6 @@ pub struct LocalTier {
     pub cache_bytes: usize,
     /// The longest prompt plus answer, in tokens; `None`: the model's own.
     pub context_tokens: Option<u32>,
+    /// What an hour of this machine costs; `None`: nobody sends a bill for it.
+    pub usd_per_hour: Option<Rate>,
 }

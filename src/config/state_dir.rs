@@ -83,6 +83,11 @@ impl StateDir {
         self.root.join("limits.json")
     }
 
+    /// The releases of routes: a copy of what the database has, and what waits for it.
+    pub fn releases(&self) -> PathBuf {
+        self.root.join("releases")
+    }
+
     /// Pulled models, one directory each.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{Finding, Loaded, Settings, Severity, VendorKind, load, schema};
-use crate::domain::{Money, TargetId};
+use crate::domain::{Meter, PriceState, Rate, TargetId, TokenUsage, parse_day};
 
 const CONTRACT: &str = include_str!("tests/contract.yaml");
 
@@ -136,13 +136,53 @@ fn prices_come_from_the_config_then_from_the_kind_and_own_hardware_is_free() {
                 routes: { r: { targets: [eu/gpt-4o, eu/gpt-4o-mini, own/x, local/m, eu/unknown] } }";
     let settings = read(text).expect("loads").settings;
     let input = |target: &str| {
-        settings.prices.get(&TargetId::parse(target).expect("a target")).map(|prices| prices.input_per_mtok)
+        let prices = settings.prices.get(&TargetId::parse(target).expect("a target"))?;
+        prices.at(0).and_then(|(row, _)| row.rates.get(Meter::Input))
     };
-    assert_eq!(input("eu/gpt-4o"), Money::from_usd(1.0));
-    assert_eq!(input("eu/gpt-4o-mini"), Money::from_usd(0.15));
-    assert_eq!(input("own/x"), Some(Money::ZERO));
-    assert_eq!(input("local/m"), Some(Money::ZERO));
+    assert_eq!(input("eu/gpt-4o"), Rate::from_usd(1.0));
+    assert_eq!(input("eu/gpt-4o-mini"), Rate::from_usd(0.15));
+    assert_eq!(input("own/x"), Some(Rate::ZERO));
+    assert_eq!(input("local/m"), Some(Rate::ZERO));
     assert_eq!(input("eu/unknown"), None);
+}
+
+#[test]
+fn prices_have_validities_tiers_and_kinds() {
+    let text = "vendors: { eu: { kind: openai_compatible, base_url: \"https://eu.example/v1\" } }\nmodels:\n  eu/a:\n    prices:\n      \
+                - { until: 2026-03-01, input_per_mtok: 1, output_per_mtok: 2, source: contract }\n      \
+                - from: 2026-03-01\n        until: 2026-06-01\n        input_per_mtok: 0.5\n        output_per_mtok: 2\n        \
+                cached_input_per_mtok: 0.003625\n        cache_write_1h_per_mtok: 4\n        audio_input_per_mtok: 40\n        \
+                per_request: 0.01\n        batch_factor: 0.5\n        \
+                tiers: [{ above_tokens: 1000, input_per_mtok: 3 }]\n\
+                local: { usd_per_hour: 3.6 }\nroutes: { r: { targets: [eu/a, local/m] } }";
+    let settings = read(text).unwrap_or_else(|findings| panic!("{}", told(&findings))).settings;
+    let cost = |target: &str, usage: TokenUsage, day: &str| {
+        let prices = settings.prices_of(&TargetId::parse(target).expect("a target")).expect("a price");
+        let quote = prices.quote(&usage, parse_day(day).expect("a day")).expect("a row");
+        (quote.cost.micros, quote.state, quote.row.to_string())
+    };
+    let usage = |input| TokenUsage { input, output: 10, ..TokenUsage::default() };
+    let expected = |micros, row: &str| (micros, PriceState::Valid, row.to_owned());
+    assert_eq!(cost("eu/a", usage(1000), "2026-02-28"), expected(1020, "config:always"));
+    assert_eq!(cost("eu/a", usage(1000), "2026-03-01"), expected(10_520, "config:2026-03-01"));
+    assert_eq!(cost("eu/a", usage(1001), "2026-03-01"), expected(13_023, "config:2026-03-01"));
+    assert_eq!(cost("eu/a", usage(1000), "2026-06-01").1, PriceState::Stale);
+    let second = TokenUsage { machine_us: 1_000_000, input: 5, ..TokenUsage::default() };
+    assert_eq!(cost("local/m", second, "2026-01-01"), expected(1000, "local:machine"));
+}
+
+#[test]
+fn faulty_prices_are_told_where_they_are() {
+    let text = "vendors: { eu: { kind: openai } }\nmodels:\n  eu/a: { prices: [{ input_per_mtok: 1 }] }\n  \
+                eu/b: { prices: [{ from: 2026-02-30, input_per_mtok: 1, output_per_mtok: -1 }] }\n  \
+                eu/c: { input_per_mtok: 1, output_per_mtok: 1, prices: [{ input_per_mtok: 1, output_per_mtok: 1 }] }\n  \
+                eu/d: { prices: [{ from: 2026-02-01, until: 2026-02-01, input_per_mtok: 1, output_per_mtok: 1, batch_factor: 101 }] }\n  \
+                eu/e: { prices: [{ input_per_mtok: 1, output_per_mtok: 1 }, { from: 2026-01-01, input_per_mtok: 1, output_per_mtok: 1 }] }\n  \
+                eu/f: { prices: [] }\n  \
+                eu/g: { prices: [{ input_per_mtok: 1, output_per_mtok: 1, tiers: [{ above_tokens: 5 }, { above_tokens: 5 }] }] }\n  \
+                eu/h: { prices: [{ input_per_mtok: 1, output_per_mtok: 1, tiers: [{ input_per_mtok: 5 }] }] }\n\
+                local: { usd_per_hour: -1 }\n";
+    insta::assert_snapshot!("price_faults", told(&read(text).expect_err("faults")));
 }
 
 #[test]
@@ -238,9 +278,20 @@ fn the_schema_is_strict_and_names_every_kind() {
     }
     let kinds: Vec<&str> = VendorKind::names().collect();
     assert_eq!(schema["$defs"]["Vendor"]["properties"]["kind"]["enum"], serde_json::json!(kinds));
-    for (definition, required) in [("Vendor", "kind"), ("Route", "targets"), ("Alert", "kind"), ("Storage", "url")] {
+    for (definition, required) in [
+        ("Vendor", "kind"),
+        ("Route", "targets"),
+        ("Alert", "kind"),
+        ("Storage", "url"),
+        ("Price", "input_per_mtok"),
+        ("Tier", "above_tokens"),
+    ] {
         assert_eq!(schema["$defs"][definition]["required"], serde_json::json!([required]), "{definition}");
     }
+    let keys = |definition: &str| -> Vec<&String> {
+        schema["$defs"][definition]["properties"].as_object().expect("keys").keys().collect()
+    };
+    insta::assert_debug_snapshot!("price_keys", (keys("Price"), keys("Tier")));
 }
 
 /// The contract's example with one thing replaced by something arbitrary.
@@ -286,8 +337,9 @@ fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
     assert_eq!((primary.space(), declared.space()), ("text-embedding-3-small", "text-embedding-3-small"));
     assert_eq!(route.embedding_space(), Some("text-embedding-3-small"));
     assert!(primary.can.answers && !declared.can.answers && declared.can.embeddings);
-    let prices = settings.prices[&declared.id];
-    assert_eq!((prices.input_per_mtok, prices.output_per_mtok), (Money::from_micros(20_000), Money::ZERO));
+    let (prices, _) = settings.prices[&declared.id].at(0).expect("a row");
+    let rates = (prices.rates.get(Meter::Input), prices.rates.get(Meter::Output));
+    assert_eq!(rates, (Rate::from_usd(0.02), Some(Rate::ZERO)));
     let text = "models: { local/m: { embedding_space: s } }\nroutes: { docs: { targets: [local/m] } }\n";
     let settings = read(text).expect("loads").settings;
     let local = &settings.routes.values().next().expect("there is one").targets[0];

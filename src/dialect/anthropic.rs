@@ -20,8 +20,8 @@ pub(super) use self::{
     wire::{thinking, write_request},
 };
 
-use backstop_models::chat::{Finish, Usage};
-use serde::{Deserialize, Serialize};
+use backstop_models::chat::{Finish, ServiceClass, Usage};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `usage` of a message or, cumulative and in part, of a `message_delta`.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -29,8 +29,35 @@ struct UsageIn {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    /// The same by how long it is kept.
+    cache_creation: Option<CacheCreation>,
     cache_read_input_tokens: Option<u64>,
     output_tokens_details: Option<OutputDetails>,
+    #[serde(default, deserialize_with = "service")]
+    service_tier: Option<ServiceClass>,
+    /// `fast` has prices of its own, as another vendor's priority has.
+    #[serde(default, deserialize_with = "speed")]
+    speed: Option<ServiceClass>,
+}
+
+fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceClass>, D::Error> {
+    let said = serde_json::Value::deserialize(deserializer)?;
+    Ok((said.as_str() == Some("fast")).then_some(ServiceClass::Priority))
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct CacheCreation {
+    ephemeral_5m_input_tokens: Option<u64>,
+    ephemeral_1h_input_tokens: Option<u64>,
+}
+
+/// Priority capacity is bought ahead and has no price per token of its own; whatever else stands there is none.
+fn service<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceClass>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)?.as_str() {
+        Some("batch") => Some(ServiceClass::Batch),
+        Some("standard" | "priority") => Some(ServiceClass::Standard),
+        _ => None,
+    })
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
@@ -55,19 +82,29 @@ impl UsageIn {
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation = later.cache_creation.or(self.cache_creation);
+        self.service_tier = later.service_tier.or(self.service_tier);
+        self.speed = later.speed.or(self.speed);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 
     /// Anthropic counts cache reads and writes beside `input_tokens`, the chat types within.
     fn read(self) -> Usage {
         let cached = self.cache_read_input_tokens.unwrap_or(0);
-        let written = self.cache_creation_input_tokens.unwrap_or(0);
+        let by_lifetime = self.cache_creation.unwrap_or_default();
+        let both = [by_lifetime.ephemeral_5m_input_tokens, by_lifetime.ephemeral_1h_input_tokens];
+        let summed = both.into_iter().flatten().reduce(u64::saturating_add);
+        let cache_write_tokens = self.cache_creation_input_tokens.or(summed);
+        let written = cache_write_tokens.unwrap_or(0);
         Usage {
             input_tokens: self.input_tokens.map(|input| input.saturating_add(cached).saturating_add(written)),
             output_tokens: self.output_tokens,
             cached_input_tokens: self.cache_read_input_tokens,
-            cache_write_tokens: self.cache_creation_input_tokens,
+            cache_write_tokens,
+            cache_write_1h_tokens: by_lifetime.ephemeral_1h_input_tokens,
             reasoning_tokens: self.output_tokens_details.and_then(|details| details.thinking_tokens),
+            service: self.speed.or(self.service_tier),
+            ..Usage::default()
         }
     }
 }

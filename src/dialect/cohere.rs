@@ -34,12 +34,16 @@ impl UsageIn {
     fn read(self) -> Usage {
         let tokens = self.tokens.or(self.billed_units).unwrap_or_default();
         let whole = |tokens: f64| tokens.max(0.0) as u64;
+        let (input, output) = (tokens.input_tokens.map(whole), tokens.output_tokens.map(whole));
+        let billed = self.billed_units.unwrap_or_default();
+        let unbilled = |all: Option<u64>, billed: Option<f64>| Some(all?.saturating_sub(whole(billed?)));
         Usage {
-            input_tokens: tokens.input_tokens.map(whole),
-            output_tokens: tokens.output_tokens.map(whole),
+            input_tokens: input,
+            output_tokens: output,
             cached_input_tokens: self.cached_tokens.map(whole),
-            cache_write_tokens: None,
-            reasoning_tokens: None,
+            unbilled_input_tokens: unbilled(input, billed.input_tokens).filter(|tokens| *tokens > 0),
+            unbilled_output_tokens: unbilled(output, billed.output_tokens).filter(|tokens| *tokens > 0),
+            ..Usage::default()
         }
     }
 }

@@ -18,25 +18,38 @@ use crate::domain::FaultKind;
 
 /// `usage`. Its `inputTokens` are what was neither read from a cache nor written to one
 /// (docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html); the chat types count both within.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UsageIn {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_write_input_tokens: Option<u64>,
+    /// What was written to caches, by how long it is kept.
+    cache_details: Option<Vec<CacheDetail>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CacheDetail {
+    ttl: Option<String>,
+    input_tokens: Option<u64>,
 }
 
 impl UsageIn {
     fn read(self) -> Usage {
         let cached = self.cache_read_input_tokens.unwrap_or(0);
         let written = self.cache_write_input_tokens.unwrap_or(0);
+        let kept_an_hour = |detail: &&CacheDetail| detail.ttl.as_deref() == Some("1h");
+        let details = self.cache_details.iter().flatten().filter(kept_an_hour);
+        let hour = details.filter_map(|detail| detail.input_tokens).reduce(u64::saturating_add);
         Usage {
             input_tokens: self.input_tokens.map(|input| input.saturating_add(cached).saturating_add(written)),
             output_tokens: self.output_tokens,
             cached_input_tokens: self.cache_read_input_tokens,
             cache_write_tokens: self.cache_write_input_tokens,
-            reasoning_tokens: None,
+            cache_write_1h_tokens: hour,
+            ..Usage::default()
         }
     }
 }

@@ -20,7 +20,7 @@ use super::ReadError;
 use crate::domain::FaultKind;
 
 /// `usageMetadata`.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UsageIn {
     prompt_token_count: Option<u64>,
@@ -29,6 +29,24 @@ struct UsageIn {
     candidates_token_count: Option<u64>,
     thoughts_token_count: Option<u64>,
     cached_content_token_count: Option<u64>,
+    prompt_tokens_details: Option<Vec<OfModality>>,
+    candidates_tokens_details: Option<Vec<OfModality>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfModality {
+    modality: Option<Modality>,
+    token_count: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Modality {
+    Audio,
+    Image,
+    #[serde(other)]
+    Other,
 }
 
 impl UsageIn {
@@ -37,12 +55,20 @@ impl UsageIn {
             (None, None) => None,
             (one, other) => Some(one.unwrap_or(0).saturating_add(other.unwrap_or(0))),
         };
+        let of = |details: &Option<Vec<OfModality>>, modality: Modality| {
+            let counts = details.iter().flatten().filter(|count| count.modality == Some(modality));
+            counts.filter_map(|count| count.token_count).reduce(u64::saturating_add)
+        };
         Usage {
             input_tokens: sum(self.prompt_token_count, self.tool_use_prompt_token_count),
             output_tokens: sum(self.candidates_token_count, self.thoughts_token_count),
             cached_input_tokens: self.cached_content_token_count,
-            cache_write_tokens: None,
+            audio_input_tokens: of(&self.prompt_tokens_details, Modality::Audio),
+            image_input_tokens: of(&self.prompt_tokens_details, Modality::Image),
             reasoning_tokens: self.thoughts_token_count,
+            audio_output_tokens: of(&self.candidates_tokens_details, Modality::Audio),
+            image_output_tokens: of(&self.candidates_tokens_details, Modality::Image),
+            ..Usage::default()
         }
     }
 }

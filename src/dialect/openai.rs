@@ -6,6 +6,7 @@ mod content;
 mod logprobs;
 mod messages;
 mod request;
+pub(super) mod scored;
 mod stream_reader;
 mod stream_writer;
 mod wire;
@@ -19,8 +20,9 @@ pub(super) use self::{
     wire::{write_effort, write_request},
 };
 
-use backstop_models::chat::{Finish, Usage};
+use backstop_models::chat::{Finish, ServiceClass, Usage};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::ReadError;
 use crate::domain::FaultKind;
@@ -32,8 +34,9 @@ struct UsageIn {
     completion_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
-    /// DeepSeek's name for `prompt_tokens_details.cached_tokens`.
+    /// DeepSeek's name for `prompt_tokens_details.cached_tokens`, and Moonshot's.
     prompt_cache_hit_tokens: Option<u64>,
+    cached_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
@@ -41,11 +44,20 @@ struct PromptDetails {
     cached_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_write_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct CompletionDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -62,12 +74,18 @@ struct UsageOut {
 impl UsageIn {
     fn read(self) -> Usage {
         let prompt = self.prompt_tokens_details.unwrap_or_default();
+        let completion = self.completion_tokens_details.unwrap_or_default();
         Usage {
             input_tokens: self.prompt_tokens,
             output_tokens: self.completion_tokens,
-            cached_input_tokens: prompt.cached_tokens.or(self.prompt_cache_hit_tokens),
+            cached_input_tokens: prompt.cached_tokens.or(self.prompt_cache_hit_tokens).or(self.cached_tokens),
             cache_write_tokens: prompt.cache_write_tokens,
-            reasoning_tokens: self.completion_tokens_details.and_then(|details| details.reasoning_tokens),
+            audio_input_tokens: prompt.audio_tokens,
+            image_input_tokens: prompt.image_tokens,
+            reasoning_tokens: completion.reasoning_tokens,
+            audio_output_tokens: completion.audio_tokens,
+            image_output_tokens: completion.image_tokens,
+            ..Usage::default()
         }
     }
 }
@@ -87,11 +105,24 @@ impl UsageOut {
             prompt_tokens_details: cached.map(|cached| PromptDetails {
                 cached_tokens: Some(cached),
                 cache_write_tokens: usage.cache_write_tokens,
+                audio_tokens: None,
+                image_tokens: None,
             }),
             completion_tokens_details: usage
                 .reasoning_tokens
-                .map(|tokens| CompletionDetails { reasoning_tokens: Some(tokens) }),
+                .map(|tokens| CompletionDetails { reasoning_tokens: Some(tokens), ..CompletionDetails::default() }),
         })
+    }
+}
+
+/// A `service_tier`, as raw JSON: whatever else vendors put there is none.
+pub(super) fn read_service(tier: Option<&RawValue>) -> Option<ServiceClass> {
+    match tier?.get() {
+        "\"default\"" => Some(ServiceClass::Standard),
+        // Flexible processing has the price of batches.
+        "\"flex\"" | "\"batch\"" => Some(ServiceClass::Batch),
+        "\"priority\"" => Some(ServiceClass::Priority),
+        _ => None,
     }
 }
 

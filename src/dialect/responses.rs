@@ -41,11 +41,15 @@ struct UsageIn {
 struct InputDetailsIn {
     cached_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    image_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 struct OutputDetailsIn {
     reasoning_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    image_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -71,12 +75,18 @@ struct OutputDetailsOut {
 impl UsageIn {
     fn read(self) -> Usage {
         let input = self.input_tokens_details.unwrap_or_default();
+        let output = self.output_tokens_details.unwrap_or_default();
         Usage {
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             cached_input_tokens: input.cached_tokens,
             cache_write_tokens: input.cache_write_tokens,
-            reasoning_tokens: self.output_tokens_details.and_then(|details| details.reasoning_tokens),
+            audio_input_tokens: input.audio_tokens,
+            image_input_tokens: input.image_tokens,
+            reasoning_tokens: output.reasoning_tokens,
+            audio_output_tokens: output.audio_tokens,
+            image_output_tokens: output.image_tokens,
+            ..Usage::default()
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Action {
     /// An incident was reported on a route.
     IncidentReport,
     IncidentResolve,
+    DrillStart,
+    DrillEnd,
     KeyIssue,
     KeyRotate,
     KeyRevoke,
@@ -43,6 +45,20 @@ pub enum Action {
     ModelRemove,
     /// A rule, or an incident, asked for a route's earlier version.
     TriggerFire,
+    /// The share cap refuses no call for a while.
+    ShareOverride,
+    /// It holds again before that is over.
+    ShareOverrideEnd,
+    /// A route's order of targets was put down as a release, from the config file.
+    ReleaseRecord,
+    ReleaseImport,
+    ReleasePropose,
+    ReleaseApprove,
+    ReleaseCanary,
+    ReleasePromote,
+    ReleaseRollback,
+    /// A retained release whose time is over is let go.
+    ReleaseRetire,
     /// The gate closed a target: without a valid certificate it does not serve as a fallback.
     TargetClose,
     /// A target that was closed is certified again.
@@ -52,6 +68,10 @@ pub enum Action {
     VaultSet,
     VaultRotate,
     VaultRemove,
+    /// Traffic is moved off a vendor.
+    VendorEvacuate,
+    /// It comes back.
+    VendorReturn,
 }
 
 impl Action {
@@ -72,12 +92,24 @@ impl Action {
             Self::ConfigReload => "config.reload",
             Self::IncidentReport => "incident.report",
             Self::IncidentResolve => "incident.resolve",
+            Self::DrillStart => "drill.start",
+            Self::DrillEnd => "drill.end",
             Self::KeyIssue => "key.issue",
             Self::KeyRotate => "key.rotate",
             Self::KeyRevoke => "key.revoke",
             Self::ModelPull => "model.pull",
             Self::ModelRemove => "model.remove",
             Self::TriggerFire => "trigger.fire",
+            Self::ShareOverride => "share.override",
+            Self::ShareOverrideEnd => "share.override_end",
+            Self::ReleaseRecord => "release.record",
+            Self::ReleaseImport => "release.import",
+            Self::ReleasePropose => "release.propose",
+            Self::ReleaseApprove => "release.approve",
+            Self::ReleaseCanary => "release.canary",
+            Self::ReleasePromote => "release.promote",
+            Self::ReleaseRollback => "release.rollback",
+            Self::ReleaseRetire => "release.retire",
             Self::TargetClose => "target.close",
             Self::TargetOpen => "target.open",
             Self::TenantAdd => "tenant.add",
@@ -85,6 +117,8 @@ impl Action {
             Self::VaultSet => "vault.set",
             Self::VaultRotate => "vault.rotate",
             Self::VaultRemove => "vault.remove",
+            Self::VendorEvacuate => "vendor.evacuate",
+            Self::VendorReturn => "vendor.return",
         }
     }
 }
@@ -176,6 +210,14 @@ impl Actor {
     }
 }
 
+impl Approval {
+    /// A person whom the actor names.
+    pub fn named(name: &str, at_unix_ms: i64) -> Self {
+        let personal = vec![("name", name.to_owned())];
+        Self { by: Actor { kind: "person", authenticated_by: "named by the actor".into(), personal }, at_unix_ms }
+    }
+}
+
 impl Act {
     pub fn new(actor: Actor, action: Action, object: (&'static str, impl Into<String>)) -> Self {
         Self {
@@ -207,6 +249,12 @@ impl Act {
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
+        self
+    }
+
+    #[must_use]
+    pub fn approved(mut self, approvals: Vec<Approval>) -> Self {
+        self.approvals = approvals;
         self
     }
 

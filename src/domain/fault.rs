@@ -104,6 +104,8 @@ pub enum FaultKind {
     LimitReached,
     /// A budget of the caller's does not cover it, or its price is not known: not attempted.
     OverBudget,
+    /// Its vendor has had as much of the volume as it may, or is near that: not attempted.
+    VendorShare,
     /// Another target answered first: hung up on.
     HedgeLost,
     /// The local engine's queue is full.
@@ -115,7 +117,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -150,6 +152,7 @@ impl FaultKind {
         Self::VendorOpen,
         Self::LimitReached,
         Self::OverBudget,
+        Self::VendorShare,
         Self::HedgeLost,
         Self::Busy,
         Self::Engine,
@@ -193,6 +196,7 @@ impl FaultKind {
             Self::VendorOpen => "vendor_open",
             Self::LimitReached => "limit_reached",
             Self::OverBudget => "over_budget",
+            Self::VendorShare => "vendor_share",
             Self::HedgeLost => "hedge_lost",
             Self::Busy => "busy",
             Self::Engine => "engine",
@@ -216,6 +220,7 @@ impl FaultKind {
             | Self::RegionOpen
             | Self::VendorOpen
             | Self::LimitReached
+            | Self::VendorShare
             | Self::HedgeLost
             | Self::Busy
             | Self::Engine
@@ -238,6 +243,7 @@ impl FaultKind {
                 | Self::VendorOpen
                 | Self::LimitReached
                 | Self::OverBudget
+                | Self::VendorShare
         )
     }
 

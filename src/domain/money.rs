@@ -1,4 +1,4 @@
-//! Money as a whole number of micro-dollars, and prices as micro-dollars per million tokens.
+//! Money as a whole number of micro-dollars.
 
 use std::{fmt, iter::Sum, ops::Add};
 
@@ -22,12 +22,6 @@ impl Money {
     pub fn from_usd(usd: f64) -> Option<Self> {
         let micros = (usd * 1e6).round();
         (micros.is_finite() && micros.abs() < i64::MAX as f64).then_some(Self { micros: micros as i64 })
-    }
-
-    /// What `tokens` cost when a million of them cost `self`, rounded half up to a whole micro-dollar.
-    pub fn for_tokens(self, tokens: u64) -> Self {
-        let micros = (i128::from(self.micros) * i128::from(tokens) + 500_000).div_euclid(1_000_000);
-        Self { micros: i64::try_from(micros).unwrap_or(i64::MAX) }
     }
 }
 
@@ -57,15 +51,6 @@ impl fmt::Display for Money {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_are_priced_to_the_micro() {
-        let per_mtok = Money::from_usd(0.15).expect("finite");
-        assert_eq!(per_mtok.for_tokens(1000), Money::from_micros(150));
-        assert_eq!(per_mtok.for_tokens(1), Money::ZERO);
-        assert_eq!(per_mtok.for_tokens(4), Money::from_micros(1));
-        assert_eq!(per_mtok.for_tokens(u64::MAX).micros, 2_767_011_611_056_432_742);
-    }
 
     #[test]
     fn prints_dollars() {

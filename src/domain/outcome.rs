@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, Dialect, FaultKind, FeatureId, KeyId, Money, RouteId, TargetId, Task, TenantId};
+use super::{
+    CallId, Dialect, FaultKind, FeatureId, KeyId, Money, PriceState, RouteId, TargetId, Task, TenantId, TokenUsage,
+};
 
 /// A call, told once, at its end. The ledger keeps it as one row and a row per attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +61,12 @@ pub struct Attempt {
     pub usage_source: UsageSource,
     /// `None`: no price is known for the target.
     pub cost: Option<Money>,
+    /// How well that is known.
+    #[serde(default)]
+    pub priced: PriceState,
+    /// The name of the row of prices that it comes from; `None`: nothing was used, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_row: Option<Arc<str>>,
 }
 
 /// Why an attempt was made.
@@ -85,16 +93,6 @@ impl Role {
             Self::Restart => "restart",
         }
     }
-}
-
-/// Tokens of one attempt, as the ledger keeps them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenUsage {
-    pub input: u64,
-    pub output: u64,
-    pub cached_input: u64,
-    pub cache_write: u64,
-    pub reasoning: u64,
 }
 
 /// How the tokens of an attempt are known.

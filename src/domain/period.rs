@@ -60,6 +60,23 @@ impl fmt::Display for Period {
     }
 }
 
+/// Midnight UTC at which the day of `2026-01-31` begins, in ms since 1970-01-01.
+pub fn parse_day(text: &str) -> Option<i64> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || (year.len(), month.len(), day.len()) != (4, 2, 2) {
+        return None;
+    }
+    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    Some(midnight_ms(Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?))
+}
+
+/// The day that `unix_ms` lies in, UTC: `2026-01-31`.
+pub fn day_text(unix_ms: i64) -> String {
+    let day = day_of(unix_ms);
+    format!("{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
+}
+
 fn day_of(unix_ms: i64) -> Date {
     OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000)).unwrap_or(OffsetDateTime::UNIX_EPOCH).date()
 }
@@ -88,6 +105,15 @@ mod tests {
         ] {
             assert_eq!((period.start_ms(now), period.end_ms(now)), (ms(start), ms(end)), "{period}");
             assert_eq!(period.start_ms(ms(end)), ms(end), "{period}");
+        }
+    }
+
+    #[test]
+    fn days_are_read_and_written() {
+        assert_eq!(parse_day("2026-12-31"), Some(ms(datetime!(2026-12-31 0:00 UTC))));
+        assert_eq!(day_text(ms(datetime!(2026-12-31 23:59:59 UTC))), "2026-12-31");
+        for text in ["2026-02-30", "2026-1-01", "26-01-01", "2026-01-01T00", "", "2026-01-01-01"] {
+            assert_eq!(parse_day(text), None, "{text}");
         }
     }
 

@@ -4,10 +4,9 @@
 //! worst case: no tokenizer that is in use gives more tokens than bytes, and no answer is longer than `max_tokens`; what
 //! cannot be seen in a body (an image at an address, what the vendor keeps of a conversation) has an allowance.
 
-use crate::{
-    config::Prices,
-    domain::{Money, Task},
-};
+use std::time::Duration;
+
+use crate::domain::{Most, Task};
 
 /// What an answer may be long at most when the caller does not say and a limit needs to know.
 pub const UNSAID_ANSWER_TOKENS: u32 = 4096;
@@ -54,37 +53,34 @@ impl Shape {
         prompt.saturating_add(answer.saturating_mul(self.answers))
     }
 
-    /// What the call costs at worst where tokens have these prices.
-    pub fn worst_cost(&self, prices: &Prices) -> Money {
+    /// The most that an attempt may use, and with it this machine's whole time for so long.
+    pub fn most(&self, machine: Duration) -> Most {
         if self.task == Task::CountTokens {
-            return Money::ZERO;
+            return Most { input: 0, output: 0, machine_us: micros(machine) };
         }
-        let mut prompt = self.body_bytes as u64 + AROUND;
+        let mut input = self.body_bytes as u64 + AROUND;
         for (applies, allowance) in
             [(self.tools, AROUND_TOOLS), (self.images, IMAGES), (self.hidden_prompt, KEPT_BY_VENDOR)]
         {
-            prompt += if applies { allowance } else { 0 };
+            input += if applies { allowance } else { 0 };
         }
-        // Whether read, written to a cache or found there: at the dearest rate.
-        let dearest = prices.input_per_mtok.max(prices.cache_write_per_mtok).max(prices.cached_input_per_mtok);
-        let answer = if self.task.is_answer() {
+        let output = if self.task.is_answer() {
             u64::from(self.max_tokens.unwrap_or(UNSAID_ANSWER_TOKENS)).saturating_mul(self.answers)
         } else {
             0
         };
-        // Each kind of token is rounded by itself.
-        const ROUNDING: Money = Money::from_micros(2);
-        let cost = dearest.for_tokens(prompt) + prices.output_per_mtok.for_tokens(answer);
-        if cost == Money::ZERO { cost } else { cost + ROUNDING }
+        Most { input, output, machine_us: micros(machine) }
     }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::domain::TokenUsage;
+    use crate::domain::{Meter, Money, PriceRow, Prices, Rate, Rates};
 
     const SHAPE: Shape = Shape {
         task: Task::Answer,
@@ -96,40 +92,13 @@ mod tests {
         hidden_prompt: false,
     };
 
-    proptest! {
-        #[test]
-        fn no_call_costs_more_than_its_worst_case(
-            price in (0i64..50_000_000, 0i64..50_000_000, 0i64..50_000_000, 0i64..50_000_000),
-            bytes in 1usize..100_000, used in (0u64..100_000, 0u64..=5000, 0u64..100_000, 0u64..100_000),
-        ) {
-            let money = Money::from_micros;
-            let prices = Prices {
-                input_per_mtok: money(price.0),
-                output_per_mtok: money(price.1),
-                cached_input_per_mtok: money(price.2),
-                cache_write_per_mtok: money(price.3),
-            };
-            let shape = Shape { body_bytes: bytes, max_tokens: Some(5000), ..SHAPE };
-            let input = used.0.min(bytes as u64);
-            let cached = used.2.min(input);
-            let usage = TokenUsage {
-                input, output: used.1, cached_input: cached, cache_write: used.3.min(input - cached), reasoning: 0,
-            };
-            prop_assert!(prices.cost(&usage) <= shape.worst_cost(&prices));
-        }
-    }
-
     #[test]
     fn absurd_wishes_do_not_overflow() {
-        let money = Money::from_micros(i64::MAX);
-        let dear = Prices {
-            input_per_mtok: money,
-            output_per_mtok: money,
-            cached_input_per_mtok: money,
-            cache_write_per_mtok: money,
-        };
+        let rates =
+            Meter::ALL.into_iter().fold(Rates::default(), |all, meter| all.with(meter, Rate { nanos: u64::MAX }));
+        let dear = Prices::new(vec![PriceRow::always("dear", rates)]);
         let shape = Shape { max_tokens: Some(u32::MAX), answers: u64::MAX, body_bytes: usize::MAX >> 1, ..SHAPE };
-        assert_eq!(shape.worst_cost(&dear), money);
+        assert_eq!(dear.worst(&shape.most(Duration::MAX), 0), Some(Money::from_micros(i64::MAX)));
         assert!(shape.likely_tokens() > 1 << 40);
     }
 
@@ -137,6 +106,9 @@ mod tests {
     fn a_count_costs_nothing_and_an_image_is_not_read_as_text() {
         let count = Shape { task: Task::CountTokens, ..SHAPE };
         assert_eq!((count.likely_tokens(), SHAPE.likely_tokens()), (0, 100 + 256));
+        assert_eq!(count.most(Duration::ZERO), Most { input: 0, output: 0, machine_us: 0 });
+        let most = Shape { max_tokens: Some(10), answers: 2, tools: true, ..SHAPE }.most(Duration::from_millis(1));
+        assert_eq!(most, Most { input: 400 + 64 + 1000, output: 20, machine_us: 1000 });
         let image = Shape { images: true, body_bytes: 4 << 20, max_tokens: Some(10), ..SHAPE };
         assert_eq!(image.likely_tokens(), 4010);
     }

@@ -23,10 +23,13 @@ pub const BREAKER: &str = "backstop_breaker_open";
 pub const OUTAGE: &str = "backstop_outage_open";
 /// Attempts beside the ladder's own. Labels: `target`, `role` (`retry`, `hedge`, `restart`).
 pub const EXTRA_ATTEMPTS: &str = "backstop_extra_attempts_total";
-/// Tokens of all attempts. Labels: `target`, `type` (`input`, `output`, `cached_input`, `cache_write`, `reasoning`).
+/// Tokens of all attempts. Labels: `target`, `type` (`input`, `output`, `cached_input`, `cache_write`, `reasoning`,
+/// `audio_input`, `audio_output`, `image_input`, `image_output`).
 pub const TOKENS: &str = "backstop_tokens_total";
 /// Cost of all attempts in millionths of a US dollar. Label: `target`.
 pub const COST_MICROS: &str = "backstop_cost_usd_micros_total";
+/// Attempts whose cost is not known, or not known well. Labels: `target`, `state` (`missing`, `stale`, `partial`).
+pub const DOUBTFUL_PRICES: &str = "backstop_doubtful_prices_total";
 /// Calls that are being answered now.
 pub const IN_FLIGHT: &str = "backstop_calls_in_flight";
 /// Config reloads. Label: `result` (`applied`, `refused`, `unchanged`).
@@ -63,6 +66,20 @@ pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
 pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
 /// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
 pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
+/// A vendor's part of the volume in the share cap's window, 0 to 1. Label: `vendor` (who runs the models; `own_hardware`).
+pub const VENDOR_SHARE: &str = "backstop_vendor_share";
+/// What calls under way have set aside of it. Labels: `vendor`, `unit` (`tokens`, `requests`, `cost`: micro-dollars).
+pub const VENDOR_SHARE_RESERVED: &str = "backstop_vendor_share_reserved";
+/// 1 while the share cap is overridden.
+pub const SHARE_OVERRIDDEN: &str = "backstop_share_override_active";
+/// The number of the release that serves. Label: `route`.
+pub const RELEASE_SERVING: &str = "backstop_release_serving";
+/// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
+pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
+/// From the last decision to its traffic's shift, in seconds. Labels: `route`, `act`.
+pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
+/// Acts on releases in the state directory that the database does not have yet.
+pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -92,6 +109,7 @@ fn describe() {
     describe_counter!(EXTRA_ATTEMPTS, "Attempts beside the ladder's own, by target and role");
     describe_counter!(TOKENS, "Tokens of all attempts by target and type");
     describe_counter!(COST_MICROS, "Cost of all attempts in millionths of a US dollar");
+    describe_counter!(DOUBTFUL_PRICES, "Attempts whose cost is not known, or not known well, by target and state");
     describe_gauge!(IN_FLIGHT, "Calls that are being answered now");
     describe_counter!(RELOADS, "Config reloads by result");
     describe_counter!(SENTINEL_PROBES, "Probes of certified models of vendors, by what they found");
@@ -110,5 +128,16 @@ fn describe() {
     describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
     describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
     describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
+    describe_gauge!(VENDOR_SHARE, "A vendor's part of the volume in the share cap's window, 0 to 1");
+    describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");
+    describe_gauge!(SHARE_OVERRIDDEN, "1 while the share cap is overridden");
+    describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
+    describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
+    describe_gauge!(
+        RELEASE_SHIFT_SECONDS,
+        Unit::Seconds,
+        "From the last decision to its traffic's shift, by route and act"
+    );
+    describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

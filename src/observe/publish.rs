@@ -9,7 +9,7 @@ use metrics::{counter, histogram};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{metric, otlp::Traces};
-use crate::domain::{Attempt, Ending, Outcome, Role};
+use crate::domain::{Attempt, Ending, FaultKind, Outcome, PriceState, Role};
 
 /// How many outcomes may wait.
 const QUEUE: usize = 16_384;
@@ -89,10 +89,18 @@ fn count_attempt(route: &str, attempt: &Attempt) {
         ("cached_input", usage.cached_input),
         ("cache_write", usage.cache_write),
         ("reasoning", usage.reasoning),
+        ("audio_input", usage.audio_input),
+        ("audio_output", usage.audio_output),
+        ("image_input", usage.image_input),
+        ("image_output", usage.image_output),
     ] {
         if tokens > 0 {
             counter!(metric::TOKENS, "target" => target.clone(), "type" => kind).increment(tokens);
         }
+    }
+    if attempt.priced != PriceState::Valid {
+        let state = attempt.priced.as_str();
+        counter!(metric::DOUBTFUL_PRICES, "target" => target.clone(), "state" => state).increment(1);
     }
     if let Some(cost) = attempt.cost {
         counter!(metric::COST_MICROS, "target" => target).increment(u64::try_from(cost.micros).unwrap_or(0));
@@ -116,8 +124,10 @@ fn log(outcome: &Outcome) {
             )
         };
     }
+    // That a share moved the call is no fault of anybody's.
+    let is_at_fault = |attempt: &Attempt| attempt.fault.is_some_and(|fault| fault != FaultKind::VendorShare);
     match outcome.ending {
-        Ending::Answered | Ending::Open if faults.is_empty() => line!(info, "call answered"),
+        Ending::Answered | Ending::Open if !outcome.attempts.iter().any(is_at_fault) => line!(info, "call answered"),
         Ending::Answered | Ending::Open => line!(warn, "call answered after faults"),
         Ending::Cancelled => line!(info, "caller hung up"),
         Ending::Failed => line!(warn, "call failed"),

@@ -14,14 +14,15 @@ use super::{
     Relay, Snapshot, SnapshotRoute,
     allow::allow,
     call::Call,
+    held,
     purse::Purse,
     question::{Question, need},
 };
 use crate::{
     dialect::{self, BadRequest, EmbedRequest, Envelope},
     domain::{CallId, Dialect, FeatureId, RouteId, Task},
-    limit,
-    route::{Need, Plan, plan},
+    limit::{self, Shape},
+    route::{Need, Plan, object_to_shares, plan},
     vault::Client,
 };
 
@@ -61,6 +62,7 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     pub(super) need: Need,
     pub(super) roll: f64,
+    pub(super) shape: Shape,
 }
 
 /// Why a request did not become a call. Nothing was recorded.
@@ -95,7 +97,8 @@ pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> R
         return Err(Refusal::LedgerFull);
     }
     let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
-    let mut planned = planned(relay, snapshot, &route, need(&envelope, inbound.task, inbound.body.len()));
+    let need = need(&envelope, inbound.task, inbound.body.len());
+    let mut planned = planned(relay, snapshot, &route, (need, allowed.shape, share_of(inbound.id)));
     let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
@@ -119,13 +122,28 @@ fn route(snapshot: &Snapshot, client: &Client, model: &str) -> Result<Arc<Snapsh
     Ok(Arc::clone(route))
 }
 
-/// Every target's health is looked at once, without waiting.
-fn planned(relay: &Relay, snapshot: &Snapshot, route: &SnapshotRoute, need: Need) -> Planned {
+/// Every target's health and its vendor's share are looked at once, without waiting. `place`: the call's own among all, by
+/// which it is one of those that move to another vendor or not.
+fn planned(
+    relay: &Relay,
+    snapshot: &Snapshot,
+    route: &SnapshotRoute,
+    (need, shape, place): (Need, Shape, f64),
+) -> Planned {
     let roll = rand::rng().random();
     let standings = relay.standings.load();
-    let health: Vec<_> = route.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
+    let mut health: Vec<_> = route.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
+    let looks: Vec<_> = route.targets.iter().map(|target| held::look(relay, target, &shape, place)).collect();
+    object_to_shares(&mut health, &looks);
     let plan = plan(&route.route, &standings, snapshot.settings.enforcement).narrowed(&route.route, &need, &health);
-    Planned { plan, need, roll }
+    Planned { plan: plan.shared(&looks), need, roll, shape }
+}
+
+/// Where a call lies among all, 0 to 1: the same whoever asks, since its id is random but for the time.
+fn share_of(id: CallId) -> f64 {
+    // The lower half of a UUIDv7: two bits of its variant, then randomness.
+    let random = (id.0.as_u128() as u64) << 2;
+    random as f64 / u64::MAX as f64
 }
 
 /// What is embedded is known at once; what a chat says only when somebody must hear it in another dialect.

@@ -15,6 +15,8 @@ pub(super) struct Allowed {
     pub(super) shape: Shape,
     /// The most that the call may cost, and who says so.
     pub(super) cost_per_call: Option<(Money, Subject)>,
+    /// What prices are looked up by.
+    pub(super) began_unix_ms: i64,
 }
 
 /// Takes a call on. What its feature is, and how long its answer may be at most, is written where it will be looked for.
@@ -50,7 +52,7 @@ pub(super) fn allow(
     };
     let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
     let permit = relay.limiter.admit(limited, ask)?;
-    Ok(Allowed { permit, shape, cost_per_call })
+    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
 }
 
 /// What the call is for: what its header says, else its metadata, else its key.

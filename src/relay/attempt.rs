@@ -163,6 +163,7 @@ async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
     let frames = relay.local.ask(&target.id.model, chat, route.route.criticality, until);
     let frames = frames.map_err(|fault| in_words_of(question.dialect, fault))?;
     let mut folds: Vec<Fold> = std::iter::repeat_with(Fold::default).take(frames.choices()).collect();
+    meter.on_machine(relay.local.machine(), route.route.deadlines.total);
     meter.reached();
     let limit = Limit { at: deadline + LOCAL_GRACE, kind: FaultKind::TotalTimeout };
     let mut frames = Frames::Local(Box::new(frames));

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     clock,
-    config::Prices,
     domain::{
-        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, Role, TargetId, TokenUsage, UsageSource,
+        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
+        TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -90,8 +90,9 @@ impl Call {
             },
             received: inbound.received,
             deadline: inbound.received + budget,
-            question_bytes: inbound.body.len(),
-            prices: route.targets.iter().map(|target| target.prices).collect(),
+            // A count of tokens reads the question and costs nothing.
+            question_bytes: if inbound.task == Task::CountTokens { 0 } else { inbound.body.len() },
+            prices: route.targets.iter().map(|target| target.prices.clone()).collect(),
             standing: purse.standing(),
             purse: Some(purse),
             open: Vec::with_capacity(1),
@@ -198,7 +199,7 @@ impl Call {
             // And what was used so far: a crash must not make it free.
             let (usage, source) = reading.tokens(self.question_bytes, Some(FaultKind::Truncated));
             (attempt.usage, attempt.usage_source) = (usage, source);
-            attempt.cost = cost(attempt, &self.prices);
+            price(attempt, &self.prices, self.outcome.started_unix_ms);
         }
         self.stamp();
         if let Err(error) = self.relay.ledger.record(&self.outcome) {
@@ -263,8 +264,12 @@ impl Call {
             self.answer = said;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        let hold = reading.take_hold();
         reading.report(fault);
-        attempt.cost = cost(attempt, &self.prices);
+        price(attempt, &self.prices, self.outcome.started_unix_ms);
+        if let Some(hold) = hold {
+            hold.settle(Volume::of_attempt(attempt), self.outcome.started_unix_ms);
+        }
     }
 }
 
@@ -284,12 +289,18 @@ impl Drop for Call {
     }
 }
 
-/// `None`: no price is known.
-fn cost(attempt: &Attempt, prices: &[Option<Prices>]) -> Option<Money> {
-    if attempt.target.is_local() || attempt.usage_source == UsageSource::None {
-        return Some(Money::ZERO);
+/// Says what the attempt costs, by what its target cost when the call began. Nothing is never dear.
+fn price(attempt: &mut Attempt, prices: &[Option<Prices>], began_unix_ms: i64) {
+    if attempt.usage.is_nothing() {
+        (attempt.cost, attempt.priced, attempt.price_row) = (Some(Money::ZERO), PriceState::Valid, None);
+        return;
     }
-    prices.get(attempt.target_index).copied().flatten().map(|prices| prices.cost(&attempt.usage))
+    let prices = prices.get(attempt.target_index).and_then(Option::as_ref);
+    let quote = prices.and_then(|prices| prices.quote(&attempt.usage, began_unix_ms));
+    (attempt.cost, attempt.priced, attempt.price_row) = match quote {
+        Some(quote) => (Some(quote.cost), quote.state, Some(quote.row)),
+        None => (None, PriceState::Missing, None),
+    };
 }
 
 /// What the attempt waited, unless the race it is in counts that.
@@ -312,6 +323,8 @@ fn blank(index: usize, target: &TargetId, started_ms: f64) -> Attempt {
         usage: TokenUsage::default(),
         usage_source: UsageSource::None,
         cost: Some(Money::ZERO),
+        priced: PriceState::Valid,
+        price_row: None,
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     attempt::{Begun, Trial, attempt},
     call::{Call, Slot},
     health::Asked,
+    held,
     meter::Meter,
     question::Question,
 };
@@ -21,6 +22,7 @@ use crate::{
     clock,
     config::{Capabilities, Hedge, OnCallerFault, Route},
     domain::{Fault, FaultKind, Retry, Role, Task},
+    limit::{Shape, share::Reach},
     route::{CallKind, Decision, Need, Step, backoff},
 };
 
@@ -38,6 +40,9 @@ pub(super) struct Ladder {
     pub(super) faults: Vec<Fault>,
     pub(super) roll: f64,
     pub(super) need: Need,
+    pub(super) shape: Shape,
+    /// Those that would fit into their vendor's share were it not for calls under way.
+    pub(super) held: Vec<Step>,
     /// The target that said the shortest wait, and when that is over.
     again: Option<(Step, std::time::Instant)>,
 }
@@ -61,24 +66,37 @@ pub(super) enum Rung {
 
 impl Ladder {
     pub(super) fn new(relay: &Arc<Relay>, admitted: Admitted) -> Self {
-        let Admitted { question, route, call, planned: Planned { plan, need, roll } } = admitted;
+        let Admitted { question, route, call, planned: Planned { plan, need, roll, shape } } = admitted;
         let (relay, steps) = (Arc::clone(relay), plan.steps.into());
-        Self { relay, question, route, call, steps, faults: Vec::new(), roll, need, again: None }
+        let (faults, held) = (Vec::new(), Vec::new());
+        Self { relay, question, route, call, steps, faults, roll, need, shape, held, again: None }
     }
 
     /// Climbs until somebody answers; `None`: nobody does, and `faults` says why.
     pub(super) async fn climb(&mut self, role: Role) -> Option<Served> {
         while let Some(step) = self.steps.pop_front() {
-            match self.rung(step, role).await {
+            // Before the in-process model, whose time is worth more.
+            if step.target.is_local() && step.decision.is_attempted() {
+                match self.ask_over_the_edge(role).await {
+                    Rung::Served(served) => return Some(served),
+                    Rung::Next => {}
+                    Rung::End => return None,
+                }
+            }
+            match self.rung(step, role, Reach::Within).await {
                 Rung::Served(served) => return Some(served),
                 Rung::Next => {}
                 Rung::End => return None,
             }
         }
-        self.wait_and_ask_again().await
+        match self.ask_those_held(role).await {
+            Rung::Served(served) => Some(served),
+            Rung::Next => self.wait_and_ask_again().await,
+            Rung::End => None,
+        }
     }
 
-    async fn rung(&mut self, step: Step, role: Role) -> Rung {
+    pub(super) async fn rung(&mut self, step: Step, role: Role, reach: Reach) -> Rung {
         if let Decision::Skip(fault) = &step.decision {
             return self.pass_over(&step, fault.clone());
         }
@@ -89,8 +107,9 @@ impl Ladder {
             self.faults.push(Fault::new(FaultKind::TotalTimeout, "the call's whole time was spent"));
             return Rung::End;
         }
-        let asked = match self.admit(&step) {
+        let asked = match self.admit(&step, reach) {
             Ok(asked) => asked,
+            Err(fault) if held::is_held(&fault) => return self.hold_back(step, fault, reach),
             Err(fault) => return self.pass_over(&step, fault),
         };
         asked.cell().earn_retry();
@@ -105,7 +124,7 @@ impl Ladder {
             Err(fault) if fault.kind.is_connect() && self.target(&step).cell.take_retry() => {
                 let pause = backoff(0, rand::rng().random()).min(self.call.remaining());
                 self.pause(pause).await;
-                match self.admit(&step) {
+                match self.admit(&step, reach) {
                     Ok(asked) => match self.attempt(&step, Role::Retry, asked).await {
                         Ok(served) => Rung::Served(served),
                         Err(fault) => self.fell(&step, fault),
@@ -138,7 +157,9 @@ impl Ladder {
         if fault.kind == FaultKind::ContextLength {
             self.need.more_context_than = self.need.more_context_than.max(self.can(step).context_tokens);
         }
-        if let Some(wait) = fault.retry_after() {
+        // The in-process model refuses what it could not take up in time: that is told at once, not after a wait.
+        let shed = fault.kind == FaultKind::Busy && step.target.is_local();
+        if let Some(wait) = fault.retry_after().filter(|_| !shed) {
             let at = clock::now() + wait;
             let sooner = self.again.as_ref().is_none_or(|(_, before)| at < *before);
             if sooner && at + WORTH_A_WAIT < self.call.deadline() {
@@ -155,13 +176,15 @@ impl Ladder {
         Rung::Next
     }
 
-    pub(super) fn admit(&mut self, step: &Step) -> Result<Asked, Fault> {
+    pub(super) fn admit(&mut self, step: &Step, reach: Reach) -> Result<Asked, Fault> {
         self.call.cover(step.index)?;
+        let hold = held::take(&self.relay, self.target(step), &self.shape, reach)?;
         let cell = &self.target(step).cell;
-        match step.decision {
-            Decision::LastResort { .. } => Ok(cell.admit_anyway(self.kind())),
-            _ => cell.admit(self.kind(), self.roll, self.need.estimate()),
-        }
+        let asked = match step.decision {
+            Decision::LastResort { .. } => cell.admit_anyway(self.kind()),
+            _ => cell.admit(self.kind(), self.roll, self.need.estimate())?,
+        };
+        Ok(asked.holding(hold))
     }
 
     pub(super) fn target(&self, step: &Step) -> &SnapshotTarget {
@@ -180,7 +203,7 @@ impl Ladder {
         let (id, target) = (self.call.id(), &step.target);
         match &step.decision {
             Decision::AttemptDespite { reason } => {
-                tracing::warn!(request_id = %id, %target, %reason, "attempted only because enforcement is `warn`");
+                tracing::warn!(request_id = %id, %target, %reason, "attempted though strict enforcement or its share would not let it");
                 self.call.caution(reason.to_string());
             }
             Decision::LastResort { reason } => {
@@ -227,7 +250,7 @@ impl Ladder {
         }
         self.pause(at.saturating_duration_since(clock::now())).await;
         // Its limit is over by its own word; a breaker may have opened meanwhile.
-        let asked = self.admit(&step).ok()?;
+        let asked = self.admit(&step, Reach::Within).ok()?;
         match self.attempt(&step, Role::Retry, asked).await {
             Ok(served) => Some(served),
             Err(fault) => {

@@ -8,10 +8,12 @@ use std::{
 
 use backstop_models::chat::{Delta, Event, Usage};
 
-use super::health::Asked;
+use super::{attempt::LOCAL_GRACE, health::Asked};
 use crate::{
     clock,
     domain::{Fault, FaultKind, TokenUsage, UsageSource},
+    limit::share::Hold,
+    vendor::{Machine, Turn},
 };
 
 /// The most that is kept of an answer for the log, in bytes.
@@ -36,6 +38,9 @@ pub(super) struct Reading {
     seen_bytes: usize,
     reached: bool,
     asked: Option<Asked>,
+    /// The machine that it is answered on, where that is ours, and its turn there.
+    machine: Option<(Machine, Duration)>,
+    turn: Option<Turn>,
 }
 
 /// Whether an answer's text is kept for the log.
@@ -57,6 +62,8 @@ impl Meter {
             seen_bytes: 0,
             reached: false,
             asked: Some(asked),
+            machine: None,
+            turn: None,
         };
         Self { reading: Arc::new(Mutex::new(reading)) }
     }
@@ -64,6 +71,16 @@ impl Meter {
     /// The question was sent: from here on the target may count tokens.
     pub(super) fn reached(&self) {
         self.read().reached = true;
+    }
+
+    /// It is answered on our own machine, for so long at most; its turn there begins when the engine takes it on.
+    pub(super) fn on_machine(&self, machine: &Machine, route_total: Duration) {
+        self.read().machine = Some((machine.clone(), longest_turn(route_total)));
+    }
+
+    /// Its turn at the machine begins.
+    pub(super) fn take_turn(&self) {
+        self.read().take_turn();
     }
 
     /// Time that went by waiting for the target.
@@ -89,7 +106,8 @@ impl Meter {
         match event {
             Event::Usage(usage) => reading.usage.merge(*usage),
             Event::Delta(delta) => reading.note(delta),
-            Event::Start { .. } | Event::Finish(_) => {}
+            Event::Start { .. } => reading.take_turn(),
+            Event::Finish(_) => {}
         }
     }
 
@@ -106,6 +124,18 @@ impl Meter {
 }
 
 impl Reading {
+    fn take_turn(&mut self) {
+        if let (Some((machine, _)), None) = (&self.machine, &self.turn) {
+            self.turn = Some(machine.turn());
+        }
+    }
+
+    /// What the attempt has had of the machine's time.
+    fn machine_us(&self) -> u64 {
+        let (Some(turn), Some((_, longest))) = (&self.turn, &self.machine) else { return 0 };
+        turn.used_us().min(u64::try_from(longest.as_micros()).unwrap_or(u64::MAX))
+    }
+
     fn note(&mut self, delta: &Delta) {
         if let (Some(said), Delta::Text(text)) = (&mut self.said, delta)
             && said.len() < TRANSCRIPT_LIMIT
@@ -118,20 +148,29 @@ impl Reading {
         }
     }
 
-    /// Tells the target's health how the attempt ended, once.
+    /// What is set aside of its vendor's share, once.
+    pub(super) fn take_hold(&mut self) -> Option<Hold> {
+        self.asked.as_mut().and_then(Asked::take_hold)
+    }
+
+    /// The attempt is over: its turn at the machine ends, and the target's health is told how it went, once.
     pub(super) fn report(&mut self, fault: Option<&Fault>) {
+        self.turn = None;
         if let Some(asked) = self.asked.take() {
             asked.ended(fault, self.first_content, self.started.elapsed());
         }
     }
 
     /// What the target said it used, or an estimate (four bytes a token) where content was seen and nothing was said. A
-    /// target that lost a race was asked all the same: it is taken to have read the question.
+    /// target that was hung up on before it answered (it lost a race, it took too long, the caller went) was asked all the
+    /// same: it is taken to have read the question.
     pub(super) fn tokens(&self, question_bytes: usize, fault: Option<FaultKind>) -> (TokenUsage, UsageSource) {
-        let said = &self.usage;
-        let lost = fault == Some(FaultKind::HedgeLost) && self.reached;
-        if !lost && said.output_tokens.is_none() && (self.seen_bytes == 0 || !self.reached) {
-            return (TokenUsage::default(), UsageSource::None);
+        let (said, machine_us) = (&self.usage, self.machine_us());
+        let is_ours = self.machine.is_some();
+        let hung_up_on =
+            self.reached && fault.is_some_and(|kind| kind == FaultKind::HedgeLost || !is_ours && is_hang_up(kind));
+        if !hung_up_on && said.output_tokens.is_none() && (self.seen_bytes == 0 || !self.reached) {
+            return (TokenUsage { machine_us, ..TokenUsage::default() }, UsageSource::None);
         }
         let whole = fault.is_none_or(|kind| kind == FaultKind::EmptyAnswer)
             && said.input_tokens.is_some()
@@ -145,12 +184,33 @@ impl Reading {
         let usage = TokenUsage {
             input: said.input_tokens.unwrap_or_else(|| estimate(question_bytes)),
             output,
-            cached_input: said.cached_input_tokens.unwrap_or(0),
-            cache_write: said.cache_write_tokens.unwrap_or(0),
-            reasoning: said.reasoning_tokens.unwrap_or(0),
+            machine_us,
+            ..TokenUsage::from(said)
         };
+        if usage.is_nothing() && !whole {
+            return (usage, UsageSource::None);
+        }
         (usage, if whole { UsageSource::Reported } else { UsageSource::Estimated })
     }
+}
+
+/// How long an attempt may have the machine at most, on a route whose calls may take `total`.
+pub(super) fn longest_turn(total: Duration) -> Duration {
+    total.saturating_add(LOCAL_GRACE)
+}
+
+/// We ended it, not the target: who answers with an error sends no bill, who was computing may.
+fn is_hang_up(kind: FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::HedgeLost
+            | FaultKind::FirstTokenTimeout
+            | FaultKind::AttemptTimeout
+            | FaultKind::IdleTimeout
+            | FaultKind::TotalTimeout
+            | FaultKind::Latency
+            | FaultKind::ClientGone
+    )
 }
 
 fn estimate(bytes: usize) -> u64 {

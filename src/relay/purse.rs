@@ -1,7 +1,9 @@
 //! The money of one call: set aside for the dearest target of its plan before the first is asked, and raised before a
 //! further one is asked where an earlier one has cost something. So a hard budget is never overspent, whatever falls over.
 
-use super::{SnapshotRoute, allow::Allowed};
+use std::time::Duration;
+
+use super::{SnapshotRoute, SnapshotTarget, allow::Allowed, meter::longest_turn};
 use crate::{
     config::{OnBudget, Settings},
     domain::{Fault, FaultKind, Money},
@@ -33,10 +35,10 @@ impl Purse {
         settings: &Settings,
         plan: &mut Plan,
     ) -> Result<Self, Refusal> {
-        let Allowed { permit, shape, cost_per_call } = allowed;
+        let Allowed { permit, shape, cost_per_call, began_unix_ms } = allowed;
         let hard = permit.has_hard_budget();
         let rule = if hard || cost_per_call.is_some() { Rule::Bounded } else { Rule::Free };
-        let bounds = if rule == Rule::Free { Vec::new() } else { bounds(route, &shape) };
+        let bounds = if rule == Rule::Free { Vec::new() } else { bounds(route, &shape, began_unix_ms) };
         let mut purse = Self { permit, bounds, rule };
         if rule == Rule::Bounded {
             purse.drop_unpriced(plan)?;
@@ -125,8 +127,13 @@ impl Purse {
     }
 }
 
-fn bounds(route: &SnapshotRoute, shape: &Shape) -> Vec<Option<Money>> {
-    route.targets.iter().map(|target| target.prices.map(|prices| shape.worst_cost(&prices))).collect()
+fn bounds(route: &SnapshotRoute, shape: &Shape, began_unix_ms: i64) -> Vec<Option<Money>> {
+    let machine = longest_turn(route.route.deadlines.total);
+    let bound = |target: &SnapshotTarget| {
+        let most = shape.most(if target.id.is_local() { machine } else { Duration::ZERO });
+        target.prices.as_ref()?.worst(&most, began_unix_ms)
+    };
+    route.targets.iter().map(bound).collect()
 }
 
 /// Passes over what would be attempted in these places; whether there was any.

@@ -10,6 +10,7 @@ use super::{
     attempt::{Begun, Trial, attempt},
     call::{Call, Slot},
     health::Asked,
+    held,
     ladder::{Ladder, Rung, Served, stops},
     meter::Meter,
     question::Question,
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     clock,
     domain::{Fault, FaultKind, Role},
+    limit::share::Reach,
     route::{CallKind, Step},
 };
 
@@ -48,10 +50,14 @@ enum Who {
 impl Ladder {
     /// Asks `first`, and after `after` without an answer `second` too. A `second` that was not needed goes back.
     pub(super) async fn race(&mut self, (first, asked): (Step, Asked), second: Step, after: Duration) -> Rung {
-        let (kind, roll, tokens) = (self.kind(), self.roll, self.need.estimate());
+        let (kind, roll, tokens, shape) = (self.kind(), self.roll, self.need.estimate(), self.shape);
         let Self { relay, question, route, call, .. } = self;
         let race = Race { relay, question, route, first: &first, second: &second, after };
-        let rival = |kind: CallKind| race.route.targets[second.index].cell.admit(kind, roll, tokens).ok();
+        let rival = |kind: CallKind| {
+            let target = &race.route.targets[second.index];
+            let hold = held::take(relay, target, &shape, Reach::Within).ok()?;
+            Some(target.cell.admit(kind, roll, tokens).ok()?.holding(hold))
+        };
         let Finish { served, fallen, second_started } = race.run(call, asked, || rival(kind)).await;
         if second_started {
             self.caution(&second);

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use super::call::Call;
 use crate::{
     dialect::{self, Problem, ProblemKind},
-    domain::{CallId, Ending, Money, TargetId},
+    domain::{CallId, Ending, FaultKind, Money, TargetId},
     limit::Standing,
 };
 
@@ -53,6 +53,8 @@ pub struct Meta {
     pub standing: Standing,
     /// What warn enforcement let through.
     pub cautions: Vec<String>,
+    /// Targets that were passed over because of the share cap.
+    pub over_share: Vec<TargetId>,
 }
 
 /// The whole answer of a call that went well: settled first.
@@ -91,6 +93,7 @@ impl Meta {
             retry_after: None,
             standing: call.standing(),
             cautions: call.cautions().to_vec(),
+            over_share: over_share(call),
         }
     }
 }
@@ -102,6 +105,13 @@ impl fmt::Debug for Body {
             Self::Stream(_) => f.write_str("Stream"),
         }
     }
+}
+
+fn over_share(call: &Call) -> Vec<TargetId> {
+    let over = call.attempts().iter().filter(|attempt| attempt.fault == Some(FaultKind::VendorShare));
+    let mut targets: Vec<TargetId> = over.map(|attempt| attempt.target.clone()).collect();
+    targets.dedup();
+    targets
 }
 
 /// `None` when any attempt has no price: a wrong figure is worse than none.

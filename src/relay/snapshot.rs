@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::health::{Cell, Health};
 use crate::{
-    config::{Prices, Route, Settings, Vendor},
-    domain::{RouteId, TargetId},
+    config::{Route, Settings, Vendor},
+    domain::{Prices, RouteId, TargetId},
     vendor::{Client, Clients},
 };
 
@@ -65,7 +65,7 @@ impl Snapshot {
                         .ok_or_else(|| SnapshotError::UnknownVendor { route: id.clone(), target: target.id.clone() })?;
                     Reach::Http { vendor: Arc::clone(vendor), client: client.clone() }
                 };
-                let prices = settings.prices.get(&target.id).copied();
+                let prices = settings.prices.get(&target.id).cloned();
                 let Some(cell) = cells.get(&target.id).cloned() else {
                     return Err(SnapshotError::UnknownVendor { route: id.clone(), target: target.id.clone() });
                 };

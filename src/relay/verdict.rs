@@ -24,6 +24,9 @@ pub(super) fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -
             Problem { kind, message: fault.detail.clone(), param: fault.param.clone(), code: fault.code.clone() };
         return Verdict { problem, retry_after: None };
     }
+    if let Some(verdict) = out_of_shares(route, faults) {
+        return verdict;
+    }
     let retry_after = faults.iter().filter_map(Fault::retry_after).min().unwrap_or(DEFAULT_RETRY_AFTER);
     let kind = match faults.last().map(|fault| fault.kind) {
         Some(FaultKind::TotalTimeout) => ProblemKind::Timeout,
@@ -50,6 +53,32 @@ pub(super) fn problem(route: &RouteId, attempts: &[Attempt], faults: &[Fault]) -
         problem: Problem { code: Some("no_target_available".to_owned()), ..Problem::new(kind, message) },
         retry_after: Some(retry_after),
     }
+}
+
+/// Nobody could be asked because of the share cap: when that ends by itself is told only where it is known.
+fn out_of_shares(route: &RouteId, faults: &[Fault]) -> Option<Verdict> {
+    let not_there = |kind| matches!(kind, FaultKind::Uncertified | FaultKind::BreaksInvariant);
+    let mut asked = faults.iter().filter(|fault| !not_there(fault.kind)).peekable();
+    asked.peek()?;
+    let mut told: Vec<&str> = Vec::new();
+    for fault in asked {
+        if fault.kind != FaultKind::VendorShare {
+            return None;
+        }
+        if !told.contains(&fault.detail.as_str()) {
+            told.push(&fault.detail);
+        }
+    }
+    let retry_after = faults.iter().filter_map(Fault::retry_after).min();
+    let when = retry_after.map_or_else(
+        || "an operator can override the cap".to_owned(),
+        |wait| format!("try again in {} s", wait.as_secs_f64().ceil()),
+    );
+    let message =
+        format!("no target of route `{route}` may answer because of the share cap: {}; {when}", told.join("; "));
+    let problem =
+        Problem { code: Some("vendor_share_cap".to_owned()), ..Problem::new(ProblemKind::Unavailable, message) };
+    Some(Verdict { problem, retry_after })
 }
 
 /// The fault that makes this the caller's to mend: the last one, when it is of that kind; or, when nobody who could have

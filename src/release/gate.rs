@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 
 use super::look::{LocalModel, Looker};
 use crate::{
-    config::{LocalTier, Settings, StateDir, Vendor},
+    config::{LocalTier, Settings, StateDir, Target, Vendor},
     domain::{TargetId, VendorId},
     route::{Standing, Standings},
 };
@@ -119,6 +119,26 @@ impl Gate {
         let looked = || self.local(&target.model, settings.local.device.choose().device);
         let model = if target.is_local() { Some(looked()?) } else { None };
         bind(settings, target, suite, model.as_ref())
+    }
+
+    /// Why `target` has no certificate for `suite`; its own declared embeddings need none. Blocks on files.
+    pub fn objection(&self, settings: &Settings, target: &Target, suite: &str) -> Option<String> {
+        if target.declared_space.is_some() && target.can.embeddings && !target.can.answers && !target.id.is_local() {
+            return None;
+        }
+        let suite = Suite::identify(suite, &self.state.suites()).map_err(|error| error.to_string());
+        let looked = || self.local(&target.id.model, settings.local.device.choose().device).map(Some);
+        let model = if target.id.is_local() { looked() } else { Ok(None) };
+        let now = OffsetDateTime::now_utc();
+        model.and_then(|model| self.check(settings, &target.id, &suite, model.as_ref(), now)).err()
+    }
+
+    /// The certificate that `target` has for `suite` now. Blocks on files.
+    pub fn certificate(&self, settings: &Settings, target: &TargetId, suite: &str) -> Option<Certificate> {
+        let suite = Suite::identify(suite, &self.state.suites()).ok()?;
+        let binding = self.binding(settings, target, &suite).ok()?;
+        let held = self.certificates.check(&binding, &settings.gate.trust, OffsetDateTime::now_utc()).ok()?;
+        Some(held.certificate)
     }
 
     /// A local model's verified files, what identifies them as `device` computes them, and how large it is.

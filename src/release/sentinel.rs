@@ -9,6 +9,7 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use backstop_eval::{
     certificate::{Certificate, RawReport, RunsOn},
     report::{AnswerRecord, ItemResult, Report},
+    score::Check,
     statistics::incomplete_beta,
     subject::Subject,
     suite::{Item, Suite},
@@ -134,8 +135,10 @@ async fn ask(
 
 /// Items that passed, spread evenly over the suite.
 fn chosen<'a>(suite: &'a Suite, report: &Report, most: usize) -> Vec<&'a Item> {
-    let passed: Vec<&Item> =
-        suite.items.iter().zip(&report.items).filter(|(_, result)| result.passed()).map(|(item, _)| item).collect();
+    // Only what the answer alone shows can be judged here: no judge, no command and no clock is asked.
+    let shows = |item: &Item| item.checks.iter().flat_map(|(_, checks)| checks).all(Check::is_of_the_answer);
+    let of_the_answer = suite.items.iter().zip(&report.items).filter(|(item, _)| shows(item));
+    let passed: Vec<&Item> = of_the_answer.filter(|(_, result)| result.passed()).map(|(item, _)| item).collect();
     let count = passed.len().min(most);
     (0..count).map(|index| passed[index * passed.len() / count]).collect()
 }

@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backstop_eval::subject::{BoxFuture, Subject, SubjectError};
+use backstop_eval::subject::{BoxFuture, Scored, Subject, SubjectError};
 use backstop_models::chat::{Answer, Chat, Usage};
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
 use crate::{
-    config::{Prices, Vendor},
+    clock,
+    config::Vendor,
     dialect::{self, Outgoing},
-    domain::{Fault, FaultKind, TargetId, Task, TokenUsage},
+    domain::{Dialect, Fault, FaultKind, Prices, TargetId, Task, TokenUsage, Wire},
     vault::Vault,
     vendor::{Client, HttpAsk, answer_fault, ask_whole},
 };
@@ -40,33 +41,61 @@ impl Subject for VendorSubject {
     }
 
     fn cost_micros(&self, usage: &Usage) -> Option<u64> {
-        let usage = TokenUsage {
-            input: usage.input_tokens.unwrap_or(0),
-            output: usage.output_tokens.unwrap_or(0),
-            cached_input: usage.cached_input_tokens.unwrap_or(0),
-            cache_write: usage.cache_write_tokens.unwrap_or(0),
-            ..TokenUsage::default()
-        };
-        u64::try_from(self.prices?.cost(&usage).micros).ok()
+        let quote = self.prices.as_ref()?.quote(&TokenUsage::from(usage), clock::unix_ms())?;
+        u64::try_from(quote.cost.micros).ok()
     }
 
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
         Box::pin(async move {
-            let asked = tokio::time::timeout(ANSWER_DEADLINE, self.exchange(&chat)).await;
-            asked.unwrap_or_else(|_| Err(Fault::new(FaultKind::AttemptTimeout, "no answer within a minute"))).map_err(
-                |fault| match fault.kind {
-                    FaultKind::RateLimited | FaultKind::Overloaded => {
-                        SubjectError::Busy { retry_after: fault.retry_after().unwrap_or(BUSY).min(LONGEST_WAIT) }
-                    }
-                    FaultKind::Unsupported | FaultKind::BadRequest => SubjectError::Refused(Box::new(fault)),
-                    _ => SubjectError::Failed(Box::new(fault)),
-                },
-            )
+            in_time(self.exchange(&chat)).await.map_err(|fault| match fault.kind {
+                FaultKind::Unsupported | FaultKind::BadRequest => SubjectError::Refused(Box::new(fault)),
+                _ => failed(fault),
+            })
+        })
+    }
+
+    fn score(&self, text: String) -> BoxFuture<'_, Result<Scored, SubjectError>> {
+        Box::pin(async move {
+            if self.vendor.wire_for(Dialect::OpenaiCompletions) != Wire::OpenaiCompletions {
+                let what = format!(
+                    "it gives no log-likelihoods of a text: vendors of kind `{}` have no `/completions`",
+                    self.vendor.kind
+                );
+                return Err(SubjectError::Refused(what.into()));
+            }
+            in_time(self.scored(&text)).await.map_err(|fault| match fault.kind {
+                // An endpoint that is not there, or does not echo.
+                FaultKind::Unsupported | FaultKind::BadRequest | FaultKind::VendorNotFound => {
+                    SubjectError::Refused(format!("it gives no log-likelihoods of a text: {fault}").into())
+                }
+                _ => failed(fault),
+            })
         })
     }
 }
 
+async fn in_time<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = |_| Err(Fault::new(FaultKind::AttemptTimeout, "no answer within a minute"));
+    tokio::time::timeout(ANSWER_DEADLINE, asked).await.unwrap_or_else(late)
+}
+
+fn failed(fault: Fault) -> SubjectError {
+    match fault.kind {
+        FaultKind::RateLimited | FaultKind::Overloaded => {
+            SubjectError::Busy { retry_after: fault.retry_after().unwrap_or(BUSY).min(LONGEST_WAIT) }
+        }
+        _ => SubjectError::Failed(Box::new(fault)),
+    }
+}
+
 impl VendorSubject {
+    async fn scored(&self, text: &str) -> Result<Scored, Fault> {
+        let body = dialect::write_scoring(&self.target.model, text);
+        let body = self.send(Wire::OpenaiCompletions, body).await?;
+        let (tokens, usage) = dialect::read_scoring(&body).map_err(answer_fault)?;
+        Ok(Scored { tokens, usage })
+    }
+
     async fn exchange(&self, chat: &Chat) -> Result<Answer, Fault> {
         let outgoing = Outgoing {
             model: &self.target.model,
@@ -77,18 +106,23 @@ impl VendorSubject {
         };
         let body = dialect::write_request(self.vendor.wire, chat, &outgoing)
             .map_err(|error| Fault::new(FaultKind::Unsupported, error.message).with_param(error.param))?;
+        let body = self.send(self.vendor.wire, body).await?;
+        dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)
+    }
+
+    /// One question, whose whole answer is wanted.
+    async fn send(&self, wire: Wire, body: Vec<u8>) -> Result<Bytes, Fault> {
         let ask = HttpAsk {
             vendor: &self.vendor,
             client: &self.client,
             model: &self.target.model,
             task: Task::Answer,
-            wire: self.vendor.wire,
+            wire,
             secret: self.vault.get(&self.vendor.secret),
             headers: &HeaderMap::new(),
             body: Bytes::from(body),
             listener: &(),
         };
-        let body = ask_whole(ask).await?;
-        dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)
+        ask_whole(ask).await
     }
 }

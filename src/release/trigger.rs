@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use metrics::counter;
 use serde_json::json;
 
-use super::reversal::{CameBy, InForce, NotReversed, Order, Retained, Reversal, Reversed};
+use super::book::CameBy;
+use super::reversal::{InForce, NotReversed, Order, Retained, Reversal, Reversed};
 use crate::{
     audit::Audit,
     clock,
@@ -179,7 +180,6 @@ impl Trigger {
         match done {
             Ok(reversed) => Fired::RolledBack { from_version: reversed.from_version, to_version: reversed.to_version },
             Err(NotReversed::NothingRetained(_)) => Fired::Stayed(Stay::NothingRetained),
-            Err(NotReversed::Moved(_)) => Fired::Stayed(Stay::UnderWay { version }),
             Err(NotReversed::Failed(why)) => Fired::Stayed(Stay::Failed(why)),
         }
     }

@@ -25,6 +25,14 @@ pub trait Calls {
         filter: &'a super::UsageFilter,
         group_by: &'a [super::Dimension],
     ) -> Answer<'a, Vec<super::UsageRow>>;
+
+    /// The attempts behind such sums, one by one, in order of time: from one on, and at most so many.
+    fn spent<'a>(
+        &'a self,
+        filter: &'a super::UsageFilter,
+        group_by: &'a [super::Dimension],
+        page: (Option<&'a super::Cursor>, u32),
+    ) -> Answer<'a, Vec<super::SpentRow>>;
 }
 
 /// A call and the journal that it was read from.

@@ -3,8 +3,8 @@
 use crate::{
     clock,
     domain::{
-        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, Role, RouteId, TargetId, Task, TenantId,
-        TokenUsage, UsageSource,
+        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, PriceState, Role, RouteId, TargetId,
+        Task, TenantId, TokenUsage, UsageSource,
     },
 };
 
@@ -62,8 +62,18 @@ pub(crate) fn attempt(target: &str, fault: Option<FaultKind>) -> Attempt {
         fault,
         status: Some(200),
         detail: fault.map(|kind| format!("it was {kind}\nreally").into()),
-        usage: TokenUsage { input: 100, output: 20, cached_input: 10, cache_write: 5, reasoning: 3 },
+        usage: TokenUsage {
+            input: 100,
+            output: 20,
+            cached_input: 10,
+            cache_write: 5,
+            cache_write_1h: 2,
+            reasoning: 3,
+            ..TokenUsage::default()
+        },
         usage_source: UsageSource::Reported,
         cost: (target != "local/smollm2/instruct").then_some(Money::from_micros(27)),
+        priced: if target == "local/smollm2/instruct" { PriceState::Missing } else { PriceState::Valid },
+        price_row: (target != "local/smollm2/instruct").then(|| "test".into()),
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     clock,
     config::{Limits, Tenant},
-    domain::{Act, Action, Actor, CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId},
+    domain::{Act, Action, Actor, CallId, Ending, FaultKind, KeyId, Money, Outcome, RouteId, Task, TenantId, Volume},
 };
 
 async fn store(dir: &Path) -> Store {
@@ -160,6 +160,25 @@ proptest! {
                 let rows = store.usage(&UsageFilter::default(), group_by).await.expect("sums");
                 prop_assert_eq!(rows.iter().map(|row| row.totals).sum::<UsageTotals>(), whole);
             }
+            // Narrowed to each value of any dimension, the parts are the rows that it has.
+            for dimension in <Dimension as clap::ValueEnum>::value_variants() {
+                let rows = store.usage(&UsageFilter::default(), &[*dimension]).await.expect("sums");
+                prop_assert_eq!(rows.iter().map(|row| row.totals).sum::<UsageTotals>(), whole);
+                for row in rows {
+                    let only = Only { dimension: *dimension, values: row.group };
+                    let filter = UsageFilter { only: vec![only], ..UsageFilter::default() };
+                    prop_assert_eq!(store.usage(&filter, &[]).await.expect("sums")[0].totals, row.totals);
+                }
+            }
+            // One by one, a page at a time, it is the same money.
+            let (mut after, mut spent) = (None, Vec::new());
+            loop {
+                let page = store.spent(&UsageFilter::default(), &[Tenant], (after.as_ref(), 3)).await.expect("reads");
+                let Some(last) = page.last() else { break };
+                after = Some(last.at.clone());
+                spent.extend(page);
+            }
+            prop_assert_eq!(spent.iter().filter_map(|row| row.cost).map(|cost| cost.micros).sum::<i64>(), cost);
             // The hourly sums are those of the calls, before and after what a dead process left open is ended.
             for _ in 0..2 {
                 for rows in [store.used_since(0).await, store.used_by_second(0).await] {
@@ -170,6 +189,14 @@ proptest! {
                     let tokens: u64 = rows.iter().map(|row| row.tokens).sum();
                     prop_assert_eq!(tokens, whole.input_tokens + whole.output_tokens);
                 }
+                // So are vendors' shares, and those of all but one process.
+                let shares = store.shares_since(0, None).await.expect("sums");
+                let mut share = Volume::ZERO;
+                shares.iter().for_each(|row| share += row.volume);
+                let mut attempts = Volume::ZERO;
+                calls.iter().flat_map(|call| &call.attempts).for_each(|attempt| attempts += Volume::of_attempt(attempt));
+                prop_assert_eq!(share, attempts);
+                prop_assert_eq!(store.shares_since(0, Some("1-1-aa".to_owned())).await.expect("sums"), []);
                 store.interrupt_open("1-1-aa").await.expect("ends");
                 // Told twice, counted once.
                 put(&store, &calls).await;

@@ -25,6 +25,7 @@ mod frames;
 pub(super) use frames::LocalFrames;
 use frames::{Single, singles};
 
+use super::Machine;
 use crate::{
     config::Criticality,
     domain::{Fault, FaultKind},
@@ -40,11 +41,17 @@ pub struct LocalTier {
     /// The turn to count tokens.
     counting: Arc<Semaphore>,
     loads: Arc<AtomicU64>,
+    machine: Machine,
 }
 
 impl Default for LocalTier {
     fn default() -> Self {
-        Self { models: Arc::default(), counting: Arc::new(Semaphore::new(1)), loads: Arc::default() }
+        Self {
+            models: Arc::default(),
+            counting: Arc::new(Semaphore::new(1)),
+            loads: Arc::default(),
+            machine: Machine::default(),
+        }
     }
 }
 
@@ -103,6 +110,11 @@ impl Loading {
 }
 
 impl LocalTier {
+    /// What all local models compute on.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     pub fn set(&self, model: &str, state: LocalState) {
         self.models.rcu(|models| {
             let mut models = HashMap::clone(models);
@@ -207,7 +219,7 @@ impl LocalTier {
         match models.get(model) {
             Some(LocalState::Ready(engine)) => match engine.refusal(Instant::now()) {
                 None => Ok(engine.clone()),
-                Some(why) => Err(Fault::new(FaultKind::Engine, format!("the local model is not usable: {why}"))),
+                Some(why) => Err(not_ready(format!("the local model is not usable: {why}"))),
             },
             Some(LocalState::Embedder(_)) => {
                 Err(Fault::new(FaultKind::Unsupported, "the local model makes embeddings and does not chat"))
@@ -216,6 +228,9 @@ impl LocalTier {
         }
     }
 }
+
+/// The code of a fault of an engine that was not asked, because it is not ready.
+pub const NOT_READY: &str = "local_model_not_ready";
 
 /// Of a model that is not there.
 fn unusable(state: Option<&LocalState>) -> Fault {
@@ -227,7 +242,12 @@ fn unusable(state: Option<&LocalState>) -> Fault {
         },
         None => "the local model is not loaded".to_owned(),
     };
-    Fault::new(FaultKind::Engine, why)
+    not_ready(why)
+}
+
+/// The engine itself knows when it is well again, so nobody has to leave it alone for a while to find out.
+fn not_ready(why: String) -> Fault {
+    Fault::new(FaultKind::Engine, why).with_code(NOT_READY)
 }
 
 fn embed_fault(fault: EmbedFault) -> Fault {

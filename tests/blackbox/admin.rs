@@ -2,6 +2,7 @@
 
 mod document;
 mod remote;
+mod rollback;
 mod triggers;
 
 use std::time::{Duration, Instant};

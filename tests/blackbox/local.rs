@@ -181,6 +181,28 @@ async fn in_a_burst_batch_calls_are_shed_and_critical_ones_served() {
     assert!(refused >= 12, "{refused} of 24 were refused");
     assert!(shed.iter().any(|answer| answer.status == 200), "what was accepted is finished");
     assert!(shed.iter().all(|answer| matches!(answer.status, 200 | 503)), "{shed:?}");
+    // Told at once: nobody is kept waiting to be refused once more.
+    for answer in shed.iter().filter(|answer| answer.status == 503) {
+        assert_eq!(answer.expect_header("x-backstop-attempts"), "1", "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn callers_who_come_while_the_model_is_being_loaded_leave_nothing_behind() {
+    let _turn = prepared::turn().await;
+    let (_home, gateway) = only_local("");
+    let client = gateway.client();
+    let body = short("Say hello.", 2);
+    let mut answers = many(40, 40, |_| client.post("/v1/chat/completions", &body)).await;
+    while !answers.iter().any(|answer| answer.status == 200) {
+        answers.push(client.chat(&body).await);
+        assert!(answers.len() < 100_000, "the model is never loaded");
+    }
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
+        let error = answer.openai_error();
+        let said = error["message"].as_str().expect("a text");
+        assert!(!said.contains("breaker_open"), "it is asked as soon as it is there: {said}");
+    }
 }
 
 /// A machine with a GPU and a program for it would serve these calls from there, for which there is no certificate here.

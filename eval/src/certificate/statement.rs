@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
+    referee::CertifiedReferees,
     report::{GateResult, Report, Verdict},
     suite::{Split, Suite, SuiteId},
 };
@@ -62,6 +63,9 @@ pub struct Predicate {
     pub gates: Vec<GateResult>,
     /// The incumbent that it was compared with.
     pub against: Option<Compared>,
+    /// Who had a say besides the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referees: Option<CertifiedReferees>,
     pub report_sha256: String,
     /// The certificate of the same target and suite that it takes the place of: the digest of its statement.
     pub supersedes: Option<String>,
@@ -160,6 +164,7 @@ impl Statement {
                     target: against.target.clone(),
                     report_sha256: against.report_sha256.clone(),
                 }),
+                referees: CertifiedReferees::of(&report.referees),
                 report_sha256,
                 supersedes,
                 issued_at: now,

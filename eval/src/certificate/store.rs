@@ -36,6 +36,8 @@ pub enum StoreError {
     NoRun { beginning: String, dir: PathBuf },
     #[error("{count} runs begin with `{beginning}`; give more digits")]
     ManyRuns { beginning: String, count: usize },
+    #[error("{} was changed after the run: its digest is not its name; run the suite again", .0.display())]
+    Changed(PathBuf),
     #[error("the report is not JSON as it should be: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -130,7 +132,10 @@ impl CertificateStore {
     /// A stored report, by the digest it is named by.
     pub fn read_report(&self, digest: &str) -> Result<Report, StoreError> {
         let path = self.report_path(digest);
-        let json = fs::read(&path).map_err(|source| StoreError::Io { path, source })?;
+        let json = fs::read(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+        if sha256_hex(&json) != digest {
+            return Err(StoreError::Changed(path));
+        }
         Ok(serde_json::from_slice(&json)?)
     }
 

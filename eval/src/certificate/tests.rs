@@ -13,6 +13,7 @@ mod acts;
 
 use crate::{
     puppet::{honest, says},
+    referee::Referees,
     report::{AnswerRecord, ItemResult, Report, Verdict},
     suite::{Item, Split, Suite, SuiteId},
 };
@@ -58,7 +59,7 @@ impl Bench {
             ItemResult::judged(&self.suite, item, vec![record; item.asks])
         };
         let items: Vec<ItemResult> = self.suite.items.iter().enumerate().map(answered).collect();
-        let (verdict, why, gates) = Report::judge(&self.suite, &items, None);
+        let (verdict, why, gates) = Report::judge(&self.suite, &items, None, &Referees::default());
         Report {
             harness: "0.1.0".into(),
             target: "local/small".into(),
@@ -73,6 +74,7 @@ impl Bench {
             resumed: 0,
             cost_micros: None,
             against: None,
+            referees: Referees::default(),
             started_at: NOW - Duration::minutes(1),
             finished_at: NOW,
             verdict,

@@ -151,6 +151,9 @@ impl Certificate {
         if certified.gates.is_empty() {
             return fail("it lists no gate".into());
         }
+        if let Some(Err(why)) = certified.referees.as_ref().map(|referees| referees.check(&certified.target)) {
+            return fail(why);
+        }
         match certified.gates.iter().find(|gate| !passes(gate)) {
             Some(gate) => fail(gate.describe()),
             None => Ok(()),

@@ -4,22 +4,25 @@
 //! page's own Content-Security-Policy lets a browser run or load nothing at all. The page says what the report says; it decides
 //! nothing.
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Comparison, GateResult, Report, StoredRun};
 use crate::{
+    jinja::seen,
     run::dollars,
     suite::{Severity, Suite},
 };
 
 mod beside;
 mod plot;
+mod referees;
 mod transcript;
 
 use beside::Beside;
 use plot::Plot;
+use referees::Row;
 use transcript::Transcript;
 
 const PAGE: &str = include_str!("html/page.html");
@@ -51,6 +54,7 @@ struct View<'a> {
     finished: String,
     seconds: String,
     cost: Option<String>,
+    referees: Vec<Row>,
     latency: Option<Latency>,
     tokens: (u64, u64),
     answer_count: usize,
@@ -117,6 +121,7 @@ impl Page<'_> {
             finished: moment(report.finished_at),
             seconds: format!("{:.1}", (report.finished_at - report.started_at).as_seconds_f64()),
             cost: report.cost_micros.map(dollars),
+            referees: Row::of_run(report),
             latency: Latency::of(report),
             tokens: (
                 answers().filter_map(|answer| answer.input_tokens).sum(),
@@ -162,22 +167,6 @@ fn severities(report: &Report) -> Vec<SeverityRow> {
     };
     let rows = [Severity::Critical, Severity::Major, Severity::Minor].map(row);
     rows.into_iter().filter(|row| row.items > 0).collect()
-}
-
-/// What the template engine makes of JSON.
-fn seen(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(yes) => Value::from(*yes),
-        Json::Number(number) => match number.as_u64() {
-            Some(whole) => Value::from(whole),
-            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(seen).collect(),
-        Json::Object(entries) => Value::from_pairs(entries.iter().map(|(name, value)| (name.as_str(), seen(value)))),
-    }
 }
 
 /// Characters that cannot be seen, or that turn the text around them, as their code points: what is read must be what was said.

@@ -43,7 +43,7 @@ pub(super) fn items(suite: &Suite, wrong: &[usize]) -> Vec<ItemResult> {
 }
 
 pub(super) fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Against>) -> Report {
-    let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref());
+    let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref(), &Referees::default());
     Report {
         harness: "0".into(),
         target: "v/m".into(),
@@ -64,6 +64,7 @@ pub(super) fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Agai
         errors: 0,
         errors_allowed: 0,
         against,
+        referees: Referees::default(),
         gates,
         items,
     }

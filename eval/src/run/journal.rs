@@ -14,7 +14,7 @@ use std::{
 use backstop_models::chat::Chat;
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::sha256_hex, report::AnswerRecord, suite::Suite};
+use crate::{digest::sha256_hex, referee::Measured, report::AnswerRecord, suite::Suite};
 
 /// Which earlier answers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Journal {
     file: File,
     subject: String,
     answers: HashMap<String, AnswerRecord>,
+    /// What referees said, by the key that it is kept under.
+    measured: HashMap<String, Measured>,
     /// Whether `answers` are of a run that came to its end.
     finished: bool,
 }
@@ -52,6 +54,8 @@ enum Line {
         key: String,
         answer: AnswerRecord,
     },
+    /// What a referee said.
+    Measured(Measured),
     Finished(bool),
 }
 
@@ -71,11 +75,19 @@ impl Journal {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let text = fs::read(&path).map_err(failed)?;
-        let mut journal = Self { path, file, subject: subject.to_owned(), answers: HashMap::new(), finished: false };
+        let mut journal = Self {
+            path,
+            file,
+            subject: subject.to_owned(),
+            answers: HashMap::new(),
+            measured: HashMap::new(),
+            finished: false,
+        };
         let whole = journal.read(&text);
         let taken = whole > 0 && (!journal.finished || reuse == Reuse::All);
         if !taken {
             journal.answers.clear();
+            journal.measured.clear();
             journal.finished = false;
         }
         journal.begin(if taken { whole } else { 0 })?;
@@ -93,6 +105,16 @@ impl Journal {
         self.write(&Line::Answer { key, answer: answer.clone() })
     }
 
+    /// The measurement of that key, if there is one.
+    pub fn measured(&self, key: &str) -> Option<Measured> {
+        self.measured.get(key).cloned()
+    }
+
+    /// Keeps a measurement, as an answer is kept.
+    pub fn keep_measured(&mut self, measured: &Measured) -> Result<(), JournalError> {
+        self.write(&Line::Measured(measured.clone()))
+    }
+
     /// The run came to its end.
     pub fn finish(&mut self) -> Result<(), JournalError> {
         self.write(&Line::Finished(true))?;
@@ -104,9 +126,10 @@ impl Journal {
         self.known().1 > 0
     }
 
-    /// How many answers are here from a finished run, and from one that was not.
+    /// How many answers and measurements are here from a finished run, and from one that was not.
     pub(super) fn known(&self) -> (usize, usize) {
-        if self.finished { (self.answers.len(), 0) } else { (0, self.answers.len()) }
+        let known = self.answers.len() + self.measured.len();
+        if self.finished { (known, 0) } else { (0, known) }
     }
 
     /// Takes the lines over; gives how many bytes are whole lines of this subject's.
@@ -121,6 +144,9 @@ impl Journal {
                 Line::Subject(subject) if index == 0 && subject == self.subject => {}
                 Line::Answer { key, answer } if index > 0 => {
                     self.answers.insert(key, answer);
+                }
+                Line::Measured(measured) if index > 0 => {
+                    self.measured.insert(measured.key.clone(), measured);
                 }
                 Line::Finished(finished) if index > 0 => self.finished = finished,
                 _ => break,

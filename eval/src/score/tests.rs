@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 
 mod choice;
+mod extract;
 mod instructions;
 mod json;
 mod leaks;
@@ -67,7 +68,7 @@ fn unread(value: serde_json::Value) -> String {
 }
 
 fn judged(check: &Check, chat: &Chat, answers: &[Answer]) -> Result<(), Miss> {
-    check.judge(Asked { chat, answers })
+    check.judge(Asked { chat, answers, evidence: None })
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The model that runs in this process, as a subject: asked through the very engine that will serve it.
 
 use backstop_models::{
-    chat::{Answer, Chat, Fold},
+    chat::{Answer, Chat, Completion, Fold, Prompt, Sampling},
     engine::{Engine, EngineFault},
 };
 
-use super::{BoxFuture, Subject, SubjectError};
+use super::{BoxFuture, Scored, Subject, SubjectError};
 
 /// An engine under examination. It may be serving meanwhile: a full queue is waited for, under the run's deadline.
 #[derive(Clone)]
@@ -39,6 +39,19 @@ impl Subject for LocalSubject {
 
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
         Box::pin(self.answer(chat))
+    }
+
+    fn score(&self, text: String) -> BoxFuture<'_, Result<Scored, SubjectError>> {
+        let chat = Chat {
+            completion: Some(Completion { prompts: vec![Prompt::Text(text)], echo: true }),
+            sampling: Sampling { temperature: Some(0.0), logprobs: Some(1), ..Sampling::default() },
+            max_tokens: Some(0),
+            ..Chat::default()
+        };
+        Box::pin(async move {
+            let Answer { logprobs, usage, .. } = self.answer(chat).await?;
+            Ok(Scored { tokens: logprobs, usage })
+        })
     }
 }
 

@@ -9,11 +9,12 @@ use backstop_models::chat::Sampling;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Gate, Item, Split, Suite, SuiteError, SuiteId};
+use super::{Gate, Item, JudgeRules, Split, Suite, SuiteError, SuiteId};
 use crate::{score::Check, statistics};
 
 mod ask;
 mod items;
+mod labels;
 mod schema;
 
 pub use schema::{SuiteFile, file_schema, suite_schema};
@@ -36,7 +37,30 @@ struct RawHeader {
     epochs: Option<Spanned<usize>>,
     errors_allowed: usize,
     canary: Option<Spanned<String>>,
+    judge: Option<Spanned<RawJudge>>,
+    #[serde(default)]
+    scorers: BTreeMap<String, Spanned<String>>,
     gates: Vec<RawGate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJudge {
+    rubric: String,
+    labels: Option<String>,
+    target: Option<String>,
+    max_tokens: Option<u32>,
+    /// 0 where it is not written, the model's own where it is `null`.
+    #[serde(default = "greedy")]
+    temperature: Option<f64>,
+    at_least: Option<u8>,
+    min_agreement: Option<f64>,
+    min_kappa: Option<f64>,
+    min_order_agreement: Option<f64>,
+}
+
+fn greedy() -> Option<f64> {
+    Some(0.0)
 }
 
 #[derive(Deserialize)]
@@ -74,12 +98,16 @@ pub(super) fn suite(
     name: &str,
     (header_file, header): (&str, &str),
     (items_file, items): (&str, &str),
+    labels: Option<(&str, &str)>,
     digest: String,
 ) -> Result<Suite, SuiteError> {
     let header = read_header(name, (header_file, header))?;
     let at = |line| Place { file: header_file, line };
     let all = items::read(&header, items_file, items)?;
     check_canary(&header, &all, at)?;
+    let judge = header.judge.as_ref().map(|judge| judge_rules(judge, labels, header_file)).transpose()?;
+    labels::check_use(judge.as_ref(), &all, at(header.judge.as_ref().map_or(1, |judge| judge.defined.line())))?;
+    let scorers = header.scorers.iter().map(|(name, digest)| (name.clone(), digest.value.clone())).collect();
     let lines = header.gates.iter().map(|gate| (gate.id.value.clone(), gate.id.defined.line())).collect();
     let (items, aside) = all.into_iter().partition(|item| item.split == Split::Gate);
     let suite = Suite {
@@ -96,6 +124,8 @@ pub(super) fn suite(
         errors_allowed: header.errors_allowed,
         canary: header.canary.map(|canary| canary.value),
         gates: header.gates.into_iter().map(gate).collect(),
+        judge,
+        scorers,
         split: Split::Gate,
         items,
         aside,
@@ -107,6 +137,32 @@ pub(super) fn suite(
 /// The version that the header names, once the header is right.
 pub(super) fn version(name: &str, header: (&str, &str)) -> Result<String, SuiteError> {
     read_header(name, header).map(|header| header.version.value)
+}
+
+/// The file of labels that the header names, beside the header, once the header is right.
+pub(super) fn labels_file(name: &str, header: (&str, &str)) -> Result<Option<String>, SuiteError> {
+    Ok(read_header(name, header)?.judge.and_then(|judge| judge.value.labels))
+}
+
+fn judge_rules(judge: &Spanned<RawJudge>, labels: Option<(&str, &str)>, file: &str) -> Result<JudgeRules, SuiteError> {
+    let place = Place { file, line: judge.defined.line() };
+    let judge = &judge.value;
+    let labels = match (&judge.labels, labels) {
+        (None, _) => Vec::new(),
+        (Some(_), Some((labels_file, text))) => labels::read(labels_file, text)?,
+        (Some(named), None) => return place.fail(format!("the file of labels, `{named}`, is not here")),
+    };
+    Ok(JudgeRules {
+        rubric: judge.rubric.clone(),
+        target: judge.target.clone(),
+        max_tokens: judge.max_tokens.unwrap_or(512),
+        temperature: judge.temperature,
+        at_least: judge.at_least.unwrap_or(4),
+        min_agreement: judge.min_agreement.unwrap_or(0.6),
+        min_kappa: judge.min_kappa,
+        min_order_agreement: judge.min_order_agreement.unwrap_or(0.7),
+        labels,
+    })
 }
 
 /// Lower-case letters, digits and hyphens: also a safe file name.
@@ -130,6 +186,12 @@ fn read_header(name: &str, (file, text): (&str, &str)) -> Result<RawHeader, Suit
     let header: RawHeader = serde_saphyr::from_str(text).map_err(|error| yaml_error(file, &error))?;
     let at = |line| Place { file, line };
     check_header(name, &header, at)?;
+    if let Some(judge) = &header.judge {
+        check_judge(&judge.value, &at(judge.defined.line()))?;
+    }
+    if let Some((name, digest)) = header.scorers.iter().find(|(_, digest)| !is_digest(&digest.value)) {
+        return at(digest.defined.line()).fail(format!("the digest of the scorer `{name}` must be 64 hex digits"));
+    }
     check_gates(&header, at)?;
     Ok(header)
 }
@@ -160,6 +222,33 @@ fn check_header<'a>(name: &str, header: &RawHeader, at: impl Fn(u64) -> Place<'a
             .fail(format!("the use case `{}` must consist of lower-case letters, digits and hyphens", case.value));
     }
     Ok(())
+}
+
+fn check_judge(judge: &RawJudge, place: &Place<'_>) -> Result<(), SuiteError> {
+    if judge.rubric.trim().is_empty() {
+        return place.fail("a judge needs a `rubric`: what a good answer is");
+    }
+    if let Some(file) = judge.labels.as_ref().filter(|file| file.contains(['/', '\\']) || !file.ends_with(".jsonl")) {
+        return place.fail(format!("`labels` names a .jsonl file beside the header, not `{file}`"));
+    }
+    if judge.max_tokens == Some(0) || judge.temperature.is_some_and(|heat| !(0.0..=2.0).contains(&heat)) {
+        return place.fail("a judge's max_tokens must be at least 1, and its temperature from 0 to 2");
+    }
+    if judge.at_least.is_some_and(|grade| !(2..=5).contains(&grade)) {
+        return place.fail("a judge's at_least is a grade from 2 to 5");
+    }
+    let shares = [judge.min_agreement, judge.min_order_agreement];
+    if shares.into_iter().flatten().any(|share| !(share > 0.0 && share < 1.0)) {
+        return place.fail("a judge's min_agreement and min_order_agreement lie between 0 and 1");
+    }
+    if judge.min_kappa.is_some_and(|kappa| !(-1.0..=1.0).contains(&kappa)) {
+        return place.fail("a judge's min_kappa is from -1 to 1");
+    }
+    Ok(())
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn check_gates<'a>(header: &RawHeader, at: impl Fn(u64) -> Place<'a>) -> Result<(), SuiteError> {

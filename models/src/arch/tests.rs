@@ -17,6 +17,7 @@ use crate::load::LoadFault;
 use crate::load::tiny::{FAMILIES, Tiny};
 
 mod safetensors;
+mod speed;
 
 pub(super) const TOKENS: [u32; 40] = [
     5, 6, 7, 8, 40, 41, 42, 99, 100, 7, 7, 7, 12, 250, 3, 9, 33, 34, 35, 36, 37, 38, 5, 6, 7, 8, 40, 41, 42, 99, 100,

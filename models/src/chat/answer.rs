@@ -81,8 +81,31 @@ pub struct Usage {
     pub cached_input_tokens: Option<u64>,
     /// The part of `input_tokens` that was written to the vendor's cache.
     pub cache_write_tokens: Option<u64>,
+    /// The part of `cache_write_tokens` that is kept for an hour.
+    pub cache_write_1h_tokens: Option<u64>,
+    /// The parts of `input_tokens` that were sound and pictures.
+    pub audio_input_tokens: Option<u64>,
+    pub image_input_tokens: Option<u64>,
+    /// The part of `input_tokens` that the vendor sends no bill for.
+    pub unbilled_input_tokens: Option<u64>,
     /// The part of `output_tokens` that was reasoning.
     pub reasoning_tokens: Option<u64>,
+    /// The parts of `output_tokens` that were sound and pictures.
+    pub audio_output_tokens: Option<u64>,
+    pub image_output_tokens: Option<u64>,
+    /// The part of `output_tokens` that the vendor sends no bill for.
+    pub unbilled_output_tokens: Option<u64>,
+    /// In which class of service the vendor answered.
+    pub service: Option<ServiceClass>,
+}
+
+/// A vendor's class of service, where that has its own price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceClass {
+    Standard,
+    /// A batch, or OpenAI's flexible processing.
+    Batch,
+    Priority,
 }
 
 /// A whole answer.
@@ -136,7 +159,15 @@ impl Usage {
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.cached_input_tokens = later.cached_input_tokens.or(self.cached_input_tokens);
         self.cache_write_tokens = later.cache_write_tokens.or(self.cache_write_tokens);
+        self.cache_write_1h_tokens = later.cache_write_1h_tokens.or(self.cache_write_1h_tokens);
+        self.audio_input_tokens = later.audio_input_tokens.or(self.audio_input_tokens);
+        self.image_input_tokens = later.image_input_tokens.or(self.image_input_tokens);
+        self.unbilled_input_tokens = later.unbilled_input_tokens.or(self.unbilled_input_tokens);
         self.reasoning_tokens = later.reasoning_tokens.or(self.reasoning_tokens);
+        self.audio_output_tokens = later.audio_output_tokens.or(self.audio_output_tokens);
+        self.image_output_tokens = later.image_output_tokens.or(self.image_output_tokens);
+        self.unbilled_output_tokens = later.unbilled_output_tokens.or(self.unbilled_output_tokens);
+        self.service = later.service.or(self.service);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The inputs of a matrix product, quantized once per row: 32 signed bytes share a scale, as in ggml's Q8_1.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::level::Level;
 use super::matrix::{Line, Matrix};
 use super::ops::ROUND;
@@ -73,7 +75,10 @@ fn quantize(level: Level, input: &[f32], place: usize, q: &mut [Line], scales: &
         Level::Portable => plainly(input, place, q, scales),
         // SAFETY: the level says that the machine has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512Vnni => unsafe { with_avx2(input, place, q, scales) },
+        Level::Avx2 => unsafe { with_avx2(input, place, q, scales) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::quantize(input, place, q, scales) },
     }
 }
 

@@ -18,7 +18,7 @@ mod block;
 /// Tokens of a block.
 pub(crate) const BLOCK: usize = 32;
 /// Queries of a tile.
-const QUERIES: usize = 32;
+const QUERIES: usize = 48;
 /// Queries that go through a block together.
 const TOGETHER: usize = 4;
 const LANES: usize = 16;

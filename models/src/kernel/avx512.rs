@@ -2,16 +2,20 @@
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32,
-    _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_store_ps,
-    _mm512_storeu_ps,
+    _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512, _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_store_ps,
 };
 
 use super::activations::{GROUP, GROUP_LINES};
-use super::attention::BLOCK;
 use super::avx2::ahead;
 use super::matrix::{Integer, Line, TILE};
 use super::multiply::{Inputs, Piece, Sums};
+
+mod attention;
+mod quantize;
+
+pub(super) use attention::{TOGETHER, score, weigh};
+pub(super) use quantize::quantize;
 
 /// As [`super::portable::dot`], of up to four rows of one group, or all rows of two or four groups.
 ///
@@ -152,99 +156,4 @@ unsafe fn floats(scales: *const [[f32; TILE]; 2]) -> [__m512; 2] {
     let scales = scales.cast::<__m512>();
     // SAFETY: two times 16 values.
     unsafe { [*scales, *scales.add(1)] }
-}
-
-/// `scores = queries · keys`, up to four queries of any width against a block of 32 keys, which lie across.
-///
-/// # Safety
-/// The machine has AVX-512 F.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn score(queries: &[f32], keys: &[f32], scores: &mut [f32]) {
-    let width = keys.len() / BLOCK;
-    let count = scores.len() / BLOCK;
-    assert!(queries.len() == count * width && keys.len() == width * BLOCK, "shapes fit");
-    match count {
-        // SAFETY: shapes fit.
-        1 => unsafe { score_some::<1>(queries.as_ptr(), keys.as_ptr(), width, scores.as_mut_ptr()) },
-        // SAFETY: as above.
-        2 => unsafe { score_some::<2>(queries.as_ptr(), keys.as_ptr(), width, scores.as_mut_ptr()) },
-        // SAFETY: as above.
-        3 => unsafe { score_some::<3>(queries.as_ptr(), keys.as_ptr(), width, scores.as_mut_ptr()) },
-        // SAFETY: as above.
-        4 => unsafe { score_some::<4>(queries.as_ptr(), keys.as_ptr(), width, scores.as_mut_ptr()) },
-        _ => unreachable!("one to four queries"),
-    }
-}
-
-/// # Safety
-/// The machine has AVX-512 F; there are `M` queries and as many rows of scores.
-#[target_feature(enable = "avx512f")]
-unsafe fn score_some<const M: usize>(queries: *const f32, keys: *const f32, width: usize, scores: *mut f32) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    for i in 0..width {
-        // SAFETY: `width` rows of 32 keys, `M` rows of `width` queries.
-        unsafe {
-            let keys = [_mm512_loadu_ps(keys.add(BLOCK * i)), _mm512_loadu_ps(keys.add(BLOCK * i + TILE))];
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let query = _mm512_set1_ps(*queries.add(m * width + i));
-                sums[0] = _mm512_fmadd_ps(query, keys[0], sums[0]);
-                sums[1] = _mm512_fmadd_ps(query, keys[1], sums[1]);
-            }
-        }
-    }
-    for (m, sums) in sums.iter().enumerate() {
-        // SAFETY: `M` rows of 32 scores.
-        unsafe {
-            _mm512_storeu_ps(scores.add(BLOCK * m), sums[0]);
-            _mm512_storeu_ps(scores.add(BLOCK * m + TILE), sums[1]);
-        }
-    }
-}
-
-/// `sums += weights · values`, up to four queries against a block of 32 values, whose width is a multiple of 16.
-///
-/// # Safety
-/// The machine has AVX-512 F.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn weigh(weights: &[f32], values: &[f32], sums: &mut [f32]) {
-    let width = values.len() / BLOCK;
-    let count = weights.len() / BLOCK;
-    assert!(sums.len() == count * width && values.len() == width * BLOCK && width.is_multiple_of(TILE), "shapes fit");
-    match count {
-        // SAFETY: shapes fit.
-        1 => unsafe { weigh_some::<1>(weights.as_ptr(), values.as_ptr(), width, sums.as_mut_ptr()) },
-        // SAFETY: as above.
-        2 => unsafe { weigh_some::<2>(weights.as_ptr(), values.as_ptr(), width, sums.as_mut_ptr()) },
-        // SAFETY: as above.
-        3 => unsafe { weigh_some::<3>(weights.as_ptr(), values.as_ptr(), width, sums.as_mut_ptr()) },
-        // SAFETY: as above.
-        4 => unsafe { weigh_some::<4>(weights.as_ptr(), values.as_ptr(), width, sums.as_mut_ptr()) },
-        _ => unreachable!("one to four queries"),
-    }
-}
-
-/// # Safety
-/// The machine has AVX-512 F; there are `M` rows of weights and of sums.
-#[target_feature(enable = "avx512f")]
-unsafe fn weigh_some<const M: usize>(weights: *const f32, values: *const f32, width: usize, sums: *mut f32) {
-    for at in (0..width).step_by(TILE) {
-        let mut totals = [_mm512_setzero_ps(); M];
-        for (m, total) in totals.iter_mut().enumerate() {
-            // SAFETY: `M` rows of `width` sums.
-            *total = unsafe { _mm512_loadu_ps(sums.add(m * width + at)) };
-        }
-        for token in 0..BLOCK {
-            // SAFETY: 32 rows of `width` values, `M` rows of 32 weights.
-            unsafe {
-                let values = _mm512_loadu_ps(values.add(token * width + at));
-                for (m, total) in totals.iter_mut().enumerate() {
-                    *total = _mm512_fmadd_ps(_mm512_set1_ps(*weights.add(m * BLOCK + token)), values, *total);
-                }
-            }
-        }
-        for (m, total) in totals.iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { _mm512_storeu_ps(sums.add(m * width + at), *total) };
-        }
-    }
 }

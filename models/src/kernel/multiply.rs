@@ -20,12 +20,10 @@ use super::{float, portable};
 
 /// Blocks of 32 columns that are expanded at once, at most: 12 KiB of weights, and up to 6 of scales.
 pub(super) const CHUNK: usize = 24;
+/// Blocks of 32 columns of packed weights that many rows meet at once, at most: up to 36 KiB.
+const RUN: usize = 64;
 /// Columns of float weights that are expanded at once: 16 KiB.
 const FLOATS: usize = 256;
-/// Bytes of inputs that are met by one tile after the other: they stay in the second-level cache.
-const PANEL: usize = 192 << 10;
-/// Up to this many rows of inputs, weights are read as they lie.
-const FEW: usize = GROUP;
 
 /// Part of a tile's columns.
 #[derive(Clone, Copy)]
@@ -84,7 +82,7 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
                 let first = item * run;
                 let last = matrix.rows().div_ceil(TILE).min(first.saturating_add(run));
                 return SCRATCH.with_borrow_mut(|scratch| {
-                    for rows in panels(input) {
+                    for rows in panels(pool.level(), input) {
                         for tile in first..last {
                             scratch.tile(pool.level(), matrix, input, rows.clone(), tile);
                             scratch.put(place, matrix, rows.start, tile);
@@ -98,9 +96,31 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
 }
 
 /// Runs of rows whose quantized form is small enough to stay at hand; whole groups.
-fn panels(input: &Activations) -> impl Iterator<Item = Range<usize>> {
-    let rows = (PANEL / (input.columns * 3 / 2).max(1)).next_multiple_of(4 * GROUP).max(8 * GROUP);
+fn panels(level: Level, input: &Activations) -> impl Iterator<Item = Range<usize>> {
+    let rows = (panel(level) / (input.columns * 3 / 2).max(1)).next_multiple_of(4 * GROUP).max(8 * GROUP);
     (0..input.rows).step_by(rows).map(move |first| first..input.rows.min(first + rows))
+}
+
+/// Bytes of inputs that are met by one tile after the other: they stay in the second-level cache, of which machines with
+/// AVX-512 have 1 MiB at least.
+fn panel(level: Level) -> usize {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => 960 << 10,
+        _ => 192 << 10,
+    }
+}
+
+/// Up to this many rows of inputs, weights are read as they lie. AVX-512 takes so many rows at a time that unpacking nibbles anew
+/// for each costs less than what expanding them writes and reads.
+fn few(level: Level) -> usize {
+    match level {
+        Level::Portable => 0,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => GROUP,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => usize::MAX,
+    }
 }
 
 thread_local! {
@@ -156,9 +176,15 @@ impl Scratch {
             let end = (row / GROUP + 1) * blocks;
             Inputs { q: &input.q[at * GROUP_LINES..end * GROUP_LINES], scales: &input.scales[at..end] }
         };
-        if rows.len() <= FEW && level != Level::Portable {
-            let piece = Piece { blocks, lines, scales: &[] };
-            return dot::<true>(level, integer, piece, &[inputs(rows.start, 0)], &mut self.sums);
+        if rows.len() <= few(level) {
+            // A short run of a tile stays in the first-level cache while all rows meet it.
+            let chunk = if rows.len() <= 4 * GROUP { blocks } else { blocks.div_ceil(blocks.div_ceil(RUN)) };
+            for (index, lines) in lines.chunks(chunk * stride).enumerate() {
+                let piece = Piece { blocks: lines.len() / stride, lines, scales: &[] };
+                let inputs = |row| inputs(rows.start + row, index * chunk);
+                whole::<true>((level, integer), piece, &mut self.sums, inputs);
+            }
+            return;
         }
         // Chunks of nearly the same length: a short one costs as much around it as a long one.
         let chunk = blocks.div_ceil(blocks.div_ceil(CHUNK));
@@ -166,18 +192,7 @@ impl Scratch {
             expand(level, integer, lines, &mut self.expanded);
             let Expanded { q, scales, blocks } = &self.expanded;
             let piece = Piece { blocks: *blocks, lines: q, scales };
-            let mut row = 0;
-            while row < rows.len() {
-                let count = together(level, rows.len() - row);
-                let sums = &mut self.sums[row..row + count];
-                let group = |number: usize| inputs(rows.start + row + number * GROUP, index * chunk);
-                match count.div_ceil(GROUP) {
-                    4 => dot::<false>(level, integer, piece, &[0, 1, 2, 3].map(group), sums),
-                    2 => dot::<false>(level, integer, piece, &[0, 1].map(group), sums),
-                    _ => dot::<false>(level, integer, piece, &[group(0)], sums),
-                }
-                row += count;
-            }
+            whole::<false>((level, integer), piece, &mut self.sums, |row| inputs(rows.start + row, index * chunk));
         }
     }
 
@@ -211,6 +226,27 @@ impl Scratch {
             let out = unsafe { place.part(row * width + tile * TILE, count) };
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * unit);
         }
+    }
+}
+
+/// A piece of a tile with all rows of inputs, as many at a time as the level takes.
+fn whole<'a, const PACKED: bool>(
+    (level, integer): (Level, &Integer),
+    piece: Piece<'_>,
+    sums: &mut [Sums],
+    inputs: impl Fn(usize) -> Inputs<'a>,
+) {
+    let mut row = 0;
+    while row < sums.len() {
+        let count = together(level, sums.len() - row);
+        let sums = &mut sums[row..row + count];
+        let group = |number: usize| inputs(row + number * GROUP);
+        match count.div_ceil(GROUP) {
+            4 => dot::<PACKED>(level, integer, piece, &[0, 1, 2, 3].map(group), sums),
+            2 => dot::<PACKED>(level, integer, piece, &[0, 1].map(group), sums),
+            _ => dot::<PACKED>(level, integer, piece, &[group(0)], sums),
+        }
+        row += count;
     }
 }
 

@@ -195,11 +195,6 @@ async fn config(asked: Asked, _: Nothing) -> Result<Map<String, Value>, Refused>
             "limits": route.limits.named_with_nulls(),
         })
     };
-    let prices = |prices: &crate::config::Prices| {
-        json!({
-            "input_per_mtok": prices.input_per_mtok.to_string(), "output_per_mtok": prices.output_per_mtok.to_string(),
-        })
-    };
     let sink =
         |sink: &crate::config::AlertSink| json!({ "kind": sink.kind(), "min_severity": sink.min_severity.as_str() });
     let shown = json!({
@@ -207,7 +202,7 @@ async fn config(asked: Asked, _: Nothing) -> Result<Map<String, Value>, Refused>
         "vendors": settings.vendors.iter().map(|(id, one)| (id.to_string(), vendor(one))).collect::<Map<_, _>>(),
         "routes": settings.routes.iter().map(|(id, one)| (id.to_string(), route(one))).collect::<Map<_, _>>(),
         "tenants": settings.tenants.iter().map(|(id, one)| (id.to_string(), one.limits.named().into())).collect::<Map<_, _>>(),
-        "prices": settings.prices.iter().map(|(id, one)| (id.to_string(), prices(one))).collect::<Map<_, _>>(),
+        "priced": settings.prices.keys().map(ToString::to_string).collect::<Vec<_>>(),
         "share_cap": {
             "max": settings.share_cap.max, "window_s": settings.share_cap.window.as_secs(),
             "min_volume": settings.share_cap.min_volume,

@@ -12,7 +12,7 @@ use super::super::{
 use crate::{
     domain::{CallId, Ending, Right, RouteId, TenantId},
     ledger,
-    store::{CallFilter, Dimension, UsageFilter},
+    store::{CallFilter, Dimension, Only, UsageFilter},
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -43,6 +43,8 @@ struct UsageQuery {
     /// Only calls that began before.
     until_unix_ms: Option<i64>,
     tenant: Option<String>,
+    /// Any dimension's values, with commas between and semicolons between dimensions: `use=unserved;route=chat`.
+    only: Option<String>,
 }
 
 /// Rows that only the journal has are carried over first.
@@ -74,19 +76,21 @@ async fn usage(asked: Asked, query: UsageQuery) -> Result<Vec<UsageView>, Refuse
     let by = query.by.as_deref().unwrap_or("tenant,vendor,model");
     let dimension = |name: &str| {
         let known = <Dimension as clap::ValueEnum>::from_str(name.trim(), false);
-        known.map_err(|_| Refused::invalid(format!("`{name}` is no dimension; there are {DIMENSIONS}")))
+        known.map_err(|_| Refused::invalid(format!("`{name}` is no dimension; `backstop usage --help` lists them")))
     };
     let by: Vec<Dimension> = by.split(',').filter(|name| !name.is_empty()).map(dimension).collect::<Result<_, _>>()?;
+    let tenant = query.tenant.map(|name| Only { dimension: Dimension::Tenant, values: vec![Some(name)] }).into_iter();
+    let only = query.only.as_deref().unwrap_or_default().split(';').filter(|text| !text.is_empty());
+    let only =
+        only.map(|text| text.parse().map_err(|why: String| Refused::invalid(why))).collect::<Result<Vec<Only>, _>>()?;
     up_to_date(&asked).await?;
     let filter = UsageFilter {
         since_unix_ms: query.since_unix_ms,
         until_unix_ms: query.until_unix_ms,
-        tenant: query.tenant.map(TenantId::new),
+        only: tenant.chain(only).collect(),
     };
     Ok(view::usage(&asked.admin.store.usage(&filter, &by).await?, &by))
 }
-
-const DIMENSIONS: &str = "tenant, feature, model, vendor, route, key, day";
 
 pub(super) fn limit(asked: Option<u32>, usual: u32, most: u32) -> Result<u32, Refused> {
     match asked.unwrap_or(usual) {

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use backstop_eval::{
+    referee::Bench,
     report::{Against, ItemResult, Report, Verdict},
     run::{self, Bar, Journal, Reuse, RunOptions},
     suite::{Split, Suite},
@@ -14,6 +15,8 @@ use time::OffsetDateTime;
 
 use super::{
     super::{installation::Installation, operator::operator, print},
+    located::{Located, located},
+    referees::{self, Chosen},
     subject_for::{self, Examined},
 };
 use crate::{
@@ -24,8 +27,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// The suite's name, as `eval list` shows it
-    #[arg(long)]
+    /// The suite's name, as `eval list` shows it, or the path of its .yaml file or of its directory
+    #[arg(long, value_name = "NAME|PATH")]
     suite: String,
     /// `vendor/model` (`local/…` is the in-process tier), or the base URL of an OpenAI-compatible server, with --model
     #[arg(long, value_name = "VENDOR/MODEL|URL")]
@@ -51,6 +54,8 @@ pub(super) struct RunArgs {
     /// What the answers may cost; what is not asked for that reason makes the run inconclusive
     #[arg(long, value_name = "USD", value_parser = usd)]
     max_cost_usd: Option<u64>,
+    #[command(flatten)]
+    referees: Chosen,
     /// Take answers over from the last finished run where nothing that they depend on has changed; never certified
     #[arg(long, conflicts_with = "certify")]
     cache: bool,
@@ -101,7 +106,15 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
     if args.certify && split == Split::Dev {
         bail!("--certify needs the split `gate`: what was practised on decides nothing");
     }
-    let suite = Suite::find(&args.suite, &installation.state.suites())?.with_split(split)?;
+    let Located { suite, is_here } = located(installation, &args.suite)?;
+    if args.certify && !is_here {
+        bail!(
+            "a suite elsewhere cannot be certified by: put {0}.yaml and its other files into {1}, and name it as `{0}`",
+            suite.name(),
+            installation.state.suites().display()
+        );
+    }
+    let suite = suite.with_split(split)?;
     let settings = installation.settings();
     let gate = Arc::new(Gate::open(&installation.state)?);
     let desk = Desk { installation, settings, gate, suite, args };
@@ -137,6 +150,7 @@ impl Desk<'_> {
     async fn ask(&self, examined: &Examined, reuse: Reuse, against: Option<Against>) -> anyhow::Result<Report> {
         let certificates = self.gate.certificates();
         let key = examined.key();
+        let bench = self.bench(examined).await?;
         let journal = Journal::open(&certificates.answers(), &key, &self.suite, reuse)?;
         let attempt = certificates.begin_attempt(&key, &self.suite, journal.is_resumed())?;
         let options = RunOptions {
@@ -147,10 +161,23 @@ impl Desk<'_> {
             subject: key,
             attempt: attempt.number,
             against,
+            bench,
         };
         let report = run::run(&self.suite, examined.subject.as_ref(), options, &Bar::new()).await;
         certificates.end_attempt(attempt, report.verdict)?;
         Ok(report)
+    }
+
+    async fn bench(&self, examined: &Examined) -> anyhow::Result<Bench> {
+        let Self { installation, settings, gate, suite, args } = self;
+        // What the command line says of a family is said of the target, not of the incumbent.
+        let name = examined.subject.name();
+        let chosen = match &args.against {
+            Some(incumbent) if *incumbent == name => &args.referees.without_family(),
+            _ => &args.referees,
+        };
+        let model = if subject_for::is_url(&args.target) { args.model.as_deref().unwrap_or_default() } else { &name };
+        referees::Wanted { installation, gate, settings, suite, chosen }.bench(&name, model).await
     }
 
     /// What the incumbent passed of the same items.
@@ -206,6 +233,9 @@ fn described(report: &Report) -> String {
     for gate in &report.gates {
         said.push_str(&gate.describe());
         said.push('\n');
+    }
+    if let Some(judge) = &report.referees.judge {
+        said.push_str(&format!("judge {}: {}\n", judge.identity.target, judge.standing.describe()));
     }
     let seconds = (report.finished_at - report.started_at).as_seconds_f64();
     said.push_str(&format!(

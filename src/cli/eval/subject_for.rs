@@ -82,7 +82,7 @@ async fn vendor(installation: &Installation, settings: &Settings, target: &Targe
     })?;
     let vault = installation.vault().await?;
     let client = Clients::default().with_connect_deadline(CONNECT)?;
-    let prices = settings.prices.get(target).copied();
+    let prices = settings.prices.get(target).cloned();
     Ok(VendorSubject {
         name: target.to_string(),
         target: target.clone(),

@@ -9,13 +9,16 @@ use super::{DurationText, UrlText};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct ShareCap {
-    /// More than 0, at most 1 [default: 0.70].
+    /// More than 0, at most 1; 1: no cap [default: 0.70].
     pub(in crate::config) max: Option<f64>,
-    /// [default: 30d]
+    /// From here on calls move to other vendors in proportion, until at `max` all do; at most `max`
+    /// [default: 13/14 of `max`, which is 0.65 of 0.70].
+    pub(in crate::config) soft: Option<f64>,
+    /// Counted in whole hours [default: 30d].
     pub(in crate::config) window: Option<DurationText>,
     /// [default: tokens]
     pub(in crate::config) unit: Option<ShareUnit>,
-    /// Below this volume in the window the cap does not bite [default: 100000].
+    /// Below this volume in the window the cap refuses nothing; of the cost, in micro-dollars [default: 100000].
     pub(in crate::config) min_volume: Option<u64>,
 }
 
@@ -24,7 +27,9 @@ pub(in crate::config) struct ShareCap {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum ShareUnit {
     Tokens,
+    /// Attempts that used anything.
     Requests,
+    /// Every vendor's models need a known price.
     Cost,
 }
 

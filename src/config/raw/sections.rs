@@ -106,6 +106,8 @@ pub(in crate::config) struct Local {
     pub(in crate::config) cache: Option<SizeText>,
     /// The longest prompt plus answer, in tokens [default: the model's own].
     pub(in crate::config) context_tokens: Option<u32>,
+    /// What an hour of this machine costs, in US dollars [default: 0]. Calls that are answered at once share it equally.
+    pub(in crate::config) usd_per_hour: Option<f64>,
 }
 
 /// What certificates must have, and how vendors' models are watched.

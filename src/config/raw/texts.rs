@@ -44,6 +44,13 @@ text!(
     "5s"
 );
 text!(
+    /// `2026-01-31`.
+    DateText,
+    "A day, which begins at midnight UTC.",
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    "2026-01-31"
+);
+text!(
     /// `32MiB`.
     SizeText,
     "A number of bytes with its unit: B, KB, KiB, MB, MiB, GB or GiB.",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::UrlText;
+use super::{Price, UrlText};
 
 /// One vendor. Its secret is in the vault, under the vendor's own name unless `secret` names another.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) responses: Option<bool>,
 }
 
-/// What is known of one model. Prices are in US dollars per million tokens.
+/// What is known of one model. Prices are in US dollars per million tokens; `prices` says more than the four keys here.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Model {
@@ -50,6 +50,8 @@ pub(in crate::config) struct Model {
     pub(in crate::config) cached_input_per_mtok: Option<f64>,
     /// Input that the vendor put into its cache [default: `input_per_mtok`].
     pub(in crate::config) cache_write_per_mtok: Option<f64>,
+    /// What it costs and when, instead of the four keys before.
+    pub(in crate::config) prices: Option<Vec<Price>>,
     /// The longest prompt plus answer, in tokens.
     pub(in crate::config) context_tokens: Option<u32>,
     /// Whether it can call tools [default: true].

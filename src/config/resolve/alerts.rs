@@ -3,6 +3,9 @@
 use super::Resolver;
 use crate::config::{AlertSeverity, AlertSink, AlertTo, ShareCap, ShareUnit, path::Path, raw};
 
+/// Where calls begin to move elsewhere, unless the config says: 0.65 of 0.70.
+const SOFT_OF_MAX: f64 = 0.65 / 0.70;
+
 /// Where PagerDuty takes events, in its first region.
 const PAGERDUTY: &str = "https://events.pagerduty.com";
 
@@ -17,6 +20,13 @@ impl Resolver<'_, '_> {
                 self.error(&path.key("max"), "a share is more than 0 and at most 1", help);
             }
             cap.max = max;
+            cap.soft = max * SOFT_OF_MAX;
+        }
+        if let Some(soft) = raw.soft {
+            if !(soft > 0.0 && soft <= cap.max) {
+                self.error(&path.key("soft"), "the soft mark is more than 0 and at most `max`", "e.g. 0.65");
+            }
+            cap.soft = soft;
         }
         if let Some(window) = raw.window.as_ref().and_then(|text| self.duration(&path.key("window"), text)) {
             cap.window = window;

@@ -22,7 +22,8 @@ impl Resolver<'_, '_> {
         audit
     }
 
-    fn publish(&mut self, path: &Path, raw: &raw::Publish) -> Option<AuditSink> {
+    /// A place to publish to.
+    pub(super) fn publish(&mut self, path: &Path, raw: &raw::Publish) -> Option<AuditSink> {
         if let Some(name) = &raw.secret {
             self.secret_name(&path.key("secret"), name);
         }

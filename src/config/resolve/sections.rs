@@ -36,6 +36,9 @@ impl Resolver<'_, '_> {
         if let Some(gate) = &file.gate {
             self.gate(gate, settings);
         }
+        if let Some(eval) = &file.eval {
+            self.eval(eval, settings);
+        }
         if let Some(limits) = &file.limits {
             self.bounds(limits, settings);
         }
@@ -198,5 +201,6 @@ impl Resolver<'_, '_> {
         }
         settings.local.threads = raw.threads.map(|threads| threads as usize);
         settings.local.context_tokens = raw.context_tokens;
+        settings.local.usd_per_hour = raw.usd_per_hour.and_then(|usd| self.rate(&path.key("usd_per_hour"), usd));
     }
 }

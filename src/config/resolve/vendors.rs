@@ -7,13 +7,13 @@ use reqwest::Url;
 use super::Resolver;
 use crate::{
     config::{
-        Access, Capabilities, Prices, Settings, Vendor,
+        Access, Capabilities, Settings, Vendor,
         path::Path,
         raw,
         vendor_kind::{self, VendorKind},
         words,
     },
-    domain::{Money, TargetId, VendorId, Wire},
+    domain::{TargetId, VendorId, Wire},
 };
 
 impl Resolver<'_, '_> {
@@ -206,33 +206,6 @@ impl Resolver<'_, '_> {
             return None;
         }
         Some(url)
-    }
-
-    fn prices(&mut self, path: &Path, model: &raw::Model) -> Option<Prices> {
-        let mut amount = |key: &str, usd: Option<f64>| usd.map(|usd| self.amount(&path.key(key), usd));
-        let input = amount("input_per_mtok", model.input_per_mtok);
-        let output = amount("output_per_mtok", model.output_per_mtok);
-        // Embeddings have no output.
-        let output = output.or(model.embedding_space.as_ref().and(input).map(|_| Some(Money::ZERO)));
-        let cached = amount("cached_input_per_mtok", model.cached_input_per_mtok);
-        let write = amount("cache_write_per_mtok", model.cache_write_per_mtok);
-        match (input, output) {
-            (Some(input), Some(output)) => {
-                let input = input?;
-                Some(Prices {
-                    input_per_mtok: input,
-                    output_per_mtok: output?,
-                    cached_input_per_mtok: cached.unwrap_or(Some(input))?,
-                    cache_write_per_mtok: write.unwrap_or(Some(input))?,
-                })
-            }
-            (None, None) if cached.is_none() && write.is_none() => None,
-            _ if ["input_per_mtok", "output_per_mtok"].iter().all(|key| self.tree.has(&path.key(*key))) => None,
-            _ => {
-                self.error(path, "a price needs both `input_per_mtok` and `output_per_mtok`", "");
-                None
-            }
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     content::Content,
     finish_reason,
     logprobs::Logprobs,
-    read_finish,
+    read_finish, read_service,
     wire::{CallOut, FunctionOut},
 };
 use crate::dialect::{ReadError, Reply, Wire, object::Text};
@@ -25,6 +25,8 @@ struct Completion<'a> {
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<UsageIn>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     /// Old vLLM answers `{"object":"error", …}`.
@@ -98,7 +100,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
             (None, None) => return Err(ReadError::Malformed { why: "its choice has neither message nor text".into() }),
         },
         finish: read_finish(&reason.0)?,
-        usage: read.usage.map(UsageIn::read).unwrap_or_default(),
+        usage: Usage { service: read_service(read.service_tier), ..read.usage.map(UsageIn::read).unwrap_or_default() },
         logprobs: Vec::new(),
     })
 }

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use backstop_models::chat::{Delta, Event, Finish};
+use backstop_models::chat::{Delta, Event, Finish, ServiceClass, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{UsageIn, content::Content, read_finish};
+use super::{UsageIn, content::Content, read_finish, read_service};
 use crate::dialect::{ReadError, Wire, object::Text, sse};
 
 /// Follows one stream.
@@ -23,6 +23,7 @@ pub(in crate::dialect) struct Reader {
     finish: Option<Finish>,
     /// The choices that have begun and not ended.
     open: Vec<u32>,
+    service: Option<ServiceClass>,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,8 @@ struct Chunk<'a> {
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<UsageIn>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     x_groq: Option<XGroq>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
@@ -132,7 +135,11 @@ impl Reader {
             self.read_choice(choice, out)?;
         }
         if let Some(usage) = chunk.usage.or(chunk.x_groq.and_then(|groq| groq.usage)) {
-            out.push(Event::Usage(usage.read()));
+            self.service = read_service(chunk.service_tier).or(self.service);
+            out.push(Event::Usage(Usage { service: self.service, ..usage.read() }));
+        } else if self.service.is_none() {
+            // Some say it with the first chunk only.
+            self.service = read_service(chunk.service_tier);
         }
         Ok(())
     }

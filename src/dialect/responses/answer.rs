@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use backstop_models::chat::{Answer, Finish, Part, Reasoning, ToolCall};
+use backstop_models::chat::{Answer, Finish, Part, Reasoning, ToolCall, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,7 +12,7 @@ use super::{
     read_incomplete,
 };
 use crate::{
-    dialect::{ReadError, Reply, Wire, object::Text},
+    dialect::{ReadError, Reply, Wire, object::Text, openai::read_service},
     domain::FaultKind,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct ResponseIn<'a> {
     #[serde(borrow)]
     output: Option<Vec<&'a RawValue>>,
     usage: Option<UsageIn>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -104,16 +106,9 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
         held.called |= matches!(part, Part::ToolCall(_));
         held.said |= matches!(part, Part::Text(_) | Part::Refusal(_));
     }
-    let finish = read.finish(held)?;
+    let (finish, usage) = (read.finish(held)?, read.usage().unwrap_or_default());
     let owned = |text: Text<'_>| text.0.into_owned();
-    Ok(Answer {
-        id: read.id.map(owned),
-        model: read.model.map(owned),
-        content,
-        finish,
-        usage: read.usage.map(UsageIn::read).unwrap_or_default(),
-        logprobs: Vec::new(),
-    })
+    Ok(Answer { id: read.id.map(owned), model: read.model.map(owned), content, finish, usage, logprobs: Vec::new() })
 }
 
 impl ResponseIn<'_> {
@@ -132,8 +127,9 @@ impl ResponseIn<'_> {
         read_incomplete(details.and_then(|details| details.reason.as_ref()).map(|reason| reason.0.as_ref()))
     }
 
-    pub(super) fn usage(&self) -> Option<UsageIn> {
-        self.usage
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let service = read_service(self.service_tier);
+        self.usage.map(|usage| Usage { service, ..usage.read() })
     }
 }
 

@@ -179,7 +179,7 @@ impl Reader {
             return Err(ReadError::error_object(Wire::OpenaiResponses, response.as_bytes()));
         }
         let response = parse::<ResponseIn<'_>>(raw)?;
-        out.extend(response.usage().map(|usage| Event::Usage(usage.read())));
+        out.extend(response.usage().map(Event::Usage));
         let completed = kind == "response.completed";
         out.push(Event::Finish(if completed { self.held.completed() } else { response.incomplete() }));
         self.done = true;

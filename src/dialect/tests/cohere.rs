@@ -240,7 +240,8 @@ fn a_stream_folds_into_what_a_whole_answer_would_be() {
     assert_eq!(folded.content[0], Part::Text("I will look.".into()));
     let Part::ToolCall(second) = &folded.content[2] else { panic!("the second call") };
     assert_eq!((folded.finish, second.id.as_str(), second.arguments.as_str()), (Finish::ToolCalls, "f_2", "{}"));
-    let usage = Usage { input_tokens: Some(69), output_tokens: Some(38), ..Usage::default() };
+    let usage =
+        Usage { input_tokens: Some(69), output_tokens: Some(38), unbilled_input_tokens: Some(66), ..Usage::default() };
     assert_eq!(folded.usage, usage);
     // The plan comes back as the plan of the next turn.
     let messages = json!([

@@ -275,6 +275,7 @@ fn usage_comes_in_pieces() {
         cached_input_tokens: Some(90),
         cache_write_tokens: Some(0),
         reasoning_tokens: None,
+        ..Usage::default()
     };
     assert_eq!(last, Some(expected));
 }

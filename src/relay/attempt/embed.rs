@@ -36,6 +36,8 @@ pub(super) async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
     let Trial { relay, question, route, target, meter, deadline } = trial;
     let request = question.embed()?;
     let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, deadline);
+    meter.on_machine(relay.local.machine(), route.route.deadlines.total);
+    meter.take_turn();
     let embedded = wait(relay.local.embed(&target.id.model, question.own_texts()?), limit, meter).await??;
     let usage = Usage { input_tokens: Some(embedded.input_tokens), output_tokens: Some(0), ..Usage::default() };
     meter.whole(usage, 0);

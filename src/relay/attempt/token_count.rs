@@ -25,6 +25,8 @@ impl Http<'_> {
 pub(super) async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
     let Trial { relay, question, route, target, meter, deadline, .. } = trial;
     let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, deadline);
+    meter.on_machine(relay.local.machine(), route.route.deadlines.total);
+    meter.take_turn();
     let count = relay.local.count(&target.id.model, question.chat()?.clone());
     let tokens = wait(count, limit, meter).await??;
     Ok(Begun::Whole(Bytes::from(dialect::write_token_count(tokens))))

@@ -12,11 +12,12 @@ use crate::{
     clock,
     config::{BreakerPolicy, LatencyPolicy, Place, Settings},
     domain::{Fault, FaultKind, Source, TargetId},
+    limit::share::Hold,
     route::{
         Baselines, Breaker, BreakerStanding, CallKind, Estimate, OutagePolicy, OutageTicket, Outages, Quota,
         RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict, read_rate_headers,
     },
-    vendor::Listener,
+    vendor::{Listener, NOT_READY},
 };
 
 /// How long a computed threshold is used before it is computed again.
@@ -68,6 +69,8 @@ pub struct Asked {
     cell: Arc<Cell>,
     kind: CallKind,
     tickets: Option<(Ticket, OutageTicket)>,
+    /// What is set aside of its vendor's share.
+    hold: Option<Hold>,
 }
 
 impl Hosted {
@@ -170,7 +173,7 @@ impl Cell {
         match state.breaker.admit(now, roll) {
             Ok(ticket) => {
                 state.quota.spend(now, estimate);
-                Ok(Asked { cell: Arc::clone(self), kind, tickets: Some((ticket, outage)) })
+                Ok(Asked { cell: Arc::clone(self), kind, tickets: Some((ticket, outage)), hold: None })
             }
             Err(refused) => {
                 drop(state);
@@ -182,7 +185,7 @@ impl Cell {
 
     /// As [`Self::admit`], past every breaker: nobody else is left.
     pub fn admit_anyway(self: &Arc<Self>, kind: CallKind) -> Asked {
-        Asked { cell: Arc::clone(self), kind, tickets: None }
+        Asked { cell: Arc::clone(self), kind, tickets: None, hold: None }
     }
 
     /// A first attempt is made: a tenth of a retry is earned.
@@ -254,6 +257,18 @@ impl Listener for Cell {
 }
 
 impl Asked {
+    /// The attempt's volume is set aside until it is over.
+    #[must_use]
+    pub fn holding(mut self, hold: Option<Hold>) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// What is set aside, for whoever knows what was used.
+    pub fn take_hold(&mut self) -> Option<Hold> {
+        self.hold.take()
+    }
+
     pub fn cell(&self) -> &Arc<Cell> {
         &self.cell
     }
@@ -301,12 +316,14 @@ fn address(settings: &Settings, id: &TargetId) -> Option<String> {
     settings.vendor(id).map(|vendor| vendor.base_url.clone())
 }
 
-/// What an ending says of the target. A caller's own fault is an answer like any other; a limit is no illness.
+/// What an ending says of the target. A caller's own fault is an answer like any other; a limit is no illness, nor is a local
+/// model that is still being loaded: nothing was asked of it.
 fn verdict(fault: Option<&Fault>) -> Verdict {
     let Some(fault) = fault else { return Verdict::Success };
     match fault.kind {
         FaultKind::BadRequest | FaultKind::ContextLength | FaultKind::ContentPolicy => Verdict::Success,
         FaultKind::RateLimited | FaultKind::QuotaExhausted => Verdict::Neutral,
+        FaultKind::Engine if fault.code.as_deref() == Some(NOT_READY) => Verdict::Neutral,
         FaultKind::Engine => Verdict::Failure,
         kind if kind.source() == Source::Vendor => Verdict::Failure,
         _ => Verdict::Neutral,

@@ -20,7 +20,7 @@ use crate::{
     clock,
     config::{Rule, RuleAction, Settings},
     domain::{Act, Action, Actor, RouteId},
-    release::{CameBy, Cause, InForce, Trigger},
+    release::{Cause, InForce, Trigger, book::CameBy},
     store::Store,
 };
 

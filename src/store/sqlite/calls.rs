@@ -7,18 +7,19 @@ use sqlx::{QueryBuilder, Row as _, Sqlite as Db, SqliteConnection, sqlite::Sqlit
 use super::{
     Sqlite,
     rows::{self, count, counted_under, micros},
-    used,
+    shares, used,
 };
 use crate::{
-    domain::{Attempt, CallId, Ending, Outcome},
+    domain::{Attempt, CallId, Ending, Outcome, PriceState},
     store::{
         Answer, StoreError,
         calls::{CallFilter, Calls, Journaled},
+        spent::{Cursor, SpentRow},
         usage::{Dimension, UsageFilter, UsageRow},
     },
 };
 
-/// Rows of one statement; 19 columns each stay far below SQLite's bound of 32,766 parameters.
+/// Rows of one statement; 31 columns each stay far below SQLite's bound of 32,766 parameters.
 const CHUNK: usize = 128;
 
 /// The most that one listing gives.
@@ -31,13 +32,12 @@ impl Calls for Sqlite {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             for chunk in calls.chunks(CHUNK) {
                 let new = put_rows(&mut transaction, chunk).await?;
-                let new: Vec<&Outcome> = chunk
-                    .iter()
-                    .map(|journaled| &journaled.outcome)
-                    .filter(|outcome| new.contains(&outcome.call.to_string()))
-                    .collect();
+                let is_new = |journaled: &&Journaled| new.contains(&journaled.outcome.call.to_string());
+                let told: Vec<&Journaled> = chunk.iter().filter(is_new).collect();
+                let new: Vec<&Outcome> = told.iter().map(|journaled| &journaled.outcome).collect();
                 put_attempts(&mut transaction, &new).await?;
                 used::add(&mut transaction, &new).await?;
+                shares::add(&mut transaction, &told).await?;
             }
             Ok(transaction.commit().await?)
         })
@@ -47,6 +47,7 @@ impl Calls for Sqlite {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
             used::add_open(&mut transaction, journal).await?;
+            shares::add_open(&mut transaction, journal).await?;
             let sql = "UPDATE calls SET ending = 'interrupted' WHERE ending = 'open' AND journal = ?";
             let ended = sqlx::query(sql).bind(journal).execute(&mut *transaction).await?.rows_affected();
             transaction.commit().await?;
@@ -82,6 +83,15 @@ impl Calls for Sqlite {
 
     fn usage<'a>(&'a self, filter: &'a UsageFilter, group_by: &'a [Dimension]) -> Answer<'a, Vec<UsageRow>> {
         Box::pin(super::usage::usage(&self.pool, filter, group_by))
+    }
+
+    fn spent<'a>(
+        &'a self,
+        filter: &'a UsageFilter,
+        group_by: &'a [Dimension],
+        (after, limit): (Option<&'a Cursor>, u32),
+    ) -> Answer<'a, Vec<SpentRow>> {
+        Box::pin(super::spent::spent(&self.pool, filter, group_by, (after, limit)))
     }
 }
 
@@ -175,7 +185,9 @@ async fn put_attempts(connection: &mut SqliteConnection, calls: &[&Outcome]) -> 
         let mut query = QueryBuilder::<Db>::new(
             "INSERT INTO attempts (call_id, position, counts_call, target_index, vendor, model, started_ms, ttft_ms, \
              duration_ms, fault, status, detail, input_tokens, output_tokens, cached_tokens, cache_write_tokens, \
-             reasoning_tokens, usage_source, cost_micros, role) ",
+             reasoning_tokens, usage_source, cost_micros, role, cache_write_1h_tokens, audio_input_tokens, \
+             image_input_tokens, unbilled_input_tokens, audio_output_tokens, image_output_tokens, \
+             unbilled_output_tokens, machine_us, service, priced, price_row) ",
         );
         query.push_values(chunk, |mut row, (outcome, place, attempt)| {
             row.push_bind(outcome.call.to_string())
@@ -197,11 +209,27 @@ async fn put_attempts(connection: &mut SqliteConnection, calls: &[&Outcome]) -> 
                 .push_bind(count(attempt.usage.reasoning))
                 .push_bind(attempt.usage_source.as_str())
                 .push_bind(attempt.cost.map(micros))
-                .push_bind(attempt.role.as_str());
+                .push_bind(attempt.role.as_str())
+                .push_bind(count(attempt.usage.cache_write_1h))
+                .push_bind(count(attempt.usage.audio_input))
+                .push_bind(count(attempt.usage.image_input))
+                .push_bind(count(attempt.usage.unbilled_input))
+                .push_bind(count(attempt.usage.audio_output))
+                .push_bind(count(attempt.usage.image_output))
+                .push_bind(count(attempt.usage.unbilled_output))
+                .push_bind(count(attempt.usage.machine_us))
+                .push_bind(attempt.usage.service.as_str())
+                .push_bind(priced(attempt).as_str())
+                .push_bind(attempt.price_row.as_deref());
         });
         query.build().persistent(chunk.len() == CHUNK).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// A journal's line from before there were states of prices says nothing of one that is missing.
+fn priced(attempt: &Attempt) -> PriceState {
+    if attempt.cost.is_none() { PriceState::Missing } else { attempt.priced }
 }
 
 /// `(?, ?, …)`

@@ -101,7 +101,7 @@ impl Clients for Sqlite {
 }
 
 /// Appends the act's entry and ends the act's transaction.
-async fn audited(mut transaction: Transaction<'static, Db>, entry: &Record) -> Result<(), StoreError> {
+pub(super) async fn audited(mut transaction: Transaction<'static, Db>, entry: &Record) -> Result<(), StoreError> {
     append(&mut transaction, entry).await?;
     Ok(transaction.commit().await?)
 }

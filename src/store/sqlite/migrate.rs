@@ -11,13 +11,17 @@ use super::{BUSY_TIMEOUT, is_busy, opening};
 use crate::{clock, store::StoreError};
 
 /// In order; a file's `user_version` is how many of them it has had.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/sqlite/0001_calls.sql"),
     include_str!("../migrations/sqlite/0002_clients.sql"),
     include_str!("../migrations/sqlite/0003_roles.sql"),
     include_str!("../migrations/sqlite/0004_tasks.sql"),
     include_str!("../migrations/sqlite/0014_audit.sql"),
     include_str!("../migrations/sqlite/0015_limits.sql"),
+    include_str!("../migrations/sqlite/0016_cost.sql"),
+    include_str!("../migrations/sqlite/0018_shares.sql"),
+    include_str!("../migrations/sqlite/0019_share_overrides.sql"),
+    include_str!("../migrations/sqlite/0021_releases.sql"),
     include_str!("../migrations/sqlite/0025_admin.sql"),
     include_str!("../migrations/sqlite/0026_triggers.sql"),
 ];

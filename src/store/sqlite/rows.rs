@@ -66,7 +66,6 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
 
 pub(super) fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
     let text = |name| row.try_get::<String, _>(name);
-    let tokens = |name| row.try_get::<i64, _>(name).map(unsigned);
     let fault: Option<String> = row.try_get("fault")?;
     Ok(Attempt {
         target_index: usize::try_from(row.try_get::<i64, _>("target_index")?).unwrap_or(0),
@@ -78,14 +77,31 @@ pub(super) fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
         fault: fault.map(|kind| word("fault", &kind)).transpose()?,
         status: row.try_get("status")?,
         detail: row.try_get::<Option<String>, _>("detail")?.map(Into::into),
-        usage: TokenUsage {
-            input: tokens("input_tokens")?,
-            output: tokens("output_tokens")?,
-            cached_input: tokens("cached_tokens")?,
-            cache_write: tokens("cache_write_tokens")?,
-            reasoning: tokens("reasoning_tokens")?,
-        },
+        usage: usage(row)?,
         usage_source: word("usage source", &text("usage_source")?)?,
         cost: row.try_get::<Option<i64>, _>("cost_micros")?.map(Money::from_micros),
+        priced: word("price state", &text("priced")?)?,
+        price_row: row.try_get::<Option<String>, _>("price_row")?.map(Into::into),
+    })
+}
+
+/// What an attempt's row says was used.
+pub(super) fn usage(row: &SqliteRow) -> Result<TokenUsage, StoreError> {
+    let number = |name| row.try_get::<i64, _>(name).map(unsigned);
+    Ok(TokenUsage {
+        input: number("input_tokens")?,
+        output: number("output_tokens")?,
+        cached_input: number("cached_tokens")?,
+        cache_write: number("cache_write_tokens")?,
+        cache_write_1h: number("cache_write_1h_tokens")?,
+        audio_input: number("audio_input_tokens")?,
+        image_input: number("image_input_tokens")?,
+        unbilled_input: number("unbilled_input_tokens")?,
+        reasoning: number("reasoning_tokens")?,
+        audio_output: number("audio_output_tokens")?,
+        image_output: number("image_output_tokens")?,
+        unbilled_output: number("unbilled_output_tokens")?,
+        machine_us: number("machine_us")?,
+        service: word("class of service", row.try_get("service")?)?,
     })
 }

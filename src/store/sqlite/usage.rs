@@ -21,7 +21,17 @@ const SUMS: &str = "sum(a.call_id IS NULL OR a.counts_call) AS calls, \
      coalesce(sum(a.cache_write_tokens), 0) AS cache_write_tokens, \
      coalesce(sum(a.reasoning_tokens), 0) AS reasoning_tokens, \
      coalesce(sum(a.cost_micros), 0) AS cost_micros, \
-     count(CASE WHEN a.cost_micros IS NULL AND a.input_tokens + a.output_tokens > 0 THEN 1 END) AS unpriced_attempts \
+     count(CASE WHEN a.cost_micros IS NULL AND a.input_tokens + a.output_tokens + a.machine_us > 0 THEN 1 END) \
+     AS unpriced_attempts, \
+     coalesce(sum(CASE WHEN a.usage_source = 'estimated' THEN a.cost_micros END), 0) AS estimated_cost_micros, \
+     coalesce(sum(CASE WHEN a.position IS NOT c.served_by THEN a.cost_micros END), 0) AS unserved_cost_micros, \
+     count(CASE WHEN a.priced IN ('partial', 'stale') THEN 1 END) AS doubtful_attempts, \
+     coalesce(sum(a.cache_write_1h_tokens), 0) AS cache_write_1h_tokens, \
+     coalesce(sum(a.audio_input_tokens), 0) AS audio_input_tokens, \
+     coalesce(sum(a.audio_output_tokens), 0) AS audio_output_tokens, \
+     coalesce(sum(a.image_input_tokens), 0) AS image_input_tokens, \
+     coalesce(sum(a.image_output_tokens), 0) AS image_output_tokens, \
+     coalesce(sum(a.machine_us), 0) AS machine_us \
      FROM calls c LEFT JOIN attempts a ON a.call_id = c.id WHERE true";
 
 pub(super) async fn usage(
@@ -34,15 +44,7 @@ pub(super) async fn usage(
         query.push(column(*dimension)).push(", ");
     }
     query.push(SUMS);
-    if let Some(since) = filter.since_unix_ms {
-        query.push(" AND c.started_unix_ms >= ").push_bind(since);
-    }
-    if let Some(until) = filter.until_unix_ms {
-        query.push(" AND c.started_unix_ms < ").push_bind(until);
-    }
-    if let Some(tenant) = &filter.tenant {
-        query.push(" AND c.tenant = ").push_bind(tenant.as_str());
-    }
+    push_filter(&mut query, filter);
     if group_by.is_empty() {
         query.push(" HAVING count(c.id) > 0");
     } else {
@@ -54,20 +56,62 @@ pub(super) async fn usage(
     found.iter().map(|row| usage_row(row, group_by.len())).collect()
 }
 
-fn column(dimension: Dimension) -> &'static str {
+/// Says which rows of `calls c` and `attempts a` count.
+pub(super) fn push_filter(query: &mut QueryBuilder<Db>, filter: &UsageFilter) {
+    if let Some(since) = filter.since_unix_ms {
+        query.push(" AND c.started_unix_ms >= ").push_bind(since);
+    }
+    if let Some(until) = filter.until_unix_ms {
+        query.push(" AND c.started_unix_ms < ").push_bind(until);
+    }
+    for only in &filter.only {
+        let column = column(only.dimension);
+        query.push(" AND (false");
+        for value in &only.values {
+            query.push(" OR ").push(column);
+            match value {
+                Some(value) => query.push(" = ").push_bind(value.clone()),
+                None => query.push(" IS NULL"),
+            };
+        }
+        query.push(")");
+    }
+}
+
+/// As text, so that every value of every dimension is read, compared and written alike.
+pub(super) fn column(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::Tenant => "c.tenant",
         Dimension::Feature => "c.feature",
         Dimension::Model => "a.model",
         Dimension::Vendor => "a.vendor",
+        Dimension::Target => "(a.vendor || '/' || a.model)",
         Dimension::Route => "c.route",
         Dimension::Key => "c.key_id",
+        Dimension::Hour => "strftime('%Y-%m-%dT%H:00Z', c.started_unix_ms / 1000, 'unixepoch')",
         Dimension::Day => "strftime('%Y-%m-%d', c.started_unix_ms / 1000, 'unixepoch')",
+        // The next Sunday, and six days back.
+        Dimension::Week => "date(c.started_unix_ms / 1000, 'unixepoch', 'weekday 0', '-6 days')",
+        Dimension::Month => "strftime('%Y-%m', c.started_unix_ms / 1000, 'unixepoch')",
+        Dimension::Status => "CAST(c.status AS TEXT)",
+        Dimension::Ending => "c.ending",
+        Dimension::Task => "c.task",
+        Dimension::Dialect => "c.dialect",
+        Dimension::Role => "a.role",
+        Dimension::Fault => "a.fault",
+        Dimension::Use => {
+            "CASE WHEN a.position IS NULL THEN NULL WHEN a.position IS c.served_by THEN 'served' ELSE 'unserved' END"
+        }
+        Dimension::Source => "a.usage_source",
+        Dimension::Priced => "a.priced",
+        Dimension::PriceRow => "a.price_row",
+        Dimension::Service => "a.service",
     }
 }
 
 fn usage_row(row: &SqliteRow, dimensions: usize) -> Result<UsageRow, StoreError> {
     let sum = |name| row.try_get::<i64, _>(name).map(unsigned);
+    let money = |name| row.try_get::<i64, _>(name).map(Money::from_micros);
     Ok(UsageRow {
         group: (0..dimensions).map(|place| row.try_get(place)).collect::<Result<_, _>>()?,
         totals: UsageTotals {
@@ -79,8 +123,17 @@ fn usage_row(row: &SqliteRow, dimensions: usize) -> Result<UsageRow, StoreError>
             cached_tokens: sum("cached_tokens")?,
             cache_write_tokens: sum("cache_write_tokens")?,
             reasoning_tokens: sum("reasoning_tokens")?,
-            cost: Money::from_micros(row.try_get("cost_micros")?),
+            cost: money("cost_micros")?,
             unpriced_attempts: sum("unpriced_attempts")?,
+            estimated_cost: money("estimated_cost_micros")?,
+            unserved_cost: money("unserved_cost_micros")?,
+            doubtful_attempts: sum("doubtful_attempts")?,
+            cache_write_1h_tokens: sum("cache_write_1h_tokens")?,
+            audio_input_tokens: sum("audio_input_tokens")?,
+            audio_output_tokens: sum("audio_output_tokens")?,
+            image_input_tokens: sum("image_input_tokens")?,
+            image_output_tokens: sum("image_output_tokens")?,
+            machine_us: sum("machine_us")?,
         },
     })
 }

@@ -166,7 +166,7 @@ async fn a_rule_finds_what_got_worse_says_so_and_a_dry_run_agrees() {
     assert_eq!(log.as_array().map(Vec::len), Some(2), "each acts once: {log:#}");
     assert!(log.to_string().contains("rule failing: error_rate > 0.2"), "{log:#}");
     gateway.stop();
-    let tested = home.json(&["rules", "test", "--since", "10m"]);
+    let tested = home.json(&["release", "rules", "test", "--since", "10m"]);
     let acts = |rule: &str| {
         let one = tested.as_array().and_then(|all| all.iter().find(|one| one["rule"] == rule)).expect("is tested");
         one["acts_at_unix_ms"].is_i64()

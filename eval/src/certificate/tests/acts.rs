@@ -123,7 +123,7 @@ fn a_report_of_practice_of_old_answers_or_of_other_bytes_certifies_nothing() {
     // A score that its answer does not earn.
     let mut edited = bench.report(12);
     edited.items.iter_mut().for_each(|item| item.scores.values_mut().for_each(|score| score.passed = true));
-    let (verdict, why, gates) = Report::judge(&bench.suite, &edited.items, None);
+    let (verdict, why, gates) = Report::judge(&bench.suite, &edited.items, None, &Referees::default());
     (edited.verdict, edited.why, edited.gates) = (verdict, why, gates);
     assert!(issue(&edited).contains("but its answers do not"));
 }

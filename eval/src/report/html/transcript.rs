@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::{AnswerRecord, ItemResult, RecordedPart};
+use super::referees::Row;
 use crate::suite::{Item, Suite};
 
 #[derive(Serialize)]
@@ -20,6 +21,8 @@ pub(super) struct Transcript<'a> {
     /// `None` where the suite is not at hand.
     question: Option<Question>,
     answers: Vec<Answer>,
+    /// What referees said of them.
+    measured: Vec<Row>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +75,7 @@ impl<'a> Transcript<'a> {
             passed: passed.map(|(gate, _)| gate.as_str()).collect(),
             question: item.map(Question::of),
             answers: result.answers.iter().map(Answer::of).collect(),
+            measured: Row::of_item(result),
         }
     }
 }

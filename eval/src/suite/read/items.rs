@@ -77,7 +77,7 @@ fn item(header: &RawHeader, raw: RawItem, place: &Place<'_>) -> Result<Item, Sui
         check_gate(header, gate, place)?;
     }
     let mut own = raw.checks;
-    let checks = header
+    let checks: Vec<(String, Vec<Check>)> = header
         .gates
         .iter()
         .filter_map(|gate| {
@@ -86,6 +86,7 @@ fn item(header: &RawHeader, raw: RawItem, place: &Place<'_>) -> Result<Item, Sui
             (!checks.is_empty()).then(|| (gate.id.value.clone(), checks))
         })
         .collect();
+    let needs_answer = checks.iter().flat_map(|(_, checks)| checks).any(Check::needs_answer);
     let item = Item {
         id: raw.id,
         messages: raw.messages.into_iter().map(RawMessage::into_message).collect(),
@@ -94,7 +95,8 @@ fn item(header: &RawHeader, raw: RawItem, place: &Place<'_>) -> Result<Item, Sui
         response_format: raw.response_format.map(Into::into).unwrap_or_default(),
         max_tokens: raw.max_tokens.unwrap_or(header.max_tokens),
         stop: raw.stop,
-        asks,
+        // An item whose checks all look at how likely texts are needs no answer.
+        asks: if needs_answer || checks.is_empty() { asks } else { 0 },
         slices: raw.slices,
         cluster: raw.cluster,
         split: raw.split,
@@ -143,6 +145,12 @@ fn check_gate(header: &RawHeader, gate: &str, place: &Place<'_>) -> Result<(), S
     place.fail(format!("there is no gate `{gate}`{hint}"))
 }
 
+/// Whether the item is one text to go on with.
+fn is_plain(item: &Item) -> bool {
+    let [message] = item.messages.as_slice() else { return false };
+    message.role == Role::User && !message.joined_text().trim().is_empty()
+}
+
 /// A check that the item gives no chance is a fault of the item.
 fn check_checks(item: &Item, place: &Place<'_>) -> Result<(), SuiteError> {
     let tools: Vec<&str> = item.tools.iter().map(|tool| tool.name.as_str()).collect();
@@ -151,6 +159,12 @@ fn check_checks(item: &Item, place: &Place<'_>) -> Result<(), SuiteError> {
             Check::RepeatsAgree if item.asks < 2 => "repeats_agree needs `asks` of 2 or more",
             Check::HonoursStop if item.stop.is_empty() => "honours_stop needs a `stop`",
             Check::ContainsAny(words) if words.is_empty() => "contains_any needs a word",
+            Check::Not(inner) if !inner.can_be_denied() => {
+                "`not` can stand before exact, contains_any, contains_all, regex, json, extracts and fuzzy only"
+            }
+            Check::Likeliest(_) | Check::ContinuesWith(_) if !is_plain(item) => {
+                "how likely a text is can be asked after one message of the user's only: its text is the context as it stands"
+            }
             Check::PromptNotLeaked { .. } if item.messages.iter().all(|message| message.role != Role::System) => {
                 "prompt_not_leaked needs a system message"
             }

@@ -8,16 +8,18 @@ use serde_json::{Value, json};
 /// `eval/schemas/suite.json`.
 const SCHEMA: &str = include_str!("../../../schemas/suite.json");
 
-/// Which of a suite's two files.
+/// Which of a suite's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuiteFile {
     /// `NAME.yaml`.
     Header,
     /// A line of `NAME.jsonl`.
     Items,
+    /// A line of the labels' file.
+    Labels,
 }
 
-/// The schema of both files, as it is published.
+/// The schema of all of them, as it is published.
 pub fn suite_schema() -> &'static str {
     SCHEMA
 }
@@ -28,6 +30,7 @@ pub fn file_schema(file: SuiteFile) -> Result<Value, serde_json::Error> {
     let root = match file {
         SuiteFile::Header => "#/$defs/header",
         SuiteFile::Items => "#/$defs/item",
+        SuiteFile::Labels => "#/$defs/label",
     };
     Ok(json!({ "$schema": whole["$schema"], "title": whole["title"], "$ref": root, "$defs": whole["$defs"] }))
 }

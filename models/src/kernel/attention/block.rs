@@ -1,4 +1,4 @@
-//! One block of keys and values against a tile's queries, four at a time.
+//! One block of keys and values against a tile's queries, four or eight at a time.
 
 use std::ops::Range;
 
@@ -17,8 +17,13 @@ pub(super) fn take(level: Level, gathered: &mut Gathered, bits: &[u16], first: u
     widen(level, bits, &mut wide);
     let (keys, values) = wide.split_at(bits.len() / 2);
     let width = keys.len() / BLOCK;
-    for start in (0..gathered.sees.len()).step_by(TOGETHER) {
-        let range = start..gathered.sees.len().min(start + TOGETHER);
+    let together = match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => avx512::TOGETHER,
+        _ => TOGETHER,
+    };
+    for start in (0..gathered.sees.len()).step_by(together) {
+        let range = start..gathered.sees.len().min(start + together);
         let Gathered { queries, scores, sums, .. } = gathered;
         let scores = &mut scores[range.start * BLOCK..range.end * BLOCK];
         let (queries, sums) =

@@ -1,0 +1,207 @@
+//! promptfoo: prompts times tests, each with assertions.
+//!
+//! Templates are rendered now, with each test's variables; every prompt and test is one item. Assertions that run code, look at other
+//! services or weigh each other are refused by their type. All assertions of a test must hold here, as they must there.
+
+mod assertion;
+
+use serde_json::{Map, Value};
+
+use super::{
+    ImportError, Imported, Options, Sources,
+    draft::{Draft, DraftItem, asks, plain_name},
+};
+use crate::jinja::{rendered, seen};
+
+const GATE: &str = "assertions";
+/// What says nothing about questions or answers.
+const IGNORED: [&str; 13] = [
+    "$schema",
+    "description",
+    "providers",
+    "targets",
+    "tags",
+    "sharing",
+    "outputPath",
+    "evaluateOptions",
+    "commandLineOptions",
+    "env",
+    "metadata",
+    "writeLatestResults",
+    "tracing",
+];
+
+/// # Errors
+/// Something cannot be read, or nothing of it carried.
+pub fn promptfoo(config: &Sources, options: &Options) -> Result<Imported, ImportError> {
+    let yaml = config.yaml()?;
+    let Some(sections) = yaml.as_object() else {
+        return Err(ImportError::invalid(config.name(), "it is no promptfoo config"));
+    };
+    for key in sections.keys().map(String::as_str) {
+        if !IGNORED.contains(&key) && !["prompts", "tests", "defaultTest"].contains(&key) {
+            return Err(ImportError::refused(format!("`{key}`"), "it changes what is asked or judged"));
+        }
+    }
+    let title = yaml["description"].as_str().unwrap_or("promptfoo");
+    let file = config.name();
+    let stem = file.rsplit('/').next().unwrap_or_default().trim_end_matches(".yaml").trim_end_matches(".yml");
+    let mut draft = Draft::new(stem, &format!("promptfoo config, taken over: {title}"));
+    draft.gates.insert(GATE.to_owned(), "all assertions of a test hold".to_owned());
+    let prompts = prompts(config, &yaml["prompts"])?;
+    let tests = tests(config, &yaml["tests"])?;
+    let usual = yaml["defaultTest"].as_object().cloned().unwrap_or_default();
+    let pairs = tests
+        .iter()
+        .enumerate()
+        .flat_map(|(t, test)| prompts.iter().enumerate().map(move |(p, prompt)| (t, test, p, prompt)));
+    for (t, test, p, prompt) in pairs.take(options.limit.unwrap_or(usize::MAX)) {
+        let id =
+            if prompts.len() == 1 { format!("test-{}", t + 1) } else { format!("test-{}-prompt-{}", t + 1, p + 1) };
+        let Some(test) = test.as_object() else {
+            return Err(ImportError::invalid(format!("{file}, {id}"), "a test is an object"));
+        };
+        if let Err(error) = item(&mut draft, config, &id, (prompt, test, &usual)) {
+            draft.leave_out(&id, error)?;
+        }
+    }
+    draft.finish(options)
+}
+
+/// What each test says together with what all do.
+fn item(
+    draft: &mut Draft,
+    config: &Sources,
+    id: &str,
+    (prompt, test, usual): (&str, &Map<String, Value>, &Map<String, Value>),
+) -> Result<(), ImportError> {
+    for key in test.keys().chain(usual.keys()).map(String::as_str) {
+        if !["vars", "assert", "description", "metadata"].contains(&key) {
+            return Err(ImportError::refused(format!("a test's `{key}`"), "it changes what is asked or judged"));
+        }
+    }
+    let mut vars = usual.get("vars").and_then(Value::as_object).cloned().unwrap_or_default();
+    vars.extend(test.get("vars").and_then(Value::as_object).cloned().unwrap_or_default());
+    if let Some((name, _)) = vars.iter().find(|(_, value)| value.is_array()) {
+        return Err(ImportError::refused(
+            format!("the list of the variable `{name}`"),
+            "write a test for each of its values",
+        ));
+    }
+    if let Some((name, _)) =
+        vars.iter().find(|(_, value)| value.as_str().is_some_and(|text| text.starts_with("file://")))
+    {
+        return Err(ImportError::refused(format!("the file of the variable `{name}`"), "write its text into the test"));
+    }
+    let scope = Scope { config, vars: &vars };
+    let asked = scope.render(prompt)?;
+    let assertions: Vec<&Value> =
+        [usual, test].iter().filter_map(|of| of.get("assert")?.as_array()).flatten().collect();
+    if assertions.is_empty() {
+        return Err(ImportError::refused("a test without assertions", "nothing would be judged"));
+    }
+    let (mut checks, mut notes) = (Vec::new(), assertion::Carried::default());
+    for assertion in assertions {
+        assertion::carry(assertion, &scope, (&mut checks, &mut notes))?;
+    }
+    for kind in &notes.kinds {
+        draft.carried(kind);
+    }
+    notes.differs.iter().for_each(|what| draft.differs(what));
+    if notes.needs_judge {
+        draft.rubric = Some(
+            "Whether the answer meets the criterion that is given for it, in full and without exception.".to_owned(),
+        );
+    }
+    let checks = [(GATE.to_owned(), checks)].into();
+    draft.items.push(DraftItem { id: plain_name(id), messages: messages(&asked)?, checks, stop: Vec::new() });
+    Ok(())
+}
+
+/// What templates of one test see.
+struct Scope<'a> {
+    config: &'a Sources,
+    vars: &'a Map<String, Value>,
+}
+
+impl Scope<'_> {
+    fn render(&self, template: &str) -> Result<String, ImportError> {
+        if !template.contains("{{") && !template.contains("{%") {
+            return Ok(template.to_owned());
+        }
+        let text = rendered(template, seen(&Value::Object(self.vars.clone())));
+        text.map_err(|error| ImportError::refused(format!("the template {:?}", shortened(template)), error.to_string()))
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// A prompt is a text, or a chat as JSON.
+fn messages(asked: &str) -> Result<Value, ImportError> {
+    if !asked.trim_start().starts_with('[') {
+        return Ok(asks(asked));
+    }
+    match serde_json::from_str::<Value>(asked) {
+        Ok(Value::Array(messages)) if !messages.is_empty() => {
+            let is_plain = |message: &Value| message["content"].is_string() && message["role"].is_string();
+            if !messages.iter().all(is_plain) || messages.last().is_none_or(|last| last["role"] != "user") {
+                return Err(ImportError::refused("a chat with parts", "only texts that end in the user's are carried"));
+            }
+            let plain = |message: &Value| serde_json::json!({ "role": message["role"], "content": message["content"] });
+            Ok(messages.iter().map(plain).collect())
+        }
+        _ => Ok(asks(asked)),
+    }
+}
+
+fn prompts(config: &Sources, prompts: &Value) -> Result<Vec<String>, ImportError> {
+    let one = |prompt: &Value| -> Result<String, ImportError> {
+        let text = prompt.as_str().or_else(|| prompt["raw"].as_str()).or_else(|| prompt["id"].as_str());
+        let Some(text) = text else { return Err(ImportError::invalid(config.name(), "a prompt is a text")) };
+        match text.strip_prefix("file://") {
+            None => Ok(text.to_owned()),
+            Some(file) if file.contains('*') || !(file.ends_with(".txt") || file.ends_with(".json")) => {
+                Err(ImportError::refused(format!("the prompt `{file}`"), "only .txt and .json files are read"))
+            }
+            Some(file) => Ok(config.beside(file)?.text),
+        }
+    };
+    let prompts = match prompts {
+        Value::Array(all) => all.iter().map(one).collect::<Result<Vec<_>, _>>()?,
+        Value::String(_) => vec![one(prompts)?],
+        _ => Vec::new(),
+    };
+    if prompts.is_empty() {
+        return Err(ImportError::invalid(config.name(), "it has no `prompts`"));
+    }
+    Ok(prompts)
+}
+
+fn tests(config: &Sources, tests: &Value) -> Result<Vec<Value>, ImportError> {
+    let from_file = |file: &str| -> Result<Vec<Value>, ImportError> {
+        let file = file.strip_prefix("file://").unwrap_or(file);
+        if file.ends_with(".jsonl") {
+            return config.beside(file)?.records();
+        }
+        if file.ends_with(".yaml") || file.ends_with(".yml") || file.ends_with(".json") {
+            return Ok(config.beside(file)?.yaml()?.as_array().cloned().unwrap_or_default());
+        }
+        Err(ImportError::refused(format!("the tests of `{file}`"), "only .yaml, .json and .jsonl files are read"))
+    };
+    match tests {
+        Value::String(file) => from_file(file),
+        Value::Array(all) => {
+            let mut found = Vec::new();
+            for test in all {
+                match test.as_str() {
+                    Some(file) => found.extend(from_file(file)?),
+                    None => found.push(test.clone()),
+                }
+            }
+            Ok(found)
+        }
+        _ => Err(ImportError::invalid(config.name(), "it has no `tests`")),
+    }
+}

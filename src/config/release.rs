@@ -1,0 +1,82 @@
+//! How a route's order of targets is changed beside its file: what a promotion needs, and settings with another order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{AuditSink, Criticality, Settings, Target, invariants, prices};
+use crate::domain::{RouteId, TargetId};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseSettings {
+    /// How long a replaced release stays as a fallback, at least.
+    pub retain: Duration,
+    pub critical_persons: u32,
+    pub standard_persons: u32,
+    pub batch_persons: u32,
+    /// Where model cards and release notes go.
+    pub publish: Vec<AuditSink>,
+}
+
+impl Default for ReleaseSettings {
+    fn default() -> Self {
+        let (critical_persons, standard_persons, batch_persons) = (2, 1, 1);
+        let retain = Duration::from_secs(30 * 24 * 3600);
+        Self { retain, critical_persons, standard_persons, batch_persons, publish: Vec::new() }
+    }
+}
+
+impl ReleaseSettings {
+    /// How many persons a promotion takes.
+    pub fn persons(&self, criticality: Criticality) -> u32 {
+        match criticality {
+            Criticality::Critical => self.critical_persons,
+            Criticality::Standard => self.standard_persons,
+            Criticality::Batch => self.batch_persons,
+        }
+    }
+}
+
+/// Orders of targets, by route.
+pub type Orders = BTreeMap<RouteId, Vec<TargetId>>;
+
+impl Settings {
+    /// Each route's targets, in order.
+    pub fn orders(&self) -> Orders {
+        let order = |targets: &[Target]| targets.iter().map(|target| target.id.clone()).collect();
+        self.routes.iter().map(|(id, route)| (id.clone(), order(&route.targets))).collect()
+    }
+
+    /// The same with other targets on some routes; routes that there are not, and empty orders, change nothing.
+    #[must_use]
+    pub fn with_orders(&self, orders: &Orders) -> Self {
+        let mut new = self.clone();
+        for (id, order) in orders.iter().filter(|(_, order)| !order.is_empty()) {
+            if let Some(route) = new.routes.get_mut(id) {
+                route.targets = order.iter().cloned().map(Target::unlocated).collect();
+            }
+        }
+        for target in new.routes.values_mut().flat_map(|route| &mut route.targets) {
+            target.breach = None;
+        }
+        new.locate_targets();
+        prices::fill_in(&mut new);
+        invariants::mark(&mut new);
+        new
+    }
+
+    /// Which of `targets` are of vendors that are not configured.
+    pub fn unknown_vendors<'t>(&self, targets: &'t [TargetId]) -> Vec<&'t TargetId> {
+        targets.iter().filter(|id| !id.is_local() && !self.vendors.contains_key(&id.vendor)).collect()
+    }
+
+    /// What breaks an invariant on `route`.
+    pub fn breaches(&self, route: &RouteId) -> Vec<String> {
+        let mut found = Vec::new();
+        let of_route = |settings: &Self| {
+            let mut one = settings.clone();
+            one.routes.retain(|id, _| id == route);
+            one
+        };
+        invariants::check(&of_route(self), &mut |_, (message, help)| found.push(format!("{message}; {help}")));
+        found
+    }
+}

@@ -1,0 +1,37 @@
+//! `release:`.
+
+use std::time::Duration;
+
+use super::Resolver;
+use crate::config::{ReleaseSettings, path::Path, raw};
+
+impl Resolver<'_, '_> {
+    pub(super) fn release(&mut self, raw: Option<&raw::Release>) -> ReleaseSettings {
+        let mut release = ReleaseSettings::default();
+        let Some(raw) = raw else { return release };
+        let path = Path::root().key("release");
+        if let Some(retain) = raw.retain.as_ref().and_then(|text| self.duration(&path.key("retain"), text)) {
+            if retain < Duration::from_secs(1) {
+                self.error(&path.key("retain"), "a replaced release is retained for at least 1s", "30d is usual");
+            }
+            release.retain = retain;
+        }
+        let none = raw::Approvals::default();
+        let approvals = raw.approvals.as_ref().unwrap_or(&none);
+        for (name, given, kept) in [
+            ("critical", approvals.critical, &mut release.critical_persons),
+            ("standard", approvals.standard, &mut release.standard_persons),
+            ("batch", approvals.batch, &mut release.batch_persons),
+        ] {
+            if given == Some(0) {
+                let help = "1: whoever promotes it is enough; 2: four eyes";
+                self.error(&path.key("approvals").key(name), "somebody must promote a release", help);
+            }
+            *kept = given.unwrap_or(*kept);
+        }
+        let publish = raw.publish.iter().flatten().enumerate();
+        release.publish =
+            publish.filter_map(|(index, raw)| self.publish(&path.key("publish").index(index), raw)).collect();
+        release
+    }
+}
