@@ -20,6 +20,7 @@ mod sink;
 pub mod slack;
 #[cfg(test)]
 mod tests;
+mod trial;
 pub mod webhook;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ pub use outbox::{Entry, Outbox};
 pub use send::{Failure, Post, Sent};
 pub use share::OverrideNote;
 pub use sink::SinkId;
+pub use trial::{TestedSink, test_sinks};
 
 use crate::{config::Settings, domain::Outcome, limit::BudgetMark, store::ShareOverride};
 use book::Book;

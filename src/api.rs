@@ -10,7 +10,7 @@ mod refused;
 mod respond;
 mod router;
 
-pub use ops::{Readiness, Stage};
+pub use ops::{Readiness, Stage, readiness};
 pub use router::router;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod health;
 mod left_out;
 mod limits;
 mod listening;
+mod operators;
 pub mod recording;
 pub mod releases;
 pub mod reload;
@@ -38,7 +39,7 @@ use crate::{
         publish::{self, Publisher},
     },
     relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper, machine, shelf::Shelf},
+    release::{Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shelf::Shelf},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -61,6 +62,9 @@ pub struct App {
     pub audit: Audit,
     store: Store,
     pub releases: Releases,
+    /// What takes a route back, for whatever asks.
+    pub trigger: Trigger,
+    pub rules: Watcher,
     /// Follows no redirects.
     http: reqwest::Client,
     alerts: Alerts,
@@ -136,6 +140,8 @@ impl App {
             machine(&local),
             audit.clone(),
         );
+        let trigger = trigger(&relay, &settings, &audit, &releases);
+        let rules = Watcher::new(store.clone(), audit.clone(), trigger.clone(), Arc::clone(&settings));
         Ok(Self {
             state,
             settings,
@@ -150,6 +156,8 @@ impl App {
             audit,
             store,
             releases,
+            trigger,
+            rules,
             http,
             alerts,
             metrics,
@@ -168,6 +176,18 @@ impl App {
             permits: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
         }
     }
+}
+
+fn trigger(relay: &Arc<Relay>, settings: &Arc<ArcSwap<Settings>>, audit: &Audit, releases: &Releases) -> Trigger {
+    let (shelf, settings) = (Arc::clone(&releases.shelf), Arc::clone(settings));
+    let reversal = Arc::new(ReleaseBook::new(shelf, Arc::clone(&settings)));
+    Trigger::new(TriggerParts {
+        reversal,
+        audit: audit.clone(),
+        settings,
+        standings: Arc::clone(&relay.standings),
+        relay: Arc::downgrade(relay),
+    })
 }
 
 fn relay(

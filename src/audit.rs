@@ -9,6 +9,7 @@ mod checkpoint;
 mod export;
 mod key;
 mod pending;
+mod proof;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use export::{ExportError, Personal, read_export, write_export};
 pub use key::{KeyError, LogKey, PublicKey};
 pub use pending::{Pending, PendingError};
+pub use proof::{ProofError, in_base64};
 pub use publish::{Publisher, Unsigned, sign};
 pub use verify::{Fault, Verdict, Verifier, verify_live};
 

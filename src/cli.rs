@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+pub mod admin;
 pub mod alerts;
 pub mod audit;
 pub mod bench;
@@ -16,6 +17,8 @@ mod operator;
 pub mod prices;
 mod print;
 pub mod release;
+mod release_rules;
+mod remote;
 pub mod routes;
 pub mod serve;
 pub mod share;
@@ -51,6 +54,13 @@ pub struct Context {
     /// Where state is kept [default: $XDG_STATE_HOME/backstop or ~/.local/state/backstop]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Ask a running gateway's admin API instead of the state directory, e.g. http://127.0.0.1:8081
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "state_dir")]
+    pub server: Option<String>,
+    /// Which server, and where its token is [default: $XDG_CONFIG_HOME/backstop/context.toml, if there is one and neither --config nor
+    /// --state-dir is given]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "state_dir")]
+    pub context: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,6 +83,7 @@ pub enum Verb {
     Share(share::ShareArgs),
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
+    Admin(admin::AdminArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -84,6 +95,16 @@ impl Cli {
         let loaded = file.and_then(|file| config::load_file(&file).ok());
         let threads = loaded.and_then(|loaded| loaded.settings.local.threads);
         EngineOptions { threads, ..EngineOptions::default() }.threads()
+    }
+}
+
+impl Verb {
+    /// Whether it can be asked of a server.
+    fn has_a_remote_form(&self) -> bool {
+        matches!(
+            self,
+            Self::Tenants(_) | Self::Keys(_) | Self::Limits(_) | Self::Calls(_) | Self::Usage(_) | Self::Audit(_)
+        )
     }
 }
 
@@ -102,6 +123,9 @@ impl Context {
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = &cli.context;
+    if context.names_a_server() && !cli.verb.has_a_remote_form() {
+        anyhow::bail!("this verb works on the state directory alone; leave --server and --context out");
+    }
     match cli.verb {
         Verb::Serve(args) => serve::run(context, args).await,
         Verb::Check(args) => check::run(context, args).await,
@@ -120,6 +144,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Share(args) => share::run(context, args).await,
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
+        Verb::Admin(args) => admin::run(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

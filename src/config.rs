@@ -11,6 +11,7 @@ mod eval_settings;
 mod finding;
 mod health;
 pub mod import;
+mod incidents;
 mod invariants;
 mod limits;
 mod notes;
@@ -19,6 +20,7 @@ mod prices;
 mod raw;
 mod release;
 mod resolve;
+mod rule;
 mod schema;
 mod secret_scan;
 mod settings;
@@ -42,9 +44,11 @@ pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use eval_settings::EvalSettings;
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
+pub use incidents::IncidentSettings;
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
 pub use release::{Orders, ReleaseSettings};
+pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
     Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,

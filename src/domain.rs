@@ -7,6 +7,7 @@ mod money;
 mod outcome;
 mod period;
 mod price;
+mod role;
 mod usage;
 mod volume;
 
@@ -20,6 +21,7 @@ pub use price::{
     Factor, Line, Meter, Most, PER_MICRO, PriceRow, PriceState, Prices, Quote, Rate, Rates, Tier,
     rounded as rounded_amount,
 };
+pub use role::{OperatorRole, Right};
 pub use usage::{Service, TokenUsage};
 pub use volume::Volume;
 

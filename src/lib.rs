@@ -32,6 +32,8 @@ pub mod alert;
 
 pub mod api;
 
+pub mod admin;
+
 pub mod app;
 
 pub mod cli;

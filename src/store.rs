@@ -3,6 +3,7 @@
 //! Callers see [`Store`] and plain rows, never SQL. Several processes may hold the same database open at once. A write
 //! that was answered with `Ok` survives a power loss.
 
+mod admin;
 pub mod audit;
 mod calls;
 mod clients;
@@ -15,15 +16,18 @@ mod spent;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod triggers;
 mod usage;
 mod used;
 
+pub use admin::{AdminStore, AdminTokenRow, Claim, Claimed, Remembered};
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use releases::{ReleaseRow, Releases};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
+pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
 pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
@@ -36,15 +40,17 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-/// A handle to the database; cheap to clone. Its methods are those of [`Calls`], [`Clients`], [`AuditLog`], [`Releases`],
-/// [`Shares`] and [`Used`].
+/// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
+/// [`Releases`], [`Shares`], [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
 }
 
 /// What a database must be able to do.
-pub trait Database: AuditLog + Calls + Clients + Releases + Shares + Used + fmt::Debug + Send + Sync {
+pub trait Database:
+    AdminStore + AuditLog + Calls + Clients + Releases + Shares + Triggers + Used + fmt::Debug + Send + Sync
+{
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

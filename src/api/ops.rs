@@ -88,6 +88,12 @@ pub(super) async fn livez() -> &'static str {
 /// 200 `ready` or `degraded` (calls are answered, but not all that is configured works), 503 `starting`, `draining` or
 /// `unready` (no route has a target that may be attempted and, of a local one, is loaded; or calls cannot be recorded).
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    let (status, said) = readiness(&api);
+    (status, Json(said)).into_response()
+}
+
+/// What `/readyz` says.
+pub fn readiness(api: &Api) -> (StatusCode, Value) {
     let mut degraded: Vec<Value> = Vec::new();
     let snapshot = api.snapshot.load();
     let standings = api.relay.standings.load();
@@ -155,7 +161,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         Enforcement::Strict => "strict",
         Enforcement::Warn => "warn",
     };
-    (status, Json(json!({"status": word, "enforcement": enforcement, "degraded": degraded}))).into_response()
+    (status, json!({"status": word, "enforcement": enforcement, "degraded": degraded}))
 }
 
 /// The Prometheus text format; names in `observe::metric`.

@@ -36,6 +36,7 @@ pub struct Keeping {
     shares: JoinHandle<()>,
     sentinel: JoinHandle<()>,
     audit: JoinHandle<()>,
+    rules: JoinHandle<()>,
     releases: JoinHandle<()>,
     papers: JoinHandle<()>,
     _watch: Option<Watch>,
@@ -49,6 +50,7 @@ impl Drop for Keeping {
         self.shares.abort();
         self.sentinel.abort();
         self.audit.abort();
+        self.rules.abort();
         self.releases.abort();
         self.papers.abort();
     }
@@ -85,6 +87,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         shares: shares::keep(app),
         sentinel: sentinel::keep(app),
         audit: recording::keep(app),
+        rules: tokio::spawn(app.rules.clone().run()),
         releases: releases::keep(app),
         papers: releases::publish(app),
         _watch: watch,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use super::{App, health, limits, listening::Listening};
+use super::{App, health, limits, listening::Listening, operators};
 use crate::{
     api::{self, Stage},
     audit,
@@ -28,8 +28,11 @@ const PUBLISH_CLOSE: Duration = Duration::from_secs(6);
 #[derive(Debug)]
 pub struct Serving {
     pub address: SocketAddr,
+    /// Of the operators' listener; `None`: there is none.
+    pub operators: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
+    operators_server: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Serving {
@@ -44,7 +47,12 @@ impl Serving {
             limiter: app.relay.limiter.clone(),
             settings: Arc::clone(&app.settings),
         };
-        Ok(Self { address, stop, server: tokio::spawn(listening.run(stopped)) })
+        let operators = operators::listening(app).await?;
+        let (operators, operators_server) = match operators {
+            Some((address, listening)) => (Some(address), Some(tokio::spawn(listening.run(stopped.clone())))),
+            None => (None, None),
+        };
+        Ok(Self { address, operators, stop, server: tokio::spawn(listening.run(stopped)), operators_server })
     }
 
     /// Accepts nothing new, lets in-flight answers finish within `bound`, then closes the books.
@@ -65,6 +73,11 @@ impl Serving {
                 let _ = server.await;
             }
         }
+        if let Some(operators) = self.operators_server {
+            // Its requests are few and short; what does not end with the calls is cut.
+            operators.abort();
+            let _ = operators.await;
+        }
         if let Err(error) = health::write(&app.relay, &app.state).await {
             tracing::warn!(%error, "the targets' health was not written");
         }
@@ -72,8 +85,8 @@ impl Serving {
         if let Err(error) = audit::sign(&app.audit, &app.relay.vault).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the audit log's last entries are not signed");
         }
-        let App { relay, published, alerts, keeper, keys, snapshot, .. } = app;
-        drop((keeper, keys, snapshot));
+        let App { relay, published, alerts, keeper, keys, snapshot, trigger, .. } = app;
+        drop((keeper, keys, snapshot, trigger));
         if !relay.ledger.close(LEDGER_CLOSE).await {
             tracing::warn!(
                 "the journal holds calls that the database has not taken yet; the next start carries them over"

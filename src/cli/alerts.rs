@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{
     Context,
@@ -12,8 +11,7 @@ use super::{
     print::{self, Align},
 };
 use crate::{
-    alert::{self, Alert, Entry, Kept, Post, Sent, SinkId, State},
-    clock,
+    alert::{self, Alert, Kept, Post, SinkId, TestedSink},
     config::AlertSink,
     vendor::Clients,
 };
@@ -52,25 +50,17 @@ enum SinkKind {
     Webhook,
 }
 
-/// What came of testing one receiver.
-struct Tested {
-    kind: &'static str,
-    name: String,
-    /// What it answered, or what went wrong.
-    result: Result<u16, String>,
-}
-
 pub async fn run(context: &Context, args: AlertsArgs) -> anyhow::Result<ExitCode> {
     let installation = Installation::find(context)?;
     match args.verb {
         AlertsVerb::Test { sink, json } => {
             let tested = test(&installation, sink).await?;
             if json {
-                print::json(&tested.iter().map(Tested::json).collect::<Vec<_>>())?;
+                print::json(&tested)?;
             } else {
-                print::text(&tested.iter().map(Tested::line).collect::<String>())?;
+                print::text(&tested.iter().map(line).collect::<String>())?;
             }
-            let fine = tested.iter().all(|tested| tested.result.is_ok());
+            let fine = tested.iter().all(|tested| tested.ok);
             Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         AlertsVerb::List { json } => {
@@ -85,32 +75,13 @@ pub async fn run(context: &Context, args: AlertsArgs) -> anyhow::Result<ExitCode
     }
 }
 
-async fn test(installation: &Installation, only: Option<SinkKind>) -> anyhow::Result<Vec<Tested>> {
+async fn test(installation: &Installation, only: Option<SinkKind>) -> anyhow::Result<Vec<TestedSink>> {
     let mut sinks = installation.settings().alerts;
     sinks.retain(|sink| only.is_none_or(|only| SinkKind::of(sink) == only));
     anyhow::ensure!(!sinks.is_empty(), "the config has no such receiver; name some under `alerts:`");
     let vault = installation.vault().await?;
     let post = Post { vault, client: Clients::default().with_connect_deadline(CONNECT)?.http().clone() };
-    // Side by side: one that hangs does not keep the others waiting.
-    Ok(futures_util::future::join_all(sinks.iter().map(|sink| test_one(&post, sink))).await)
-}
-
-/// The alert, then its end, so that no test leaves an incident open.
-async fn test_one(post: &Post, sink: &AlertSink) -> Tested {
-    let now = clock::unix_ms();
-    let mut result = Ok(0);
-    for state in [State::Firing, State::Resolved] {
-        let entry = Entry { id: Uuid::now_v7(), alert: Alert::test(state, now), since_unix_ms: now };
-        result = match post.send(sink, &entry).await {
-            Sent::Taken { status } => Ok(status),
-            Sent::Refused { status } => Err(format!("it refuses what we send ({status})")),
-            Sent::Failed { why, .. } => Err(why.to_string()),
-        };
-        if result.is_err() {
-            break;
-        }
-    }
-    Tested { kind: sink.kind(), name: SinkId::of(sink).name().to_owned(), result }
+    Ok(alert::test_sinks(&post, &sinks).await)
 }
 
 fn open(kept: &Kept) -> impl Iterator<Item = &Alert> {
@@ -149,17 +120,10 @@ impl SinkKind {
     }
 }
 
-impl Tested {
-    fn line(&self) -> String {
-        let Self { kind, name, result } = self;
-        match result {
-            Ok(status) => format!("{kind} {name}: taken ({status})\n"),
-            Err(why) => format!("{kind} {name}: failed: {why}\n"),
-        }
-    }
-
-    fn json(&self) -> serde_json::Value {
-        let Self { kind, name, result } = self;
-        json!({ "kind": kind, "name": name, "ok": result.is_ok(), "status": result.as_ref().ok(), "error": result.as_ref().err() })
+fn line(tested: &TestedSink) -> String {
+    let TestedSink { kind, name, status, error, .. } = tested;
+    match error {
+        None => format!("{kind} {name}: taken ({})\n", status.unwrap_or_default()),
+        Some(why) => format!("{kind} {name}: failed: {why}\n"),
     }
 }

@@ -5,9 +5,10 @@ mod records;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::{Context, installation::Installation};
+use super::{Context, installation::Installation, remote::Remote};
 
 /// The audit log: list, show, export, verify, prove.
 ///
@@ -116,6 +117,12 @@ pub async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<ExitCode>
     // What is verified offline needs no installation of its own, nor a config that can be read.
     if let AuditVerb::Verify { export: Some(export), public_key: Some(key), checkpoint, json } = &args.verb {
         return evidence::verify_export(export, key, checkpoint, *json);
+    }
+    if let Some(remote) = Remote::find(context).await? {
+        return match args.verb {
+            AuditVerb::List(args) => records::list_remote(&remote, args).await,
+            _ => bail!("of the audit log only `list` is asked of a server; the rest works on the state directory"),
+        };
     }
     let installation = Installation::find(context)?;
     match args.verb {

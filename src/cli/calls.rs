@@ -3,16 +3,17 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
+use clap::{Args, Subcommand};
 
 use super::{
     Context,
     installation::Installation,
     print::{self, Align},
+    remote::{Remote, part},
 };
 use crate::{
-    domain::{Attempt, CallId, Ending, Money, Outcome, PriceState, Role, RouteId, TenantId, UsageSource},
+    admin::view::{CallView, EndingView},
+    domain::{Attempt, CallId, Ending, Outcome, PriceState, Role, RouteId, TenantId, UsageSource},
     ledger,
     store::CallFilter,
 };
@@ -45,7 +46,7 @@ struct ListArgs {
     #[arg(long)]
     route: Option<String>,
     #[arg(long)]
-    ending: Option<EndingArg>,
+    ending: Option<EndingView>,
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -54,28 +55,10 @@ struct ListArgs {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum EndingArg {
-    Open,
-    Answered,
-    Failed,
-    Interrupted,
-    Cancelled,
-}
-
-/// A call for programs.
-#[derive(Debug, Serialize)]
-struct Printed<'a> {
-    id: String,
-    #[serde(flatten)]
-    outcome: &'a Outcome,
-    /// The target that served.
-    served: Option<String>,
-    cost_micros: Money,
-    cost_usd: String,
-}
-
 pub async fn run(context: &Context, args: CallsArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, args).await;
+    }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     ledger::catch_up(&installation.state, &store).await?;
@@ -89,7 +72,7 @@ pub async fn run(context: &Context, args: CallsArgs) -> anyhow::Result<ExitCode>
             };
             let calls = store.list_calls(filter).await?;
             if list.json {
-                print::json(&calls.iter().map(printed).collect::<Vec<_>>())?;
+                print::json(&calls.into_iter().map(CallView::from).collect::<Vec<_>>())?;
             } else {
                 print::text(&table(&calls))?;
             }
@@ -98,21 +81,31 @@ pub async fn run(context: &Context, args: CallsArgs) -> anyhow::Result<ExitCode>
             let call =
                 CallId::parse(&id).with_context(|| format!("`{id}` is no call's id; one is req_ and 32 digits"))?;
             let call = store.find_call(call).await?.with_context(|| format!("there is no call {id} in the ledger"))?;
-            if json { print::json(&printed(&call))? } else { print::text(&timeline(&call))? }
+            if json { print::json(&CallView::from(call))? } else { print::text(&timeline(&call))? }
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn printed(outcome: &Outcome) -> Printed<'_> {
-    let cost = outcome.cost();
-    Printed {
-        id: outcome.call.to_string(),
-        outcome,
-        served: outcome.served().map(|attempt| attempt.target.to_string()),
-        cost_micros: cost,
-        cost_usd: cost.to_string(),
+async fn run_remote(remote: &Remote, args: CallsArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        CallsVerb::List(list) => {
+            let ending = list.ending.map(|ending| Ending::from(ending).as_str().to_owned());
+            let limit = Some(list.limit.to_string());
+            let query = [("tenant", list.tenant), ("route", list.route), ("ending", ending), ("limit", limit)];
+            let calls: Vec<CallView> = remote.get("/calls", &query).await?;
+            if list.json {
+                print::json(&calls)?;
+            } else {
+                print::text(&table(&calls.into_iter().map(|call| call.outcome).collect::<Vec<_>>()))?;
+            }
+        }
+        CallsVerb::Show { id, json } => {
+            let call: CallView = remote.get(&format!("/calls/{}", part(&id)), &[]).await?;
+            if json { print::json(&call)? } else { print::text(&timeline(&call.outcome))? }
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn table(calls: &[Outcome]) -> String {
@@ -220,18 +213,6 @@ fn doubts(attempt: &Attempt) -> String {
 
 fn milliseconds(time: Option<f64>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1} ms"))
-}
-
-impl From<EndingArg> for Ending {
-    fn from(ending: EndingArg) -> Self {
-        match ending {
-            EndingArg::Open => Self::Open,
-            EndingArg::Answered => Self::Answered,
-            EndingArg::Failed => Self::Failed,
-            EndingArg::Interrupted => Self::Interrupted,
-            EndingArg::Cancelled => Self::Cancelled,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
+use reqwest::Method;
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
@@ -16,12 +16,14 @@ use super::{
     limit_args::LimitArgs,
     operator::operator,
     print::{self, Align},
+    remote::{Remote, part},
 };
 use crate::{
+    admin::view::{self, KeyView},
     clock,
     config::{Limits, parse_network},
-    domain::{FeatureId, KeyId, RouteId, TenantId, is_plain_name},
-    store::{KeyRow, May},
+    domain::{FeatureId, KeyId, RouteId, is_plain_name},
+    store::May,
     vault::{Issued, KeyAdmin, NewKey, OldKey},
 };
 
@@ -83,27 +85,10 @@ struct IssueArgs {
     limits: LimitArgs,
 }
 
-/// One key, as `keys list --json` prints it.
-#[derive(Debug, Serialize)]
-struct Row {
-    key_id: KeyId,
-    tenant: TenantId,
-    name: Option<String>,
-    /// `valid`, `expired` or `revoked`.
-    state: &'static str,
-    created_unix_ms: i64,
-    expires_unix_ms: Option<i64>,
-    revoked_unix_ms: Option<i64>,
-    /// Empty: all.
-    routes: Vec<RouteId>,
-    /// Empty: any.
-    features: Vec<FeatureId>,
-    /// Empty: from everywhere.
-    networks: Vec<String>,
-    limits: Map<String, Value>,
-}
-
 pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, args).await;
+    }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     let audit = installation.audit_on(store.clone()).await?;
@@ -123,8 +108,41 @@ pub async fn run(context: &Context, args: KeysArgs) -> anyhow::Result<ExitCode> 
             admin.revoke(&key_id(&key)).await?;
             installation.sign(&audit).await;
         }
-        KeysVerb::List { json: true } => print::json(&rows(admin.keys().await?))?,
-        KeysVerb::List { json: false } => print::text(&table(&rows(admin.keys().await?)))?,
+        KeysVerb::List { json: true } => print::json(&view::keys(admin.keys().await?, clock::unix_ms()))?,
+        KeysVerb::List { json: false } => print::text(&table(&view::keys(admin.keys().await?, clock::unix_ms())))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_remote(remote: &Remote, args: KeysArgs) -> anyhow::Result<ExitCode> {
+    let show = |issued: &Value| -> anyhow::Result<()> {
+        let key = issued["key"].as_str().context("the server did not show the key; rotate it")?;
+        print::note(&format!("key {} of tenant {}; it is not shown again:", issued["key_id"], issued["tenant"]));
+        Ok(print::text(&format!("{key}\n"))?)
+    };
+    match args.verb {
+        KeysVerb::Issue(args) => {
+            let body = json!({
+                "tenant": args.tenant, "name": args.name, "expires_unix_ms": args.expires, "routes": args.routes,
+                "features": args.features, "networks": args.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "limits": args.limits.applied_to(Limits::NONE).for_the_api(),
+            });
+            show(&remote.write(Method::POST, "/keys", &body).await?)?;
+        }
+        KeysVerb::Rotate { key, overlap, expires } => {
+            let path = format!("/keys/{}/rotate", part(key_id(&key).as_str()));
+            let overlap_ms = overlap.map_or(0, |overlap| overlap.as_millis() as u64);
+            let body = json!({ "overlap_ms": overlap_ms, "expires_unix_ms": expires });
+            show(&remote.write(Method::POST, &path, &body).await?)?;
+        }
+        KeysVerb::Revoke { key } => {
+            let path = format!("/keys/{}", part(key_id(&key).as_str()));
+            remote.write::<Value>(Method::DELETE, &path, &json!({})).await?;
+        }
+        KeysVerb::List { json: true } => print::json(&remote.get::<Value>("/keys", &[]).await?)?,
+        KeysVerb::List { json: false } => {
+            print::text(&table(&remote.get::<Vec<KeyView>>("/keys", &[]).await?))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -156,7 +174,7 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// A span from now, a day, or a moment.
-fn expiry(text: &str) -> Result<i64, String> {
+pub(super) fn expiry(text: &str) -> Result<i64, String> {
     let moment = match humantime::parse_duration(text) {
         Ok(_) => in_ms(span(text)?),
         Err(_) => {
@@ -189,31 +207,7 @@ fn key_id(given: &str) -> KeyId {
     KeyId::new(given.get(..KeyAdmin::ID_LENGTH).unwrap_or(given))
 }
 
-fn rows(keys: Vec<KeyRow>) -> Vec<Row> {
-    let now = clock::unix_ms();
-    let state = |key: &KeyRow| match (key.revoked_unix_ms, key.expires_unix_ms) {
-        (Some(_), _) => "revoked",
-        (None, Some(expires)) if expires <= now => "expired",
-        _ => "valid",
-    };
-    keys.into_iter()
-        .map(|key| Row {
-            state: state(&key),
-            key_id: key.key_id,
-            tenant: key.tenant,
-            name: key.name,
-            created_unix_ms: key.created_unix_ms,
-            expires_unix_ms: key.expires_unix_ms,
-            revoked_unix_ms: key.revoked_unix_ms,
-            routes: key.may.routes.into_iter().collect(),
-            features: key.may.features,
-            networks: key.may.networks.iter().map(ToString::to_string).collect(),
-            limits: key.may.limits.named_with_nulls(),
-        })
-        .collect()
-}
-
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[KeyView]) -> String {
     let columns = ["key", "tenant", "name", "state", "created", "expires", "routes", "features", "networks", "limits"];
     let columns = columns.map(|head| (head, Align::Left));
     let list = |names: Vec<String>, none: &str| if names.is_empty() { none.to_owned() } else { names.join(" ") };
@@ -221,16 +215,16 @@ fn table(rows: &[Row]) -> String {
         let set = limits.iter().filter(|(_, value)| !value.is_null());
         list(set.map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"'))).collect(), "-")
     };
-    let cells = |row: &Row| {
+    let cells = |row: &KeyView| {
         vec![
-            row.key_id.to_string(),
-            row.tenant.to_string(),
+            row.key_id.clone(),
+            row.tenant.clone(),
             row.name.clone().unwrap_or_else(|| "-".to_owned()),
-            row.state.to_owned(),
+            row.state.clone(),
             print::moment(row.created_unix_ms),
             row.expires_unix_ms.map_or_else(|| "never".to_owned(), print::moment),
-            list(row.routes.iter().map(ToString::to_string).collect(), "all"),
-            list(row.features.iter().map(ToString::to_string).collect(), "any"),
+            list(row.routes.clone(), "all"),
+            list(row.features.clone(), "any"),
             list(row.networks.clone(), "all"),
             set(&row.limits),
         ]

@@ -1,6 +1,7 @@
 //! Limits on the command line: the same names as in the config, as changes to what is stored.
 
 use clap::Args;
+use serde_json::{Map, Value};
 
 use crate::{
     config::{BudgetKind, Limits},
@@ -82,8 +83,14 @@ impl LimitArgs {
 
 /// The limits that are set, `rpm 600, tpm 200000`.
 pub(super) fn in_words(limits: &Limits) -> String {
+    named_in_words(&limits.named())
+}
+
+/// The same, by the config's names.
+pub(super) fn named_in_words(limits: &Map<String, Value>) -> String {
+    let set = limits.iter().filter(|(_, value)| !value.is_null());
     let words: Vec<String> =
-        limits.named().iter().map(|(name, value)| format!("{name} {}", value.to_string().trim_matches('"'))).collect();
+        set.map(|(name, value)| format!("{name} {}", value.to_string().trim_matches('"'))).collect();
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 

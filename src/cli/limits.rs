@@ -11,6 +11,7 @@ use super::{
     installation::Installation,
     operator::operator,
     print::{self, Align},
+    remote::{Remote, part},
 };
 use crate::{
     clock,
@@ -41,6 +42,15 @@ enum LimitsVerb {
 
 pub async fn run(context: &Context, args: LimitsArgs) -> anyhow::Result<ExitCode> {
     let LimitsVerb::Show { tenant, json } = args.verb;
+    if let Some(remote) = Remote::find(context).await? {
+        let views: Vec<LimitView> = remote.get(&format!("/tenants/{}/limits", part(&tenant)), &[]).await?;
+        if json {
+            print::json(&views)?
+        } else {
+            print::text(&table(&views))?
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let installation = Installation::find(context)?;
     let (settings, store) = (installation.settings_or_embedded()?, installation.store().await?);
     let admin = KeyAdmin::new(store.clone(), operator());

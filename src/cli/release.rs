@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, installation::Installation, operator::operator, print};
+use super::{Context, installation::Installation, operator::operator, print, release_rules};
 use crate::{
     config::Settings,
     domain::{RouteId, TargetId},
@@ -34,6 +34,7 @@ pub struct ReleaseArgs {
 
 #[derive(Debug, Subcommand)]
 enum ReleaseVerb {
+    Rules(release_rules::RulesArgs),
     /// Put down a new order of targets; nothing changes until it is promoted
     Propose {
         route: String,
@@ -186,6 +187,7 @@ pub async fn run(context: &Context, args: ReleaseArgs) -> anyhow::Result<ExitCod
     let bench = Bench::open(context).await?;
     let desk = bench.desk();
     match args.verb {
+        ReleaseVerb::Rules(rules) => return release_rules::run(context, rules).await,
         ReleaseVerb::Propose { route, targets, reason, json } => {
             let (route, targets) = (RouteId::new(route), parsed(&targets)?);
             let number = desk.propose(&route, targets.clone(), &reason).await?;

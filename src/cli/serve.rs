@@ -74,7 +74,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
         true => app.keys.first_tenant().await?,
         false => None,
     };
-    announce(serving.address, key.as_ref().map(|issued| issued.key.expose_secret()), &app)?;
+    announce((serving.address, serving.operators), key.as_ref().map(|issued| issued.key.expose_secret()), &app)?;
     let keeping = reload::keep(&app, origin, reload::Began { findings, default_model })?;
     stop.asked().await;
     tracing::info!(?drain, "stopping: in-flight answers may finish");
@@ -128,10 +128,13 @@ async fn prepare(app: &App, embedded: bool) -> anyhow::Result<()> {
 }
 
 /// What a newcomer needs, on standard output: where, with which key, and a line to try.
-fn announce(address: SocketAddr, key: Option<&str>, app: &App) -> io::Result<()> {
+fn announce((address, operators): (SocketAddr, Option<SocketAddr>), key: Option<&str>, app: &App) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on http://{address}")?;
     writeln!(out, "base URL: http://{address}/v1 (OpenAI SDKs), http://{address} (Anthropic SDKs)")?;
+    if let Some(operators) = operators {
+        writeln!(out, "admin API: http://{operators}/admin/v1 (`backstop admin token issue` opens it)")?;
+    }
     if let Some(key) = key {
         let settings = app.settings.load();
         let model = settings.routes.keys().next().map_or("default", |route| route.as_str());

@@ -6,19 +6,21 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::{
     Context,
     installation::Installation,
-    limit_args::{LimitArgs, in_words},
+    limit_args::{LimitArgs, in_words, named_in_words},
     operator::operator,
     print::{self, Align},
+    remote::Remote,
 };
 use crate::{
+    admin::view::{self, TenantView},
     config::{Limits, Settings, Tenant},
-    domain::{FeatureId, RouteId, TenantId, is_plain_name},
+    domain::{FeatureId, RouteId, is_plain_name},
     vault::{KeyAdmin, Known},
 };
 
@@ -63,21 +65,10 @@ struct TenantLimitArgs {
     changes: LimitArgs,
 }
 
-/// One tenant, as `tenants list --json` prints it; `null`: no limit.
-#[derive(Debug, Serialize)]
-struct Row {
-    tenant: TenantId,
-    /// `config` (only the file names it) or `database`.
-    source: &'static str,
-    created_unix_ms: Option<i64>,
-    /// What holds: of the config's and the stored limits the smaller one.
-    #[serde(flatten)]
-    limits: Map<String, Value>,
-    features: Map<String, Value>,
-    models: Map<String, Value>,
-}
-
 pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, args).await;
+    }
     let installation = Installation::find(context)?;
     let (configured, settings) = (installation.tenants(), installation.settings());
     let store = installation.store().await?;
@@ -90,11 +81,10 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
             installation.sign(&audit).await;
         }
         TenantsVerb::List { json: true } => {
-            let tenants = admin.tenants(&configured).await?;
-            print::json(&tenants.iter().map(|tenant| row(tenant, &settings)).collect::<Vec<_>>())?;
+            print::json(&views(&admin.tenants(&configured).await?, &settings))?;
         }
         TenantsVerb::List { json: false } => {
-            print::text(&table(&admin.tenants(&configured).await?, &settings))?;
+            print::text(&table(&views(&admin.tenants(&configured).await?, &settings)))?;
         }
         TenantsVerb::Limit(limit) if limit.changes.is_empty() => {
             eprintln!("error: no limit was given; `backstop tenants limit --help` lists them");
@@ -103,6 +93,25 @@ pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCod
         TenantsVerb::Limit(limit) => {
             limit_one(&admin, limit, &installation).await?;
             installation.sign(&audit).await;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_remote(remote: &Remote, args: TenantsArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        TenantsVerb::Add { name, limits } => {
+            let body = json!({ "name": name, "limits": limits.applied_to(Limits::NONE).for_the_api() });
+            remote.write::<Value>(Method::POST, "/tenants", &body).await?;
+        }
+        TenantsVerb::List { json: true } => print::json(&remote.get::<Value>("/tenants", &[]).await?)?,
+        TenantsVerb::List { json: false } => {
+            print::text(&table(&remote.get::<Vec<TenantView>>("/tenants", &[]).await?))?;
+        }
+        TenantsVerb::Limit(_) => {
+            bail!(
+                "`tenants limit` works on the state directory alone; PUT /admin/v1/tenants/NAME/limits sets all of them"
+            )
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -146,44 +155,18 @@ async fn limit_one(admin: &KeyAdmin, args: TenantLimitArgs, installation: &Insta
     Ok(())
 }
 
-fn row(tenant: &Known, settings: &Settings) -> Row {
-    let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
-    let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
-    let features = configured.features.keys().chain(stored.features.keys()).map(|feature| {
-        (feature.to_string(), configured.feature(feature).and(&stored.feature(feature)).named_with_nulls().into())
-    });
-    let models =
-        configured.models.keys().chain(stored.models.keys()).map(|route| {
-            (route.to_string(), configured.model(route).and(&stored.model(route)).named_with_nulls().into())
-        });
-    Row {
-        tenant: tenant.id.clone(),
-        source: if tenant.stored.is_some() { "database" } else { "config" },
-        created_unix_ms: tenant.stored.as_ref().map(|row| row.created_unix_ms),
-        limits: configured.limits.and(&stored.limits).named_with_nulls(),
-        features: features.collect(),
-        models: models.collect(),
-    }
+fn views(tenants: &[Known], settings: &Settings) -> Vec<TenantView> {
+    tenants.iter().map(|tenant| view::tenant(tenant, settings)).collect()
 }
 
-fn table(tenants: &[Known], settings: &Settings) -> String {
+fn table(tenants: &[TenantView]) -> String {
     let columns = [("tenant", Align::Left), ("source", Align::Left), ("limits", Align::Left)];
     let mut lines = Vec::new();
     for tenant in tenants {
-        let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
-        let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
-        let Row { source, features, models, .. } = row(tenant, settings);
-        let limits = in_words(&configured.limits.and(&stored.limits));
-        lines.push(vec![tenant.id.to_string(), source.to_owned(), limits]);
-        for feature in features.keys() {
-            let id = FeatureId::new(feature);
-            let limits = in_words(&configured.feature(&id).and(&stored.feature(&id)));
-            lines.push(vec![format!("  feature {feature}"), String::new(), limits]);
-        }
-        for model in models.keys() {
-            let id = RouteId::new(model);
-            let limits = in_words(&configured.model(&id).and(&stored.model(&id)));
-            lines.push(vec![format!("  model {model}"), String::new(), limits]);
+        lines.push(vec![tenant.tenant.clone(), tenant.source.clone(), named_in_words(&tenant.limits)]);
+        for (kind, group) in [("feature", &tenant.features), ("model", &tenant.models)] {
+            let limits = |limits: &Value| limits.as_object().map_or_else(|| "-".to_owned(), named_in_words);
+            lines.extend(group.iter().map(|(name, set)| vec![format!("  {kind} {name}"), String::new(), limits(set)]));
         }
     }
     print::table(&columns, &lines)

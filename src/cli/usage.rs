@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::{Context, installation::Installation, print, span::Span};
+use super::{Context, installation::Installation, print, remote::Remote, span::Span};
 use crate::{
+    admin::view::UsageView,
     ledger,
-    store::{Dimension, Only, UsageFilter},
+    store::{Dimension, Only, UsageFilter, UsageRow},
 };
 
 /// What was used, by tenant, feature, model, vendor, route, key, day and more.
@@ -43,7 +44,7 @@ pub struct UsageArgs {
     #[arg(long, value_delimiter = ',')]
     status: Vec<String>,
     /// Any dimension's value, e.g. `use=unserved` or `fault=hedge_lost,truncated`; several must all hold
-    #[arg(long, value_parser = only, value_name = "DIMENSION=VALUE,…")]
+    #[arg(long, value_name = "DIMENSION=VALUE,…")]
     only: Vec<Only>,
     /// How it is written [default: table]
     #[arg(long, value_enum, conflicts_with_all = ["json", "csv"])]
@@ -73,6 +74,9 @@ pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode>
     if format == Format::Focus && (args.rerate || !args.by.is_empty()) {
         bail!("--format focus has rows of its own; leave out --by and --rerate");
     }
+    if let Some(remote) = Remote::find(context).await? {
+        return run_remote(&remote, &args).await;
+    }
     let installation = Installation::find(context)?;
     let store = installation.store().await?;
     ledger::catch_up(&installation.state, &store).await?;
@@ -97,6 +101,25 @@ pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode>
         table::written(&store.usage(&filter, &by).await?, &by, format)?
     };
     print::text(&printed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_remote(remote: &Remote, args: &UsageArgs) -> anyhow::Result<ExitCode> {
+    let (format, by, filter) = (args.format(), args.dimensions(), args.filter());
+    if format == Format::Focus || args.rerate {
+        bail!("--format focus and --rerate work on the state directory alone");
+    }
+    let names: Vec<&str> = by.iter().map(|dimension| dimension.as_str()).collect();
+    let only: Vec<String> = filter.only.iter().map(ToString::to_string).collect();
+    let query = [
+        ("by", Some(names.join(","))),
+        ("since_unix_ms", filter.since_unix_ms.map(|since| since.to_string())),
+        ("until_unix_ms", filter.until_unix_ms.map(|until| until.to_string())),
+        ("only", (!only.is_empty()).then(|| only.join(";"))),
+    ];
+    let views: Vec<UsageView> = remote.get("/usage", &query).await?;
+    let rows: Vec<UsageRow> = views.iter().map(|view| view.row(&by)).collect();
+    print::text(&table::written(&rows, &by, format)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,13 +155,6 @@ impl UsageArgs {
         });
         UsageFilter { since_unix_ms, until_unix_ms, only: named.chain(self.only.iter().cloned()).collect() }
     }
-}
-
-fn only(text: &str) -> Result<Only, String> {
-    let (dimension, values) = text.split_once('=').ok_or("write DIMENSION=VALUE, e.g. use=unserved")?;
-    let dimension = Dimension::from_str(dimension.trim(), false)
-        .map_err(|_| format!("`{dimension}` is no dimension; `--by` lists them"))?;
-    Ok(Only { dimension, values: values.split(',').map(value_of).collect() })
 }
 
 fn value_of(text: &str) -> Option<String> {

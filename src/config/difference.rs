@@ -20,6 +20,8 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("share_cap", old.share_cap != new.share_cap),
         ("alerts", old.alerts != new.alerts),
         ("the order of local models", old.local_models() != new.local_models()),
+        ("rules", old.rules != new.rules),
+        ("incidents", old.incidents != new.incidents),
         ("audit", old.audit != new.audit),
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),

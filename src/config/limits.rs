@@ -150,6 +150,16 @@ impl Limits {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// As the admin API takes them: amounts as numbers of dollars.
+    pub fn for_the_api(&self) -> Map<String, Value> {
+        let as_number = |(name, value): (String, Value)| match value.as_str().and_then(|text| text.parse::<f64>().ok())
+        {
+            Some(number) => (name, json!(number)),
+            None => (name, value),
+        };
+        self.named().into_iter().map(as_number).collect()
+    }
+
     /// Whether a budget of it must never be overspent.
     pub fn has_hard_budget(&self) -> bool {
         self.has_budget() && self.budget_kind != Some(BudgetKind::Soft)

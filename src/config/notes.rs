@@ -10,9 +10,6 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
     if settings.routes.is_empty() {
         say(root.clone(), ("there are no routes: only the built-in local model is served, as `default`", ""));
     }
-    if file.admin.is_some() {
-        say(root.key("admin"), ("this version has no operators' listener", "the command line does the same"));
-    }
     if file.shared.is_some() {
         say(root.key("shared"), ("this version shares no state between replicas", "run one replica"));
     }

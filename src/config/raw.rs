@@ -10,9 +10,11 @@ mod alerts;
 mod audit;
 mod eval;
 mod health;
+mod incidents;
 mod prices;
 mod release;
 mod routes;
+mod rules;
 mod sections;
 mod tenants;
 mod texts;
@@ -27,9 +29,11 @@ pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
+pub(super) use incidents::Incidents;
 pub(super) use prices::{Price, RatesOf};
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
+pub(super) use rules::{Rule, RuleAction};
 pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
@@ -66,6 +70,10 @@ pub(super) struct File {
     pub(super) share_cap: Option<ShareCap>,
     /// Where alerts go.
     pub(super) alerts: Option<Vec<Alert>>,
+    /// Incidents that others report, and what they lead to.
+    pub(super) incidents: Option<Incidents>,
+    /// What is watched after a promotion, and what follows.
+    pub(super) rules: Option<Vec<Rule>>,
     /// Where the audit log's signed checkpoints go.
     pub(super) audit: Option<Audit>,
     /// Logs and traces.

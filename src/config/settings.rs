@@ -15,8 +15,8 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, LatencyPolicy, Limits, ReleaseSettings,
-    ShareCap, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
+    ReleaseSettings, Rule, ShareCap, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -24,7 +24,7 @@ use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, Ve
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub listen: SocketAddr,
-    /// Where the operators' listener would be; `None`: no such listener.
+    /// Where the operators' listener is; `None`: at its usual place, if that is free.
     pub admin_listen: Option<SocketAddr>,
     pub enforcement: Enforcement,
     /// Path of the SQLite file; `None`: inside the state directory.
@@ -45,6 +45,8 @@ pub struct Settings {
     pub share_cap: ShareCap,
     pub alerts: Vec<AlertSink>,
     pub audit: AuditSettings,
+    pub incidents: IncidentSettings,
+    pub rules: Vec<Rule>,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,

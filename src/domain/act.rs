@@ -3,12 +3,20 @@
 //! What tells of a person (names, hosts, mail addresses, IPs) goes into the `personal` parts and nowhere else: the log keeps a
 //! commitment to it, which can be forgotten. `before`, `after` and `reason` stay readable for ever, and never hold a secret.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::OperatorRole;
 
 /// What was done. The log's word is `noun.verb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
+    /// Someone was let in by the company's identity provider.
+    AdminLogin,
+    AdminTokenIssue,
+    AdminTokenRevoke,
     /// The log's own key was made; the first entry of a log, as a rule.
     AuditKey,
     /// What the log knows of a person was erased.
@@ -25,6 +33,9 @@ pub enum Action {
     CertificateSuspend,
     ConfigLoad,
     ConfigReload,
+    /// An incident was reported on a route.
+    IncidentReport,
+    IncidentResolve,
     DrillStart,
     DrillEnd,
     KeyIssue,
@@ -32,6 +43,8 @@ pub enum Action {
     KeyRevoke,
     ModelPull,
     ModelRemove,
+    /// A rule, or an incident, asked for a route's earlier version.
+    TriggerFire,
     /// The share cap refuses no call for a while.
     ShareOverride,
     /// It holds again before that is over.
@@ -64,6 +77,9 @@ pub enum Action {
 impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AdminLogin => "admin.login",
+            Self::AdminTokenIssue => "admin_token.issue",
+            Self::AdminTokenRevoke => "admin_token.revoke",
             Self::AuditKey => "audit.key",
             Self::AuditForget => "audit.forget",
             Self::AuditExport => "audit.export",
@@ -74,6 +90,8 @@ impl Action {
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",
+            Self::IncidentReport => "incident.report",
+            Self::IncidentResolve => "incident.resolve",
             Self::DrillStart => "drill.start",
             Self::DrillEnd => "drill.end",
             Self::KeyIssue => "key.issue",
@@ -81,6 +99,7 @@ impl Action {
             Self::KeyRevoke => "key.revoke",
             Self::ModelPull => "model.pull",
             Self::ModelRemove => "model.remove",
+            Self::TriggerFire => "trigger.fire",
             Self::ShareOverride => "share.override",
             Self::ShareOverrideEnd => "share.override_end",
             Self::ReleaseRecord => "release.record",
@@ -120,9 +139,10 @@ pub enum Stage {
 /// Who acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `os_user`, `gateway`; later rooms add theirs.
+    /// `os_user`, `gateway`, `admin_token`, `oidc_user`, `webhook`.
     pub kind: &'static str,
-    pub authenticated_by: &'static str,
+    /// Kept for ever: names no person.
+    pub authenticated_by: Cow<'static, str>,
     /// By field: `name`, `host`, `email`, `ip`.
     pub personal: Vec<(&'static str, String)>,
 }
@@ -155,14 +175,38 @@ pub struct Act {
 impl Actor {
     /// The gateway itself, by its own rules.
     pub fn gateway() -> Self {
-        Self { kind: "gateway", authenticated_by: "the running process", personal: Vec::new() }
+        Self { kind: "gateway", authenticated_by: "the running process".into(), personal: Vec::new() }
     }
 
     /// Who runs the command line: known to the operating system, and let in by the state directory's mode.
     pub fn os_user(name: Option<String>, host: Option<String>) -> Self {
         let named = name.map(|name| ("name", name));
         let personal = named.into_iter().chain(host.map(|host| ("host", host))).collect();
-        Self { kind: "os_user", authenticated_by: "access to the state directory", personal }
+        Self { kind: "os_user", authenticated_by: "access to the state directory".into(), personal }
+    }
+
+    /// Whoever holds an operator's token: `id` is its public first characters, `from` the address that it came from.
+    pub fn admin_token(id: &str, role: OperatorRole, name: Option<&str>, from: String) -> Self {
+        let named = name.map(|name| ("name", name.to_owned()));
+        Self {
+            kind: "admin_token",
+            authenticated_by: format!("admin token {id}, role {role}").into(),
+            personal: named.into_iter().chain([("ip", from)]).collect(),
+        }
+    }
+
+    /// Someone whom the company's identity provider knows.
+    pub fn oidc_user(issuer: &str, role: OperatorRole, subject: &str, from: String) -> Self {
+        Self {
+            kind: "oidc_user",
+            authenticated_by: format!("a token of {issuer}, role {role}").into(),
+            personal: vec![("name", subject.to_owned()), ("ip", from)],
+        }
+    }
+
+    /// Another system, known by its signature.
+    pub fn webhook(of: &'static str) -> Self {
+        Self { kind: "webhook", authenticated_by: format!("{of}'s signature").into(), personal: Vec::new() }
     }
 }
 
@@ -170,7 +214,7 @@ impl Approval {
     /// A person whom the actor names.
     pub fn named(name: &str, at_unix_ms: i64) -> Self {
         let personal = vec![("name", name.to_owned())];
-        Self { by: Actor { kind: "person", authenticated_by: "named by the actor", personal }, at_unix_ms }
+        Self { by: Actor { kind: "person", authenticated_by: "named by the actor".into(), personal }, at_unix_ms }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Limits for people to look at: what is used, what is left, when it begins anew. A running gateway writes its accounts to a
 //! file in the state directory, whole and moved into place; a verb that finds none, or an old one, reads the ledger.
 
-use std::{fs, io, path::Path};
+use std::{borrow::Cow, fs, io, path::Path};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -33,14 +34,15 @@ pub struct Counted {
 }
 
 /// One limit, as `backstop limits show` prints it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LimitView {
     /// `tenant`, `key`, `feature` or `model`.
-    pub subject: &'static str,
+    pub subject: Cow<'static, str>,
     pub name: String,
-    pub limit: &'static str,
+    pub limit: Cow<'static, str>,
     /// Of a budget: `hard` or `soft`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub kind: Option<BudgetKind>,
     /// `null`: it bounds each call by itself, so nothing is used up.
     pub used: Value,
@@ -66,10 +68,10 @@ impl Counted {
     fn view_of(&self, limited: &Limited) -> Vec<LimitView> {
         let Limited { subject, limits } = limited;
         let balance = self.accounts.iter().find(|(known, _)| known == subject).map(|(_, balance)| balance);
-        let blank = |limit, max: Value| LimitView {
-            subject: subject.kind(),
+        let blank = |limit: &'static str, max: Value| LimitView {
+            subject: subject.kind().into(),
             name: subject.name(),
-            limit,
+            limit: limit.into(),
             kind: None,
             used: Value::Null,
             reserved: Value::Null,

@@ -37,6 +37,8 @@ pub const RELOADS: &str = "backstop_config_reloads_total";
 /// Targets that strict enforcement leaves out (or warn lets through) now. Label: `route`, `target`.
 /// By target and outcome: `same`, `drift`, `unknown`.
 pub const SENTINEL_PROBES: &str = "backstop_sentinel_probes_total";
+/// Triggers of a rollback that fired. Labels: `route`, `kind` (`incident`, `rule`), `result` (`rolled_back`, `stayed`).
+pub const TRIGGERS: &str = "backstop_triggers_total";
 pub const UNCERTIFIED: &str = "backstop_target_uncertified";
 /// Ledger rows that wait in memory because the journal cannot be written.
 pub const LEDGER_BUFFERED: &str = "backstop_ledger_buffered_rows";
@@ -111,6 +113,7 @@ fn describe() {
     describe_gauge!(IN_FLIGHT, "Calls that are being answered now");
     describe_counter!(RELOADS, "Config reloads by result");
     describe_counter!(SENTINEL_PROBES, "Probes of certified models of vendors, by what they found");
+    describe_counter!(TRIGGERS, "Triggers of a rollback that fired, by route, kind and result");
     describe_gauge!(UNCERTIFIED, "1 for each target of a route that has no valid certificate");
     describe_gauge!(LEDGER_BUFFERED, "Ledger rows that wait in memory because the journal cannot be written");
     describe_gauge!(LEDGER_LAG, "Ledger rows in the journal that the database does not have yet");

@@ -333,7 +333,7 @@ fn find<'l>(line: &'l Line, route: &RouteId, number: u32) -> Result<&'l super::b
 }
 
 fn named(name: String) -> Actor {
-    Actor { kind: "person", authenticated_by: "named by whoever promoted", personal: vec![("name", name)] }
+    Actor { kind: "person", authenticated_by: "named by whoever promoted".into(), personal: vec![("name", name)] }
 }
 
 /// `2026-11-26`

@@ -2,6 +2,7 @@
 //!
 //! `synchronous = FULL`, because the ledger deletes its journal once a commit was answered.
 
+mod admin;
 mod audit;
 mod calls;
 mod clients;
@@ -10,6 +11,7 @@ mod releases;
 mod rows;
 mod shares;
 mod spent;
+mod triggers;
 mod usage;
 mod used;
 

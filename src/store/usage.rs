@@ -4,9 +4,10 @@
 //! that served it, else under the last one that was made. So the totals are the sum of the rows whatever they are
 //! grouped by.
 
-use std::iter::Sum;
+use std::{fmt, iter::Sum, str::FromStr};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::Money;
 
@@ -105,7 +106,7 @@ pub struct UsageRow {
     pub totals: UsageTotals,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UsageTotals {
     pub calls: u64,
     /// Calls that ended in an error, before or after content had left.
@@ -118,14 +119,17 @@ pub struct UsageTotals {
     pub cache_write_tokens: u64,
     pub reasoning_tokens: u64,
     #[serde(rename = "cost_micros")]
+    #[schemars(with = "i64")]
     pub cost: Money,
     /// Attempts that used something at no known price: their cost is not in `cost`.
     pub unpriced_attempts: u64,
     /// The part of `cost` whose tokens are estimated: what was cut off, or not reported.
     #[serde(rename = "estimated_cost_micros")]
+    #[schemars(with = "i64")]
     pub estimated_cost: Money,
     /// The part of `cost` that was spent on attempts whose content no caller got: failed ones, lost races.
     #[serde(rename = "unserved_cost_micros")]
+    #[schemars(with = "i64")]
     pub unserved_cost: Money,
     /// Attempts whose cost is known in part only, or by a row that had ended.
     pub doubtful_attempts: u64,
@@ -136,6 +140,26 @@ pub struct UsageTotals {
     pub image_output_tokens: u64,
     /// This machine's time, in microseconds.
     pub machine_us: u64,
+}
+
+impl FromStr for Only {
+    type Err = String;
+
+    /// `use=unserved`, `fault=hedge_lost,truncated`; `-` stands for none.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (dimension, values) = text.split_once('=').ok_or("write DIMENSION=VALUE, e.g. use=unserved")?;
+        let dimension = <Dimension as clap::ValueEnum>::from_str(dimension.trim(), false)
+            .map_err(|_| format!("`{dimension}` is no dimension; `backstop usage --help` lists them"))?;
+        let value = |text: &str| (text != "-").then(|| text.to_owned());
+        Ok(Self { dimension, values: values.split(',').map(value).collect() })
+    }
+}
+
+impl fmt::Display for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<&str> = self.values.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
+        write!(f, "{}={}", self.dimension.as_str(), values.join(","))
+    }
 }
 
 impl Sum for UsageTotals {

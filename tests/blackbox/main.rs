@@ -11,6 +11,7 @@ pub use kit::{client, config, gateway, home, prepared, vendor};
 
 // What they show.
 pub mod abuse;
+pub mod admin;
 pub mod alerts;
 pub mod audit;
 pub mod azure;

@@ -13,9 +13,8 @@ use serde_json::json;
 
 use super::super::{installation::Installation, operator::operator, print};
 use crate::{
-    audit::{self, Audit, Checkpoint, Fault, Personal, PublicKey, Verifier},
+    audit::{self, Checkpoint, Fault, Personal, PublicKey, Verifier},
     domain::{Act, Action},
-    store::{Store, merkle},
 };
 
 pub(super) async fn export(
@@ -103,34 +102,17 @@ pub(super) async fn prove(
     let (_, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
     let mut proofs = Vec::new();
     if let Some(seq) = seq {
-        proofs.push(inclusion(&audit, &store, &checkpoint, seq).await?);
+        proofs.push(audit.prove(&store, &checkpoint, seq).await?);
     }
     if let Some(from) = from {
         if from == 0 || from > checkpoint.size {
             bail!("the log has {} entries; an older log has from 1 to that many", checkpoint.size);
         }
-        let hashes = in_base64(&audit.consistency(from, &checkpoint).await?);
+        let hashes = audit::in_base64(&audit.consistency(from, &checkpoint).await?);
         proofs.push(format!("old {from}\n{hashes}\n{}", checkpoint.note));
     }
     print::text(&proofs.join("\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn inclusion(audit: &Audit, store: &Store, checkpoint: &Checkpoint, seq: u64) -> anyhow::Result<String> {
-    let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
-    let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
-    if seq >= checkpoint.size {
-        bail!("entry {seq} came after the checkpoint; try again");
-    }
-    let proof = audit.inclusion(seq, checkpoint).await?;
-    if !merkle::includes(&proof, (checkpoint.size, checkpoint.root), seq, merkle::leaf(&row.bytes)) {
-        bail!("entry {seq} is not what was logged: no proof holds for it; `backstop audit verify` says more");
-    }
-    Ok(format!("c2sp.org/tlog-proof@v1\nindex {seq}\n{}\n{}", in_base64(&proof), checkpoint.note))
-}
-
-fn in_base64(hashes: &[merkle::Digest]) -> String {
-    hashes.iter().map(|hash| format!("{}\n", BASE64.encode(hash))).collect()
 }
 
 /// Made when there is none yet, so that it can be handed out before the first start.

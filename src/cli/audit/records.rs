@@ -1,9 +1,8 @@
 //! `backstop audit list`, `show` and `forget`: single entries, with what is still known of persons.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{
@@ -11,25 +10,17 @@ use super::{
         installation::Installation,
         operator::operator,
         print::{self, Align},
+        remote::Remote,
     },
     ListArgs,
 };
 use crate::{
+    admin::view::{self, EntryView},
     audit::Audit,
     clock,
     domain::{Act, Action},
-    store::{AuditFilter, AuditRow, Store, merkle},
+    store::{AuditFilter, Store},
 };
-
-/// One entry for programs: what its bytes say, and what opens its commitments.
-#[derive(Debug, Serialize)]
-struct Printed {
-    #[serde(flatten)]
-    entry: Value,
-    /// By field, what was not forgotten.
-    known: BTreeMap<String, String>,
-    leaf_sha256: String,
-}
 
 pub(super) async fn list(installation: &Installation, args: ListArgs) -> anyhow::Result<ExitCode> {
     let (audit, store) = opened(installation).await?;
@@ -41,28 +32,58 @@ pub(super) async fn list(installation: &Installation, args: ListArgs) -> anyhow:
         limit: args.limit,
     };
     let rows = store.audit_find(filter).await?;
-    if args.json {
-        print::json(&rows.iter().map(printed).collect::<Vec<_>>())?;
-    } else {
-        let columns = ["seq", "at", "actor", "action", "object", "note"];
-        let columns = columns.map(|head| (head, if head == "seq" { Align::Right } else { Align::Left }));
-        print::text(&print::table(&columns, &rows.iter().map(cells).collect::<Vec<_>>()))?;
-    }
+    show_all(&view::entries(&rows), Form::of(args.json))?;
     tell_waiting(&audit);
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn list_remote(remote: &Remote, args: ListArgs) -> anyhow::Result<ExitCode> {
+    let since = |since: Duration| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    let query = [
+        ("action", args.action),
+        ("object", args.object),
+        ("actor", args.actor),
+        ("since_unix_ms", args.since.map(|span| since(span).to_string())),
+        ("limit", Some(args.limit.to_string())),
+    ];
+    let entries: Vec<EntryView> = remote.get("/audit", &query).await?;
+    show_all(&entries, Form::of(args.json))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the entries are shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Table,
+}
+
+impl Form {
+    fn of(json: impl Into<bool>) -> Self {
+        if json.into() { Self::Json } else { Self::Table }
+    }
+}
+
+fn show_all(entries: &[EntryView], form: Form) -> anyhow::Result<()> {
+    if form == Form::Json {
+        return print::json(&entries);
+    }
+    let columns = ["seq", "at", "actor", "action", "object", "note"];
+    let columns = columns.map(|head| (head, if head == "seq" { Align::Right } else { Align::Left }));
+    Ok(print::text(&print::table(&columns, &entries.iter().map(cells).collect::<Vec<_>>()))?)
 }
 
 pub(super) async fn show(installation: &Installation, seq: u64, json: bool) -> anyhow::Result<ExitCode> {
     let (_, store) = opened(installation).await?;
     let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
     let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
-    let printed = printed(&row);
+    let printed = EntryView::from(&row);
     if json {
         print::json(&printed)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut said = String::new();
-    for (name, value) in printed.entry.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+    for (name, value) in printed.entry.iter().filter(|(_, value)| !value.is_null()) {
         match (name.as_str(), value.as_object()) {
             ("personal", Some(fields)) => {
                 for field in fields.keys() {
@@ -117,16 +138,8 @@ fn tell_waiting(audit: &Audit) {
     }
 }
 
-fn printed(row: &AuditRow) -> Printed {
-    // Bytes that are no JSON were changed: `audit verify` says so, and here they are shown as they are.
-    let entry = serde_json::from_slice(&row.bytes);
-    let entry = entry.unwrap_or_else(|_| serde_json::json!({ "seq": row.seq, "unreadable": hex::encode(&row.bytes) }));
-    let known = row.personal.iter().map(|one| (one.field.clone(), one.value.clone())).collect();
-    Printed { entry, known, leaf_sha256: hex::encode(merkle::leaf(&row.bytes)) }
-}
-
-fn cells(row: &AuditRow) -> Vec<String> {
-    let Printed { entry, known, .. } = printed(row);
+fn cells(row: &EntryView) -> Vec<String> {
+    let (entry, known) = (Value::from(row.entry.clone()), &row.known);
     let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let known = |field: &str| known.get(field).cloned();
     let committed = entry.pointer("/personal").and_then(|personal| personal.get("actor.name")).is_some();
@@ -140,13 +153,18 @@ fn cells(row: &AuditRow) -> Vec<String> {
     let note = [if stage == "done" { String::new() } else { stage }, text("/reason")];
     let note: Vec<&str> = note.iter().map(String::as_str).filter(|note| !note.is_empty()).collect();
     vec![
-        row.seq.to_string(),
-        print::moment(row.at_unix_ms),
+        row.entry.get("seq").map(plain).unwrap_or_default(),
+        to_seconds(&text("/at")),
         actor,
-        row.action.clone(),
-        row.object.clone(),
+        text("/action"),
+        [text("/object/kind"), text("/object/name")].join(":"),
         note.join(": ").replace('\n', " "),
     ]
+}
+
+/// `2026-11-22T19:26:00.123Z` without the fraction.
+fn to_seconds(moment: &str) -> String {
+    moment.split_once('.').map_or_else(|| moment.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 fn plain(value: &Value) -> String {

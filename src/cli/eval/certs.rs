@@ -6,40 +6,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use backstop_eval::{
-    certificate::{Certificate, CertificateStore, PublicKey, RawReport, Warning},
-    report::GateResult,
-    suite::Suite,
-};
-use serde::Serialize;
+use backstop_eval::certificate::{CertificateStore, PublicKey, RawReport};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{
     installation::Installation,
     print::{self, Align},
 };
-use crate::{config::Settings, domain::TargetId, release::Gate};
-
-/// One certificate, as `eval certs --json` prints it.
-#[derive(Debug, Serialize)]
-struct Row {
-    file: String,
-    /// Empty where the file cannot be believed.
-    target: String,
-    suite: String,
-    version: String,
-    issued_at: String,
-    expires_at: String,
-    gates: Vec<GateResult>,
-    /// Of the signed statement: what `eval revoke` takes.
-    digest: String,
-    signers: Vec<String>,
-    attempt: u64,
-    /// It holds, but not for long.
-    warning: Option<String>,
-    /// `null`: it holds for what is here now.
-    fault: Option<String>,
-}
+use crate::{
+    admin::view::{self, CertificateView},
+    release::Gate,
+};
 
 pub(super) async fn list_json(installation: Installation) -> anyhow::Result<ExitCode> {
     print::json(&rows(installation).await?)?;
@@ -48,7 +25,7 @@ pub(super) async fn list_json(installation: Installation) -> anyhow::Result<Exit
 
 pub(super) async fn list(installation: Installation) -> anyhow::Result<ExitCode> {
     let columns = [("target", Align::Left), ("suite", Align::Left), ("until", Align::Left), ("state", Align::Left)];
-    let cells = |row: &Row| {
+    let cells = |row: &CertificateView| {
         let target = if row.target.is_empty() { &row.file } else { &row.target };
         let state = row.fault.clone().or_else(|| row.warning.clone()).unwrap_or_else(|| "valid".to_owned());
         vec![target.clone(), format!("{} {}", row.suite, row.version), row.expires_at.clone(), state]
@@ -103,79 +80,12 @@ pub(super) fn verify(installation: &Installation, file: &Path, keys: &[PathBuf])
 }
 
 /// Hashing a model takes seconds, so off the runtime's threads.
-async fn rows(installation: Installation) -> anyhow::Result<Vec<Row>> {
+async fn rows(installation: Installation) -> anyhow::Result<Vec<CertificateView>> {
     let looked = tokio::task::spawn_blocking(move || {
         let gate = Gate::open(&installation.state)?;
-        let settings = installation.settings();
-        let listed = gate.certificates().list(&settings.gate.trust)?.into_iter();
-        anyhow::Ok(
-            listed
-                .map(|listed| {
-                    let file = listed.path.display().to_string();
-                    match listed.certificate {
-                        Ok(certificate) => {
-                            let held = holds(&installation, &gate, &settings, &certificate);
-                            row(file, &certificate, held)
-                        }
-                        Err(reason) => unbelievable(file, reason.to_string()),
-                    }
-                })
-                .collect(),
-        )
+        anyhow::Ok(view::certificates(&gate, &installation.settings(), &installation.state)?)
     });
     looked.await.context("the task ended early")?
-}
-
-/// Whether the certificate holds for what is on disk and in the config now.
-fn holds(
-    installation: &Installation,
-    gate: &Gate,
-    settings: &Settings,
-    certificate: &Certificate,
-) -> Result<Option<Warning>, String> {
-    let certified = certificate.predicate();
-    let target = TargetId::try_from(certified.target.clone())?;
-    let suite =
-        Suite::identify(&certified.suite.name, &installation.state.suites()).map_err(|error| error.to_string())?;
-    let binding = gate.binding(settings, &target, &suite)?;
-    let (store, now) = (gate.certificates(), OffsetDateTime::now_utc());
-    store.holds_for(certificate, &binding, &settings.gate.trust, now).map_err(|reason| reason.to_string())
-}
-
-fn row(file: String, certificate: &Certificate, held: Result<Option<Warning>, String>) -> Row {
-    let certified = certificate.predicate();
-    Row {
-        file,
-        target: certified.target.clone(),
-        suite: certified.suite.name.clone(),
-        version: certified.suite.version.clone(),
-        issued_at: shown(certified.issued_at),
-        expires_at: shown(certified.expires_at),
-        gates: certified.gates.clone(),
-        digest: certificate.digest().to_owned(),
-        signers: certificate.signers().to_vec(),
-        attempt: certified.attempt,
-        warning: held.as_ref().ok().and_then(|warning| warning.map(|warning| warning.to_string())),
-        fault: held.err(),
-    }
-}
-
-fn unbelievable(file: String, fault: String) -> Row {
-    let nothing = String::new;
-    Row {
-        file,
-        target: nothing(),
-        suite: nothing(),
-        version: nothing(),
-        issued_at: nothing(),
-        expires_at: nothing(),
-        gates: Vec::new(),
-        digest: nothing(),
-        signers: Vec::new(),
-        attempt: 0,
-        warning: None,
-        fault: Some(fault),
-    }
 }
 
 fn shown(time: OffsetDateTime) -> String {

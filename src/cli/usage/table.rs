@@ -1,10 +1,10 @@
 //! Sums as a table for people, as JSON and CSV for programs.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Format;
 use crate::{
+    admin::view,
     cli::print::{self, Align},
     store::{Dimension, UsageRow, UsageTotals},
 };
@@ -32,22 +32,9 @@ const SUMS: [&str; 19] = [
     "machine_us",
 ];
 
-/// One row for programs: the dimensions by name, then the sums.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    #[serde(flatten)]
-    group: Map<String, Value>,
-    #[serde(flatten)]
-    totals: &'a UsageTotals,
-    cost_usd: String,
-}
-
 pub(super) fn written(rows: &[UsageRow], by: &[Dimension], format: Format) -> anyhow::Result<String> {
     Ok(match format {
-        Format::Json => {
-            let objects: Vec<Row> = rows.iter().map(|row| object(row, by)).collect();
-            serde_json::to_string_pretty(&objects)? + "\n"
-        }
+        Format::Json => serde_json::to_string_pretty(&view::usage(rows, by))? + "\n",
         Format::Csv => {
             let heads: Vec<&str> = by.iter().map(|dimension| dimension.as_str()).chain(SUMS).collect();
             let cells: Vec<Vec<String>> =
@@ -66,10 +53,6 @@ pub(super) fn named(group: &[Option<String>], by: &[Dimension]) -> Map<String, V
 
 pub(super) fn group(group: &[Option<String>], none: &str) -> Vec<String> {
     group.iter().map(|name| name.clone().unwrap_or_else(|| none.to_owned())).collect()
-}
-
-fn object<'a>(row: &'a UsageRow, by: &[Dimension]) -> Row<'a> {
-    Row { group: named(&row.group, by), totals: &row.totals, cost_usd: row.totals.cost.to_string() }
 }
 
 fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
@@ -164,7 +147,7 @@ mod tests {
         assert_eq!((lines[3][0], lines[3][1], lines[3][lines[3].len() - 1]), ("total", "3", "1.500000"));
         assert!(printed.contains("1 attempts used tokens at no known price"), "{printed}");
         assert!(printed.contains("0.000007 USD of it was spent on attempts that did not serve"), "{printed}");
-        let object = serde_json::to_value(object(&rows[0], &[Dimension::Feature])).expect("is JSON");
+        let object = serde_json::to_value(&view::usage(&rows, &[Dimension::Feature])[0]).expect("is JSON");
         assert_eq!((&object["feature"], &object["cost_micros"]), (&"acme".into(), &1_500_000.into()));
     }
 }

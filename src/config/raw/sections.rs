@@ -7,9 +7,9 @@ use super::{DeviceText, DurationText, Limited, SizeText, SocketText, UrlText};
 
 /// The operators' listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Admin {
-    #[schemars(required)]
+    /// Where operators connect [default: 127.0.0.1:8081]. A change needs a restart.
     pub(in crate::config) listen: Option<SocketText>,
 }
 

@@ -1,0 +1,78 @@
+//! The operators' JSON API, on a listener of its own: `/admin/v1/…`. Each operation is one entry of a table ([`resource`]), which says
+//! what right it needs; the router, the checks and the document are made of that table.
+//!
+//! Whoever comes in is known by a token of ours or of the company's identity provider, and has a role ([`crate::domain::OperatorRole`]).
+//! Every write is in the audit log with who did it. No answer holds a secret, but for a key or token in the moment it is issued.
+
+mod asked;
+mod door;
+mod endpoint;
+mod once;
+mod openapi;
+mod refused;
+mod resource;
+mod router;
+mod token;
+pub mod view;
+
+pub use router::router;
+pub use token::{IssuedToken, NewToken, TokenAdmin, TokenAdminError, Tokens, token_id};
+
+use std::sync::Arc;
+
+use crate::{
+    api::Api,
+    audit::Audit,
+    config::{Settings, StateDir},
+    limit::Limiter,
+    release::{Gate, Incidents, Trigger, rules::Watcher},
+    store::Store,
+};
+
+/// What the operations share.
+pub struct Admin {
+    pub api: Api,
+    pub store: Store,
+    pub audit: Audit,
+    pub gate: Arc<Gate>,
+    pub state: StateDir,
+    pub tokens: Tokens,
+    /// Of operators alone: callers' limits are their own.
+    pub limiter: Limiter,
+    /// Follows no redirects.
+    pub http: reqwest::Client,
+    /// What takes a route back to its retained version.
+    pub trigger: Trigger,
+    pub incidents: Incidents,
+    pub rules: Watcher,
+    once: once::Once,
+}
+
+impl Admin {
+    /// Everything but the writes under way, which it keeps itself.
+    pub fn new(parts: AdminParts) -> Arc<Self> {
+        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules } = parts;
+        let once = once::Once::new(store.clone());
+        let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
+        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, once })
+    }
+
+    /// The config in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.api.snapshot.load().settings)
+    }
+}
+
+/// What the composition root gives.
+pub struct AdminParts {
+    pub api: Api,
+    pub audit: Audit,
+    pub store: Store,
+    pub gate: Arc<Gate>,
+    pub state: StateDir,
+    pub tokens: Tokens,
+    pub limiter: Limiter,
+    pub http: reqwest::Client,
+    pub trigger: Trigger,
+    pub rules: Watcher,
+}

@@ -1,0 +1,87 @@
+//! Who comes in, and how often: a known operator, whose role has the right that the operation needs.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::{
+    extract::ConnectInfo,
+    http::{HeaderMap, request::Parts},
+};
+
+use super::{Admin, asked::Operator, refused::Refused};
+use crate::{
+    clock,
+    config::{Doors, Limits},
+    domain::{Actor, KeyId, Money, Right},
+    limit::{Ask, Entered, Limited, Refusal, Subject, caller_address},
+};
+
+/// What an address may send, whoever is there.
+const DOORS: Doors = Doors {
+    per_ip: Limits { requests_per_minute: Some(1200), concurrency: Some(64), ..Limits::NONE },
+    failed_auth_per_minute: 30,
+    connections_per_ip: 64,
+};
+/// What one operator may.
+const PER_OPERATOR: Limits = Limits { requests_per_minute: Some(600), ..Limits::NONE };
+
+/// Lets a request in by its address; its place is free again when this is dropped.
+pub(super) fn address(admin: &Admin, parts: &Parts) -> Result<(IpAddr, Entered), Refused> {
+    let from = caller(admin, parts);
+    let begins_like_a_token = || presented(&parts.headers).is_some_and(|token| admin.tokens.knows(token));
+    let entered = admin.limiter.enter(&DOORS, from, begins_like_a_token).map_err(|refusal| too_many(&refusal))?;
+    Ok((from, entered))
+}
+
+/// The operator, by the token that the request carries. The token is never part of an error.
+pub(super) async fn operator(admin: &Admin, parts: &Parts, from: IpAddr) -> Result<Operator, Refused> {
+    let known = match presented(&parts.headers) {
+        None => Err("no token; send `Authorization: Bearer bs-adm-…`, which `backstop admin token issue` prints"),
+        Some(token) => {
+            let row = admin.tokens.find(token).await;
+            row.ok_or("this token is not valid here (any more); `backstop admin token issue --role ROLE` makes one")
+        }
+    };
+    let row = known.map_err(|why| {
+        admin.limiter.turned_away(&DOORS, from);
+        Refused::unauthenticated(why)
+    })?;
+    let actor = Actor::admin_token(&row.id, row.role, row.name.as_deref(), from.to_string());
+    Ok(Operator { id: row.id, role: row.role, actor })
+}
+
+pub(super) fn may(operator: &Operator, right: Right) -> Result<(), Refused> {
+    if operator.role.may(right) {
+        return Ok(());
+    }
+    let least = right.least();
+    Err(Refused::forbidden(format!("this needs the role {least}, and this token's is {}", operator.role)))
+}
+
+/// Counts the request for its operator.
+pub(super) fn count(admin: &Admin, operator: &Operator) -> Result<(), Refused> {
+    let limited = Limited { subject: Subject::Key(KeyId::new(&operator.id)), limits: PER_OPERATOR };
+    let ask = Ask { at_unix_ms: clock::unix_ms(), requests: 1, ..Ask::default() };
+    let permit = admin.limiter.admit(vec![limited], ask).map_err(|refusal| too_many(&refusal))?;
+    permit.settle(0, Money::ZERO);
+    Ok(())
+}
+
+pub(super) fn turned_away(admin: &Admin, from: IpAddr) {
+    admin.limiter.turned_away(&DOORS, from);
+}
+
+fn too_many(refusal: &Refusal) -> Refused {
+    Refused::too_many(refusal.to_string(), refusal.retry_after)
+}
+
+fn caller(admin: &Admin, parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    // The listener always says who connected; without it, all would share one address.
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+    caller_address(peer, &parts.headers, &admin.settings().trusted_proxies)
+}
+
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get("authorization")?.to_str().ok()?.trim().split_once(' ')?;
+    Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+}

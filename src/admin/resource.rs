@@ -1,0 +1,36 @@
+//! The table of operations: what there is, and what right each needs. One file a noun.
+
+mod alerts;
+mod audit;
+mod certificates;
+mod gateway;
+mod incidents;
+mod keys;
+mod kpis;
+mod ledger;
+mod tenants;
+mod tokens;
+mod vault;
+mod webhook;
+
+pub(super) use webhook::{PATHS as WEBHOOKS, webhooks};
+
+use super::endpoint::Endpoint;
+
+/// Every operation.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let nouns = [
+        gateway::endpoints(),
+        tenants::endpoints(),
+        keys::endpoints(),
+        ledger::endpoints(),
+        audit::endpoints(),
+        alerts::endpoints(),
+        certificates::endpoints(),
+        vault::endpoints(),
+        tokens::endpoints(),
+        incidents::endpoints(),
+        kpis::endpoints(),
+    ];
+    nouns.into_iter().flatten().collect()
+}

@@ -1,0 +1,18 @@
+//! What operators are shown, one type for the command line and the API: so both say the same, and the document of the API is derived
+//! from what is sent.
+
+mod audit;
+mod calls;
+mod certificates;
+mod keys;
+mod tenants;
+mod tokens;
+mod usage;
+
+pub use audit::{EntryView, entries};
+pub use calls::{CallView, EndingView};
+pub use certificates::{CertificateView, certificates};
+pub use keys::{KeyView, keys};
+pub use tenants::{TenantView, tenant};
+pub use tokens::{TokenView, tokens};
+pub use usage::{UsageView, usage};

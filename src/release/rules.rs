@@ -1,0 +1,12 @@
+//! Rules on a route's figures after a promotion: measured from the ledger ([`figures`]), judged by a test that may be looked at as often
+//! as one likes ([`sequential`]), held down and counted ([`course`]); the last two are pure.
+
+mod course;
+mod figures;
+mod sequential;
+mod watch;
+
+pub use course::{Course, Deed, Look};
+pub use figures::{Finding, Span, look};
+pub use sequential::{Seen, evidence_of_mean, evidence_of_rate};
+pub use watch::{RuleState, Watcher};

@@ -1,0 +1,212 @@
+//! Tests that hold at every moment, however often they are looked at: the evidence against "no worse than the bound" is a process that
+//! under that hypothesis passes 1/α with probability α at most, over all of time (Ville's inequality). Pure.
+//!
+//! Rates: the likelihood ratio of a mixture of all worse rates (uniform between the bound and 1) against the bound itself, for
+//! Bernoulli trials. Its expectation is at most 1 for every rate up to the bound, exactly and at any sample size: Robbins, "Statistical
+//! methods related to the law of the iterated logarithm", Ann. Math. Statist. 41 (1970); as always-valid inference: Johari, Koomen,
+//! Pekelis, Walsh, "Always Valid Inference", Operations Research 70 (2022).
+//!
+//! Means: the normal mixture (mSPRT) of the same works with the variance that was seen, so it holds asymptotically: Waudby-Smith,
+//! Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory", Ann. Statist. 52 (2024). Two-sided, and only the worse side counts.
+//!
+//! A baseline that was measured itself enters by the end of its confidence interval that is kinder to the new version.
+
+use backstop_eval::statistics::incomplete_beta;
+
+/// How spread the mixture over a mean's drift is, in variances of one sample: drifts of about a third of a deviation.
+const SPREAD: f64 = 0.1;
+
+/// Samples of a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Seen {
+    pub count: u64,
+    pub sum: f64,
+    pub sum_of_squares: f64,
+}
+
+impl Seen {
+    pub fn mean(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+
+    /// Unbiased; 0 for one sample.
+    pub fn variance(&self) -> f64 {
+        let n = self.count as f64;
+        if self.count < 2 {
+            return 0.0;
+        }
+        ((self.sum_of_squares - self.sum * self.sum / n) / (n - 1.0)).max(0.0)
+    }
+}
+
+/// ln of the evidence that `hits` of `n` come from a rate above `bound` (0 to 1).
+pub fn evidence_of_rate(hits: u64, n: u64, bound: f64) -> f64 {
+    if n == 0 || bound >= 1.0 {
+        return 0.0;
+    }
+    if bound <= 0.0 {
+        // A single hit refutes a rate of 0.
+        return if hits > 0 { f64::INFINITY } else { 0.0 };
+    }
+    let (k, m) = (hits as f64, (n - hits.min(n)) as f64);
+    let worse = 1.0 - incomplete_beta(bound, k + 1.0, m + 1.0);
+    if worse <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    ln_beta(k + 1.0, m + 1.0) + worse.ln() - (1.0 - bound).ln() - k * bound.ln() - m * (1.0 - bound).ln()
+}
+
+/// ln of the evidence that the mean of what was seen is above `bound`.
+pub fn evidence_of_mean(seen: &Seen, bound: f64) -> f64 {
+    let (n, excess) = (seen.count as f64, seen.mean() - bound);
+    // What never varies says nothing of how surely it is known.
+    let variance = seen.variance();
+    if seen.count < 2 || excess <= 0.0 || variance <= 0.0 {
+        return 0.0;
+    }
+    let z2 = n * excess * excess / variance;
+    let spread = n * SPREAD;
+    z2 * spread / (2.0 * (1.0 + spread)) - 0.5 * (1.0 + spread).ln()
+}
+
+/// The upper end of an exact interval (Clopper–Pearson) for a rate of which `hits` of `n` were seen; it is passed with probability `alpha`.
+pub(super) fn rate_at_most(hits: u64, n: u64, alpha: f64) -> f64 {
+    if hits >= n {
+        return 1.0;
+    }
+    let (k, m) = (hits as f64 + 1.0, (n - hits) as f64);
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if 1.0 - incomplete_beta(middle, k, m) > alpha {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// How far from its mean what was seen may be taken to be, with probability `alpha` on one side.
+pub(super) fn mean_within(seen: &Seen, alpha: f64) -> f64 {
+    if seen.count < 2 {
+        return f64::INFINITY;
+    }
+    // The tail of a normal is at most exp(-z²/2)/2.
+    let z = (2.0 * (0.5 / alpha).ln()).max(0.0).sqrt();
+    z * (seen.variance() / seen.count as f64).sqrt()
+}
+
+/// The largest place from the top at which, of `n` samples, one still is at or above the quantile that `share` of all pass, but for a
+/// probability of `alpha`; `None`: there are too few samples.
+pub(super) fn place_above(n: u64, share: f64, alpha: f64) -> Option<u64> {
+    // At least `place` samples lie above the quantile, but for P(Bin(n, share) < place).
+    let fits = |place: u64| incomplete_beta(1.0 - share, (n - place + 1) as f64, place as f64) <= alpha;
+    let (mut found, mut place) = (None, 1);
+    while place <= n && fits(place) {
+        found = Some(place);
+        place += 1;
+    }
+    found
+}
+
+fn ln_beta(a: f64, b: f64) -> f64 {
+    ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
+}
+
+/// Stirling's series (DLMF 5.11.1) above 10, where it is exact to 1e-13; below by recurrence.
+fn ln_gamma(x: f64) -> f64 {
+    let (mut x, mut shift) = (x, 0.0);
+    while x < 10.0 {
+        shift -= x.ln();
+        x += 1.0;
+    }
+    let r = 1.0 / (x * x);
+    let series = (1.0 / 12.0 - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r / 1680.0))) / x;
+    shift + (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn it_is_the_integral_that_it_says() {
+        // 3 of 4 against at most one half: ∫ over (1/2, 1) of 2 p³(1-p) dp, by (1/2)⁴.
+        let integral: f64 = 2.0 * ((1.0 / 4.0 - 1.0 / 5.0) - (1.0 / 64.0 - 1.0 / 160.0));
+        assert!((evidence_of_rate(3, 4, 0.5) - (integral * 16.0).ln()).abs() < 1e-9);
+        assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-11);
+        assert!((ln_gamma(11.0) - 3_628_800_f64.ln()).abs() < 1e-11);
+    }
+
+    /// Looked at after every single call for 2000 calls, at the very bound, it must not cry wolf more often than α.
+    #[test]
+    fn looking_at_every_call_does_not_make_false_alarms() {
+        let (alpha, runs) = (0.05_f64, 400);
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut alarms = 0;
+        for _ in 0..runs {
+            let mut hits = 0;
+            alarms += u32::from((1..=2000).any(|n| {
+                hits += u64::from(rng.random_bool(0.05));
+                evidence_of_rate(hits, n, 0.05) >= (1.0 / alpha).ln()
+            }));
+        }
+        // 20 expected at the most; 35 have a probability below 0.001.
+        assert!(alarms <= 35, "{alarms} of {runs}");
+    }
+
+    #[test]
+    fn a_mean_makes_few_false_alarms_and_sees_a_drift() {
+        let mut rng = StdRng::seed_from_u64(11);
+        let mut run = |drift: f64| {
+            let mut seen = Seen::default();
+            (1..=1000_u64).any(|n| {
+                let value: f64 = rng.random_range(-1.0..1.0) + drift;
+                seen = Seen { count: n, sum: seen.sum + value, sum_of_squares: seen.sum_of_squares + value * value };
+                n >= 30 && evidence_of_mean(&seen, 0.0) >= 20_f64.ln()
+            })
+        };
+        assert!((0..200).filter(|_| run(0.0)).count() <= 20);
+        assert_eq!((0..50).filter(|_| run(0.3)).count(), 50);
+    }
+
+    #[test]
+    fn a_rate_twice_the_bound_is_found_in_hundreds_of_calls() {
+        assert!(evidence_of_rate(30, 200, 0.05) > 100_f64.ln());
+        assert!(evidence_of_rate(10, 200, 0.05) < 1.0);
+    }
+
+    #[test]
+    fn a_quantile_needs_samples_above_it() {
+        assert_eq!(place_above(100, 0.01, 0.005), None);
+        assert_eq!(place_above(600, 0.01, 0.005), Some(1));
+        assert!(place_above(10_000, 0.01, 0.005).is_some_and(|place| (60..100).contains(&place)));
+    }
+
+    proptest! {
+        #[test]
+        fn more_hits_are_more_evidence(n in 1_u64..5000, share in 0.0_f64..1.0, bound in 0.001_f64..0.999) {
+            let hits = ((n - 1) as f64 * share) as u64;
+            let (fewer, more) = (evidence_of_rate(hits, n, bound), evidence_of_rate(hits + 1, n, bound));
+            prop_assert!(!fewer.is_nan() && more >= fewer - 1e-6, "{fewer} {more}");
+        }
+
+        #[test]
+        fn a_kinder_bound_is_less_evidence(n in 1_u64..5000, share in 0.0_f64..1.0, bound in 0.001_f64..0.5) {
+            let hits = (n as f64 * share) as u64;
+            let (strict, kind) = (evidence_of_rate(hits, n, bound), evidence_of_rate(hits, n, bound * 1.9));
+            prop_assert!(kind <= strict.max(0.0) + 1e-6, "{strict} {kind}");
+        }
+
+        #[test]
+        fn an_upper_end_is_above_what_was_seen(n in 1_u64..5000, share in 0.0_f64..1.0) {
+            let hits = (n as f64 * share) as u64;
+            let end = rate_at_most(hits, n, 0.005);
+            prop_assert!(end >= hits as f64 / n as f64 && end <= 1.0);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Looks at every rule and route in turns, and does what follows. One task owns it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    course::{Course, Deed},
+    figures::{Finding, Span, look},
+};
+use crate::{
+    audit::Audit,
+    clock,
+    config::{Rule, RuleAction, Settings},
+    domain::{Act, Action, Actor, RouteId},
+    release::{Cause, InForce, Trigger, book::CameBy},
+    store::Store,
+};
+
+/// Between two looks at everything.
+const EVERY: Duration = Duration::from_secs(5);
+/// Looking takes no more than one part in so many of the time, however many calls there are.
+const OF_TIME: u32 = 20;
+
+/// A rule on a route, as it was seen last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RuleState {
+    pub rule: String,
+    pub route: String,
+    pub version: u64,
+    pub action: String,
+    pub when: String,
+    pub findings: Vec<Finding>,
+    pub looked_at_unix_ms: i64,
+    /// What it did, if it did anything at this version.
+    pub outcome: Option<String>,
+}
+
+/// Shared with those who show it.
+#[derive(Debug, Clone)]
+pub struct Watcher {
+    store: Store,
+    audit: Audit,
+    trigger: Trigger,
+    settings: Arc<ArcSwap<Settings>>,
+    seen: Arc<Mutex<BTreeMap<(String, RouteId), RuleState>>>,
+}
+
+impl Watcher {
+    pub fn new(store: Store, audit: Audit, trigger: Trigger, settings: Arc<ArcSwap<Settings>>) -> Self {
+        Self { store, audit, trigger, settings, seen: Arc::default() }
+    }
+
+    /// As every rule was seen last.
+    pub fn states(&self) -> Vec<RuleState> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Goes on until aborted.
+    pub async fn run(self) {
+        let mut courses: BTreeMap<(String, RouteId, u64), Course> = BTreeMap::new();
+        loop {
+            let begun = clock::now();
+            let settings = self.settings.load_full();
+            let mut kept = BTreeMap::new();
+            for rule in &settings.rules {
+                for route in
+                    settings.routes.keys().filter(|route| rule.routes.is_empty() || rule.routes.contains(route))
+                {
+                    let Some(in_force) = self.watched(rule, route) else { continue };
+                    let place = (rule.name.clone(), route.clone(), in_force.version);
+                    let mut course = courses.remove(&place).unwrap_or_default();
+                    self.look_once(rule, route, &in_force, &mut course).await;
+                    kept.insert(place, course);
+                }
+            }
+            courses = kept;
+            tokio::time::sleep(EVERY.max(begun.elapsed() * OF_TIME)).await;
+        }
+    }
+
+    /// What the rule watches on that route now.
+    fn watched(&self, rule: &Rule, route: &RouteId) -> Option<InForce> {
+        let in_force = self.trigger.in_force(route)?;
+        let age = clock::unix_ms().saturating_sub(in_force.since_unix_ms);
+        let in_time = u128::try_from(age).is_ok_and(|ms| ms <= rule.watch.as_millis());
+        // What has come back is what was there before: nothing is new about it.
+        Some(in_force).filter(|in_force| in_time && in_force.came_by != CameBy::Rollback)
+    }
+
+    async fn look_once(&self, rule: &Rule, route: &RouteId, in_force: &InForce, course: &mut Course) {
+        let now = clock::unix_ms();
+        let span = Span { since_unix_ms: in_force.since_unix_ms, until_unix_ms: now };
+        let (looked, findings) = match look(&self.store, rule, route, span).await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::warn!(%error, rule = rule.name, %route, "a rule cannot be looked at");
+                return;
+            }
+        };
+        let outcome = match course.take(rule, looked, now) {
+            Deed::Nothing => None,
+            Deed::SayUndecided => {
+                let why = "it has too few samples, or no baseline, for a long time";
+                tracing::error!(rule = rule.name, %route, "a rule cannot decide: {why}");
+                Some(format!("undecided: {why}"))
+            }
+            Deed::Act => Some(self.act(rule, route, &findings).await),
+        };
+        let place = (rule.name.clone(), route.clone());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = seen.get(&place).filter(|before| before.version == in_force.version);
+        let outcome = outcome.or_else(|| before.and_then(|before| before.outcome.clone()));
+        let state = RuleState {
+            rule: rule.name.clone(),
+            route: route.to_string(),
+            version: in_force.version,
+            action: rule.action.as_str().to_owned(),
+            when: rule.when.to_string(),
+            findings,
+            looked_at_unix_ms: now,
+            outcome,
+        };
+        seen.insert(place, state);
+    }
+
+    async fn act(&self, rule: &Rule, route: &RouteId, findings: &[Finding]) -> String {
+        let breached = findings.iter().filter(|finding| finding.look == "breached").map(|finding| {
+            let value = finding.value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            format!(
+                "{} (now {value} of {} samples, evidence {:.0})",
+                finding.comparison, finding.samples, finding.evidence
+            )
+        });
+        let reason = format!("rule {}: {}", rule.name, breached.collect::<Vec<_>>().join("; "));
+        let cause = Cause { kind: "rule", name: rule.name.clone(), reason: reason.clone(), actor: Actor::gateway() };
+        match rule.action {
+            RuleAction::Rollback => self.trigger.fire(route, cause).await.to_string(),
+            RuleAction::Pause => self.trigger.pause(route, cause).await,
+            RuleAction::Alert => {
+                tracing::error!(rule = rule.name, %route, "{reason}");
+                let act = Act::new(Actor::gateway(), Action::TriggerFire, ("route", route.as_str())).reason(reason);
+                let act = act.after(json!({ "kind": "rule", "cause": rule.name, "result": "told" }));
+                if let Err(error) = self.audit.record(&act).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a rule's alarm is not in the audit log");
+                }
+                "told".to_owned()
+            }
+        }
+    }
+}

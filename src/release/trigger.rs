@@ -1,0 +1,258 @@
+//! Whether an incident or a rule takes a route back, and that it does so once: [`judge`] is pure, [`Trigger`] asks and acts.
+//!
+//! Never back twice, never to a target that may not serve or does not answer now, and never away from a version that has just come
+//! back. What was decided, and why, is in the audit log.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use arc_swap::ArcSwap;
+use metrics::counter;
+use serde_json::json;
+
+use super::book::CameBy;
+use super::reversal::{InForce, NotReversed, Order, Retained, Reversal, Reversed};
+use crate::{
+    audit::Audit,
+    clock,
+    config::Settings,
+    domain::{Act, Action, Actor, RouteId},
+    observe::metric,
+    relay::{Relay, health::HealthView},
+    route::Standings,
+};
+
+/// What asks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    /// `incident` or `rule`.
+    pub kind: &'static str,
+    /// What it is called where it comes from.
+    pub name: String,
+    /// For people, and kept for ever: names no person.
+    pub reason: String,
+    pub actor: Actor,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fired {
+    RolledBack { from_version: u64, to_version: u64 },
+    Stayed(Stay),
+}
+
+/// Why a route stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stay {
+    #[error("there is no such route")]
+    NoRoute,
+    #[error("it retains no earlier version")]
+    NothingRetained,
+    #[error("it was rolled back already: version {version} is what it went back to")]
+    AlreadyBack { version: u64 },
+    #[error("a rollback of version {version} is under way, or was tried for another trigger")]
+    UnderWay { version: u64 },
+    #[error("its retained version {version} would be worse: {why}")]
+    Worse { version: u64, why: String },
+    #[error("the rollback failed: {0}")]
+    Failed(String),
+}
+
+/// Whether to go back, and where to. `objection`: why the retained version's primary may not, or cannot, serve now.
+pub fn judge(
+    in_force: Option<&InForce>,
+    objection: impl FnOnce(&Retained) -> Option<String>,
+) -> Result<Retained, Stay> {
+    let in_force = in_force.ok_or(Stay::NoRoute)?;
+    if in_force.came_by == CameBy::Rollback {
+        return Err(Stay::AlreadyBack { version: in_force.version });
+    }
+    let retained = in_force.retained.as_ref().ok_or(Stay::NothingRetained)?;
+    match objection(retained) {
+        Some(why) => Err(Stay::Worse { version: retained.version, why }),
+        None => Ok(retained.clone()),
+    }
+}
+
+/// Acts on triggers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    parts: Arc<TriggerParts>,
+    /// Versions that are being taken back.
+    under_way: Arc<Mutex<BTreeSet<(RouteId, u64)>>>,
+}
+
+#[derive(Debug)]
+pub struct TriggerParts {
+    pub reversal: Arc<dyn Reversal>,
+    pub audit: Audit,
+    pub settings: Arc<ArcSwap<Settings>>,
+    pub standings: Arc<ArcSwap<Standings>>,
+    /// What is known of targets' health. Not kept alive: a gateway that stops waits for its last holder.
+    pub relay: Weak<Relay>,
+}
+
+impl Trigger {
+    pub fn new(parts: TriggerParts) -> Self {
+        Self { parts: Arc::new(parts), under_way: Arc::default() }
+    }
+
+    pub fn in_force(&self, route: &RouteId) -> Option<InForce> {
+        self.parts.reversal.in_force(route)
+    }
+
+    /// Takes the route back if that makes it better. Needs no database.
+    pub async fn fire(&self, route: &RouteId, cause: Cause) -> Fired {
+        let fired = self.decide_and_act(route, &cause).await;
+        let result = fired.as_str();
+        counter!(metric::TRIGGERS, "route" => route.to_string(), "kind" => cause.kind, "result" => result).increment(1);
+        let said = fired.to_string();
+        match &fired {
+            Fired::RolledBack { .. } => tracing::warn!(%route, cause = cause.name, "a trigger fired: {said}"),
+            Fired::Stayed(_) => {
+                tracing::error!(%route, cause = cause.name, "a trigger fired and nothing was done: {said}")
+            }
+        }
+        let act = Act::new(cause.actor, Action::TriggerFire, ("route", route.as_str())).reason(cause.reason);
+        let act = act.after(json!({ "kind": cause.kind, "cause": cause.name, "result": result, "said": said }));
+        if let Err(error) = self.parts.audit.record(&act).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a trigger is not in the audit log");
+        }
+        fired
+    }
+
+    /// A person's own decision: the guards that keep a machine from it do not keep them.
+    pub async fn roll_back_by_hand(
+        &self,
+        route: &RouteId,
+        reason: &str,
+        actor: Actor,
+    ) -> Result<Reversed, NotReversed> {
+        let in_force = self.in_force(route).ok_or_else(|| NotReversed::NothingRetained(route.clone()))?;
+        let order = Order { route: route.clone(), from_version: in_force.version, reason: reason.to_owned(), actor };
+        self.parts.reversal.roll_back(order).await
+    }
+
+    /// What is being rolled out goes no further; what became of that, for people.
+    pub async fn pause(&self, route: &RouteId, cause: Cause) -> String {
+        let paused = match self.in_force(route) {
+            None => Err(NotReversed::NothingRetained(route.clone())),
+            Some(InForce { version, .. }) => {
+                let order = Order {
+                    route: route.clone(),
+                    from_version: version,
+                    reason: cause.reason.clone(),
+                    actor: cause.actor.clone(),
+                };
+                self.parts.reversal.pause(order).await
+            }
+        };
+        let said = paused.map_or_else(|error| format!("not paused: {error}"), |()| "paused".to_owned());
+        tracing::error!(%route, cause = cause.name, "a trigger fired: {said}");
+        let act = Act::new(cause.actor, Action::TriggerFire, ("route", route.as_str())).reason(cause.reason);
+        let act = act.after(json!({ "kind": cause.kind, "cause": cause.name, "said": said }));
+        if let Err(error) = self.parts.audit.record(&act).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a trigger is not in the audit log");
+        }
+        said
+    }
+
+    async fn decide_and_act(&self, route: &RouteId, cause: &Cause) -> Fired {
+        let in_force = self.in_force(route);
+        if let Err(stay) = judge(in_force.as_ref(), |retained| self.objection(route, retained)) {
+            return Fired::Stayed(stay);
+        }
+        let Some(InForce { version, .. }) = in_force else { return Fired::Stayed(Stay::NoRoute) };
+        let place = (route.clone(), version);
+        if !self.lock().insert(place.clone()) {
+            return Fired::Stayed(Stay::UnderWay { version });
+        }
+        let order = Order {
+            route: route.clone(),
+            from_version: version,
+            reason: cause.reason.clone(),
+            actor: cause.actor.clone(),
+        };
+        let done = self.parts.reversal.roll_back(order).await;
+        self.lock().remove(&place);
+        match done {
+            Ok(reversed) => Fired::RolledBack { from_version: reversed.from_version, to_version: reversed.to_version },
+            Err(NotReversed::NothingRetained(_)) => Fired::Stayed(Stay::NothingRetained),
+            Err(NotReversed::Failed(why)) => Fired::Stayed(Stay::Failed(why)),
+        }
+    }
+
+    /// Why the retained version's primary may not, or cannot, serve now.
+    fn objection(&self, route: &RouteId, retained: &Retained) -> Option<String> {
+        let settings = self.parts.settings.load();
+        let route = settings.routes.get(route)?;
+        let target = &retained.primary;
+        if !target.is_local() && settings.vendor(target).is_none() {
+            return Some(format!("the vendor of `{target}` is not in the config any more"));
+        }
+        if let Some(why) = self.parts.standings.load().objection(target, &route.suite) {
+            // A route's own first target needs no certificate while it is that.
+            let is_primary = route.targets.first().is_some_and(|first| first.id == *target && !target.is_local());
+            if !is_primary {
+                return Some(format!("`{target}` may not serve: {why}"));
+            }
+        }
+        let seen = HealthView::of(&self.parts.relay.upgrade()?.health);
+        let fault = seen.targets.get(target)?.health(clock::unix_ms()).objection?;
+        Some(format!("`{target}` does not answer now: {}", fault.detail))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<(RouteId, u64)>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fired {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Stayed(_) => "stayed",
+        }
+    }
+}
+
+impl std::fmt::Display for Fired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::RolledBack { from_version, to_version } => {
+                write!(f, "rolled back from version {from_version} to version {to_version}")
+            }
+            Self::Stayed(why) => write!(f, "not rolled back: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TargetId;
+
+    fn target(text: &str) -> TargetId {
+        TargetId::parse(text).expect("is a target")
+    }
+
+    fn in_force(came_by: CameBy, retained: Option<u64>) -> InForce {
+        let retained = retained.map(|version| Retained { version, primary: target("old/model") });
+        InForce { version: 7, since_unix_ms: 0, came_by, primary: target("new/model"), retained }
+    }
+
+    #[test]
+    fn a_promoted_version_goes_back_and_nothing_else_does() {
+        let well = |_: &Retained| None;
+        let back = judge(Some(&in_force(CameBy::Promotion, Some(6))), well);
+        assert_eq!(back.map(|retained| retained.version), Ok(6));
+        assert_eq!(judge(Some(&in_force(CameBy::Promotion, None)), well), Err(Stay::NothingRetained));
+        assert_eq!(judge(None, well), Err(Stay::NoRoute));
+        let twice = judge(Some(&in_force(CameBy::Rollback, Some(7))), well);
+        assert_eq!(twice, Err(Stay::AlreadyBack { version: 7 }));
+        let worse = judge(Some(&in_force(CameBy::Promotion, Some(6))), |_| Some("it is out".to_owned()));
+        assert_eq!(worse, Err(Stay::Worse { version: 6, why: "it is out".to_owned() }));
+    }
+}
