@@ -169,16 +169,16 @@ impl Check {
 
     /// Whether `not` can stand before it: a text always shows whether it is met, so a miss is never a doubt.
     pub fn can_be_denied(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Exact(_)
-            | Self::ContainsAny(_)
-            | Self::ContainsAll(_)
-            | Self::Regex(_)
-            | Self::Json(_)
-            | Self::Extracts(_)
-            | Self::Fuzzy(_) => true,
-            _ => false,
-        }
+                | Self::ContainsAny(_)
+                | Self::ContainsAll(_)
+                | Self::Regex(_)
+                | Self::Json(_)
+                | Self::Extracts(_)
+                | Self::Fuzzy(_)
+        )
     }
 
     fn judge_records(&self, records: &[AnswerRecord]) -> Result<(), Miss> {

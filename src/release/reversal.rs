@@ -125,7 +125,7 @@ impl Reversal for ReleaseBook {
             let desk = Desk { shelf: &self.shelf, settings: self.settings.load_full(), actor };
             let moved = desk.roll_back(&route, (from, None), &reason).await;
             let moved = moved.map_err(|error| NotReversed::Failed(error.to_string()))?;
-            let primary = moved.targets.first().cloned().ok_or_else(|| NotReversed::NothingRetained(route))?;
+            let primary = moved.targets.first().cloned().ok_or(NotReversed::NothingRetained(route))?;
             Ok(Reversed { from_version: moved.from.into(), to_version: moved.to.into(), primary })
         })
     }

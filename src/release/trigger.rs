@@ -17,7 +17,7 @@ use super::reversal::{InForce, NotReversed, Order, Retained, Reversal, Reversed}
 use crate::{
     audit::Audit,
     clock,
-    config::Settings,
+    config::{Enforcement, Settings},
     domain::{Act, Action, Actor, RouteId},
     observe::metric,
     relay::{Relay, health::HealthView},
@@ -192,7 +192,8 @@ impl Trigger {
         if !target.is_local() && settings.vendor(target).is_none() {
             return Some(format!("the vendor of `{target}` is not in the config any more"));
         }
-        if let Some(why) = self.parts.standings.load().objection(target, &route.suite) {
+        let objection = self.parts.standings.load().objection(target, &route.suite);
+        if let Some(why) = objection.filter(|_| settings.enforcement == Enforcement::Strict) {
             // A route's own first target needs no certificate while it is that.
             let is_primary = route.targets.first().is_some_and(|first| first.id == *target && !target.is_local());
             if !is_primary {

@@ -267,7 +267,7 @@ async fn who_guesses_tokens_is_turned_away_and_its_neighbours_are_not() {
     client.get("/me").await.expect(200);
     let guess = format!("bs-adm-{}", "x".repeat(43));
     let answers = super::client::many(60, 4, |_| client.bare(Method::GET, "/me").bearer_auth(&guess)).await;
-    let last = answers.iter().filter(|answer| answer.status == 429).next_back().expect("turned away after 30");
+    let last = answers.iter().rfind(|answer| answer.status == 429).expect("turned away after 30");
     last.expect_header("retry-after");
     assert!(answers.iter().all(|answer| matches!(answer.status, 401 | 429)));
     client.get("/me").await.expect(200);

@@ -91,7 +91,7 @@ async fn status(asked: Asked, _: Nothing) -> Result<Status, Refused> {
         enforcement: text("enforcement"),
         degraded: said.get("degraded").and_then(Value::as_array).cloned().unwrap_or_default(),
         at_unix_ms: clock::unix_ms(),
-        ledger_lag_rows: asked.admin.api.relay.ledger.health().lag_rows as u64,
+        ledger_lag_rows: asked.admin.api.relay.ledger.health().lag_rows,
         audit_waiting: asked.admin.audit.waiting() as u64,
     })
 }

@@ -15,6 +15,7 @@ pub(in crate::config) struct Incidents {
     pub(in crate::config) alertmanager: Option<Alertmanager>,
 }
 
+/// How PagerDuty's webhooks are known and read.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Pagerduty {
@@ -28,6 +29,7 @@ pub(in crate::config) struct Pagerduty {
     pub(in crate::config) without_priority: Option<u8>,
 }
 
+/// How Alertmanager's alerts are read.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Alertmanager {

@@ -40,7 +40,7 @@ impl Desk {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn both_forms_say_the_same() {
-    let (home, _vendor) = home("").await;
+    let (home, _vendor) = home("models: { near/fake-1: { input_per_mtok: 1, output_per_mtok: 1 } }").await;
     let gateway = home.serve();
     let operator = token(&home, "operator");
     let url = admin(&gateway, &operator).await.base().trim_end_matches("/admin/v1").to_owned();

@@ -7,8 +7,11 @@ use super::{
     fields::Task,
 };
 
+/// A gate's name and the fields of its check.
+type Pipeline = (String, Map<String, Value>);
+
 /// By gate, the fields of an `extracts` check: one for each filter, or one without any.
-pub(super) fn pipelines(task: &Task) -> Result<Vec<(String, Map<String, Value>)>, ImportError> {
+pub(super) fn pipelines(task: &Task) -> Result<Vec<Pipeline>, ImportError> {
     let comparison = comparison(task)?;
     let Value::Array(filters) = &task.filters else {
         return Ok(vec![("exact-match".to_owned(), comparison)]);
