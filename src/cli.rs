@@ -27,6 +27,7 @@ mod spending;
 pub mod tenants;
 pub mod usage;
 pub mod vault;
+pub mod vendor;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -77,6 +78,7 @@ pub enum Verb {
     Eval(eval::EvalArgs),
     Routes(routes::RoutesArgs),
     Release(release::ReleaseArgs),
+    Vendor(vendor::VendorArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Prices(prices::PricesArgs),
@@ -138,6 +140,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Eval(args) => eval::run(context, args).await,
         Verb::Routes(args) => routes::run(context, args).await,
         Verb::Release(args) => release::run(context, args).await,
+        Verb::Vendor(args) => vendor::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Prices(args) => prices::run(context, args).await,

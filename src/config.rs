@@ -47,7 +47,7 @@ pub use health::{BreakerPolicy, LatencyPolicy};
 pub use incidents::IncidentSettings;
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
-pub use release::{Orders, ReleaseSettings};
+pub use release::{Orders, ReleaseSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{

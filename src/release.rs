@@ -4,6 +4,7 @@ pub mod book;
 mod certifying;
 pub mod change;
 pub mod desk;
+pub mod evacuation;
 mod gate;
 mod incident;
 mod keeper;

@@ -20,7 +20,7 @@ use super::App;
 use crate::{
     api::Readiness,
     clock,
-    config::{Orders, Settings},
+    config::{Orders, Route, Settings},
     domain::{Act, Action, Actor, RouteId},
     observe::metric,
     relay::{Relay, Snapshot},
@@ -188,9 +188,14 @@ impl Follower {
         let mut orders = filed.clone();
         orders.extend(known.book.orders(&current));
         orders.retain(|route, _| current.routes.contains_key(route));
-        let desired = match current.orders() == orders {
+        let steers = known.book.steers();
+        let is_steered = |route: &Route| match steers.get(&route.id) {
+            Some(steers) => route.steers == *steers,
+            None => route.steers.is_empty(),
+        };
+        let desired = match current.orders() == orders && current.routes.values().all(is_steered) {
             true => Arc::clone(&current),
-            false => Arc::new(current.with_orders(&orders)),
+            false => Arc::new(current.with_orders(&orders).with_steers(&steers)),
         };
         // A reload may have put its settings in force between two steps of ours: then what calls see follows here.
         if !Arc::ptr_eq(&desired, &self.snapshot.load().settings) {
@@ -255,8 +260,8 @@ impl Follower {
     /// A changed file does not win silently over a governed route, and is not ignored silently either.
     fn warn(&mut self, book: &Book, filed: &Orders) {
         let differs = |route: &RouteId| {
-            let line = book.line(route).filter(|line| line.governed)?;
-            filed.get(route).filter(|targets| line.serving() != targets.as_slice())
+            let line = book.line(route)?;
+            filed.get(route).filter(|targets| line.asks_for_import(targets))
         };
         let now: BTreeMap<_, _> =
             filed.keys().filter_map(|route| Some((route.clone(), differs(route)?.clone()))).collect();

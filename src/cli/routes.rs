@@ -150,7 +150,9 @@ async fn explain(
         .collect();
     let looks = shares(installation, settings, route, args).await;
     object_to_shares(&mut health, &looks);
-    let plan = plan(route, &standings, settings.enforcement).narrowed(route, &need, &health).shared(&looks);
+    let plan = plan(route, &standings, settings.enforcement).narrowed(route, &need, &health);
+    // Of vendors that are being left: as for the calls that leave them.
+    let plan = plan.steered(route, 0.0).shared(&looks);
     let first = plan.steps.iter().position(|step| step.decision.is_attempted());
     let explained: Vec<Explained<'_>> =
         plan.steps.iter().enumerate().map(|(order, step)| explained(order, step, first)).collect();

@@ -47,6 +47,7 @@ impl Route {
             id,
             criticality: Criticality::Critical,
             targets: vec![Target::unlocated(target)],
+            steers: Vec::new(),
             suite: DEFAULT_SUITE.to_owned(),
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{AuditSink, Criticality, Settings, Target, invariants, path::Path, prices};
-use crate::domain::{RouteId, TargetId};
+use crate::domain::{RouteId, TargetId, VendorId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseSettings {
@@ -35,6 +35,14 @@ impl ReleaseSettings {
     }
 }
 
+/// A part of a route's calls that asks `vendor` last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steer {
+    pub vendor: VendorId,
+    /// 1 to 100.
+    pub pct: u8,
+}
+
 /// Orders of targets, by route.
 pub type Orders = BTreeMap<RouteId, Vec<TargetId>>;
 
@@ -61,6 +69,15 @@ impl Settings {
         prices::fill_in(&mut new);
         invariants::mark(&mut new);
         new
+    }
+
+    /// The same with other steers on all routes.
+    #[must_use]
+    pub fn with_steers(mut self, steers: &BTreeMap<RouteId, Vec<Steer>>) -> Self {
+        for (id, route) in &mut self.routes {
+            route.steers = steers.get(id).cloned().unwrap_or_default();
+        }
+        self
     }
 
     /// Which of `targets` are of vendors that are not configured.

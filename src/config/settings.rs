@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use super::{
     Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
-    ReleaseSettings, Rule, ShareCap, Tenant, VendorKind,
+    ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -213,6 +213,8 @@ pub struct Route {
     pub criticality: Criticality,
     /// In order; at least one.
     pub targets: Vec<Target>,
+    /// Vendors that a part of the calls is moved away from.
+    pub steers: Vec<Steer>,
     /// The suite a fallback of this route must have passed.
     pub suite: String,
     pub deadlines: Deadlines,

@@ -36,8 +36,6 @@ pub enum Action {
     /// An incident was reported on a route.
     IncidentReport,
     IncidentResolve,
-    DrillStart,
-    DrillEnd,
     KeyIssue,
     KeyRotate,
     KeyRevoke,
@@ -54,7 +52,6 @@ pub enum Action {
     ReleaseImport,
     ReleasePropose,
     ReleaseApprove,
-    ReleaseCanary,
     ReleasePromote,
     ReleaseRollback,
     /// A retained release whose time is over is let go.
@@ -92,8 +89,6 @@ impl Action {
             Self::ConfigReload => "config.reload",
             Self::IncidentReport => "incident.report",
             Self::IncidentResolve => "incident.resolve",
-            Self::DrillStart => "drill.start",
-            Self::DrillEnd => "drill.end",
             Self::KeyIssue => "key.issue",
             Self::KeyRotate => "key.rotate",
             Self::KeyRevoke => "key.revoke",
@@ -106,7 +101,6 @@ impl Action {
             Self::ReleaseImport => "release.import",
             Self::ReleasePropose => "release.propose",
             Self::ReleaseApprove => "release.approve",
-            Self::ReleaseCanary => "release.canary",
             Self::ReleasePromote => "release.promote",
             Self::ReleaseRollback => "release.rollback",
             Self::ReleaseRetire => "release.retire",

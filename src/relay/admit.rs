@@ -136,6 +136,7 @@ fn planned(
     let looks: Vec<_> = route.targets.iter().map(|target| held::look(relay, target, &shape, place)).collect();
     object_to_shares(&mut health, &looks);
     let plan = plan(&route.route, &standings, snapshot.settings.enforcement).narrowed(&route.route, &need, &health);
+    let plan = plan.steered(&route.route, rand::rng().random());
     Planned { plan: plan.shared(&looks), need, roll, shape }
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Orders, Settings},
-    domain::{RouteId, TargetId},
+    config::{Orders, Settings, Steer},
+    domain::{RouteId, TargetId, VendorId},
     store::ReleaseRow,
 };
 
@@ -43,6 +43,17 @@ pub enum Deed {
     /// A retained release is let go.
     Retired {
         number: u32,
+    },
+    /// So many of a hundred calls ask the vendor last.
+    Left {
+        vendor: VendorId,
+        pct: u8,
+        reason: Option<String>,
+    },
+    /// It is asked in its place again.
+    Returned {
+        vendor: VendorId,
+        reason: Option<String>,
     },
 }
 
@@ -110,6 +121,8 @@ pub struct Line {
     pub leases: Vec<Lease>,
     /// Since somebody acted on the route's releases, the config file does not change its targets by itself.
     pub governed: bool,
+    /// Vendors that are being left, and by how many of a hundred calls.
+    pub left: BTreeMap<VendorId, u8>,
     #[serde(skip)]
     pub history: Vec<Done>,
 }
@@ -181,9 +194,16 @@ impl Book {
         orders
     }
 
-    /// `settings` with these orders.
+    /// Which vendors each route is leaving.
+    pub fn steers(&self) -> BTreeMap<RouteId, Vec<Steer>> {
+        let steer = |(vendor, pct): (&VendorId, &u8)| Steer { vendor: vendor.clone(), pct: *pct };
+        let of = |(route, line): (&RouteId, &Line)| (route.clone(), line.left.iter().map(steer).collect());
+        self.lines.iter().map(of).collect()
+    }
+
+    /// `settings` with these orders and steers.
     pub fn applied(&self, settings: &Settings) -> Settings {
-        settings.with_orders(&self.orders(settings))
+        settings.with_orders(&self.orders(settings)).with_steers(&self.steers())
     }
 }
 
@@ -198,6 +218,7 @@ impl Line {
             came_by: CameBy::Config,
             leases: Vec::new(),
             governed,
+            left: BTreeMap::new(),
             history: Vec::new(),
         };
         line.take(done);
@@ -238,6 +259,8 @@ impl Line {
             }
             Deed::RolledBack { from, to, .. } => self.roll_back(*from, *to, done.at_unix_ms),
             Deed::Retired { number } => self.leases.retain(|lease| lease.number != *number),
+            Deed::Left { vendor, pct, .. } => drop(self.left.insert(vendor.clone(), (*pct).min(100))),
+            Deed::Returned { vendor, .. } => drop(self.left.remove(vendor)),
         }
         self.history.push(done);
     }
@@ -270,6 +293,13 @@ impl Line {
     /// What serves now.
     pub fn serving(&self) -> &[TargetId] {
         self.releases.get(&self.primary).map_or(&[], |release| &release.targets)
+    }
+
+    /// Whether the config file was changed since its order last became a release, and asks to be taken over. A file that was left as it
+    /// was while releases moved on asks for nothing.
+    pub fn asks_for_import(&self, filed: &[TargetId]) -> bool {
+        let of_file = self.releases.values().rev().find(|release| release.origin != Origin::Proposal);
+        self.governed && self.serving() != filed && of_file.is_none_or(|release| release.targets != filed)
     }
 
     /// What a rollback goes back to.

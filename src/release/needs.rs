@@ -8,7 +8,7 @@ use super::{Gate, book::Line};
 use crate::{
     config::{Orders, Settings, ShareUnit},
     domain::RouteId,
-    store::{Dimension, Store, StoreError, UsageFilter},
+    store::{Dimension, Store, StoreError, UsageFilter, UsageTotals},
 };
 
 /// One reason against a promotion.
@@ -125,10 +125,17 @@ pub async fn volumes(
     let window = i64::try_from(settings.share_cap.window.as_millis()).unwrap_or(i64::MAX);
     let filter = UsageFilter { since_unix_ms: Some(now_unix_ms.saturating_sub(window)), ..UsageFilter::default() };
     let rows = store.usage(&filter, &[Dimension::Route]).await?;
-    let volume = |row: &crate::store::UsageRow| match settings.share_cap.unit {
-        ShareUnit::Tokens => row.totals.input_tokens + row.totals.output_tokens,
-        ShareUnit::Requests => row.totals.calls,
-        ShareUnit::Cost => row.totals.cost.micros.unsigned_abs(),
-    };
-    Ok(rows.iter().filter_map(|row| Some((RouteId::new(row.group.first()?.clone()?), volume(row)))).collect())
+    Ok(rows
+        .iter()
+        .filter_map(|row| Some((RouteId::new(row.group.first()?.clone()?), volume(settings, &row.totals))))
+        .collect())
+}
+
+/// In the share cap's unit.
+pub(super) fn volume(settings: &Settings, totals: &UsageTotals) -> u64 {
+    match settings.share_cap.unit {
+        ShareUnit::Tokens => totals.input_tokens + totals.output_tokens,
+        ShareUnit::Requests => totals.calls,
+        ShareUnit::Cost => totals.cost.micros.unsigned_abs(),
+    }
 }

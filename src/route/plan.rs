@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Need, Standings};
 use crate::{
-    config::{Enforcement, Route, Target},
+    config::{Enforcement, Route, Steer, Target},
     domain::{Fault, FaultKind, TargetId, Task},
 };
 
@@ -129,6 +129,20 @@ impl Plan {
         }
         self.take_the_last_resort(health);
         self.prefer_other_regions(route);
+        self
+    }
+
+    /// Vendors that are being left come last, behind our own hardware too, for their part of the calls: they are asked when nobody else can
+    /// answer. `draw`: from 0 to 1, this call's own.
+    #[must_use]
+    pub fn steered(mut self, route: &Route, draw: f64) -> Self {
+        let left = |step: &Step| {
+            let leaves = |steer: &Steer| steer.vendor == step.target.vendor && draw * 100.0 < f64::from(steer.pct);
+            route.steers.iter().any(leaves)
+        };
+        let (last, mut first): (Vec<Step>, Vec<Step>) = self.steps.into_iter().partition(left);
+        first.extend(last);
+        self.steps = first;
         self
     }
 

@@ -231,15 +231,19 @@ async fn a_rollback_needs_no_database_and_comes_into_the_log_once() {
     drop(gateway);
     assert_eq!(actions(&story.home).iter().filter(|action| *action == "release.rollback").count(), 1);
     // And with no database at all, nor a server: what is decided then holds at the next start.
-    let aside = story.home.path().join("aside.db");
-    for file in ["backstop.db-wal", "backstop.db-shm"] {
-        let _ = fs::remove_file(story.home.state().join(file));
+    let aside = story.home.path().join("aside");
+    fs::create_dir(&aside).expect("makes");
+    let parts = ["backstop.db", "backstop.db-wal", "backstop.db-shm"];
+    for part in parts {
+        // Where the last connection closed it, there is no log beside it.
+        let _ = fs::rename(story.home.state().join(part), aside.join(part));
     }
-    fs::rename(&database, &aside).expect("renames");
     fs::create_dir(&database).expect("something that is no database is in its place");
     story.home.ok(&["release", "rollback", "chat", "--to", "2", "--reason", "it was not its fault"]);
     fs::remove_dir(&database).expect("is empty");
-    fs::rename(&aside, &database).expect("renames");
+    for part in parts {
+        let _ = fs::rename(aside.join(part), story.home.state().join(part));
+    }
     let gateway = story.home.serve();
     served_by(&gateway, "new/m").await;
 }
@@ -296,4 +300,47 @@ async fn a_promotion_is_refused_with_every_reason_and_a_lease_is_kept() {
     assert_eq!(diff["reordered"], true, "{diff}");
     let said = story.home.run(&["release", "promote", "nowhere", "1", "--reason", "x"]).expect_failure();
     assert!(said.contains("there is no route `nowhere`"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vendor_is_left_in_steps_and_taken_back_with_one_command() {
+    let story = Story::begin().await;
+    let gateway = story.home.serve();
+    served_by(&gateway, "old/m").await;
+    let plan = story.home.json(&["vendor", "evacuate", "old", "--dry-run"]);
+    assert_eq!(
+        (&plan["routes"][0]["route"], &plan["routes"][0]["serves"]),
+        (&"chat".into(), &"new/m".into()),
+        "{plan}"
+    );
+    assert_eq!(story.status()["left"], serde_json::json!({}), "a dry run moves nothing");
+    story.home.ok(&["vendor", "evacuate", "old", "--pct", "25", "--reason", "prices"]);
+    served_by(&gateway, "new/m").await;
+    served_by(&gateway, "old/m").await;
+    let (before, calls) = (story.old.seen_count(), 400);
+    for _ in 0..calls {
+        gateway.client().chat(&question("chat", "hi")).await.expect(200);
+    }
+    let stayed = story.old.seen_count() - before;
+    // Of 400 calls 300 stay, give or take six standard deviations.
+    assert!((248..=352).contains(&stayed), "{stayed} of {calls} calls stayed where 75 % should");
+    story.home.ok(&["vendor", "evacuate", "old", "--reason", "prices"]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let before = story.old.seen_count();
+        for _ in 0..20 {
+            gateway.client().chat(&question("chat", "hi")).await.expect(200);
+        }
+        if story.old.seen_count() == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "calls still go to the vendor that is left:\n{}", gateway.log());
+    }
+    story.home.ok(&["vendor", "evacuate", "old", "--back"]);
+    served_by(&gateway, "old/m").await;
+    let said = story.home.run(&["vendor", "evacuate", "old", "--back"]).expect_failure();
+    assert!(said.contains("no route is leaving `old`"), "{said}");
+    let listed = story.home.json(&["audit", "list", "--action", "vendor"]);
+    let acts: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|one| one["action"].as_str()).collect();
+    assert_eq!(acts, ["vendor.return", "vendor.evacuate", "vendor.evacuate"]);
 }

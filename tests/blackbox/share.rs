@@ -81,7 +81,8 @@ async fn hundreds_of_calls_at_once_pass_the_cap_by_no_more_than_one_and_a_crash_
     let total = shown["total"].as_f64().expect("a number");
     assert!(total > 10_000.0, "{shown:#}");
     assert!(share <= 0.70 + TOKENS / total, "{shown:#}");
-    assert!(share > 0.62, "the primary serves what it may: {shown:#}");
+    // What is under way counts with its bound, so some calls move before they must: how many depends on how many are under way.
+    assert!(share > 0.55, "the primary serves most of what it may: {shown:#}");
     assert_eq!((&shown["state"], &shown["unit"]), (&json!("in_force"), &json!("tokens")));
     // The same sums by another way.
     let used = home.json(&["usage", "--by", "vendor"]);

@@ -53,6 +53,8 @@ fn told(deed: &Deed) -> (String, Option<String>) {
         Deed::Promoted { number, from, reason, .. } => (format!("{number} promoted, {from} retained"), reason.clone()),
         Deed::RolledBack { from, to, reason } => (format!("rolled back from {from} to {to}"), reason.clone()),
         Deed::Retired { number } => (format!("{number} let go"), None),
+        Deed::Left { vendor, pct, reason } => (format!("{pct} % of the calls leave `{vendor}`"), reason.clone()),
+        Deed::Returned { vendor, reason } => (format!("back to `{vendor}`"), reason.clone()),
     }
 }
 
@@ -122,7 +124,7 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
             .rev()
             .map(|lease| format!("{} until {}", lease.number, desk::moment(lease.until_unix_ms)))
             .collect();
-        let differs = line.governed && filed(bench, route).is_some_and(|filed| filed != line.serving());
+        let differs = filed(bench, route).is_some_and(|filed| line.asks_for_import(&filed));
         let note = if differs { format!("the file differs: `backstop release import {route}`") } else { String::new() };
         let (serves, since) = (line.primary.to_string(), print::moment(line.since_unix_ms));
         let targets = list(line.serving());

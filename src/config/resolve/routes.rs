@@ -37,6 +37,7 @@ impl Resolver<'_, '_> {
             targets: self.targets(&path.key("targets"), raw.targets.as_deref()),
             suite,
             deadlines: deadlines.unwrap_or_default(),
+            steers: Vec::new(),
             mid_stream: match raw.mid_stream {
                 Some(raw::MidStream::Buffer) => MidStream::Buffer,
                 Some(raw::MidStream::Restart) => MidStream::Restart,

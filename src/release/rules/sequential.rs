@@ -49,7 +49,8 @@ pub fn evidence_of_rate(hits: u64, n: u64, bound: f64) -> f64 {
         return if hits > 0 { f64::INFINITY } else { 0.0 };
     }
     let (k, m) = (hits as f64, (n - hits.min(n)) as f64);
-    let worse = 1.0 - incomplete_beta(bound, k + 1.0, m + 1.0);
+    // By symmetry, not as 1 − I: where little is left above the bound, that difference would be rounding alone.
+    let worse = incomplete_beta(1.0 - bound, m + 1.0, k + 1.0);
     if worse <= 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -78,7 +79,7 @@ pub(super) fn rate_at_most(hits: u64, n: u64, alpha: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        if 1.0 - incomplete_beta(middle, k, m) > alpha {
+        if incomplete_beta(1.0 - middle, m, k) > alpha {
             low = middle;
         } else {
             high = middle;
@@ -178,6 +179,14 @@ mod tests {
     fn a_rate_twice_the_bound_is_found_in_hundreds_of_calls() {
         assert!(evidence_of_rate(30, 200, 0.05) > 100_f64.ln());
         assert!(evidence_of_rate(10, 200, 0.05) < 1.0);
+    }
+
+    /// Where next to nothing is left above the bound, it still is a number that means something.
+    #[test]
+    fn far_below_the_bound_one_more_hit_is_more_evidence() {
+        let (fewer, more) =
+            (evidence_of_rate(1538, 2945, 0.594_585_573_8), evidence_of_rate(1539, 2945, 0.594_585_573_8));
+        assert!(more > fewer && fewer > -7.0, "{fewer} {more}");
     }
 
     #[test]

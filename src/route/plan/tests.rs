@@ -25,6 +25,7 @@ fn route(targets: &[&str]) -> Route {
         id: RouteId::new("r"),
         criticality: Criticality::Critical,
         targets: targets.iter().map(|id| target(id)).collect(),
+        steers: Vec::new(),
         suite: "s".into(),
         deadlines: Deadlines { connect: second, first_token: second, idle: second, attempt: second, total: second },
         mid_stream: MidStream::Error,

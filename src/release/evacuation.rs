@@ -1,0 +1,169 @@
+//! Getting away from a vendor: what would serve in its place, and the one act that moves calls, in steps or back.
+//!
+//! Like a rollback the act is a synced file with its audit entry first, so it needs no database. The vendor is not removed: for its
+//! part of the calls it is asked last, when nobody else can answer.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    book::Deed,
+    change::dollars,
+    desk::{self, DeskError},
+    shelf::{Shelf, ShelfError},
+};
+use crate::{
+    clock,
+    config::{Enforcement, Settings},
+    domain::{Act, Action, Actor, RouteId, TargetId, VendorId},
+    relay::health::HealthView,
+    route::{CallKind, Quantile, Standings, plan},
+};
+
+/// What becomes of one route.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Instead {
+    pub route: RouteId,
+    /// What of the vendor it has, in order.
+    pub leaves: Vec<TargetId>,
+    /// What would serve; `None`: nothing may, so leaving the vendor ends the route's answers.
+    pub serves: Option<TargetId>,
+    /// Why its certificate does not count; `None`: it does, or it needs none.
+    pub objection: Option<String>,
+    /// Dollars per million tokens, in and out, before and then.
+    pub usd_per_mtok: (Option<(f64, f64)>, Option<(f64, f64)>),
+    /// The median time to the first token, as the gateway has measured it, before and then.
+    pub median_first_token_ms: (Option<f64>, Option<f64>),
+    /// The part of all volume in the share cap's window that its operator would have, were it so; 0 to 1.
+    pub share: Option<f64>,
+    /// Whether that is more than the cap.
+    pub over_cap: bool,
+}
+
+/// What would serve instead of `vendor`, by route. `volumes`: by route and operator. `settings`: those in force.
+pub fn instead(
+    settings: &Settings,
+    standings: &Standings,
+    (health, volumes): (&HealthView, &BTreeMap<(RouteId, String), u64>),
+    vendor: &VendorId,
+) -> Vec<Instead> {
+    let leaves = |route: &crate::config::Route| -> Vec<TargetId> {
+        route.targets.iter().filter(|one| one.id.vendor == *vendor).map(|one| one.id.clone()).collect()
+    };
+    let chosen = |route: &crate::config::Route| {
+        let steps = plan(route, standings, settings.enforcement).steps;
+        steps
+            .into_iter()
+            .find(|step| step.target.vendor != *vendor && step.decision.is_attempted())
+            .map(|step| step.target)
+    };
+    let leaving = settings.routes.values().filter(|route| !leaves(route).is_empty());
+    // Where all volume would be then.
+    let mut then: BTreeMap<String, u64> = BTreeMap::new();
+    for ((route, operator), volume) in volumes {
+        let route = settings.routes.get(route);
+        let moves = settings.vendors.get(vendor).is_some_and(|one| one.operator() == operator);
+        let to = route.filter(|_| moves).and_then(chosen).map(|target| settings.operator(&target).to_owned());
+        *then.entry(to.unwrap_or_else(|| operator.clone())).or_default() += volume;
+    }
+    let total: u64 = then.values().sum();
+    let median = |target: Option<&TargetId>| {
+        let seen = target.and_then(|target| health.targets.get(target))?;
+        let policy = &settings.latency;
+        let first = seen.baselines.iter().find(|(kind, _)| *kind == CallKind::FirstContent);
+        match first?.1.observed(clock::unix_ms(), policy).p50 {
+            Quantile::Known(time) => Some(time.as_secs_f64() * 1e3),
+            Quantile::Unknown | Quantile::AtLeast(_) => None,
+        }
+    };
+    leaving
+        .map(|route| {
+            let (leaves, serves) = (leaves(route), chosen(route));
+            let objection = serves.as_ref().and_then(|target| standings.objection(target, &route.suite));
+            let own = serves.as_ref().is_some_and(|target| settings.is_own_hardware(target));
+            let share = serves
+                .as_ref()
+                .filter(|_| total > 0)
+                .map(|target| then.get(settings.operator(target)).copied().unwrap_or(0) as f64 / total as f64);
+            Instead {
+                route: route.id.clone(),
+                objection: objection.filter(|_| settings.enforcement == Enforcement::Warn).map(|why| why.to_string()),
+                usd_per_mtok: (dollars(settings, &leaves[0]), serves.as_ref().and_then(|one| dollars(settings, one))),
+                median_first_token_ms: (median(leaves.first()), median(serves.as_ref())),
+                over_cap: !own
+                    && total >= settings.share_cap.min_volume
+                    && share.is_some_and(|share| share > settings.share_cap.max),
+                share,
+                leaves,
+                serves,
+            }
+        })
+        .collect()
+}
+
+/// Moves `pct` of a hundred calls off `vendor` on every route that has it (0: back), as one act; the routes.
+pub async fn move_calls(
+    (shelf, settings): (&Shelf, &Settings),
+    vendor: &VendorId,
+    (pct, reason): (u8, &str),
+    actor: Actor,
+) -> Result<Vec<RouteId>, DeskError> {
+    let known = match shelf.read().await {
+        Ok(known) => known,
+        Err(_) => shelf.read_now()?,
+    };
+    let mut deeds = Vec::new();
+    let (mut routes, mut before) = (Vec::new(), serde_json::Map::new());
+    for (id, targets) in settings.orders() {
+        let line = known.book.line(&id);
+        let left = line.and_then(|line| line.left.get(vendor)).copied();
+        let has = targets.iter().any(|target| target.vendor == *vendor);
+        if (pct == 0 && left.is_none()) || (pct > 0 && !has) {
+            continue;
+        }
+        if line.is_none() {
+            deeds.extend(desk::following(&known, &id, targets).map(|deed| (id.clone(), deed)));
+        }
+        before.insert(id.to_string(), json!(left.unwrap_or(0)));
+        let (vendor, reason) = (vendor.clone(), Some(reason.to_owned()));
+        let deed = if pct == 0 { Deed::Returned { vendor, reason } } else { Deed::Left { vendor, pct, reason } };
+        deeds.push((id.clone(), deed));
+        routes.push(id);
+    }
+    if routes.is_empty() {
+        let why = match pct {
+            0 => format!("no route is leaving `{vendor}`"),
+            _ => format!("no route has a target of `{vendor}`"),
+        };
+        return Err(DeskError::Refused(why));
+    }
+    let action = if pct == 0 { Action::VendorReturn } else { Action::VendorEvacuate };
+    let act = Act::new(actor, action, ("vendor", vendor.to_string()))
+        .before(json!({ "pct": before }))
+        .after(json!({ "pct": pct, "routes": routes }))
+        .reason(reason);
+    shelf.keep_now(deeds, &act)?;
+    Ok(routes)
+}
+
+/// Volume by route and operator in the share cap's window.
+pub async fn volumes(
+    store: &crate::store::Store,
+    settings: &Settings,
+) -> Result<BTreeMap<(RouteId, String), u64>, ShelfError> {
+    use crate::store::{Dimension, UsageFilter};
+    let window = i64::try_from(settings.share_cap.window.as_millis()).unwrap_or(i64::MAX);
+    let filter = UsageFilter { since_unix_ms: Some(clock::unix_ms().saturating_sub(window)), ..UsageFilter::default() };
+    let rows = store.usage(&filter, &[Dimension::Route, Dimension::Vendor]).await?;
+    let mut volumes = BTreeMap::new();
+    for row in rows {
+        let [Some(route), Some(vendor)] = row.group.as_slice() else { continue };
+        let vendor = VendorId::new(vendor.as_str());
+        let operator = settings.vendors.get(&vendor).map_or(vendor.as_str(), |one| one.operator()).to_owned();
+        *volumes.entry((RouteId::new(route.as_str()), operator)).or_default() +=
+            super::needs::volume(settings, &row.totals);
+    }
+    Ok(volumes)
+}
