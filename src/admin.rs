@@ -7,6 +7,7 @@
 mod asked;
 mod door;
 mod endpoint;
+pub mod oidc;
 mod once;
 mod openapi;
 mod refused;
@@ -45,6 +46,7 @@ pub struct Admin {
     pub trigger: Trigger,
     pub incidents: Incidents,
     pub rules: Watcher,
+    oidc: oidc::Oidc,
     once: once::Once,
 }
 
@@ -53,8 +55,9 @@ impl Admin {
     pub fn new(parts: AdminParts) -> Arc<Self> {
         let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules } = parts;
         let once = once::Once::new(store.clone());
+        let oidc = oidc::Oidc::new(http.clone(), audit.clone());
         let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
-        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, once })
+        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, oidc, once })
     }
 
     /// The config in force.

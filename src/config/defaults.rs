@@ -67,6 +67,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: None,
+            oidc: None,
             enforcement: Enforcement::Strict,
             sqlite_path: None,
             vendors: BTreeMap::new(),

@@ -6,6 +6,7 @@
 //! Every field is optional here, also where the schema requires it: a faulty value is left out once it has been reported,
 //! and its neighbours are still looked at.
 
+mod admin;
 mod alerts;
 mod audit;
 mod eval;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use admin::{Admin, LoginToken, Oidc, SigningAlgorithm};
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use eval::{Eval, ScorerEntry};
@@ -34,7 +36,7 @@ pub(super) use prices::{Price, RatesOf};
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
-pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use sections::{Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};

@@ -7,6 +7,7 @@ mod audit;
 mod eval;
 mod health;
 mod incidents;
+mod oidc;
 mod prices;
 mod release;
 mod routes;

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use super::{
     Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
-    ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
+    OidcSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -26,6 +26,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the operators' listener is; `None`: at its usual place, if that is free.
     pub admin_listen: Option<SocketAddr>,
+    /// The identity provider that operators log in at; `None`: they have tokens of ours alone.
+    pub oidc: Option<OidcSettings>,
     pub enforcement: Enforcement,
     /// Path of the SQLite file; `None`: inside the state directory.
     pub sqlite_path: Option<PathBuf>,

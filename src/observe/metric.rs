@@ -80,6 +80,8 @@ pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
 pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
 /// Acts on releases in the state directory that the database does not have yet.
 pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
+/// Requests with a token of the company's identity provider. Label: `result` (`ok`, or why it was refused).
+pub const ADMIN_LOGINS: &str = "backstop_admin_oidc_total";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -139,5 +141,6 @@ fn describe() {
         "From the last decision to its traffic's shift, by route and act"
     );
     describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
+    describe_counter!(ADMIN_LOGINS, "Requests with a token of the company's identity provider, by result");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

@@ -1,6 +1,8 @@
 //! Operators over the admin API: who is let in, what each role may, writes that are repeated, and what stands in the audit log.
 
 mod document;
+mod login;
+mod oidc;
 mod remote;
 mod rollback;
 mod triggers;
