@@ -6,6 +6,7 @@ mod left_out;
 mod limits;
 mod listening;
 mod operators;
+mod prometheus;
 pub mod recording;
 pub mod releases;
 pub mod reload;
@@ -38,7 +39,7 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
+    relay::{Checks, Health, Relay, Snapshot, SnapshotError, health::read_views},
     release::{Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shelf::Shelf},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
@@ -132,7 +133,7 @@ impl App {
         let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, health));
+        let relay = Arc::new(relay((ledger, store.clone()), (limiter, share), publisher, vault, health));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -191,14 +192,14 @@ fn trigger(relay: &Arc<Relay>, settings: &Arc<ArcSwap<Settings>>, audit: &Audit,
 }
 
 fn relay(
-    ledger: Ledger,
+    (ledger, store): (Ledger, Store),
     (limiter, share): (Limiter, Share),
     publisher: Publisher,
     vault: Vault,
     health: Health,
 ) -> Relay {
     let (local, standings) = (LocalTier::default(), Arc::default());
-    Relay { ledger, limiter, share, publisher, vault, local, standings, health }
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health, checks: Checks::start(store) }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

@@ -8,8 +8,10 @@ mod admit;
 mod allow;
 mod attempt;
 mod call;
+mod checks;
 pub mod health;
 mod held;
+mod json;
 mod ladder;
 mod meter;
 mod purse;
@@ -21,6 +23,7 @@ mod stream;
 mod verdict;
 
 pub use admit::{Admitted, Inbound, Refusal, admit};
+pub use checks::Checks;
 pub use health::Health;
 pub use reply::{Body, Meta, Reply};
 pub use snapshot::{Reach, Snapshot, SnapshotError, SnapshotRoute, SnapshotTarget};
@@ -52,6 +55,8 @@ pub struct Relay {
     pub local: LocalTier,
     pub standings: Arc<ArcSwap<Standings>>,
     pub health: Health,
+    /// Who looks at answers in JSON.
+    pub checks: Checks,
 }
 
 /// Answers one call, from whichever target of its route can.

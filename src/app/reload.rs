@@ -11,7 +11,10 @@ use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, Releases, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares};
+use super::{
+    App, Releases, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases, sentinel,
+    shares,
+};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -35,6 +38,7 @@ pub struct Keeping {
     limits: JoinHandle<()>,
     shares: JoinHandle<()>,
     sentinel: JoinHandle<()>,
+    prometheus: JoinHandle<()>,
     audit: JoinHandle<()>,
     rules: JoinHandle<()>,
     releases: JoinHandle<()>,
@@ -49,6 +53,7 @@ impl Drop for Keeping {
         self.limits.abort();
         self.shares.abort();
         self.sentinel.abort();
+        self.prometheus.abort();
         self.audit.abort();
         self.rules.abort();
         self.releases.abort();
@@ -86,6 +91,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         limits: limits::keep(app),
         shares: shares::keep(app),
         sentinel: sentinel::keep(app),
+        prometheus: prometheus::keep(app),
         audit: recording::keep(app),
         rules: tokio::spawn(app.rules.clone().run()),
         releases: releases::keep(app),

@@ -3,6 +3,8 @@
 //! A place that cannot be reached is tried again every round, with the newest checkpoint: one covers all that came before it. What each
 //! place has is kept, so that a restart publishes nothing twice. Nothing that an answer says is logged but its status.
 
+mod s3;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -24,7 +26,11 @@ use crate::{
     config::{AuditSettings, AuditSink, Settings},
     domain::{Act, Action, Actor},
     observe::metric,
-    vault::{Vault, webhook},
+    vault::{
+        Vault,
+        s3::{Object, S3Error},
+        webhook,
+    },
 };
 
 /// How often the journal is looked at.
@@ -61,6 +67,8 @@ enum Failure {
     Timeout,
     #[error("the directory cannot be written: {0}")]
     Directory(#[from] io::Error),
+    #[error(transparent)]
+    S3(#[from] S3Error),
     #[error("another checkpoint of the same size is there: the log was forked, or another log writes there too")]
     Forked,
 }
@@ -152,6 +160,11 @@ impl Publisher {
     async fn publish(&self, sink: &AuditSink, checkpoint: &Checkpoint) -> Result<(), Failure> {
         let request = match sink {
             AuditSink::File { dir } => return to_file(dir, checkpoint),
+            AuditSink::S3 { url, secret, region } => {
+                let url = format!("{url}/{}", file_name(checkpoint));
+                let secret = self.secret(secret)?;
+                return s3::put(&self.client, Object { url: &url, region, secret: &secret }, checkpoint).await;
+            }
             AuditSink::Put { url, secret } => {
                 let url = format!("{url}/{}", file_name(checkpoint));
                 let request = self.client.put(url).header("content-type", "text/plain; charset=utf-8");
@@ -261,6 +274,7 @@ fn place(sink: &AuditSink) -> String {
     match sink {
         AuditSink::File { dir } => format!("file {}", dir.display()),
         AuditSink::Put { url, .. } => format!("put {url}"),
+        AuditSink::S3 { url, .. } => format!("s3 {url}"),
         AuditSink::Webhook { url, .. } => format!("webhook {url}"),
     }
 }

@@ -20,6 +20,8 @@ pub enum AuditSink {
         /// Sent as a bearer token.
         secret: Option<String>,
     },
+    /// The same in S3, or what is compatible with it, never over an object that is there.
+    S3 { url: String, secret: String, region: String },
     /// A signed post.
     Webhook { url: String, secret: String },
 }
@@ -35,6 +37,7 @@ impl AuditSink {
         match self {
             Self::File { .. } => "file",
             Self::Put { .. } => "put",
+            Self::S3 { .. } => "s3",
             Self::Webhook { .. } => "webhook",
         }
     }
@@ -44,7 +47,7 @@ impl AuditSink {
         match self {
             Self::File { .. } => None,
             Self::Put { secret, .. } => secret.as_deref(),
-            Self::Webhook { secret, .. } => Some(secret),
+            Self::S3 { secret, .. } | Self::Webhook { secret, .. } => Some(secret),
         }
     }
 }

@@ -83,6 +83,7 @@ impl Default for Settings {
             alerts: Vec::new(),
             incidents: IncidentSettings::default(),
             rules: Vec::new(),
+            prometheus: None,
             audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,

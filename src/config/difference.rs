@@ -23,6 +23,7 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("the order of local models", old.local_models() != new.local_models()),
         ("admin.oidc", old.oidc != new.oidc),
         ("incidents", old.incidents != new.incidents),
+        ("prometheus", old.prometheus != new.prometheus),
         ("audit", old.audit != new.audit),
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),

@@ -13,6 +13,7 @@ mod eval;
 mod health;
 mod incidents;
 mod prices;
+mod prometheus;
 mod release;
 mod routes;
 mod rules;
@@ -33,6 +34,7 @@ pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
 pub(super) use prices::{Price, RatesOf};
+pub(super) use prometheus::Prometheus;
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
@@ -76,6 +78,8 @@ pub(super) struct File {
     pub(super) incidents: Option<Incidents>,
     /// What is watched after a promotion, and what follows.
     pub(super) rules: Option<Vec<Rule>>,
+    /// Figures that rules may ask for, out of a Prometheus.
+    pub(super) prometheus: Option<Prometheus>,
     /// Where the audit log's signed checkpoints go.
     pub(super) audit: Option<Audit>,
     /// Logs and traces.

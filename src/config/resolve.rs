@@ -9,6 +9,7 @@ mod health;
 mod incidents;
 mod oidc;
 mod prices;
+mod prometheus;
 mod release;
 mod routes;
 mod rules;
@@ -75,6 +76,7 @@ impl Resolver<'_, '_> {
         settings.alerts = self.alerts(file);
         settings.incidents = self.incidents(file);
         settings.rules = self.rules(file);
+        settings.prometheus = self.prometheus(file.prometheus.as_ref());
         settings.audit = self.audit(file.audit.as_ref());
         settings.release = self.release(file.release.as_ref());
         self.models(file, &mut settings);

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use super::{
     Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
-    OidcSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
+    OidcSettings, PrometheusSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -49,6 +49,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     pub incidents: IncidentSettings,
     pub rules: Vec<Rule>,
+    /// Where figures are read from, beside those that are sent in.
+    pub prometheus: Option<PrometheusSettings>,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,

@@ -80,6 +80,10 @@ pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
 pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
 /// Acts on releases in the state directory that the database does not have yet.
 pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
+/// Readings of figures from a Prometheus. Labels: `figure`, `result` (`ok`, `failed`).
+pub const PROMETHEUS_READS: &str = "backstop_prometheus_reads_total";
+/// Answers that were to be JSON. Label: `verdict` (`valid`, `not_json`, `not_schema`, `unchecked`; `not_looked_at`: too many came).
+pub const ANSWER_JSON: &str = "backstop_answer_json_total";
 /// Requests with a token of the company's identity provider. Label: `result` (`ok`, or why it was refused).
 pub const ADMIN_LOGINS: &str = "backstop_admin_oidc_total";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
@@ -141,6 +145,8 @@ fn describe() {
         "From the last decision to its traffic's shift, by route and act"
     );
     describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
+    describe_counter!(PROMETHEUS_READS, "Readings of figures from a Prometheus, by figure and result");
+    describe_counter!(ANSWER_JSON, "Answers that were to be JSON, by what they were worth");
     describe_counter!(ADMIN_LOGINS, "Requests with a token of the company's identity provider, by result");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

@@ -102,7 +102,7 @@ pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> R
     let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
-    let call = Call::open(relay, &inbound, (&route, purse), budget, envelope.stream);
+    let call = Call::open(relay, &inbound, (&route, purse), budget, &envelope);
     let question = Question::new((envelope, embed), inbound, route.route.id.clone());
     Ok(Admitted { question, route, call, planned })
 }

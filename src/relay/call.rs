@@ -5,19 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use metrics::gauge;
 
 use super::{
     Inbound, Relay, SnapshotRoute,
+    checks::Given,
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
     purse::Purse,
 };
 use crate::{
     clock,
+    dialect::Envelope,
     domain::{
-        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
-        TokenUsage, UsageSource, Volume,
+        Attempt, CallId, Dialect, Ending, Fault, FaultKind, FinishReason, Money, Outcome, PriceState, Prices, Role,
+        TargetId, Task, TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -49,6 +52,8 @@ pub struct Call {
     /// What was asked, where the route lets it be logged.
     question: Option<String>,
     answer: String,
+    /// What was asked, where the answer is to be JSON.
+    json_asked: Option<Bytes>,
 }
 
 /// An attempt's place in the outcome.
@@ -65,7 +70,7 @@ impl Call {
         inbound: &Inbound,
         (route, purse): (&SnapshotRoute, Purse),
         budget: Duration,
-        streamed: bool,
+        envelope: &Envelope,
     ) -> Self {
         gauge!(metric::IN_FLIGHT).increment(1);
         Self {
@@ -79,10 +84,12 @@ impl Call {
                 route: route.route.id.clone(),
                 dialect: inbound.dialect,
                 task: inbound.task,
-                streamed,
+                streamed: envelope.stream,
                 attempts: Vec::with_capacity(route.targets.len()),
                 served_by: None,
                 ending: Ending::Open,
+                finish: None,
+                json: None,
                 status: 0,
                 ttft_ms: None,
                 total_ms: 0.0,
@@ -101,6 +108,7 @@ impl Call {
             settled: false,
             question: route.route.log_content.then(|| excerpt(&inbound.body)),
             answer: String::new(),
+            json_asked: envelope.wants_json_schema.then(|| inbound.body.clone()),
         }
     }
 
@@ -164,7 +172,11 @@ impl Call {
 
     /// An attempt at `target` begins.
     pub(super) fn begin(&mut self, index: usize, target: &TargetId, role: Role, asked: Asked) -> (Slot, Meter) {
-        let transcript = if self.question.is_some() { Transcript::Kept } else { Transcript::Forgotten };
+        let transcript = match (&self.json_asked, &self.question) {
+            (Some(_), _) => Transcript::Checked,
+            (None, Some(_)) => Transcript::Kept,
+            (None, None) => Transcript::Forgotten,
+        };
         let (slot, meter) = (Slot(self.outcome.attempts.len()), Meter::new(asked, transcript));
         let mut attempt = blank(index, target, ms(self.received.elapsed()));
         attempt.role = role;
@@ -180,7 +192,7 @@ impl Call {
 
     /// Takes note of a whole answer, for a route that logs what is said.
     pub(super) fn said(&mut self, body: &[u8]) {
-        if self.question.is_some() {
+        if self.question.is_some() && self.json_asked.is_none() {
             self.answer = excerpt(body);
         }
     }
@@ -229,9 +241,11 @@ impl Call {
         self.outcome.status = status;
         self.stamp();
         if let Some(question) = self.question.take() {
-            tracing::info!(request_id = %self.outcome.call, question, answer = self.answer, "content of a call");
+            let answer = excerpt(self.answer.as_bytes());
+            tracing::info!(request_id = %self.outcome.call, question, answer, "content of a call");
         }
         let recorded = self.relay.ledger.record(&self.outcome);
+        self.give_to_checks();
         if let Some(purse) = self.purse.take() {
             let tokens =
                 self.outcome.attempts.iter().map(|attempt| attempt.usage.input.saturating_add(attempt.usage.output));
@@ -239,6 +253,16 @@ impl Call {
         }
         self.relay.publisher.publish(Arc::new(self.outcome.clone()));
         recorded
+    }
+
+    /// A whole answer that was to be JSON is looked at, once it has left. One that calls tools is none yet.
+    fn give_to_checks(&mut self) {
+        let Some(question) = self.json_asked.take() else { return };
+        let Outcome { call, dialect, ending, finish, .. } = self.outcome;
+        if ending == Ending::Answered && finish != Some(FinishReason::ToolCalls) {
+            let said = std::mem::take(&mut self.answer);
+            self.relay.checks.give(Given { call, dialect, question, said });
+        }
     }
 
     fn stamp(&mut self) {
@@ -260,8 +284,14 @@ impl Call {
             attempt.status = fault.status;
             attempt.detail = Some(Arc::from(fault.detail.as_str()));
         }
-        if let Some(said) = reading.said.take().filter(|said| !said.is_empty()) {
+        let serves = self.outcome.served_by == Some(slot.0);
+        if let Some(said) = reading.said.take().filter(|said| !said.is_empty())
+            && (serves || self.outcome.served_by.is_none())
+        {
             self.answer = said;
+        }
+        if serves {
+            self.outcome.finish = reading.finish;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
         let hold = reading.take_hold();

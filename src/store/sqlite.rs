@@ -7,6 +7,7 @@ mod audit;
 mod calls;
 mod clients;
 mod migrate;
+mod quality;
 mod releases;
 mod rows;
 mod shares;

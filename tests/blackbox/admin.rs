@@ -3,6 +3,7 @@
 mod document;
 mod login;
 mod oidc;
+mod quality;
 mod remote;
 mod rollback;
 mod triggers;

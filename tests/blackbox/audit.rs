@@ -3,6 +3,8 @@
 mod away;
 mod kills;
 mod published;
+mod s3;
+mod tampered;
 
 use std::{
     fs,

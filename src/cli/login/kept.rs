@@ -60,6 +60,9 @@ impl Login {
     }
 
     pub(in crate::cli) fn read(path: &Path) -> anyhow::Result<Self> {
+        if !path.exists() {
+            bail!("not logged in; run `backstop login`");
+        }
         is_private(path)?;
         let text = fs::read(path).with_context(|| format!("cannot read the login in {}", path.display()))?;
         // What the parser quotes may be a token.

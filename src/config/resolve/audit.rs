@@ -32,9 +32,13 @@ impl Resolver<'_, '_> {
         let (name, needs, takes): (_, &[&str], &[&str]) = match kind {
             raw::PublishKind::File => ("file", &["dir"], &[]),
             raw::PublishKind::Put => ("put", &["url"], &["secret"]),
+            raw::PublishKind::S3 => ("s3", &["url", "secret", "region"], &[]),
             raw::PublishKind::Webhook => ("webhook", &["url", "secret"], &[]),
         };
-        for key in ["dir", "url", "secret"] {
+        if let Some(region) = &raw.region {
+            self.name(&path.key("region"), region);
+        }
+        for key in ["dir", "url", "secret", "region"] {
             match (self.tree.has(&path.key(key)), needs.contains(&key)) {
                 (true, false) if !takes.contains(&key) => {
                     self.error(&path.key(key), format!("kind `{name}` does not take `{key}`"), "");
@@ -52,6 +56,9 @@ impl Resolver<'_, '_> {
                 AuditSink::File { dir }
             }
             raw::PublishKind::Put => AuditSink::Put { url: url?, secret: raw.secret.clone() },
+            raw::PublishKind::S3 => {
+                AuditSink::S3 { url: url?, secret: raw.secret.clone()?, region: raw.region.clone()? }
+            }
             raw::PublishKind::Webhook => AuditSink::Webhook { url: url?, secret: raw.secret.clone()? },
         })
     }

@@ -86,3 +86,49 @@ fn is_safe(url: &str) -> bool {
     let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     url.scheme() == "https" || url.scheme() == "http" && is_here
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{config::load, domain::OperatorRole};
+
+    fn read(oidc: &str) -> Result<OidcSettings, String> {
+        let text = format!("routes: {{ a: {{ targets: [local/m] }} }}\nadmin: {{ oidc: {oidc} }}\n");
+        match load(&text, Path::new("backstop.yaml")) {
+            Ok(loaded) => Ok(loaded.settings.oidc.expect("is there")),
+            Err(findings) => Err(findings.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_named_as_it_names_itself_and_the_rest_is_usual() {
+        let oidc = read("{ issuer: \"https://id.example/\", audience: gw, roles: { ops: operator } }").expect("loads");
+        assert_eq!((oidc.issuer.as_str(), oidc.client_id.as_str()), ("https://id.example/", "gw"));
+        assert_eq!((oidc.role_claim.as_str(), oidc.roles.get("ops")), ("groups", Some(&OperatorRole::Operator)));
+        assert_eq!(oidc.algorithms, SigningAlgorithm::ALL);
+        assert_eq!((oidc.max_stale, oidc.login_token), (DAY, LoginToken::Id));
+    }
+
+    #[test]
+    fn what_would_let_nobody_or_anybody_in_is_refused() {
+        let with = |more: &str| {
+            format!("{{ issuer: \"https://id.example\", audience: gw, roles: {{ ops: operator }}{more} }}")
+        };
+        for (bad, why) in [
+            ("{ issuer: \"http://id.example\", audience: gw, roles: { a: viewer } }".to_owned(), "unencrypted"),
+            ("{ issuer: \"https://id.example\", audience: gw, roles: {} }".to_owned(), "nobody could come in"),
+            ("{ issuer: \"https://id.example\", audience: gw, roles: { a: root } }".to_owned(), "root"),
+            ("{ issuer: \"https://id.example\", roles: { a: viewer } }".to_owned(), "audience"),
+            (with(", algorithms: [HS256]"), "HS256"),
+            (with(", algorithms: [none]"), "none"),
+            (with(", algorithms: []"), "no signature"),
+            (with(", audience2: x"), "audience2"),
+        ] {
+            let said = read(&bad).expect_err(&bad);
+            assert!(said.contains(why), "{bad}: {said}");
+        }
+        assert!(read("{ issuer: \"http://127.0.0.1:9\", audience: gw, roles: { a: viewer } }").is_ok());
+    }
+}

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Comparison, Metric, Rule, Side},
     domain::RouteId,
-    store::{CallSums, Store, StoreError, SumFilter},
+    store::{CallSums, ShareOf, Store, StoreError, SumFilter},
 };
 
 /// The share of calls that may be slower than a P99.
@@ -132,6 +132,15 @@ async fn measure(
             let (old, new) = (store.call_sums(before, None).await?, store.call_sums(now, None).await?);
             Ok(of_rate(comparison, (hits(&old), old.calls), (hits(&new), new.calls), (rule.min_samples, alpha)))
         }
+        Metric::Finished(_) | Metric::SchemaValidRate | Metric::SentinelScore => {
+            let what = match comparison.metric {
+                Metric::Finished(reason) => ShareOf::Finished(reason),
+                Metric::SchemaValidRate => ShareOf::ValidJson,
+                _ => ShareOf::PassedProbes,
+            };
+            let (old, new) = (store.share_of(what, before).await?, store.share_of(what, now).await?);
+            Ok(of_rate(comparison, (old.hits, old.of), (new.hits, new.of), (rule.min_samples, alpha)))
+        }
         Metric::P99Ms => {
             let (mut baseline, mut bound) = (None, Some(comparison.offset));
             if comparison.factor != 0.0 {
@@ -229,6 +238,16 @@ mod tests {
         assert!(better.evidence < 0.0);
         let without = of_rate(&comparison("error_rate > baseline + 0.02"), (1, 10), (80, 800), (100, 0.005));
         assert_eq!((without.bound, without.evidence), (None, 0.0));
+    }
+
+    #[test]
+    fn a_rate_that_falls_is_evidence_where_less_is_worse() {
+        let fell = of_rate(&comparison("schema_valid_rate < baseline - 0.02"), (990, 1000), (600, 800), (100, 0.005));
+        assert!(fell.evidence > 200_f64.ln() && fell.bound.is_some_and(|bound| bound < 0.98), "{:?}", fell.bound);
+        let rose = of_rate(&comparison("schema_valid_rate < baseline - 0.02"), (900, 1000), (795, 800), (100, 0.005));
+        assert!(rose.evidence < 0.0, "{}", rose.evidence);
+        let fixed = of_rate(&comparison("sentinel_score < 0.9"), (0, 0), (10, 40), (20, 0.005));
+        assert!(fixed.evidence > 200_f64.ln() && fixed.baseline.is_none());
     }
 
     #[test]

@@ -30,11 +30,18 @@ async fn a_login_serves_verbs_is_renewed_and_is_given_back() {
     let issuer = Issuer::start(&[&signer]).await;
     let (home, _vendor) = known_to(&issuer, ", client_id: backstop-cli").await;
     let gateway = home.serve();
-    let url = admin(&gateway, "nothing").await.base().trim_end_matches("/admin/v1").to_owned();
+    let client = admin(&gateway, "nothing").await;
+    let url = client.base().trim_end_matches("/admin/v1").to_owned();
     let desk = Desk::bare();
     let dir = desk.home.path().join(".config/backstop");
     let missing = desk.run(&["--server", &url, "keys", "list"]).expect_failure();
     assert!(missing.contains("backstop login"), "{missing}");
+
+    let told = client.get("/login").await.expect(200).json();
+    assert_eq!(
+        (&told["issuer"], &told["client_id"], &told["token"]),
+        (&json!(issuer.url()), &json!("backstop-cli"), &json!("id"))
+    );
 
     // Soon over, so that the next verb renews it.
     let (brief, now) = (issuer.claims(&json!({"exp": unix_s() + 25, "sid": "s"})), unix_s());

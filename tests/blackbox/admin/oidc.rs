@@ -156,8 +156,10 @@ async fn what_is_not_the_issuers_for_this_gateway_and_now_is_refused_and_told_on
         let answer = me(&client, &token).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
         assert!(!answer.body.contains(&token[40..]), "{what}: {answer:?}");
-        let again = me(&client, &token).await;
-        assert!([status, 429].contains(&again.status), "{what}: {again:?}");
+        // Not all of them: an address that fails 30 times is turned away.
+        if status == 403 {
+            me(&client, &token).await.expect(status);
+        }
     }
     me(&client, &good).await.expect(200);
     let metrics = gateway.client().get("/metrics").await.body;
