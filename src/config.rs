@@ -33,6 +33,7 @@ mod target;
 mod tree;
 mod vendor_kind;
 mod watch;
+mod witness;
 mod words;
 
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
 pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use witness::{Witness, witness_key};
 
 /// A config that can be used, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq)]

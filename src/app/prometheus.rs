@@ -24,7 +24,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How long figures are kept, as those that are sent in are.
 const KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
-/// A failure is said when it begins, and each time that it has gone on for so many readings more.
+/// A failure is said when it begins or is another one, and each time that it has gone on for so many readings more.
 const SAID_EVERY: u32 = 100;
 
 /// Asks until aborted.
@@ -52,8 +52,8 @@ struct Reader {
     store: Store,
     vault: Vault,
     http: reqwest::Client,
-    /// How often a query has failed since it last gave a figure.
-    failed: HashMap<String, u32>,
+    /// Why a query fails, and how often it has since that was so.
+    failed: HashMap<String, (String, u32)>,
 }
 
 impl Reader {
@@ -89,7 +89,10 @@ impl Reader {
 
     fn failed(&mut self, name: &str, why: &str) {
         counter!(metric::PROMETHEUS_READS, "figure" => name.to_owned(), "result" => "failed").increment(1);
-        let times = self.failed.entry(name.to_owned()).or_default();
+        let (known, times) = self.failed.entry(name.to_owned()).or_default();
+        if known != why {
+            (*known, *times) = (why.to_owned(), 0);
+        }
         if times.is_multiple_of(SAID_EVERY) {
             tracing::warn!(figure = %name, %why, "a figure is not read from Prometheus; rules on it do not decide");
         }

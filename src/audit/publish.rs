@@ -20,7 +20,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Audit, Checkpoint, KeyError, LogKey, checkpoint::CheckpointError, pending::write};
+use super::{
+    Audit, Checkpoint, KeyError, LogKey, WitnessKey,
+    checkpoint::CheckpointError,
+    pending::write,
+    witness::{self, NoCosignature},
+};
 use crate::{
     clock,
     config::{AuditSettings, AuditSink, Settings},
@@ -50,6 +55,8 @@ pub struct Publisher {
     key: Option<LogKey>,
     /// The size that each place has, by what the place is.
     published: BTreeMap<String, u64>,
+    /// The size that each witness has cosigned, by its key.
+    cosigned: BTreeMap<String, u64>,
     failures: BTreeMap<String, u32>,
     /// Why the log could not be signed the last time, so that it is said once.
     unsigned: Option<String>,
@@ -87,7 +94,16 @@ impl Publisher {
         let kept = fs::read(audit.dir().join(PUBLISHED)).ok();
         // A file that is gone or unreadable costs one publication more.
         let published = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { audit, vault, client, key: None, published, failures: BTreeMap::new(), unsigned: None }
+        Self {
+            audit,
+            vault,
+            client,
+            key: None,
+            published,
+            cosigned: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            unsigned: None,
+        }
     }
 
     /// Goes on until dropped.
@@ -132,6 +148,7 @@ impl Publisher {
             }
         };
         gauge!(metric::AUDIT_ENTRIES).set(checkpoint.size as f64);
+        let checkpoint = self.witnessed(settings, checkpoint).await;
         for (index, sink) in settings.publish.iter().enumerate() {
             let label = format!("{index}:{}", sink.kind());
             let place = place(sink);
@@ -145,6 +162,51 @@ impl Publisher {
             let has = self.published.get(&place).copied().unwrap_or(0);
             gauge!(metric::AUDIT_UNPUBLISHED, "sink" => label).set(checkpoint.size.saturating_sub(has) as f64);
         }
+    }
+
+    /// With the cosignatures of those who could be asked. Nobody is waited for: what was not cosigned is published all the same.
+    async fn witnessed(&mut self, settings: &AuditSettings, checkpoint: Checkpoint) -> Checkpoint {
+        let mut by = Vec::new();
+        for witness in &settings.witnesses {
+            let Some(key) = WitnessKey::parse(&witness.key) else { continue };
+            let known = self.cosigned.get(&witness.key).copied().unwrap_or(0);
+            if checkpoint.is_cosigned_by(&key) {
+                self.cosigned.insert(witness.key.clone(), checkpoint.size);
+            } else if checkpoint.size > 0 {
+                let place = format!("witness {}", witness.url);
+                match witness::ask(&self.audit, &self.client, witness, (&checkpoint, known)).await {
+                    Ok(line) => {
+                        by.push(line);
+                        self.cosigned.insert(witness.key.clone(), checkpoint.size);
+                        self.failures.remove(&place);
+                    }
+                    Err(error) => self.not_cosigned(&place, key.name(), &error),
+                }
+            }
+            let has = self.cosigned.get(&witness.key).copied().unwrap_or(0);
+            let behind = checkpoint.size.saturating_sub(has) as f64;
+            gauge!(metric::AUDIT_UNCOSIGNED, "witness" => key.name().to_owned()).set(behind);
+        }
+        if by.is_empty() {
+            return checkpoint;
+        }
+        match self.audit.cosigned(&checkpoint, &by).await {
+            Ok(cosigned) => cosigned,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cosignatures of the audit log are not kept; witnesses are asked again");
+                checkpoint
+            }
+        }
+    }
+
+    fn not_cosigned(&mut self, place: &str, witness: &str, error: &NoCosignature) {
+        let failures = self.failures.entry(place.to_owned()).or_default();
+        if failures.is_multiple_of(WARN_EVERY) {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, witness, "a witness does not cosign the audit log");
+        }
+        *failures += 1;
     }
 
     async fn sign(&mut self) -> Result<Checkpoint, Unsigned> {

@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::Witness;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSettings {
     pub publish: Vec<AuditSink>,
+    /// Who cosigns each checkpoint before that.
+    pub witnesses: Vec<Witness>,
     /// How often a log that has grown is signed and published.
     pub every: Duration,
 }
@@ -28,7 +32,7 @@ pub enum AuditSink {
 
 impl Default for AuditSettings {
     fn default() -> Self {
-        Self { publish: Vec::new(), every: Duration::from_secs(60) }
+        Self { publish: Vec::new(), witnesses: Vec::new(), every: Duration::from_secs(60) }
     }
 }
 

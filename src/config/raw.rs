@@ -29,7 +29,7 @@ use serde::Deserialize;
 
 pub(super) use admin::{Admin, LoginToken, Oidc, SigningAlgorithm};
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
-pub(super) use audit::{Audit, Publish, PublishKind};
+pub(super) use audit::{Audit, Publish, PublishKind, Witness};
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;

@@ -64,6 +64,8 @@ pub const AUDIT_WAITING: &str = "backstop_audit_waiting_entries";
 pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
 /// Audit entries that no checkpoint covers yet at a place off the host. Label: `sink` (its index and kind).
 pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
+/// Audit entries that a witness has not cosigned yet. Label: `witness` (its name).
+pub const AUDIT_UNCOSIGNED: &str = "backstop_audit_uncosigned_entries";
 /// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
 pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
 /// A vendor's part of the volume in the share cap's window, 0 to 1. Label: `vendor` (who runs the models; `own_hardware`).
@@ -133,6 +135,7 @@ fn describe() {
     describe_gauge!(AUDIT_WAITING, "Audit entries in the local journal that the database does not have yet");
     describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
     describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
+    describe_gauge!(AUDIT_UNCOSIGNED, "Audit entries that a witness has not cosigned yet, by witness");
     describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
     describe_gauge!(VENDOR_SHARE, "A vendor's part of the volume in the share cap's window, 0 to 1");
     describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");

@@ -5,6 +5,7 @@ mod kills;
 mod published;
 mod s3;
 mod tampered;
+mod witness;
 
 use std::{
     fs,

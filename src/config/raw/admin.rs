@@ -58,12 +58,16 @@ pub(in crate::config) enum LoginToken {
     Access,
 }
 
+/// How a token is signed (RFC 7518, RFC 8037).
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 pub(in crate::config) enum SigningAlgorithm {
+    /// RSA with SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
+    /// ECDSA on P-256 with SHA-256.
     #[serde(rename = "ES256")]
     Es256,
+    /// Ed25519.
     #[serde(rename = "EdDSA")]
     EdDsa,
 }

@@ -11,6 +11,8 @@ use super::{DurationText, UrlText};
 pub(in crate::config) struct Audit {
     /// Where they go. Without it they stay on this host, and whoever holds it can rewrite the log unseen.
     pub(in crate::config) publish: Option<Vec<Publish>>,
+    /// Who is asked to cosign each checkpoint before it is published.
+    pub(in crate::config) witnesses: Option<Vec<Witness>>,
     /// How often a log that has grown is signed and published [default: 60s].
     pub(in crate::config) every: Option<DurationText>,
 }
@@ -31,6 +33,18 @@ pub(in crate::config) struct Publish {
     pub(in crate::config) secret: Option<String>,
     /// S3: the bucket's region, e.g. `eu-central-1`.
     pub(in crate::config) region: Option<String>,
+}
+
+/// A witness (c2sp.org/tlog-witness): somebody else, who sees that the log only grows.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Witness {
+    /// Its submission prefix: `/add-checkpoint` is below it.
+    #[schemars(required)]
+    pub(in crate::config) url: Option<UrlText>,
+    /// Its public key, `NAME+HASH+KEY`, of the type Ed25519 cosignature.
+    #[schemars(required)]
+    pub(in crate::config) key: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -112,7 +112,7 @@ async fn the_ledger_says_why_an_answer_ended_and_whether_its_json_is_what_was_as
     let call = shown(&client, &id, |call| call["json"].is_string()).await;
     assert_eq!((call["finish"].as_str(), call["json"].as_str()), (Some("stop"), Some("not_schema")), "{call:#}");
 
-    let usage = client.get("/usage?by=finish,json&route=chat").await.expect(200).json();
+    let usage = client.get("/usage?by=finish,json&only=route%3Dchat").await.expect(200).json();
     let of = |finish: &str, json: Value| {
         let row =
             usage.as_array().and_then(|rows| rows.iter().find(|row| row["finish"] == finish && row["json"] == json));
