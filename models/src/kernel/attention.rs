@@ -202,10 +202,16 @@ impl Tile<'_> {
         let width = self.kv.shape.width;
         let end = self.span.start + self.tokens.end;
         let begin = gathered.sees.first().map_or(0, |first| first.start);
-        for block in begin / BLOCK..end.div_ceil(BLOCK) {
+        let bits = |block: usize| {
             let start = self.kv.shape.start(self.span.blocks[block], self.layer, self.head);
-            let bits = &self.kv.bits[start..start + 2 * width * BLOCK];
-            block::take(pool.level(), &mut gathered, bits, block * BLOCK);
+            &self.kv.bits[start..start + 2 * width * BLOCK]
+        };
+        let last = end.div_ceil(BLOCK);
+        for block in begin / BLOCK..last {
+            if block + 1 < last {
+                block::ahead(bits(block + 1));
+            }
+            block::take(pool.level(), &mut gathered, bits(block), block * BLOCK);
         }
         self.put(&gathered, parts);
         GATHERED.set(gathered);
