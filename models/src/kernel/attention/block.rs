@@ -9,19 +9,22 @@ use crate::kernel::ops::exp;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::{avx2, avx512};
 
-/// Takes one block, whose first token stands at position `first`: halves of keys `[width][BLOCK]`, then values
-/// `[BLOCK][width]`.
-pub(super) fn take(level: Level, gathered: &mut Gathered, bits: &[u16], first: usize) {
-    let (all, half) = (0..gathered.sees.len(), bits.len() / 2);
+/// Takes one block, whose first token stands at position `first`, for some of the queries: halves of keys `[width][BLOCK]`, then
+/// values `[BLOCK][width]`.
+pub(super) fn take(level: Level, gathered: &mut Gathered, range: Range<usize>, bits: &[u16], first: usize) {
+    let half = bits.len() / 2;
     #[cfg(target_arch = "x86_64")]
-    if level == Level::Avx512Vnni && all.len() <= avx512::TOGETHER {
-        // What meets all its queries at once is read as it lies: widening it first would write and read it once more.
+    if level == Level::Avx512Vnni && range.len() <= 2 * avx512::TOGETHER {
+        // For so few, it costs less to read it as it lies than to write and read it once more.
         let (keys, values) = bits.split_at(half);
         // SAFETY: the level says that the machine has it; slices are as long as their shapes say.
         let score = |queries: &[f32], scores: &mut [f32]| unsafe { avx512::score(queries, keys, scores) };
         // SAFETY: as above.
         let weigh = |weights: &[f32], sums: &mut [f32]| unsafe { avx512::weigh(weights, values, sums) };
-        return meet(level, gathered, all, first, (score, weigh));
+        for part in parts(range, avx512::TOGETHER) {
+            meet(level, gathered, part, first, (score, weigh));
+        }
+        return;
     }
     let mut wide = std::mem::take(&mut gathered.wide);
     wide.resize(bits.len(), 0.0);
@@ -44,10 +47,14 @@ pub(super) fn take(level: Level, gathered: &mut Gathered, bits: &[u16], first: u
         Level::Avx512Vnni => unsafe { avx512::weigh(weights, values, sums) },
         _ => weigh(level, weights, values, sums),
     };
-    for start in all.clone().step_by(together) {
-        meet(level, gathered, start..all.end.min(start + together), first, (score, weigh));
+    for part in parts(range, together) {
+        meet(level, gathered, part, first, (score, weigh));
     }
     gathered.wide = wide;
+}
+
+fn parts(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(length).map(move |start| start..range.end.min(start + length))
 }
 
 /// Some queries and a block: their scores, weights of these, and sums.
