@@ -12,6 +12,7 @@ pub mod reload;
 mod sentinel;
 mod serving;
 mod shares;
+mod tidy;
 
 pub use first_run::{FirstRunError, prepare_default_model};
 pub use releases::Releases;
