@@ -6,6 +6,7 @@ mod left_out;
 mod limits;
 mod listening;
 mod operators;
+mod patience;
 pub mod recording;
 pub mod releases;
 pub mod reload;
