@@ -45,7 +45,7 @@ pub(in crate::config) struct Price {
 
 /// A span of every day, in UTC.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct Hours {
     /// Its first minute, as `08:30`.
     #[schemars(required)]
