@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{connect, rest};
 use crate::{
@@ -16,6 +19,28 @@ use crate::{
 fn two_tenants(vendor: &Vendor) -> Home {
     let config = Config::warn().vendor("near", "openai", &vendor.url()).route("chat", &["near/fake-1"]).text();
     Home::new(&config.replace("acme: {}", "acme: { concurrency: 4 }, other: {}"))
+}
+
+const LENGTH: usize = 1000;
+const BEGIN: &str = "{\"model\": ";
+
+/// A question whose body is not whole yet.
+async fn begin(gateway: &Gateway) -> TcpStream {
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {LENGTH}\r\n\r\n{BEGIN}",
+        gateway.key()
+    );
+    let mut stream = connect(gateway).await;
+    stream.write_all(head.as_bytes()).await.expect("the connection stands");
+    stream
+}
+
+/// What is answered first; empty where the connection ends without.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let _ = stream.read_buf(&mut said).await;
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// The status that a question gets, until it is `wanted` or a while has passed.
@@ -38,25 +63,38 @@ async fn who_sends_bodies_slowly_keeps_no_other_tenant_out_and_is_turned_away_in
     let gateway = home.serve();
     let other = home.ok(&["keys", "issue", "--tenant", "other"]).trim().to_owned();
     until_status(&gateway, &other, 200).await;
-    let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: 1000\r\n\r\n{{\"model\": ",
-        gateway.key()
-    );
+    let begun = || begin(&gateway);
     let mut slow = Vec::new();
-    for _ in 0..4 {
-        let mut stream = connect(&gateway).await;
-        stream.write_all(head.as_bytes()).await.expect("the connection stands");
-        slow.push(stream);
+    for _ in 0..5 {
+        slow.push(begun().await);
     }
-    let refused = until_status(&gateway, gateway.key(), 429).await;
-    let error = refused.openai_error();
-    assert_eq!((&error["code"], refused.header("retry-after")), (&"rate_limit_exceeded".into(), Some("1")));
-    assert!(error["message"].as_str().is_some_and(|text| text.contains("sending 4 bodies")), "{error:#}");
+    // Four are waited for; whichever came last is told so at once.
+    let told = futures_util::future::select_all(slow.iter_mut().map(|stream| Box::pin(answer(stream))));
+    let (refused, place, others) =
+        tokio::time::timeout(Duration::from_secs(10), told).await.expect("one of five is refused");
+    drop(others);
+    assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("rate_limit_exceeded"), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n") && refused.contains("sending 4 bodies"), "{refused}");
+    drop(slow.swap_remove(place));
+    // Others go on, and so does whoever sends its bodies whole.
     gateway.client().with_key(&other).chat(&question("chat", "hi")).await.expect(200);
-    // One hangs up: its place is free.
+    gateway.client().chat(&question("chat", "hi")).await.expect(200);
+    // One hangs up: its place is free for another that takes its time.
     drop(slow.pop());
-    until_status(&gateway, gateway.key(), 200).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut stream = begun().await;
+        let (open, close) = ("\"chat\", \"messages\": [{\"role\": \"user\", \"content\": \"", "\"}]}");
+        let text = "x".repeat(LENGTH - BEGIN.len() - open.len() - close.len());
+        // One that was refused already is closed.
+        let _ = stream.write_all(format!("{open}{text}{close}").as_bytes()).await;
+        let said = answer(&mut stream).await;
+        if said.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 429"), "{said}");
+        assert!(Instant::now() < deadline, "the place is not free: {said}");
+    }
 
     // The drip that keeps a naive server waiting ends all the same.
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -69,7 +107,7 @@ async fn who_sends_bodies_slowly_keeps_no_other_tenant_out_and_is_turned_away_in
         std::future::pending::<()>().await;
     };
     let mut said = Vec::new();
-    let read = tokio::io::AsyncReadExt::read_buf(&mut reader, &mut said);
+    let read = reader.read_buf(&mut said);
     tokio::select! {
         () = drip => {}
         read = tokio::time::timeout(deadline - Instant::now(), read) => {
