@@ -6,12 +6,14 @@ mod left_out;
 mod limits;
 mod listening;
 mod operators;
+mod patience;
 pub mod recording;
 pub mod releases;
 pub mod reload;
 mod sentinel;
 mod serving;
 mod shares;
+mod tidy;
 
 pub use first_run::{FirstRunError, prepare_default_model};
 pub use releases::Releases;

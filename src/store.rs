@@ -16,6 +16,7 @@ mod spent;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod triggers;
 mod usage;
 mod used;
@@ -27,6 +28,7 @@ pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use releases::{ReleaseRow, Releases};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
+pub use tidy::Tidy;
 pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
 pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
@@ -41,7 +43,7 @@ use std::{
 use futures_util::future::BoxFuture;
 
 /// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
-/// [`Releases`], [`Shares`], [`Triggers`] and [`Used`].
+/// [`Releases`], [`Shares`], [`Tidy`], [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
@@ -49,7 +51,7 @@ pub struct Store {
 
 /// What a database must be able to do.
 pub trait Database:
-    AdminStore + AuditLog + Calls + Clients + Releases + Shares + Triggers + Used + fmt::Debug + Send + Sync
+    AdminStore + AuditLog + Calls + Clients + Releases + Shares + Tidy + Triggers + Used + fmt::Debug + Send + Sync
 {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -122,7 +122,7 @@ impl Default for ShareCap {
 
 impl Default for Doors {
     fn default() -> Self {
-        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024 }
+        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024, most_addresses: 1 << 15 }
     }
 }
 

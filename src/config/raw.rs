@@ -30,7 +30,7 @@ pub(super) use audit::{Audit, Publish, PublishKind};
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
-pub(super) use prices::{Price, RatesOf};
+pub(super) use prices::{Hours, Price, RatesOf};
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};

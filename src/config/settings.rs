@@ -19,7 +19,7 @@ use super::{
     ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
-use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
+use crate::domain::{Dialect, Factor, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -169,6 +169,8 @@ pub struct Vendor {
     pub api_version: Option<String>,
     /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.
     pub operated_by: Option<String>,
+    /// What it costs of its kind's built-in prices.
+    pub price_factor: Option<Factor>,
     /// Our own hardware: not a vendor to the share cap, and an end for critical routes.
     pub self_hosted: bool,
     /// Whether calls fail without a secret in the vault.

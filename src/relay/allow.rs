@@ -5,7 +5,7 @@ use super::{Inbound, Refusal, Relay, Snapshot, SnapshotRoute};
 use crate::{
     dialect::{BadRequest, Envelope},
     domain::{FeatureId, Money, is_plain_name},
-    limit::{Ask, Limited, Permit, Shape, Subject, UNSAID_ANSWER_TOKENS, network_of, subjects},
+    limit::{Ask, Limited, Permit, Shape, Subject, UNSAID_ANSWER_TOKENS, USUAL_DENSITY, network_of, subjects},
 };
 
 /// A call that its limits allow.
@@ -44,6 +44,8 @@ pub(super) fn allow(
     let shape = Shape {
         task: inbound.task,
         body_bytes: inbound.body.len(),
+        // Of who is asked first; most targets are never asked.
+        density: route.targets.first().map_or(USUAL_DENSITY, |first| first.cell.density().get()),
         max_tokens: envelope.max_tokens.or(envelope.extent.bound()),
         answers: envelope.extent.answers,
         images: envelope.has_images,

@@ -35,6 +35,8 @@ pub struct Call {
     deadline: Instant,
     /// Bytes of the question, for an estimate of its tokens.
     question_bytes: usize,
+    /// Of it, where all of the prompt is text that is in it; else 0.
+    text_bytes: usize,
     prices: Vec<Option<Prices>>,
     /// Until the call is settled.
     purse: Option<Purse>,
@@ -93,6 +95,7 @@ impl Call {
             // A count of tokens reads the question and costs nothing.
             question_bytes: if inbound.task == Task::CountTokens { 0 } else { inbound.body.len() },
             prices: route.targets.iter().map(|target| target.prices.clone()).collect(),
+            text_bytes: purse.text_bytes(),
             standing: purse.standing(),
             purse: Some(purse),
             open: Vec::with_capacity(1),
@@ -264,6 +267,9 @@ impl Call {
             self.answer = said;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        if attempt.usage_source == UsageSource::Reported {
+            reading.learn(self.text_bytes, attempt.usage.input);
+        }
         let hold = reading.take_hold();
         reading.report(fault);
         price(attempt, &self.prices, self.outcome.started_unix_ms);

@@ -153,6 +153,13 @@ impl Reading {
         self.asked.as_mut().and_then(Asked::take_hold)
     }
 
+    /// The target has counted a body of so many bytes of text as so many tokens.
+    pub(super) fn learn(&self, text_bytes: usize, tokens: u64) {
+        if let Some(asked) = &self.asked {
+            asked.cell().density().learn(text_bytes, tokens);
+        }
+    }
+
     /// The attempt is over: its turn at the machine ends, and the target's health is told how it went, once.
     pub(super) fn report(&mut self, fault: Option<&Fault>) {
         self.turn = None;

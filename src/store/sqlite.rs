@@ -11,6 +11,7 @@ mod releases;
 mod rows;
 mod shares;
 mod spent;
+mod tidy;
 mod triggers;
 mod usage;
 mod used;

@@ -149,4 +149,7 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) failed_auth_per_minute: Option<u64>,
     /// Connections that one address may hold open [default: 1024].
     pub(in crate::config) connections_per_ip: Option<u64>,
+    /// Addresses that are counted one by one, for all of this [default: 32768]. Past it, those that come new are counted together
+    /// with others of their network, and callers with a key are not refused for it.
+    pub(in crate::config) most_addresses: Option<u64>,
 }

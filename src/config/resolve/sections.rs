@@ -61,6 +61,7 @@ impl Resolver<'_, '_> {
         for (key, given, setting) in [
             ("failed_auth_per_minute", raw.failed_auth_per_minute, &mut settings.doors.failed_auth_per_minute),
             ("connections_per_ip", raw.connections_per_ip, &mut settings.doors.connections_per_ip),
+            ("most_addresses", raw.most_addresses, &mut settings.doors.most_addresses),
         ] {
             let Some(given) = given else { continue };
             if given == 0 {
