@@ -11,7 +11,9 @@ use backstop_models::machine::Machine;
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{App, Releases, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares};
+use super::{
+    App, Releases, drills, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares,
+};
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
     domain::{RouteId, TargetId},
@@ -39,6 +41,7 @@ pub struct Keeping {
     rules: JoinHandle<()>,
     releases: JoinHandle<()>,
     papers: JoinHandle<()>,
+    drills: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -53,6 +56,7 @@ impl Drop for Keeping {
         self.rules.abort();
         self.releases.abort();
         self.papers.abort();
+        self.drills.abort();
     }
 }
 
@@ -90,6 +94,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         rules: tokio::spawn(app.rules.clone().run()),
         releases: releases::keep(app),
         papers: releases::publish(app),
+        drills: drills::keep(app),
         _watch: watch,
     })
 }

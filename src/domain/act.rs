@@ -33,6 +33,12 @@ pub enum Action {
     CertificateSuspend,
     ConfigLoad,
     ConfigReload,
+    /// For some calls vendors are seen as down.
+    DrillStart,
+    /// Somebody ended a drill before its time.
+    DrillStop,
+    /// What a drill showed.
+    DrillEnd,
     /// An incident was reported on a route.
     IncidentReport,
     IncidentResolve,
@@ -87,6 +93,9 @@ impl Action {
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",
+            Self::DrillStart => "drill.start",
+            Self::DrillStop => "drill.stop",
+            Self::DrillEnd => "drill.end",
             Self::IncidentReport => "incident.report",
             Self::IncidentResolve => "incident.resolve",
             Self::KeyIssue => "key.issue",

@@ -1,6 +1,6 @@
 //! What a call gives back to the HTTP edge: a status, what the headers say, and the bytes.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -55,6 +55,8 @@ pub struct Meta {
     pub cautions: Vec<String>,
     /// Targets that were passed over because of the share cap.
     pub over_share: Vec<TargetId>,
+    /// The drill that the call is part of.
+    pub drill: Option<Arc<str>>,
 }
 
 /// The whole answer of a call that went well: settled first.
@@ -94,6 +96,7 @@ impl Meta {
             standing: call.standing(),
             cautions: call.cautions().to_vec(),
             over_share: over_share(call),
+            drill: outcome.drill.clone(),
         }
     }
 }

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Bench, described_line, filed, line, print};
 use crate::{
-    cli::print::Align,
+    cli::{
+        drill::{described, drill_on, said_of},
+        print::Align,
+    },
     domain::{RouteId, TargetId},
     release::{
         Gate,
@@ -105,7 +108,9 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
     if json {
         let mut said = Vec::new();
         for route in &routes {
-            said.push(described_line(bench, route, &line(bench, route).await?));
+            let mut one = described_line(bench, route, &line(bench, route).await?);
+            one["drill"] = json!(drill_on(&bench.installation, route).await.map(|drill| described(&drill)));
+            said.push(one);
         }
         return print::json(&said);
     }
@@ -125,7 +130,9 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
             .map(|lease| format!("{} until {}", lease.number, desk::moment(lease.until_unix_ms)))
             .collect();
         let differs = filed(bench, route).is_some_and(|filed| line.asks_for_import(&filed));
-        let note = if differs { format!("the file differs: `backstop release import {route}`") } else { String::new() };
+        let drill = drill_on(&bench.installation, route).await.map(|drill| said_of(&drill));
+        let differs = differs.then(|| format!("the file differs: `backstop release import {route}`"));
+        let note = differs.into_iter().chain(drill).collect::<Vec<_>>().join("; ");
         let (serves, since) = (line.primary.to_string(), print::moment(line.since_unix_ms));
         let targets = list(line.serving());
         rows.push(vec![route.to_string(), serves, since, by.to_owned(), targets, leases.join(", "), note]);
