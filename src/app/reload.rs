@@ -42,6 +42,7 @@ pub struct Keeping {
     releases: JoinHandle<()>,
     papers: JoinHandle<()>,
     drills: JoinHandle<()>,
+    steps: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -57,6 +58,7 @@ impl Drop for Keeping {
         self.releases.abort();
         self.papers.abort();
         self.drills.abort();
+        self.steps.abort();
     }
 }
 
@@ -95,6 +97,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         releases: releases::keep(app),
         papers: releases::publish(app),
         drills: drills::keep(app),
+        steps: releases::step(app),
         _watch: watch,
     })
 }

@@ -73,6 +73,8 @@ pub enum Action {
     VaultRemove,
     /// Traffic is moved off a vendor.
     VendorEvacuate,
+    /// It goes no further by itself.
+    VendorHalt,
     /// It comes back.
     VendorReturn,
 }
@@ -121,6 +123,7 @@ impl Action {
             Self::VaultRotate => "vault.rotate",
             Self::VaultRemove => "vault.remove",
             Self::VendorEvacuate => "vendor.evacuate",
+            Self::VendorHalt => "vendor.halt",
             Self::VendorReturn => "vendor.return",
         }
     }

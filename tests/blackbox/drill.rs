@@ -1,6 +1,7 @@
 //! Game days as operators hold them: vendors seen as down for some calls, a report with a date, and nothing else that changes.
 
 mod refused;
+mod steps;
 
 use std::{
     fs,

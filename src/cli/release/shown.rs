@@ -57,6 +57,14 @@ fn told(deed: &Deed) -> (String, Option<String>) {
         Deed::RolledBack { from, to, reason } => (format!("rolled back from {from} to {to}"), reason.clone()),
         Deed::Retired { number } => (format!("{number} let go"), None),
         Deed::Left { vendor, pct, reason } => (format!("{pct} % of the calls leave `{vendor}`"), reason.clone()),
+        Deed::LeftInSteps { vendor, steps, reason, .. } => {
+            let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+            (format!("the calls leave `{vendor}` in steps of {} %", steps.join(", ")), reason.clone())
+        }
+        Deed::LeftFurther { vendor, pct } => (format!("{pct} % of the calls leave `{vendor}`"), None),
+        Deed::LeavingHalted { vendor, reason } => {
+            (format!("no further step away from `{vendor}`"), Some(reason.clone()))
+        }
         Deed::Returned { vendor, reason } => (format!("back to `{vendor}`"), reason.clone()),
     }
 }
