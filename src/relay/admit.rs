@@ -102,7 +102,7 @@ pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> R
     }
     let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
     let need = need(&envelope, inbound.task, inbound.body.len());
-    let of_caller = || relay.drills.of_caller(&route.route.id, rand::rng().random());
+    let of_caller = || relay.drills.of_caller(&route.route.id, || rand::rng().random());
     let drill = inbound.drill.clone().or_else(of_caller);
     let mut planned = planned(relay, snapshot, &route, (need, allowed.shape, share_of(inbound.id)), drill);
     let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;

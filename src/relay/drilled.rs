@@ -42,10 +42,10 @@ impl Drills {
     }
 
     /// The one that a caller's call on `route` is part of. `draw`: from 0 to 1, the call's own.
-    pub(super) fn of_caller(&self, route: &RouteId, draw: f64) -> Option<Arc<OnDrill>> {
+    pub(super) fn of_caller(&self, route: &RouteId, draw: impl FnOnce() -> f64) -> Option<Arc<OnDrill>> {
         let on = self.on.load();
         let drill = on.as_ref()?;
-        let drawn = draw * 100.0 < f64::from(drill.live_pct) && drill.routes.contains(route);
+        let drawn = drill.routes.contains(route) && draw() * 100.0 < f64::from(drill.live_pct);
         (drawn && drill.is_on()).then(|| Arc::clone(drill))
     }
 }
@@ -72,8 +72,8 @@ mod tests {
         fn of_callers_calls_only_the_drawn_ones_of_its_routes_are_in_it(pct in 0_u8..=100, draw in 0.0_f64..1.0) {
             let drills = Drills::default();
             drills.put(Some(drill(pct, i64::MAX)));
-            prop_assert_eq!(drills.of_caller(&RouteId::new("chat"), draw).is_some(), draw * 100.0 < f64::from(pct));
-            prop_assert!(drills.of_caller(&RouteId::new("other"), draw).is_none());
+            prop_assert_eq!(drills.of_caller(&RouteId::new("chat"), || draw).is_some(), draw * 100.0 < f64::from(pct));
+            prop_assert!(drills.of_caller(&RouteId::new("other"), || draw).is_none());
         }
     }
 
@@ -81,6 +81,6 @@ mod tests {
     fn one_that_is_past_its_end_is_over_whoever_should_have_ended_it() {
         let drills = Drills::default();
         drills.put(Some(drill(100, clock::unix_ms())));
-        assert_eq!((drills.on(), drills.of_caller(&RouteId::new("chat"), 0.0)), (None, None));
+        assert_eq!((drills.on(), drills.of_caller(&RouteId::new("chat"), || 0.0)), (None, None));
     }
 }

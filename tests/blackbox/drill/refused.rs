@@ -46,9 +46,20 @@ async fn what_cannot_be_held_is_refused_and_nothing_is_written() {
     });
     let said = outage(&["--route", "chat"]);
     assert!(said.contains("a drill is on already"), "{said}");
-    drop(gateway);
-    // A server that ended a moment ago, whose last word still looks fresh, takes nothing up.
     tokio::task::block_in_place(|| story.home.ok(&["drill", "stop"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_that_no_gateway_takes_up_is_withdrawn() {
+    let story = Story::begin("").await;
+    let gateway = story.home.serve();
+    // Its last word, written when it stops, still looks fresh.
+    gateway.stop();
+    let said = tokio::task::block_in_place(|| story.home.run(&["drill", "outage", "--all"])).expect_failure();
+    assert!(said.contains("no gateway took the drill up within 10 s"), "{said}");
+    let status = super::status(&story.home);
+    assert_eq!((&status["on"], &status["drills"][0]["outcome"]), (&Value::Null, &json!("withdrawn")), "{status}");
+    assert_eq!(super::actions(&story.home, "drill"), ["drill.start", "drill.end"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
