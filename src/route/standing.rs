@@ -33,6 +33,11 @@ impl Standings {
         }
     }
 
+    /// Whether the gate looked at `target` under `suite`: a first target at a vendor needs no certificate, so it does not.
+    pub fn has_looked_at(&self, target: &TargetId, suite: &str) -> bool {
+        self.table.contains_key(&(target.clone(), Arc::from(suite)))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&TargetId, &str, &Standing)> {
         self.table.iter().map(|((target, suite), standing)| (target, &**suite, standing))
     }
