@@ -1,5 +1,6 @@
 //! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
 
+mod drills;
 mod first_run;
 mod health;
 mod left_out;
@@ -40,7 +41,7 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Health, Relay, Snapshot, SnapshotError, health::read_views},
+    relay::{Drills, Health, Relay, Snapshot, SnapshotError, health::read_views},
     release::{Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shelf::Shelf},
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
@@ -200,7 +201,8 @@ fn relay(
     health: Health,
 ) -> Relay {
     let (local, standings) = (LocalTier::default(), Arc::default());
-    Relay { ledger, limiter, share, publisher, vault, local, standings, health }
+    let drills = Drills::default();
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

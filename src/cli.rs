@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bench;
 pub mod calls;
 pub mod check;
+pub mod drill;
 pub mod eval;
 pub mod import;
 mod installation;
@@ -79,6 +80,7 @@ pub enum Verb {
     Routes(routes::RoutesArgs),
     Release(release::ReleaseArgs),
     Vendor(vendor::VendorArgs),
+    Drill(drill::DrillArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Prices(prices::PricesArgs),
@@ -141,6 +143,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Routes(args) => routes::run(context, args).await,
         Verb::Release(args) => release::run(context, args).await,
         Verb::Vendor(args) => vendor::run(context, args).await,
+        Verb::Drill(args) => drill::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Prices(args) => prices::run(context, args).await,

@@ -8,6 +8,7 @@ mod admit;
 mod allow;
 mod attempt;
 mod call;
+mod drilled;
 pub mod health;
 mod held;
 mod ladder;
@@ -21,6 +22,7 @@ mod stream;
 mod verdict;
 
 pub use admit::{Admitted, Inbound, Refusal, admit};
+pub use drilled::{Drills, OnDrill};
 pub use health::Health;
 pub use reply::{Body, Meta, Reply};
 pub use snapshot::{Reach, Snapshot, SnapshotError, SnapshotRoute, SnapshotTarget};
@@ -52,6 +54,7 @@ pub struct Relay {
     pub local: LocalTier,
     pub standings: Arc<ArcSwap<Standings>>,
     pub health: Health,
+    pub drills: Drills,
 }
 
 /// Answers one call, from whichever target of its route can.

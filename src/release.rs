@@ -4,6 +4,7 @@ pub mod book;
 mod certifying;
 pub mod change;
 pub mod desk;
+pub mod drill;
 pub mod evacuation;
 mod gate;
 mod incident;

@@ -7,6 +7,7 @@ mod admin;
 pub mod audit;
 mod calls;
 mod clients;
+mod drills;
 pub mod merkle;
 mod releases;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use admin::{AdminStore, AdminTokenRow, Claim, Claimed, Remembered};
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
+pub use drills::{DrillAnswer, DrillEnd, DrillRow, DrillSums, Drills, FirstContents, Which};
 pub use releases::{ReleaseRow, Releases};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
@@ -43,7 +45,7 @@ use std::{
 use futures_util::future::BoxFuture;
 
 /// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
-/// [`Releases`], [`Shares`], [`Tidy`], [`Triggers`] and [`Used`].
+/// [`Drills`], [`Releases`], [`Shares`], [`Tidy`], [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
@@ -51,7 +53,7 @@ pub struct Store {
 
 /// What a database must be able to do.
 pub trait Database:
-    AdminStore + AuditLog + Calls + Clients + Releases + Shares + Tidy + Triggers + Used + fmt::Debug + Send + Sync
+    AdminStore + AuditLog + Calls + Clients + Drills + Releases + Shares + Tidy + Triggers + Used + fmt::Debug + Send + Sync
 {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -81,8 +81,20 @@ async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>
         (Err(refused), _) | (_, Err(refused)) => return refuse(refused),
     };
     let forwarded = forwarded(&parts.headers);
-    let inbound =
-        Inbound { id, dialect, task, client, from, feature, forwarded, timeout, received, received_unix_ms, body };
+    let inbound = Inbound {
+        id,
+        dialect,
+        task,
+        client,
+        from,
+        feature,
+        forwarded,
+        timeout,
+        received,
+        received_unix_ms,
+        body,
+        drill: None,
+    };
     match relay::admit(&api.relay, &snapshot, inbound) {
         Ok(admitted) => {
             let reply = relay::answer(&api.relay, admitted).await;

@@ -161,7 +161,14 @@ pub fn readiness(api: &Api) -> (StatusCode, Value) {
         Enforcement::Strict => "strict",
         Enforcement::Warn => "warn",
     };
-    (status, json!({"status": word, "enforcement": enforcement, "degraded": degraded}))
+    let mut said = json!({"status": word, "enforcement": enforcement, "degraded": degraded});
+    if let Some(drill) = api.relay.drills.on() {
+        said["drill"] = json!({
+            "id": drill.id, "routes": drill.routes, "seen_as_down": drill.down, "live_pct": drill.live_pct,
+            "ends_unix_ms": drill.ends_unix_ms,
+        });
+    }
+    (status, said)
 }
 
 /// The Prometheus text format; names in `observe::metric`.

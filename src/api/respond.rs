@@ -20,6 +20,8 @@ use crate::{
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-backstop-attempts");
 const CAUTION: HeaderName = HeaderName::from_static("x-backstop-caution");
+/// The drill that the call was part of: for it some vendors were seen as down.
+const DRILL: HeaderName = HeaderName::from_static("x-backstop-drill");
 const COST: HeaderName = HeaderName::from_static("x-backstop-cost-usd");
 const FALLBACK: HeaderName = HeaderName::from_static("x-backstop-fallback");
 /// Targets that were passed over because of the share cap.
@@ -95,6 +97,9 @@ fn write_meta(headers: &mut HeaderMap, dialect: Dialect, meta: &Meta) {
     insert(headers, OVERHEAD, &format!("{:.3}", meta.overhead_ms));
     if let Some(cost) = meta.cost {
         insert(headers, COST, &cost.to_string());
+    }
+    if let Some(drill) = &meta.drill {
+        insert(headers, DRILL, drill);
     }
     for caution in &meta.cautions {
         if let Ok(value) = HeaderValue::from_str(caution) {

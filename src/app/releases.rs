@@ -27,7 +27,9 @@ use crate::{
     release::{
         Keeper,
         book::{Book, Deed},
-        desk, post,
+        desk,
+        evacuation::steps::{Stepper, StepperParts},
+        post,
         shelf::{Known, Shelf},
     },
     vendor::Clients,
@@ -84,6 +86,18 @@ pub(super) fn publish(app: &App) -> JoinHandle<()> {
             post::deliver(&state, &publish, (&client, &vault)).await;
         }
     })
+}
+
+/// Makes the steps of evacuations. Goes on until aborted.
+pub(super) fn step(app: &App) -> JoinHandle<()> {
+    let parts = StepperParts {
+        shelf: Arc::clone(&app.releases.shelf),
+        store: app.store.clone(),
+        settings: Arc::clone(&app.settings),
+        standings: Arc::clone(&app.relay.standings),
+        rules: app.rules.clone(),
+    };
+    tokio::spawn(Stepper::new(parts).run())
 }
 
 /// Everything that applying touches.

@@ -12,7 +12,8 @@ use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    App, Releases, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares, tidy,
+    App, Releases, drills, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares,
+    tidy,
 };
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
@@ -42,6 +43,8 @@ pub struct Keeping {
     releases: JoinHandle<()>,
     papers: JoinHandle<()>,
     tidy: JoinHandle<()>,
+    drills: JoinHandle<()>,
+    steps: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -57,6 +60,8 @@ impl Drop for Keeping {
         self.releases.abort();
         self.papers.abort();
         self.tidy.abort();
+        self.drills.abort();
+        self.steps.abort();
     }
 }
 
@@ -95,6 +100,8 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         releases: releases::keep(app),
         papers: releases::publish(app),
         tidy: tidy::keep(app),
+        drills: drills::keep(app),
+        steps: releases::step(app),
         _watch: watch,
     })
 }

@@ -140,8 +140,10 @@ fn table(calls: &[Outcome]) -> String {
 
 fn timeline(call: &Outcome) -> String {
     let feature = call.feature.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let drill =
+        call.drill.as_ref().map(|drill| format!("  part of the drill {drill}: for it vendors were seen as down\n"));
     let head = format!(
-        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}  task {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n\n",
+        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}  task {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n{}\n",
         call.call,
         print::moment(call.started_unix_ms),
         call.tenant,
@@ -156,6 +158,7 @@ fn timeline(call: &Outcome) -> String {
         milliseconds(call.ttft_ms),
         call.overhead_ms,
         call.cost(),
+        drill.unwrap_or_default(),
     );
     let columns = [
         ("at ms", Align::Right),

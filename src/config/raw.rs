@@ -8,6 +8,7 @@
 
 mod alerts;
 mod audit;
+mod drill;
 mod eval;
 mod health;
 mod incidents;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind};
+pub(super) use drill::Drill;
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
@@ -88,6 +90,8 @@ pub(super) struct File {
     pub(super) eval: Option<Eval>,
     /// How a route's targets are changed: `backstop release`.
     pub(super) release: Option<Release>,
+    /// Game days: `backstop drill`.
+    pub(super) drill: Option<Drill>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

@@ -15,8 +15,8 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
-    ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, DrillSettings, EvalSettings, IncidentSettings,
+    LatencyPolicy, Limits, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Factor, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -58,6 +58,7 @@ pub struct Settings {
     pub gate: GateSettings,
     pub eval: EvalSettings,
     pub release: ReleaseSettings,
+    pub drill: DrillSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }

@@ -33,6 +33,12 @@ pub enum Action {
     CertificateSuspend,
     ConfigLoad,
     ConfigReload,
+    /// For some calls vendors are seen as down.
+    DrillStart,
+    /// Somebody ended a drill before its time.
+    DrillStop,
+    /// What a drill showed.
+    DrillEnd,
     /// An incident was reported on a route.
     IncidentReport,
     IncidentResolve,
@@ -67,6 +73,8 @@ pub enum Action {
     VaultRemove,
     /// Traffic is moved off a vendor.
     VendorEvacuate,
+    /// It goes no further by itself.
+    VendorHalt,
     /// It comes back.
     VendorReturn,
 }
@@ -87,6 +95,9 @@ impl Action {
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",
+            Self::DrillStart => "drill.start",
+            Self::DrillStop => "drill.stop",
+            Self::DrillEnd => "drill.end",
             Self::IncidentReport => "incident.report",
             Self::IncidentResolve => "incident.resolve",
             Self::KeyIssue => "key.issue",
@@ -112,6 +123,7 @@ impl Action {
             Self::VaultRotate => "vault.rotate",
             Self::VaultRemove => "vault.remove",
             Self::VendorEvacuate => "vendor.evacuate",
+            Self::VendorHalt => "vendor.halt",
             Self::VendorReturn => "vendor.return",
         }
     }

@@ -36,6 +36,9 @@ pub struct Outcome {
     pub total_ms: f64,
     /// Time spent in the gateway itself, in ms.
     pub overhead_ms: f64,
+    /// The drill that it was part of: what became of it says nothing of how the vendors really were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Arc<str>>,
 }
 
 /// One target's turn.

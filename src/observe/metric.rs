@@ -80,6 +80,12 @@ pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
 pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
 /// Acts on releases in the state directory that the database does not have yet.
 pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
+/// Finished calls that were part of a drill; they are in no other figure of their route. Labels: `route`, `ending`.
+pub const DRILL_CALLS: &str = "backstop_drill_calls_total";
+/// 1 while a drill is on. Label: `route`.
+pub const DRILL_ON: &str = "backstop_drill_on";
+/// Since the last drill that showed somebody serving, or since the route is known where there was none. Label: `route`.
+pub const DRILL_AGE: &str = "backstop_drill_age_seconds";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -139,5 +145,8 @@ fn describe() {
         "From the last decision to its traffic's shift, by route and act"
     );
     describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
+    describe_counter!(DRILL_CALLS, "Finished calls that were part of a drill, by route and ending");
+    describe_gauge!(DRILL_ON, "1 while a drill is on, by route");
+    describe_gauge!(DRILL_AGE, Unit::Seconds, "Since the last drill, or since the route is known where there was none");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

@@ -14,6 +14,7 @@ use super::{
     Relay, Snapshot, SnapshotRoute,
     allow::allow,
     call::Call,
+    drilled::OnDrill,
     held,
     purse::Purse,
     question::{Question, need},
@@ -45,6 +46,8 @@ pub struct Inbound {
     pub received: Instant,
     pub received_unix_ms: i64,
     pub body: Bytes,
+    /// The gateway asks it itself, for this drill: nobody's limits are touched, and callers go first.
+    pub drill: Option<Arc<OnDrill>>,
 }
 
 /// A call that will be answered, by a target or by an error, and will leave an outcome.
@@ -63,6 +66,7 @@ pub(super) struct Planned {
     pub(super) need: Need,
     pub(super) roll: f64,
     pub(super) shape: Shape,
+    pub(super) drill: Option<Arc<OnDrill>>,
 }
 
 /// Why a request did not become a call. Nothing was recorded.
@@ -98,11 +102,13 @@ pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> R
     }
     let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
     let need = need(&envelope, inbound.task, inbound.body.len());
-    let mut planned = planned(relay, snapshot, &route, (need, allowed.shape, share_of(inbound.id)));
+    let of_caller = || relay.drills.of_caller(&route.route.id, || rand::rng().random());
+    let drill = inbound.drill.clone().or_else(of_caller);
+    let mut planned = planned(relay, snapshot, &route, (need, allowed.shape, share_of(inbound.id)), drill);
     let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
-    let call = Call::open(relay, &inbound, (&route, purse), budget, envelope.stream);
+    let call = Call::open(relay, &inbound, (&route, purse, planned.drill.take()), budget, envelope.stream);
     let question = Question::new((envelope, embed), inbound, route.route.id.clone());
     Ok(Admitted { question, route, call, planned })
 }
@@ -129,15 +135,20 @@ fn planned(
     snapshot: &Snapshot,
     route: &SnapshotRoute,
     (need, shape, place): (Need, Shape, f64),
+    drill: Option<Arc<OnDrill>>,
 ) -> Planned {
     let roll = rand::rng().random();
     let standings = relay.standings.load();
     let mut health: Vec<_> = route.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
     let looks: Vec<_> = route.targets.iter().map(|target| held::look(relay, target, &shape, place)).collect();
     object_to_shares(&mut health, &looks);
-    let plan = plan(&route.route, &standings, snapshot.settings.enforcement).narrowed(&route.route, &need, &health);
+    let mut plan = plan(&route.route, &standings, snapshot.settings.enforcement);
+    if let Some(drill) = &drill {
+        plan = plan.drilled(&drill.id, &drill.down);
+    }
+    let plan = plan.narrowed(&route.route, &need, &health);
     let plan = plan.steered(&route.route, rand::rng().random());
-    Planned { plan: plan.shared(&looks), need, roll, shape }
+    Planned { plan: plan.shared(&looks), need, roll, shape, drill }
 }
 
 /// Where a call lies among all, 0 to 1: the same whoever asks, since its id is random but for the time.

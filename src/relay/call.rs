@@ -9,6 +9,7 @@ use metrics::gauge;
 
 use super::{
     Inbound, Relay, SnapshotRoute,
+    drilled::OnDrill,
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
     purse::Purse,
@@ -51,6 +52,8 @@ pub struct Call {
     /// What was asked, where the route lets it be logged.
     question: Option<String>,
     answer: String,
+    /// Held until the call is over: a drill waits for its calls.
+    _drill: Option<Arc<OnDrill>>,
 }
 
 /// An attempt's place in the outcome.
@@ -65,7 +68,7 @@ impl Call {
     pub(super) fn open(
         relay: &Arc<Relay>,
         inbound: &Inbound,
-        (route, purse): (&SnapshotRoute, Purse),
+        (route, purse, drill): (&SnapshotRoute, Purse, Option<Arc<OnDrill>>),
         budget: Duration,
         streamed: bool,
     ) -> Self {
@@ -89,6 +92,7 @@ impl Call {
                 ttft_ms: None,
                 total_ms: 0.0,
                 overhead_ms: 0.0,
+                drill: drill.as_ref().map(|drill| Arc::clone(&drill.id)),
             },
             received: inbound.received,
             deadline: inbound.received + budget,
@@ -104,6 +108,7 @@ impl Call {
             settled: false,
             question: route.route.log_content.then(|| excerpt(&inbound.body)),
             answer: String::new(),
+            _drill: drill,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -62,6 +63,8 @@ pub struct Meta {
     pub cautions: Vec<String>,
     /// Targets that were passed over because of the share cap.
     pub over_share: Vec<TargetId>,
+    /// The drill that the call is part of.
+    pub drill: Option<Arc<str>>,
 }
 
 /// The whole answer of a call that went well: settled first.
@@ -101,6 +104,7 @@ impl Meta {
             standing: call.standing(),
             cautions: call.cautions().to_vec(),
             over_share: over_share(call),
+            drill: outcome.drill.clone(),
         }
     }
 }

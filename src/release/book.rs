@@ -3,9 +3,13 @@
 //! An act that does not fit the state it meets (a rollback of what serves no more) changes nothing, so that bringing one twice,
 //! or late, does no harm. A release's number and targets never change.
 
+mod leaving;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use leaving::Leaving;
 
 use crate::{
     config::{Orders, Settings, Steer},
@@ -49,6 +53,23 @@ pub enum Deed {
         vendor: VendorId,
         pct: u8,
         reason: Option<String>,
+    },
+    /// The same, in steps: the first at once, each next one so long after the last.
+    LeftInSteps {
+        vendor: VendorId,
+        steps: Vec<u8>,
+        every_ms: i64,
+        reason: Option<String>,
+    },
+    /// The next step was made.
+    LeftFurther {
+        vendor: VendorId,
+        pct: u8,
+    },
+    /// No further step is made.
+    LeavingHalted {
+        vendor: VendorId,
+        reason: String,
     },
     /// It is asked in its place again.
     Returned {
@@ -123,6 +144,8 @@ pub struct Line {
     pub governed: bool,
     /// Vendors that are being left, and by how many of a hundred calls.
     pub left: BTreeMap<VendorId, u8>,
+    /// Those of them that are left in steps.
+    pub leaving: BTreeMap<VendorId, Leaving>,
     #[serde(skip)]
     pub history: Vec<Done>,
 }
@@ -219,6 +242,7 @@ impl Line {
             leases: Vec::new(),
             governed,
             left: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             history: Vec::new(),
         };
         line.take(done);
@@ -259,8 +283,11 @@ impl Line {
             }
             Deed::RolledBack { from, to, .. } => self.roll_back(*from, *to, done.at_unix_ms),
             Deed::Retired { number } => self.leases.retain(|lease| lease.number != *number),
-            Deed::Left { vendor, pct, .. } => drop(self.left.insert(vendor.clone(), (*pct).min(100))),
-            Deed::Returned { vendor, .. } => drop(self.left.remove(vendor)),
+            Deed::Left { .. }
+            | Deed::LeftInSteps { .. }
+            | Deed::LeftFurther { .. }
+            | Deed::LeavingHalted { .. }
+            | Deed::Returned { .. } => self.steer(&done.deed, done.at_unix_ms),
         }
         self.history.push(done);
     }

@@ -346,7 +346,7 @@ pub fn moment(unix_ms: i64) -> String {
 pub fn described(line: &Line, route: &RouteId, filed: Option<&[TargetId]>) -> Value {
     json!({
         "route": route, "serving": line.primary, "since_unix_ms": line.since_unix_ms, "came_by": line.came_by,
-        "targets": line.serving(), "retained": line.leases, "governed": line.governed, "left": line.left,
+        "targets": line.serving(), "retained": line.leases, "governed": line.governed, "left": line.left, "leaving": line.leaving,
         "file_differs": filed.is_some_and(|filed| line.asks_for_import(filed)),
         "releases": line.releases.values().collect::<Vec<_>>(),
     })

@@ -27,6 +27,7 @@ pub(crate) fn answered() -> Outcome {
         ttft_ms: Some(11.25),
         total_ms: 101.5,
         overhead_ms: 0.25,
+        drill: None,
     }
 }
 

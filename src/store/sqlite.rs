@@ -6,6 +6,7 @@ mod admin;
 mod audit;
 mod calls;
 mod clients;
+mod drills;
 mod migrate;
 mod releases;
 mod rows;

@@ -26,6 +26,7 @@ pub mod cohere;
 pub mod completions;
 pub mod cost;
 pub mod disk;
+pub mod drill;
 pub mod engine;
 pub mod eval_referee;
 pub mod eval_runs;

@@ -229,3 +229,34 @@ fn a_breach_is_one_for_embeddings_too() {
     let plan = plan(&route, &Standings::default(), Enforcement::Strict).narrowed(&route, &EMBED, &[]);
     assert!(is_skipped(decisions(&plan)[1], FaultKind::BreaksInvariant));
 }
+
+proptest! {
+    /// Who is seen as down is not asked, whatever else is wrong; everybody else is planned as without the drill.
+    #[test]
+    fn a_drill_takes_out_its_vendors_alone(
+        down in prop::collection::btree_set(0_usize..4, 0..4),
+        ill in prop::collection::vec((any::<bool>(), any::<bool>()), 4),
+    ) {
+        let route = route(&["a1/m", "b1/m", "c1/m", "local/m"]);
+        let name = |index: usize| route.targets[index].id.vendor.clone();
+        let down: BTreeSet<VendorId> = down.into_iter().map(name).collect();
+        let health: Vec<TargetHealth> = ill
+            .iter()
+            .map(|(ill, answers)| match (ill, answers) {
+                (false, _) => TargetHealth::default(),
+                (true, true) => unwell(FaultKind::BreakerOpen, Answers::AtTimes),
+                (true, false) => unwell(FaultKind::BreakerOpen, Answers::Never),
+            })
+            .collect();
+        let need = Need::default();
+        let drilled = open(&route).drilled("d", &down).narrowed(&route, &need, &health);
+        for step in &drilled.steps {
+            if down.contains(&step.target.vendor) {
+                prop_assert!(is_skipped(&step.decision, FaultKind::Drill), "{step:?}");
+            }
+        }
+        if down.is_empty() {
+            prop_assert_eq!(drilled, open(&route).narrowed(&route, &need, &health));
+        }
+    }
+}

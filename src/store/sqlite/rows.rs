@@ -61,6 +61,7 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
         ttft_ms: row.try_get("ttft_ms")?,
         total_ms: row.try_get("total_ms")?,
         overhead_ms: row.try_get("overhead_ms")?,
+        drill: row.try_get::<Option<String>, _>("drill")?.map(Into::into),
     })
 }
 

@@ -113,7 +113,7 @@ impl Triggers for Sqlite {
                 "WITH told AS (SELECT c.ending, c.total_ms, \
                  (SELECT sum(a.cost_micros) FROM attempts a WHERE a.call_id = c.id) AS cost, \
                  EXISTS (SELECT 1 FROM attempts a WHERE a.call_id = c.id AND a.fault = 'content_policy') AS refused \
-                 FROM calls c WHERE c.route = ?1 AND c.started_unix_ms >= ?2 AND c.started_unix_ms < ?3 \
+                 FROM calls c WHERE c.route = ?1 AND c.started_unix_ms >= ?2 AND c.started_unix_ms < ?3 AND c.drill IS NULL \
                  AND (NOT ({SAYS_NOTHING}) OR (refused AND c.ending = 'failed'))) \
                  SELECT count(*) AS calls, coalesce(sum(ending IN ('failed', 'interrupted') AND NOT refused), 0) AS failed, \
                  coalesce(sum(refused), 0) AS refused, \
@@ -142,7 +142,7 @@ impl Triggers for Sqlite {
     fn call_quantile_ms(&self, filter: SumFilter, share: f64) -> Answer<'_, Option<f64>> {
         Box::pin(async move {
             let span = "FROM calls WHERE route = ? AND started_unix_ms >= ? AND started_unix_ms < ? AND ending = 'answered' \
-                 AND task <> 'count_tokens'";
+                 AND task <> 'count_tokens' AND drill IS NULL";
             let count = format!("SELECT count(*) {span}");
             let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).bind(filter.route.as_str());
             let count = query.bind(filter.since_unix_ms).bind(filter.until_unix_ms).fetch_one(&self.pool).await?;
