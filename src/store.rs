@@ -27,7 +27,7 @@ pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use releases::{ReleaseRow, Releases};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
-pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
+pub use triggers::{CallSums, CallsOf, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
 pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 

@@ -18,6 +18,9 @@ pub struct Outcome {
     pub key: KeyId,
     pub feature: Option<FeatureId>,
     pub route: RouteId,
+    /// The release whose order of targets answered it; `None`: it was not on record then.
+    #[serde(default)]
+    pub release: Option<u32>,
     pub dialect: Dialect,
     /// What was asked for; rows of earlier versions are all of answers.
     #[serde(default)]

@@ -93,6 +93,7 @@ impl From<limit::Refusal> for Refusal {
 pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> Result<Admitted, Refusal> {
     let (mut envelope, embed) = open(&inbound).map_err(Refusal::BadRequest)?;
     let route = route(snapshot, &inbound.client, &envelope.model)?;
+    let route = Arc::clone(route.side((&inbound.client.key_id, inbound.id, inbound.task)));
     if !relay.ledger.takes_calls() {
         return Err(Refusal::LedgerFull);
     }

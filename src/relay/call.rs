@@ -77,6 +77,7 @@ impl Call {
                 key: inbound.client.key_id.clone(),
                 feature: inbound.feature.clone(),
                 route: route.route.id.clone(),
+                release: route.route.release,
                 dialect: inbound.dialect,
                 task: inbound.task,
                 streamed,

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use backstop_models::catalog::Catalog;
 use serde_json::{Value, json};
 
-use super::{Bench, described_line, filed, line, print};
+use super::{Bench, canary, described_line, filed, line, print};
 use crate::{
     cli::print::Align,
     domain::{RouteId, TargetId},
@@ -54,6 +54,8 @@ fn told(deed: &Deed) -> (String, Option<String>) {
         Deed::RolledBack { from, to, reason } => (format!("rolled back from {from} to {to}"), reason.clone()),
         Deed::Retired { number } => (format!("{number} let go"), None),
         Deed::Left { vendor, pct, reason } => (format!("{pct} % of the calls leave `{vendor}`"), reason.clone()),
+        Deed::Canary { share, reason } => (canary::told(share), reason.clone()),
+        Deed::CanaryEnded { release, reason } => (format!("{release} is not tried any more"), reason.clone()),
         Deed::Returned { vendor, reason } => (format!("back to `{vendor}`"), reason.clone()),
     }
 }
