@@ -17,6 +17,7 @@ mod reversal;
 mod room;
 pub mod rules;
 mod sentinel;
+pub mod shadows;
 pub mod shelf;
 mod subject;
 mod trigger;

@@ -24,7 +24,7 @@ pub use admin::{AdminStore, AdminTokenRow, Claim, Claimed, Remembered};
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
-pub use releases::{ReleaseRow, Releases};
+pub use releases::{ReleaseRow, Releases, ShadowRow, ShadowSums};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
 pub use triggers::{CallSums, CallsOf, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};

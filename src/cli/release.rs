@@ -3,6 +3,7 @@
 //! Works on the state directory, whether a server runs or not; a running one follows at once.
 
 mod canary;
+mod remote;
 mod shown;
 
 use std::{process::ExitCode, sync::Arc};
@@ -187,11 +188,14 @@ impl Bench {
 }
 
 pub async fn run(context: &Context, args: ReleaseArgs) -> anyhow::Result<ExitCode> {
+    if let Some(remote) = remote::find(context, &args.verb).await? {
+        return remote::run(&remote, args.verb).await;
+    }
     match args.verb {
         ReleaseVerb::Rollback { route, reason, to, from, json } => {
             roll_back(context, &RouteId::new(route), (from, to), (&reason, json)).await
         }
-        ReleaseVerb::Canary(canary) if canary.is_stop() => canary::stop(context, canary).await,
+        ReleaseVerb::Canary(canary) if canary.stop => canary::stop(context, canary).await,
         verb => with_bench(context, verb).await,
     }
 }

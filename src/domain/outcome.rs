@@ -85,6 +85,8 @@ pub enum Role {
     Hedge,
     /// The answer begins again after a broken stream.
     Restart,
+    /// Beside a call, to compare: no caller gets its answer.
+    Shadow,
 }
 
 impl Role {
@@ -94,6 +96,7 @@ impl Role {
             Self::Retry => "retry",
             Self::Hedge => "hedge",
             Self::Restart => "restart",
+            Self::Shadow => "shadow",
         }
     }
 }

@@ -17,8 +17,10 @@ use super::{
     held,
     purse::Purse,
     question::{Question, need},
+    shadow,
 };
 use crate::{
+    config::Settings,
     dialect::{self, BadRequest, EmbedRequest, Envelope},
     domain::{CallId, Dialect, FeatureId, RouteId, Task},
     limit::{self, Shape},
@@ -54,6 +56,8 @@ pub struct Admitted {
     pub(super) route: Arc<SnapshotRoute>,
     pub(super) call: Call,
     pub(super) planned: Planned,
+    /// The same question for the route's canary, whose answer is only compared.
+    pub(super) shadow: Option<shadow::Asked>,
 }
 
 /// Who will be asked, and by what that was decided.
@@ -99,13 +103,14 @@ pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> R
     }
     let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
     let need = need(&envelope, inbound.task, inbound.body.len());
-    let mut planned = planned(relay, snapshot, &route, (need, allowed.shape, share_of(inbound.id)));
+    let mut planned = planned(relay, &snapshot.settings, &route, (need, allowed.shape, share_of(inbound.id)));
     let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
+    let shadow = shadow::asked(relay, &snapshot.settings, &route, (&inbound, &envelope));
     let call = Call::open(relay, &inbound, (&route, purse), budget, envelope.stream);
     let question = Question::new((envelope, embed), inbound, route.route.id.clone());
-    Ok(Admitted { question, route, call, planned })
+    Ok(Admitted { question, route, call, planned, shadow })
 }
 
 /// The route that is asked for, if it is there and the key may ask for it.
@@ -125,9 +130,9 @@ fn route(snapshot: &Snapshot, client: &Client, model: &str) -> Result<Arc<Snapsh
 
 /// Every target's health and its vendor's share are looked at once, without waiting. `place`: the call's own among all, by
 /// which it is one of those that move to another vendor or not.
-fn planned(
+pub(super) fn planned(
     relay: &Relay,
-    snapshot: &Snapshot,
+    settings: &Settings,
     route: &SnapshotRoute,
     (need, shape, place): (Need, Shape, f64),
 ) -> Planned {
@@ -136,13 +141,13 @@ fn planned(
     let mut health: Vec<_> = route.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
     let looks: Vec<_> = route.targets.iter().map(|target| held::look(relay, target, &shape, place)).collect();
     object_to_shares(&mut health, &looks);
-    let plan = plan(&route.route, &standings, snapshot.settings.enforcement).narrowed(&route.route, &need, &health);
+    let plan = plan(&route.route, &standings, settings.enforcement).narrowed(&route.route, &need, &health);
     let plan = plan.steered(&route.route, rand::rng().random());
     Planned { plan: plan.shared(&looks), need, roll, shape }
 }
 
 /// Where a call lies among all, 0 to 1: the same whoever asks, since its id is random but for the time.
-fn share_of(id: CallId) -> f64 {
+pub(super) fn share_of(id: CallId) -> f64 {
     // The lower half of a UUIDv7: two bits of its variant, then randomness.
     let random = (id.0.as_u128() as u64) << 2;
     random as f64 / u64::MAX as f64

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::health::{Cell, Health};
 use crate::{
-    config::{CanaryMode, Route, Settings, Vendor},
+    config::{CanaryMode, Criticality, Route, Settings, Vendor},
     domain::{CallId, KeyId, Prices, RouteId, TargetId, Task, VendorId},
     vendor::{Client, Clients},
 };
@@ -58,7 +58,7 @@ impl Snapshot {
         for (id, route) in &settings.routes {
             let client = clients.with_connect_deadline(route.deadlines.connect)?;
             let parts = Parts { settings: &settings, vendors: &vendors, cells: &cells, client };
-            let canary = route.as_canary().map(|canary| parts.compile(canary, None)).transpose()?;
+            let canary = route.as_canary().map(|canary| parts.compile(as_asked(route, canary), None)).transpose()?;
             routes.insert(id.clone(), Arc::new(parts.compile(route.clone(), canary.map(Arc::new))?));
         }
         Ok(Self { settings, routes })
@@ -82,11 +82,26 @@ impl SnapshotRoute {
         if taken == CanaryMode::Shadow || elsewhere { self } else { canary }
     }
 
+    /// Where the canary is only asked beside what serves, and for this call: its first target alone.
+    pub fn shadow(&self, (key, call): (&KeyId, CallId)) -> Option<&Arc<Self>> {
+        self.canary.as_ref().filter(|_| self.takes(key, call) == Some(CanaryMode::Shadow))
+    }
+
     /// What the canary does with this call; `None`: it is not on its side.
     fn takes(&self, key: &KeyId, call: CallId) -> Option<CanaryMode> {
         let share = self.route.canary.as_ref()?.share;
         share.takes(&self.route.id, key.as_str(), &call.to_string()).then_some(share.mode)
     }
+}
+
+/// A shadow asks the canary's first target and nobody else, and gives way to every caller.
+fn as_asked(route: &Route, mut canary: Route) -> Route {
+    if route.canary.as_ref().is_some_and(|running| running.share.mode == CanaryMode::Shadow) {
+        canary.targets.truncate(1);
+        canary.criticality = Criticality::Batch;
+        (canary.hedge, canary.log_content) = (None, false);
+    }
+    canary
 }
 
 /// What a route is compiled from.

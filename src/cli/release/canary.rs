@@ -8,50 +8,45 @@ use serde_json::json;
 
 use super::{Bench, line, print};
 use crate::{
-    cli::{Context, installation::Installation, operator::operator},
+    cli::{Context, installation::Installation, operator::operator, print::Align},
     config::{CanaryBy, CanaryMode, CanaryShare},
     domain::RouteId,
     release::{
         Gate,
         desk::{CanaryOrder, Desk, DeskError},
+        shadows::ShadowView,
         shelf::Shelf,
     },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct CanaryArgs {
-    route: String,
+    pub(super) route: String,
     /// The release that is tried
     #[arg(required_unless_present_any = ["stop", "show"])]
-    number: Option<u32>,
+    pub(super) number: Option<u32>,
     /// So many of a hundred calls; once more with another number to go up or down
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100), required_unless_present_any = ["stop", "show"])]
-    pct: Option<u8>,
+    pub(super) pct: Option<u8>,
     /// All calls of a client key on the same side, or each call by itself
     #[arg(long, value_enum, default_value = "key", conflicts_with_all = ["stop", "show"])]
-    by: CanaryBy,
+    pub(super) by: CanaryBy,
     /// Only ask it beside what serves: its answers are compared and never returned
     #[arg(long, conflicts_with_all = ["stop", "show"])]
-    shadow: bool,
+    pub(super) shadow: bool,
     /// End it: all calls go to what serves, at once; needs no database
     #[arg(long, conflicts_with_all = ["pct", "show", "approve_by"])]
-    stop: bool,
+    pub(super) stop: bool,
     /// What is tried, and how it does
     #[arg(long, conflicts_with_all = ["number", "pct", "approve_by", "reason"])]
-    show: bool,
+    pub(super) show: bool,
     #[arg(long, required_unless_present = "show")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Somebody else who agreed
     #[arg(long, value_name = "NAME")]
-    approve_by: Vec<String>,
+    pub(super) approve_by: Vec<String>,
     #[arg(long)]
-    json: bool,
-}
-
-impl CanaryArgs {
-    pub(super) fn is_stop(&self) -> bool {
-        self.stop
-    }
+    pub(super) json: bool,
 }
 
 pub(super) async fn run(bench: &Bench, args: CanaryArgs) -> anyhow::Result<ExitCode> {
@@ -113,9 +108,10 @@ pub(super) async fn stop(context: &Context, args: CanaryArgs) -> anyhow::Result<
 }
 
 async fn show(bench: &Bench, route: &RouteId, json: bool) -> anyhow::Result<()> {
-    let line = line(bench, route).await?;
+    let (line, shadows) = (line(bench, route).await?, shadows(bench, route).await);
     if json {
-        return print::json(&json!({ "route": route, "serving": line.primary, "canary": line.canary }));
+        let said = json!({ "route": route, "serving": line.primary, "canary": line.canary, "shadows": shadows });
+        return print::json(&said);
     }
     match line.canary {
         Some(running) => println!(
@@ -126,7 +122,28 @@ async fn show(bench: &Bench, route: &RouteId, json: bool) -> anyhow::Result<()> 
         ),
         None => println!("{route}: nothing is tried; {} serves", line.primary),
     }
-    Ok(())
+    if shadows.is_empty() { Ok(()) } else { Ok(print::text(&table(&shadows))?) }
+}
+
+/// What came of asking releases beside what serves; nothing while the database is away.
+pub(super) async fn shadows(bench: &Bench, route: &RouteId) -> Vec<ShadowView> {
+    let Ok(store) = bench.installation.store().await else { return Vec::new() };
+    store.shadows(route.clone()).await.unwrap_or_default().into_iter().map(ShadowView::from).collect()
+}
+
+fn table(shadows: &[ShadowView]) -> String {
+    let heads =
+        ["release", "asked", "failed", "dropped", "compared", "finish", "JSON", "tools", "refused", "length", "time"];
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    let refused = |view: &ShadowView| format!("{} of {}", number(view.refusal_rate), number(view.served_refusal_rate));
+    let cells = |view: &ShadowView| {
+        let counts = [u64::from(view.release), view.asked, view.failed, view.dropped, view.compared];
+        let shares = [view.finish_equal, view.json_equal, view.tools_equal].map(number);
+        let ratios = [view.length_ratio, view.latency_ratio].map(number);
+        let counts = counts.into_iter().map(|count| count.to_string());
+        counts.chain(shares).chain([refused(view)]).chain(ratios).collect()
+    };
+    print::table(&heads.map(|head| (head, Align::Right)), &shadows.iter().map(cells).collect::<Vec<Vec<String>>>())
 }
 
 /// `2 has 10 % of the calls, by key`

@@ -107,7 +107,9 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
     if json {
         let mut said = Vec::new();
         for route in &routes {
-            said.push(described_line(bench, route, &line(bench, route).await?));
+            let mut one = described_line(bench, route, &line(bench, route).await?);
+            one["shadows"] = json!(canary::shadows(bench, route).await);
+            said.push(one);
         }
         return print::json(&said);
     }
@@ -127,7 +129,12 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
             .map(|lease| format!("{} until {}", lease.number, desk::moment(lease.until_unix_ms)))
             .collect();
         let differs = filed(bench, route).is_some_and(|filed| line.asks_for_import(&filed));
-        let note = if differs { format!("the file differs: `backstop release import {route}`") } else { String::new() };
+        let tried = line.canary.map(|running| canary::told(&running.share));
+        let note = if differs {
+            format!("the file differs: `backstop release import {route}`")
+        } else {
+            tried.unwrap_or_default()
+        };
         let (serves, since) = (line.primary.to_string(), print::moment(line.since_unix_ms));
         let targets = list(line.serving());
         rows.push(vec![route.to_string(), serves, since, by.to_owned(), targets, leases.join(", "), note]);
@@ -158,12 +165,7 @@ pub(super) async fn notes(bench: &Bench, route: &RouteId, number: u32, json: boo
 
 pub(super) fn card(bench: &Bench, target: &TargetId, suite: Option<String>, json: bool) -> anyhow::Result<()> {
     let state = &bench.installation.state;
-    let of_route = || {
-        let has = |route: &&crate::config::Route| route.targets.iter().any(|one| one.id == *target);
-        let routes = &bench.settings.routes;
-        routes.values().find(has).or_else(|| routes.values().next()).map(|route| route.suite.clone())
-    };
-    let suite = suite.or_else(of_route).unwrap_or_else(|| crate::config::DEFAULT_SUITE.to_owned());
+    let suite = suite.unwrap_or_else(|| paper::suite_of(&bench.settings, target));
     let gate = Gate::open(state)?;
     let certificate = gate.certificate(&bench.settings, target, &suite);
     let catalog = Catalog::load(&state.catalog())?;

@@ -121,7 +121,7 @@ impl Triggers for Sqlite {
                  coalesce(sum(ending = 'answered' AND ?4 IS NOT NULL AND total_ms > ?4), 0) AS slower, \
                  coalesce(sum(CAST(cost AS REAL)), 0.0) AS cost, \
                  coalesce(sum(CAST(cost AS REAL) * cost), 0.0) AS squares, count(cost) AS priced FROM told",
-                of_release(filter.calls)
+                counted(filter.calls)
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(filter.route.as_str());
             let query = query.bind(filter.since_unix_ms).bind(filter.until_unix_ms).bind(slower_than_ms);
@@ -142,10 +142,10 @@ impl Triggers for Sqlite {
 
     fn call_quantile_ms(&self, filter: SumFilter, share: f64) -> Answer<'_, Option<f64>> {
         Box::pin(async move {
-            let of_release = of_release(filter.calls);
+            let counted = counted(filter.calls);
             let span = format!(
                 "FROM calls c WHERE route = ? AND started_unix_ms >= ? AND started_unix_ms < ? AND ending = 'answered' \
-                 AND task <> 'count_tokens' {of_release}"
+                 AND task <> 'count_tokens' {counted}"
             );
             let count = format!("SELECT count(*) {span}");
             let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).bind(filter.route.as_str());
@@ -159,14 +159,15 @@ impl Triggers for Sqlite {
     }
 }
 
-/// Numbers alone, so nothing of it comes from outside.
-fn of_release(calls: CallsOf) -> String {
-    match calls {
+/// Whose calls count; those that nobody got an answer of never do. Numbers alone, so nothing of it comes from outside.
+fn counted(calls: CallsOf) -> String {
+    let of_release = match calls {
         CallsOf::Any => String::new(),
         CallsOf::Serving(release) => format!("AND (c.release IS NULL OR c.release = {release})"),
         CallsOf::Only(release) => format!("AND c.release = {release}"),
         CallsOf::Not(release) => format!("AND c.release IS NOT {release}"),
-    }
+    };
+    format!("AND c.tenant <> '(shadow)' {of_release}")
 }
 
 fn incident(row: &SqliteRow) -> Result<IncidentRow, StoreError> {

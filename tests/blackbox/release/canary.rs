@@ -9,7 +9,7 @@ use super::{Story, actions, question, served_by};
 use crate::{
     client::Client,
     gateway::Gateway,
-    vendor::{Reply, Vendor},
+    vendor::{Reply, Say, Vendor},
 };
 
 /// Release 2 is `new` first; with a second person's word it may be tried.
@@ -169,4 +169,71 @@ async fn it_falls_back_as_ever_and_whatever_moves_what_serves_ends_it() {
     assert_eq!((running(&story), &story.status()["serving"]), (Value::Null, &json!(1)), "a rollback ends it");
     let last = &story.home.json(&["audit", "list", "--action", "release.rollback"])[0];
     assert_eq!(last["after"]["canary_ended"], 1, "{last}");
+}
+
+/// What came of asking release 2, once so many were asked.
+async fn shadowed(story: &Story, asked: u64) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let shown = tokio::task::block_in_place(|| story.home.json(&["release", "canary", "chat", "--show"]));
+        if shown["shadows"][0]["asked"].as_u64().is_some_and(|count| count >= asked) {
+            return shown["shadows"][0].clone();
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shadow_is_asked_and_compared_and_its_answers_go_nowhere() {
+    let mut story = Story::begin().await;
+    story.new = Vendor::start(|number, seen| match number {
+        0..20 => Reply::openai(seen, &Say::Text("{\"a\":1}")),
+        _ => Reply::openai_error(500, "server_error"),
+    })
+    .await;
+    story.home.configure(&story.config(&["old/m", "new/m", "own/m"]));
+    story.propose("new/m,own/m");
+    let gateway = story.home.serve();
+    served_by(&gateway, "old/m").await;
+    // Nobody gets its answers: one person is enough on a critical route.
+    let args = ["release", "canary", "chat", "2", "--pct", "100", "--shadow", "--reason", "what would it say"];
+    tokio::task::block_in_place(|| story.home.ok(&args));
+    gateway.logged("traffic has shifted").await;
+    let mut streamed = question("chat", "hi");
+    streamed["stream"] = json!(true);
+    for place in 0..20_usize {
+        let asked = if place % 2 == 0 { streamed.clone() } else { question("chat", "hi") };
+        let answer = gateway.client().chat(&asked).await;
+        assert_eq!(answer.expect(200).header("x-backstop-served-by"), Some("old/m"));
+        story.new.asked(place + 1).await;
+    }
+    assert!(story.new.seen().iter().all(|seen| !seen.wants_stream()), "a shadow is asked for a whole answer");
+    let came = shadowed(&story, 20).await;
+    assert_eq!((&came["compared"], &came["failed"], &came["dropped"]), (&json!(20), &json!(0), &json!(0)), "{came}");
+    assert_eq!(
+        (&came["finish_equal"], &came["json_equal"], &came["tools_equal"]),
+        (&json!(1.0), &json!(0.0), &json!(1.0))
+    );
+    // Seven bytes beside three.
+    assert_eq!((came["length_ratio"].as_f64(), &came["refusal_rate"]), (Some(7.0 / 3.0), &json!(0.0)), "{came}");
+    assert!(came["latency_ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{came}");
+    let calls = story.home.json(&["calls", "list", "--tenant", "(shadow)", "--limit", "100"]);
+    assert_eq!(calls.as_array().map(Vec::len), Some(20), "each is in the ledger: {calls:#}");
+    for call in calls.as_array().expect("a list") {
+        let attempt = &call["attempts"][0];
+        assert_eq!((&call["release"], &call["served"], &attempt["role"]), (&json!(2), &Value::Null, &json!("shadow")));
+        assert_eq!((&attempt["target"], &attempt["usage"]["output"]), (&json!("new/m"), &json!(7)), "{call}");
+    }
+    let callers = story.home.json(&["calls", "list", "--tenant", "acme", "--limit", "100"]);
+    assert!(callers.as_array().expect("a list").iter().all(|call| call["release"] == 1), "{callers:#}");
+
+    // And when it fails nobody notices.
+    for place in 20..23 {
+        gateway.client().chat(&question("chat", "hi")).await.expect(200);
+        story.new.asked(place + 1).await;
+    }
+    let came = shadowed(&story, 23).await;
+    assert_eq!((&came["compared"], &came["failed"]), (&json!(20), &json!(3)), "{came}");
+    let status = tokio::task::block_in_place(|| story.status());
+    assert_eq!((&status["canary"]["mode"], &status["shadows"][0]["asked"]), (&json!("shadow"), &json!(23)), "{status}");
 }
