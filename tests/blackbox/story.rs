@@ -240,8 +240,14 @@ async fn a_release_is_tried_promoted_and_taken_back_three_times() {
     report_unhappy_customers(&operator).await;
     served_by(&gateway, "alpha/a", FIVE_MINUTES).await;
     let by_rule = (wrong.elapsed(), story.shifted_ms("rolled_back").await);
-    let state = operator.get("/rules").await.expect(200).json()[0].clone();
-    assert!(state["outcome"].as_str().is_some_and(|what| what.contains("from version 2 to version 1")), "{state:#}");
+    let deadline = Instant::now() + SOON;
+    loop {
+        let state = operator.get("/rules").await.expect(200).json()[0].clone();
+        if state["outcome"].as_str().is_some_and(|what| what.contains("from version 2 to version 1")) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the rule does not say that it acted: {state:#}");
+    }
 
     // Once more, and a SEV1 from PagerDuty takes it back.
     story.promote("it was the weather");
@@ -290,7 +296,6 @@ async fn is_in_the_audit_log(story: &Story, gateway: Gateway) {
     let listed: Vec<&str> = listed.as_array().into_iter().flatten().filter_map(|one| one["action"].as_str()).collect();
     let count = |action: &str| listed.iter().filter(|one| **one == action).count();
     let told = [
-        ("certificate.issue", 3),
         ("release.propose", 1),
         ("release.canary", 1),
         ("release.promote", 3),
