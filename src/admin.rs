@@ -25,7 +25,7 @@ use crate::{
     audit::Audit,
     config::{Settings, StateDir},
     limit::Limiter,
-    release::{Gate, Incidents, Trigger, rules::Watcher},
+    release::{Gate, Incidents, Trigger, rules::Watcher, shelf::Shelf},
     store::Store,
 };
 
@@ -45,16 +45,17 @@ pub struct Admin {
     pub trigger: Trigger,
     pub incidents: Incidents,
     pub rules: Watcher,
+    pub shelf: Arc<Shelf>,
     once: once::Once,
 }
 
 impl Admin {
     /// Everything but the writes under way, which it keeps itself.
     pub fn new(parts: AdminParts) -> Arc<Self> {
-        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules } = parts;
+        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules, shelf } = parts;
         let once = once::Once::new(store.clone());
         let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
-        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, once })
+        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, shelf, once })
     }
 
     /// The config in force.
@@ -75,4 +76,5 @@ pub struct AdminParts {
     pub http: reqwest::Client,
     pub trigger: Trigger,
     pub rules: Watcher,
+    pub shelf: Arc<Shelf>,
 }

@@ -41,8 +41,10 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Drills, Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shelf::Shelf},
+    relay::{Drills, Health, Relay, Shadows, Snapshot, SnapshotError, health::read_views},
+    release::{
+        Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shadows, shelf::Shelf,
+    },
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -73,6 +75,8 @@ pub struct App {
     alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
+    /// Ends when the relay is gone and what it compared is stored.
+    compared: JoinHandle<()>,
     _vault_watch: VaultWatch,
 }
 
@@ -135,7 +139,9 @@ impl App {
         let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, health));
+        let (shadows, compared) = Shadows::new();
+        let compared = shadows::keep(store.clone(), compared);
+        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, (health, shadows)));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -165,6 +171,7 @@ impl App {
             alerts,
             metrics,
             published,
+            compared,
         })
     }
 
@@ -198,11 +205,11 @@ fn relay(
     (limiter, share): (Limiter, Share),
     publisher: Publisher,
     vault: Vault,
-    health: Health,
+    (health, shadows): (Health, Shadows),
 ) -> Relay {
     let (local, standings) = (LocalTier::default(), Arc::default());
     let drills = Drills::default();
-    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills }
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills, shadows }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

@@ -107,7 +107,13 @@ impl Verb {
     fn has_a_remote_form(&self) -> bool {
         matches!(
             self,
-            Self::Tenants(_) | Self::Keys(_) | Self::Limits(_) | Self::Calls(_) | Self::Usage(_) | Self::Audit(_)
+            Self::Tenants(_)
+                | Self::Keys(_)
+                | Self::Limits(_)
+                | Self::Calls(_)
+                | Self::Usage(_)
+                | Self::Audit(_)
+                | Self::Release(_)
         )
     }
 }

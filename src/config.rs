@@ -5,6 +5,7 @@
 
 mod alert_sink;
 mod audit_sink;
+mod canary;
 mod defaults;
 mod difference;
 mod drill;
@@ -41,6 +42,7 @@ use std::path::Path;
 
 pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use audit_sink::{AuditSettings, AuditSink};
+pub use canary::{Canary, CanaryBy, CanaryMode, CanaryShare, Numbered, Numbering};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use drill::DrillSettings;
 pub use eval_settings::EvalSettings;

@@ -17,6 +17,7 @@ mod purse;
 mod question;
 mod race;
 mod reply;
+mod shadow;
 mod snapshot;
 mod stream;
 mod verdict;
@@ -25,6 +26,7 @@ pub use admit::{Admitted, Inbound, Refusal, admit};
 pub use drilled::{Drills, OnDrill};
 pub use health::Health;
 pub use reply::{Body, Meta, Reply};
+pub use shadow::{Compared, Shadows, Sketch};
 pub use snapshot::{Reach, Snapshot, SnapshotError, SnapshotRoute, SnapshotTarget};
 
 use std::sync::Arc;
@@ -55,10 +57,14 @@ pub struct Relay {
     pub standings: Arc<ArcSwap<Standings>>,
     pub health: Health,
     pub drills: Drills,
+    pub shadows: Shadows,
 }
 
 /// Answers one call, from whichever target of its route can.
-pub async fn answer(relay: &Arc<Relay>, admitted: Admitted) -> Reply {
+pub async fn answer(relay: &Arc<Relay>, mut admitted: Admitted) -> Reply {
+    if let Some(asked) = admitted.shadow.take() {
+        admitted.call.compare_with(shadow::begin(relay, asked));
+    }
     let mut ladder = Ladder::new(relay, admitted);
     match ladder.climb(Role::Rung).await {
         Some(Served { begun: Begun::Whole(body), slot, .. }) => {

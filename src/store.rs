@@ -27,11 +27,11 @@ pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use drills::{DrillAnswer, DrillEnd, DrillRow, DrillSums, Drills, FirstContents, Which};
-pub use releases::{ReleaseRow, Releases};
+pub use releases::{ReleaseRow, Releases, ShadowRow, ShadowSums};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
 pub use tidy::Tidy;
-pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
+pub use triggers::{CallSums, CallsOf, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
 pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 

@@ -178,10 +178,14 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
 fn gone(book: &Releases, filed: &Settings) -> Option<Finding> {
     let known = book.shelf.read_now().ok()?;
     filed.routes.keys().find_map(|route| {
-        let order = known.book.order(route, &|target| filed.is_own_hardware(target))?;
+        let own = |target: &TargetId| filed.is_own_hardware(target);
+        let mut order = known.book.order(route, &own)?;
+        let line = known.book.line(route)?;
+        order.extend(line.canary.into_iter().flat_map(|running| line.canary_order(running, &own)));
         let target = filed.unknown_vendors(&order).first().copied()?.clone();
-        let message =
-            format!("route `{route}` has `{target}` in a release that serves or is retained: its vendor must stay");
+        let message = format!(
+            "route `{route}` has `{target}` in a release that serves, is retained or is tried: its vendor must stay"
+        );
         Some(Finding::of_file(Severity::Error, "config", message))
     })
 }
@@ -207,7 +211,8 @@ fn newly_left_out(gate: (&Gate, &Machine), old: &Settings, new: &Settings) -> Ve
 fn left_out((gate, machine): (&Gate, &Machine), settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str>)> {
     let Examination { standings, local, .. } = gate.examine(settings, PATIENCE);
     let strictly = |model: &str| {
-        let steps = settings.routes.values().flat_map(|route| plan(route, &standings, Enforcement::Strict).steps);
+        let ways = settings.ways();
+        let steps = ways.iter().flat_map(|route| plan(route, &standings, Enforcement::Strict).steps);
         steps
             .filter(|step| step.target.is_local() && &*step.target.model == model)
             .any(|step| step.decision.is_attempted())

@@ -48,6 +48,8 @@ impl Route {
             criticality: Criticality::Critical,
             targets: vec![Target::unlocated(target)],
             steers: Vec::new(),
+            release: None,
+            canary: None,
             suite: DEFAULT_SUITE.to_owned(),
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,

@@ -15,7 +15,7 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, DrillSettings, EvalSettings, IncidentSettings,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Canary, Doors, DrillSettings, EvalSettings, IncidentSettings,
     LatencyPolicy, Limits, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
@@ -104,7 +104,7 @@ impl Settings {
         let mut routes: Vec<&Route> = self.routes.values().collect();
         routes.sort_by_key(|route| (route.criticality != Criticality::Critical, place(route)));
         let mut models = Vec::new();
-        for target in routes.iter().flat_map(|route| &route.targets).filter(|target| target.id.is_local()) {
+        for target in routes.iter().flat_map(|route| route.every_target()).filter(|target| target.id.is_local()) {
             if !models.contains(&&*target.id.model) {
                 models.push(&*target.id.model);
             }
@@ -133,9 +133,9 @@ impl Settings {
         self.routes = routes;
     }
 
-    /// Every target of every route, each once.
+    /// Every target of every route and its canary, each once.
     pub fn targets(&self) -> BTreeSet<&TargetId> {
-        self.routes.values().flat_map(|route| &route.targets).map(|target| &target.id).collect()
+        self.routes.values().flat_map(Route::every_target).map(|target| &target.id).collect()
     }
 }
 
@@ -218,6 +218,10 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// Vendors that a part of the calls is moved away from.
     pub steers: Vec<Steer>,
+    /// The release that serves; `None`: it is not on record yet.
+    pub release: Option<u32>,
+    /// What is tried on a part of the calls.
+    pub canary: Option<Canary>,
     /// The suite a fallback of this route must have passed.
     pub suite: String,
     pub deadlines: Deadlines,

@@ -62,6 +62,9 @@ pub enum Action {
     ReleaseRollback,
     /// A retained release whose time is over is let go.
     ReleaseRetire,
+    /// A release is tried on a part of a route's calls, or on another part.
+    ReleaseCanary,
+    ReleaseCanaryEnd,
     /// The gate closed a target: without a valid certificate it does not serve as a fallback.
     TargetClose,
     /// A target that was closed is certified again.
@@ -115,6 +118,8 @@ impl Action {
             Self::ReleasePromote => "release.promote",
             Self::ReleaseRollback => "release.rollback",
             Self::ReleaseRetire => "release.retire",
+            Self::ReleaseCanary => "release.canary",
+            Self::ReleaseCanaryEnd => "release.canary_end",
             Self::TargetClose => "target.close",
             Self::TargetOpen => "target.open",
             Self::TenantAdd => "tenant.add",

@@ -18,6 +18,9 @@ pub struct Outcome {
     pub key: KeyId,
     pub feature: Option<FeatureId>,
     pub route: RouteId,
+    /// The release whose order of targets answered it; `None`: it was not on record then.
+    #[serde(default)]
+    pub release: Option<u32>,
     pub dialect: Dialect,
     /// What was asked for; rows of earlier versions are all of answers.
     #[serde(default)]
@@ -85,6 +88,8 @@ pub enum Role {
     Hedge,
     /// The answer begins again after a broken stream.
     Restart,
+    /// Beside a call, to compare: no caller gets its answer.
+    Shadow,
 }
 
 impl Role {
@@ -94,6 +99,7 @@ impl Role {
             Self::Retry => "retry",
             Self::Hedge => "hedge",
             Self::Restart => "restart",
+            Self::Shadow => "shadow",
         }
     }
 }

@@ -74,7 +74,9 @@ pub const VENDOR_SHARE_RESERVED: &str = "backstop_vendor_share_reserved";
 pub const SHARE_OVERRIDDEN: &str = "backstop_share_override_active";
 /// The number of the release that serves. Label: `route`.
 pub const RELEASE_SERVING: &str = "backstop_release_serving";
-/// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
+/// The part of a route's calls that its canary answers, 0 to 1. Label: `route`.
+pub const RELEASE_CANARY: &str = "backstop_release_canary_share";
+/// Acts on releases that took effect. Labels: `route`, `act` (`promote`, `rollback`, `canary`, `canary_end`).
 pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
 /// From the last decision to its traffic's shift, in seconds. Labels: `route`, `act`.
 pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
@@ -138,7 +140,8 @@ fn describe() {
     describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");
     describe_gauge!(SHARE_OVERRIDDEN, "1 while the share cap is overridden");
     describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
-    describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
+    describe_gauge!(RELEASE_CANARY, "The part of a route's calls that its canary answers, 0 to 1");
+    describe_counter!(RELEASE_MOVES, "Promotions, rollbacks and canaries that took effect, by route and act");
     describe_gauge!(
         RELEASE_SHIFT_SECONDS,
         Unit::Seconds,

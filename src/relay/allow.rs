@@ -45,7 +45,15 @@ pub(super) fn allow(
             envelope.bind_answer(UNSAID_ANSWER_TOKENS);
         }
     }
-    let shape = Shape {
+    let shape = shape(inbound, envelope, route);
+    let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
+    let permit = relay.limiter.admit(limited, ask)?;
+    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
+}
+
+/// How large the question is, and its answer may be.
+pub(super) fn shape(inbound: &Inbound, envelope: &Envelope, route: &SnapshotRoute) -> Shape {
+    Shape {
         task: inbound.task,
         body_bytes: inbound.body.len(),
         // Of who is asked first; most targets are never asked.
@@ -55,10 +63,7 @@ pub(super) fn allow(
         images: envelope.has_images,
         tools: envelope.has_tools,
         hidden_prompt: envelope.extent.hidden_prompt,
-    };
-    let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
-    let permit = relay.limiter.admit(limited, ask)?;
-    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
+    }
 }
 
 /// What the call is for: what its header says, else its metadata, else its key.

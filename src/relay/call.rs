@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use metrics::gauge;
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
     purse::Purse,
+    shadow::{Beside, Given},
 };
 use crate::{
     clock,
@@ -54,6 +56,16 @@ pub struct Call {
     answer: String,
     /// Held until the call is over: a drill waits for its calls.
     _drill: Option<Arc<OnDrill>>,
+    /// Who waits to compare what the caller gets.
+    beside: Option<Beside>,
+    publishing: Publishing,
+}
+
+/// Whether anybody but the ledger is told of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publishing {
+    Everybody,
+    LedgerAlone,
 }
 
 /// An attempt's place in the outcome.
@@ -82,6 +94,7 @@ impl Call {
                 key: inbound.client.key_id.clone(),
                 feature: inbound.feature.clone(),
                 route: route.route.id.clone(),
+                release: route.route.release,
                 dialect: inbound.dialect,
                 task: inbound.task,
                 streamed,
@@ -109,7 +122,19 @@ impl Call {
             question: route.route.log_content.then(|| excerpt(&inbound.body)),
             answer: String::new(),
             _drill: drill,
+            beside: None,
+            publishing: Publishing::Everybody,
         }
+    }
+
+    /// What the caller gets is compared with another answer.
+    pub(super) fn compare_with(&mut self, beside: Beside) {
+        self.beside = Some(beside);
+    }
+
+    /// No caller waits for it: metrics and alerts are none of its business.
+    pub(super) fn keep_to_the_ledger(&mut self) {
+        self.publishing = Publishing::LedgerAlone;
     }
 
     pub fn id(&self) -> CallId {
@@ -174,6 +199,9 @@ impl Call {
     pub(super) fn begin(&mut self, index: usize, target: &TargetId, role: Role, asked: Asked) -> (Slot, Meter) {
         let transcript = if self.question.is_some() { Transcript::Kept } else { Transcript::Forgotten };
         let (slot, meter) = (Slot(self.outcome.attempts.len()), Meter::new(asked, transcript));
+        if self.beside.is_some() {
+            meter.keep_events();
+        }
         let mut attempt = blank(index, target, ms(self.received.elapsed()));
         attempt.role = role;
         self.outcome.attempts.push(attempt);
@@ -187,9 +215,12 @@ impl Call {
     }
 
     /// Takes note of a whole answer, for a route that logs what is said.
-    pub(super) fn said(&mut self, body: &[u8]) {
+    pub(super) fn said(&mut self, body: &Bytes) {
         if self.question.is_some() {
             self.answer = excerpt(body);
+        }
+        if let Some(beside) = self.beside.take() {
+            beside.tell(Given::Body(self.outcome.dialect, body.clone()));
         }
     }
 
@@ -230,6 +261,7 @@ impl Call {
     /// The call is over. An `Err` means that the ledger has not taken it over, so the answer must not leave.
     pub(super) fn settle(&mut self, ending: Ending, status: u16) -> Result<(), LedgerError> {
         self.settled = true;
+        self.tell_beside(ending);
         while let Some((slot, _)) = self.open.first() {
             self.close_attempt(*slot, None);
         }
@@ -245,8 +277,20 @@ impl Call {
                 self.outcome.attempts.iter().map(|attempt| attempt.usage.input.saturating_add(attempt.usage.output));
             purse.settle(tokens.fold(0, u64::saturating_add), self.outcome.cost());
         }
-        self.relay.publisher.publish(Arc::new(self.outcome.clone()));
+        if self.publishing == Publishing::Everybody {
+            self.relay.publisher.publish(Arc::new(self.outcome.clone()));
+        }
         recorded
+    }
+
+    /// A stream that came to its end is compared by what was seen of it.
+    fn tell_beside(&mut self, ending: Ending) {
+        let Some(beside) = self.beside.take().filter(|_| ending == Ending::Answered) else { return };
+        let served = self.outcome.served_by;
+        let meter = self.open.iter().find(|(slot, _)| Some(slot.0) == served).map(|(_, meter)| meter);
+        if let Some(answer) = meter.and_then(Meter::take_answer) {
+            beside.tell(Given::Answer(answer));
+        }
     }
 
     fn stamp(&mut self) {

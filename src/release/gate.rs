@@ -77,8 +77,9 @@ impl Gate {
         let device = settings.local.device.choose().device;
         let now = OffsetDateTime::now_utc();
         // Routes share targets and suites, and a suite's file is read whole: each is looked at once.
+        let ways = settings.ways();
         let (mut suites, mut done) = (HashMap::new(), HashSet::new());
-        for route in settings.routes.values() {
+        for route in &ways {
             let suite: &Result<SuiteId, String> = suites.entry(&route.suite).or_insert_with(|| {
                 Suite::identify(&route.suite, &self.state.suites()).map_err(|error| error.to_string())
             });

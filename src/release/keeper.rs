@@ -258,7 +258,7 @@ impl Keeper {
     /// Whether any route would attempt the model now.
     fn wanted(&self, settings: &Settings, model: &str) -> bool {
         let standings = self.standings.load();
-        settings.routes.values().any(|route| {
+        settings.ways().iter().any(|route| {
             plan(route, &standings, settings.enforcement)
                 .steps
                 .iter()

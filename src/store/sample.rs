@@ -17,6 +17,7 @@ pub(crate) fn answered() -> Outcome {
         key: KeyId::new("sk-bs-aaaaaaaa"),
         feature: None,
         route: RouteId::new("support-chat"),
+        release: Some(3),
         dialect: Dialect::OpenaiChat,
         task: Task::Answer,
         streamed: false,

@@ -1,6 +1,7 @@
 //! Operators over the admin API: who is let in, what each role may, writes that are repeated, and what stands in the audit log.
 
 mod document;
+mod releases;
 mod remote;
 mod rollback;
 mod triggers;

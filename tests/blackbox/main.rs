@@ -53,5 +53,6 @@ pub mod sdk;
 mod several;
 pub mod share;
 pub mod soak;
+pub mod story;
 pub mod tasks;
 pub mod translation;

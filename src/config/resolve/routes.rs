@@ -38,6 +38,8 @@ impl Resolver<'_, '_> {
             suite,
             deadlines: deadlines.unwrap_or_default(),
             steers: Vec::new(),
+            release: None,
+            canary: None,
             mid_stream: match raw.mid_stream {
                 Some(raw::MidStream::Buffer) => MidStream::Buffer,
                 Some(raw::MidStream::Restart) => MidStream::Restart,

@@ -26,6 +26,8 @@ fn route(targets: &[&str]) -> Route {
         criticality: Criticality::Critical,
         targets: targets.iter().map(|id| target(id)).collect(),
         steers: Vec::new(),
+        release: None,
+        canary: None,
         suite: "s".into(),
         deadlines: Deadlines { connect: second, first_token: second, idle: second, attempt: second, total: second },
         mid_stream: MidStream::Error,

@@ -51,6 +51,7 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
         key: KeyId::new(text("key_id")?),
         feature: row.try_get::<Option<String>, _>("feature")?.map(FeatureId::new),
         route: RouteId::new(text("route")?),
+        release: row.try_get("release")?,
         dialect: word("dialect", &text("dialect")?)?,
         task: word("task", &text("task")?)?,
         streamed: row.try_get("streamed")?,
