@@ -7,6 +7,7 @@
 mod asked;
 mod door;
 mod endpoint;
+pub mod oidc;
 mod once;
 mod openapi;
 mod refused;
@@ -46,6 +47,7 @@ pub struct Admin {
     pub incidents: Incidents,
     pub rules: Watcher,
     pub shelf: Arc<Shelf>,
+    oidc: oidc::Oidc,
     once: once::Once,
 }
 
@@ -54,8 +56,24 @@ impl Admin {
     pub fn new(parts: AdminParts) -> Arc<Self> {
         let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules, shelf } = parts;
         let once = once::Once::new(store.clone());
+        let oidc = oidc::Oidc::new(http.clone(), audit.clone());
         let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
-        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, shelf, once })
+        Arc::new(Self {
+            api,
+            store,
+            audit,
+            gate,
+            state,
+            tokens,
+            limiter,
+            http,
+            trigger,
+            incidents,
+            rules,
+            shelf,
+            oidc,
+            once,
+        })
     }
 
     /// The config in force.

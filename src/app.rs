@@ -8,6 +8,7 @@ mod limits;
 mod listening;
 mod operators;
 mod patience;
+mod prometheus;
 pub mod recording;
 pub mod releases;
 pub mod reload;
@@ -41,7 +42,7 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Drills, Health, Relay, Shadows, Snapshot, SnapshotError, health::read_views},
+    relay::{Checks, Drills, Health, Relay, Shadows, Snapshot, SnapshotError, health::read_views},
     release::{
         Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shadows, shelf::Shelf,
     },
@@ -141,7 +142,7 @@ impl App {
         let gate = Arc::new(Gate::open(&state)?);
         let (shadows, compared) = Shadows::new();
         let compared = shadows::keep(store.clone(), compared);
-        let relay = Arc::new(relay(ledger, (limiter, share), publisher, vault, (health, shadows)));
+        let relay = Arc::new(relay((ledger, store.clone()), (limiter, share), publisher, vault, (health, shadows)));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -201,15 +202,15 @@ fn trigger(relay: &Arc<Relay>, settings: &Arc<ArcSwap<Settings>>, audit: &Audit,
 }
 
 fn relay(
-    ledger: Ledger,
+    (ledger, store): (Ledger, Store),
     (limiter, share): (Limiter, Share),
     publisher: Publisher,
     vault: Vault,
     (health, shadows): (Health, Shadows),
 ) -> Relay {
     let (local, standings) = (LocalTier::default(), Arc::default());
-    let drills = Drills::default();
-    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills, shadows }
+    let (drills, checks) = (Drills::default(), Checks::start(store));
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills, shadows, checks }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

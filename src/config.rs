@@ -17,8 +17,10 @@ mod incidents;
 mod invariants;
 mod limits;
 mod notes;
+mod oidc;
 mod path;
 mod prices;
+mod prometheus;
 mod raw;
 mod release;
 mod resolve;
@@ -33,6 +35,7 @@ mod target;
 mod tree;
 mod vendor_kind;
 mod watch;
+mod witness;
 mod words;
 
 #[cfg(test)]
@@ -50,7 +53,9 @@ pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use incidents::IncidentSettings;
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
+pub use oidc::{LoginToken, OidcSettings, SigningAlgorithm};
 pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
+pub use prometheus::{PrometheusQuery, PrometheusSettings};
 pub use release::{Orders, ReleaseSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
@@ -63,6 +68,7 @@ pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
 pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use witness::{Witness, witness_key};
 
 /// A config that can be used, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq)]

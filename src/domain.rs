@@ -2,6 +2,7 @@
 
 mod act;
 mod fault;
+mod finish;
 mod ids;
 mod money;
 mod outcome;
@@ -13,6 +14,7 @@ mod volume;
 
 pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
+pub use finish::{FinishReason, JsonVerdict};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};
 pub use money::Money;
 pub use outcome::{Attempt, Ending, Outcome, Role, UsageSource};

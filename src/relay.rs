@@ -8,9 +8,11 @@ mod admit;
 mod allow;
 mod attempt;
 mod call;
+mod checks;
 mod drilled;
 pub mod health;
 mod held;
+mod json;
 mod ladder;
 mod meter;
 mod purse;
@@ -23,6 +25,7 @@ mod stream;
 mod verdict;
 
 pub use admit::{Admitted, Inbound, Refusal, admit};
+pub use checks::Checks;
 pub use drilled::{Drills, OnDrill};
 pub use health::Health;
 pub use reply::{Body, Meta, Reply};
@@ -58,6 +61,8 @@ pub struct Relay {
     pub health: Health,
     pub drills: Drills,
     pub shadows: Shadows,
+    /// Who looks at answers in JSON.
+    pub checks: Checks,
 }
 
 /// Answers one call, from whichever target of its route can.

@@ -12,8 +12,8 @@ use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    App, Releases, drills, health, left_out::left_out as left_out_now, limits, recording, releases, sentinel, shares,
-    tidy,
+    App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases,
+    sentinel, shares, tidy,
 };
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
@@ -38,6 +38,7 @@ pub struct Keeping {
     limits: JoinHandle<()>,
     shares: JoinHandle<()>,
     sentinel: JoinHandle<()>,
+    prometheus: JoinHandle<()>,
     audit: JoinHandle<()>,
     rules: JoinHandle<()>,
     releases: JoinHandle<()>,
@@ -55,6 +56,7 @@ impl Drop for Keeping {
         self.limits.abort();
         self.shares.abort();
         self.sentinel.abort();
+        self.prometheus.abort();
         self.audit.abort();
         self.rules.abort();
         self.releases.abort();
@@ -95,6 +97,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         limits: limits::keep(app),
         shares: shares::keep(app),
         sentinel: sentinel::keep(app),
+        prometheus: prometheus::keep(app),
         audit: recording::keep(app),
         rules: tokio::spawn(app.rules.clone().run()),
         releases: releases::keep(app),

@@ -155,7 +155,7 @@ fn timeline(call: &Outcome) -> String {
         call.task.as_str(),
         call.dialect.as_str(),
         if call.streamed { ", streamed" } else { "" },
-        call.ending.as_str(),
+        ended(call),
         call.status,
         call.total_ms,
         milliseconds(call.ttft_ms),
@@ -195,6 +195,13 @@ fn timeline(call: &Outcome) -> String {
 
 fn release(call: &Outcome) -> String {
     call.release.map_or_else(|| "-".to_owned(), |release| release.to_string())
+}
+
+/// How it ended, and what is known of its answer.
+fn ended(call: &Outcome) -> String {
+    let finish = call.finish.map(|finish| format!(" by {}", finish.as_str())).unwrap_or_default();
+    let json = call.json.map(|json| format!(", JSON {}", json.as_str())).unwrap_or_default();
+    format!("{}{finish}{json}", call.ending.as_str())
 }
 
 /// `well` when there was no fault.

@@ -69,6 +69,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: None,
+            oidc: None,
             enforcement: Enforcement::Strict,
             sqlite_path: None,
             vendors: BTreeMap::new(),
@@ -84,6 +85,7 @@ impl Default for Settings {
             alerts: Vec::new(),
             incidents: IncidentSettings::default(),
             rules: Vec::new(),
+            prometheus: None,
             audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,

@@ -16,7 +16,8 @@ use ipnet::IpNet;
 
 use super::{
     Access, AlertSink, AuditSettings, BreakerPolicy, Canary, Doors, DrillSettings, EvalSettings, IncidentSettings,
-    LatencyPolicy, Limits, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
+    LatencyPolicy, Limits, OidcSettings, PrometheusSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant,
+    VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
 use crate::domain::{Dialect, Factor, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the operators' listener is; `None`: at its usual place, if that is free.
     pub admin_listen: Option<SocketAddr>,
+    /// The identity provider that operators log in at; `None`: they have tokens of ours alone.
+    pub oidc: Option<OidcSettings>,
     pub enforcement: Enforcement,
     /// Path of the SQLite file; `None`: inside the state directory.
     pub sqlite_path: Option<PathBuf>,
@@ -47,6 +50,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     pub incidents: IncidentSettings,
     pub rules: Vec<Rule>,
+    /// Where figures are read from, beside those that are sent in.
+    pub prometheus: Option<PrometheusSettings>,
     pub telemetry: Telemetry,
     pub vault: VaultSource,
     pub local: LocalTier,

@@ -15,6 +15,8 @@ use super::OperatorRole;
 pub enum Action {
     /// Someone was let in by the company's identity provider.
     AdminLogin,
+    /// Tokens of it that did not let in.
+    AdminLoginRefuse,
     AdminTokenIssue,
     AdminTokenRevoke,
     /// The log's own key was made; the first entry of a log, as a rule.
@@ -86,6 +88,7 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AdminLogin => "admin.login",
+            Self::AdminLoginRefuse => "admin.login_refuse",
             Self::AdminTokenIssue => "admin_token.issue",
             Self::AdminTokenRevoke => "admin_token.revoke",
             Self::AuditKey => "audit.key",
@@ -150,11 +153,11 @@ pub enum Stage {
 /// Who acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `os_user`, `gateway`, `admin_token`, `oidc_user`, `webhook`.
+    /// `os_user`, `gateway`, `admin_token`, `oidc_user`, `webhook`, `unknown`.
     pub kind: &'static str,
     /// Kept for ever: names no person.
     pub authenticated_by: Cow<'static, str>,
-    /// By field: `name`, `host`, `email`, `ip`.
+    /// By field: `name`, `subject`, `host`, `ip`.
     pub personal: Vec<(&'static str, String)>,
 }
 
@@ -206,12 +209,23 @@ impl Actor {
         }
     }
 
-    /// Someone whom the company's identity provider knows.
-    pub fn oidc_user(issuer: &str, role: OperatorRole, subject: &str, from: String) -> Self {
+    /// Someone whom the company's identity provider knows: by a name, where it says one, and by a subject that stays the same.
+    pub fn oidc_user(issuer: &str, role: OperatorRole, (name, subject): (Option<&str>, &str), from: String) -> Self {
+        let named = ("name", name.unwrap_or(subject).to_owned());
         Self {
             kind: "oidc_user",
             authenticated_by: format!("a token of {issuer}, role {role}").into(),
-            personal: vec![("name", subject.to_owned()), ("ip", from)],
+            personal: vec![named, ("subject", subject.to_owned()), ("ip", from)],
+        }
+    }
+
+    /// Someone who was not let in. `subject`: where a token that gives nothing here is truly theirs.
+    pub fn refused(subject: Option<&str>, from: String) -> Self {
+        let named = subject.map(|subject| ("subject", subject.to_owned()));
+        Self {
+            kind: "unknown",
+            authenticated_by: "nobody: a token that was refused".into(),
+            personal: named.into_iter().chain([("ip", from)]).collect(),
         }
     }
 

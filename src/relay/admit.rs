@@ -118,7 +118,7 @@ pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> R
         Some(_) => None,
         None => shadow::asked(relay, &snapshot.settings, &route, (&inbound, &envelope)),
     };
-    let call = Call::open(relay, &inbound, (&route, purse, planned.drill.take()), budget, envelope.stream);
+    let call = Call::open(relay, &inbound, (&route, purse, planned.drill.take()), budget, &envelope);
     let question = Question::new((envelope, embed), inbound, route.route.id.clone());
     Ok(Admitted { question, route, call, planned, shadow })
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use metrics::gauge;
 
 use super::{
-    Inbound, Relay, SnapshotRoute,
+    Inbound, Relay, SnapshotRoute, checks,
     drilled::OnDrill,
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     clock,
+    dialect::Envelope,
     domain::{
-        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
-        TokenUsage, UsageSource, Volume,
+        Attempt, CallId, Dialect, Ending, Fault, FaultKind, FinishReason, Money, Outcome, PriceState, Prices, Role,
+        TargetId, Task, TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -59,6 +60,8 @@ pub struct Call {
     /// Who waits to compare what the caller gets.
     beside: Option<Beside>,
     publishing: Publishing,
+    /// What was asked, where the answer is to be JSON.
+    json_asked: Option<Bytes>,
 }
 
 /// Whether anybody but the ledger is told of a call.
@@ -82,7 +85,7 @@ impl Call {
         inbound: &Inbound,
         (route, purse, drill): (&SnapshotRoute, Purse, Option<Arc<OnDrill>>),
         budget: Duration,
-        streamed: bool,
+        envelope: &Envelope,
     ) -> Self {
         gauge!(metric::IN_FLIGHT).increment(1);
         Self {
@@ -97,10 +100,12 @@ impl Call {
                 release: route.route.release,
                 dialect: inbound.dialect,
                 task: inbound.task,
-                streamed,
+                streamed: envelope.stream,
                 attempts: Vec::with_capacity(route.targets.len()),
                 served_by: None,
                 ending: Ending::Open,
+                finish: None,
+                json: None,
                 status: 0,
                 ttft_ms: None,
                 total_ms: 0.0,
@@ -124,6 +129,7 @@ impl Call {
             _drill: drill,
             beside: None,
             publishing: Publishing::Everybody,
+            json_asked: envelope.wants_json_schema.then(|| inbound.body.clone()),
         }
     }
 
@@ -197,7 +203,11 @@ impl Call {
 
     /// An attempt at `target` begins.
     pub(super) fn begin(&mut self, index: usize, target: &TargetId, role: Role, asked: Asked) -> (Slot, Meter) {
-        let transcript = if self.question.is_some() { Transcript::Kept } else { Transcript::Forgotten };
+        let transcript = match (&self.json_asked, &self.question) {
+            (Some(_), _) => Transcript::Checked,
+            (None, Some(_)) => Transcript::Kept,
+            (None, None) => Transcript::Forgotten,
+        };
         let (slot, meter) = (Slot(self.outcome.attempts.len()), Meter::new(asked, transcript));
         if self.beside.is_some() {
             meter.keep_events();
@@ -216,7 +226,7 @@ impl Call {
 
     /// Takes note of a whole answer, for a route that logs what is said.
     pub(super) fn said(&mut self, body: &Bytes) {
-        if self.question.is_some() {
+        if self.question.is_some() && self.json_asked.is_none() {
             self.answer = excerpt(body);
         }
         if let Some(beside) = self.beside.take() {
@@ -269,9 +279,11 @@ impl Call {
         self.outcome.status = status;
         self.stamp();
         if let Some(question) = self.question.take() {
-            tracing::info!(request_id = %self.outcome.call, question, answer = self.answer, "content of a call");
+            let answer = excerpt(self.answer.as_bytes());
+            tracing::info!(request_id = %self.outcome.call, question, answer, "content of a call");
         }
         let recorded = self.relay.ledger.record(&self.outcome);
+        self.give_to_checks();
         if let Some(purse) = self.purse.take() {
             let tokens =
                 self.outcome.attempts.iter().map(|attempt| attempt.usage.input.saturating_add(attempt.usage.output));
@@ -290,6 +302,16 @@ impl Call {
         let meter = self.open.iter().find(|(slot, _)| Some(slot.0) == served).map(|(_, meter)| meter);
         if let Some(answer) = meter.and_then(Meter::take_answer) {
             beside.tell(Given::Answer(answer));
+        }
+    }
+
+    /// A whole answer that was to be JSON is looked at, once it has left. One that calls tools is none yet.
+    fn give_to_checks(&mut self) {
+        let Some(question) = self.json_asked.take() else { return };
+        let Outcome { call, dialect, ending, finish, .. } = self.outcome;
+        if ending == Ending::Answered && finish != Some(FinishReason::ToolCalls) {
+            let said = std::mem::take(&mut self.answer);
+            self.relay.checks.give(checks::Given { call, dialect, question, said });
         }
     }
 
@@ -312,8 +334,14 @@ impl Call {
             attempt.status = fault.status;
             attempt.detail = Some(Arc::from(fault.detail.as_str()));
         }
-        if let Some(said) = reading.said.take().filter(|said| !said.is_empty()) {
+        let serves = self.outcome.served_by == Some(slot.0);
+        if let Some(said) = reading.said.take().filter(|said| !said.is_empty())
+            && (serves || self.outcome.served_by.is_none())
+        {
             self.answer = said;
+        }
+        if serves {
+            self.outcome.finish = reading.finish;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
         if attempt.usage_source == UsageSource::Reported {

@@ -8,10 +8,10 @@ use std::{
 
 use backstop_models::chat::{Answer, Delta, Event, Fold, Usage};
 
-use super::{attempt::LOCAL_GRACE, health::Asked};
+use super::{attempt::LOCAL_GRACE, health::Asked, json};
 use crate::{
     clock,
-    domain::{Fault, FaultKind, TokenUsage, UsageSource},
+    domain::{Fault, FaultKind, FinishReason, TokenUsage, UsageSource},
     limit::share::Hold,
     vendor::{Machine, Turn},
 };
@@ -39,6 +39,9 @@ pub(super) struct Reading {
     pub(super) said: Option<String>,
     /// What is folded into the answer, where that is compared.
     fold: Option<Fold>,
+    /// How much of what is said is kept, in bytes.
+    keeps: usize,
+    pub(super) finish: Option<FinishReason>,
     usage: Usage,
     seen_bytes: usize,
     reached: bool,
@@ -48,11 +51,24 @@ pub(super) struct Reading {
     turn: Option<Turn>,
 }
 
-/// Whether an answer's text is kept for the log.
+/// Whether an answer's text is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transcript {
+    /// For the log.
     Kept,
+    /// It was to be JSON, and is looked at.
+    Checked,
     Forgotten,
+}
+
+impl Transcript {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Kept => TRANSCRIPT_LIMIT,
+            Self::Checked => json::LONGEST_ANSWER,
+            Self::Forgotten => 0,
+        }
+    }
 }
 
 impl Meter {
@@ -62,8 +78,10 @@ impl Meter {
             first_content: None,
             waited: Duration::ZERO,
             raced: false,
-            said: (transcript == Transcript::Kept).then(String::new),
+            said: (transcript.bytes() > 0).then(String::new),
             fold: None,
+            keeps: transcript.bytes(),
+            finish: None,
             usage: Usage::default(),
             seen_bytes: 0,
             reached: false,
@@ -129,7 +147,20 @@ impl Meter {
             Event::Usage(usage) => reading.usage.merge(*usage),
             Event::Delta(delta) => reading.note(delta),
             Event::Start { .. } => reading.take_turn(),
-            Event::Finish(_) => {}
+            Event::Finish(finish) => reading.finish = Some(finish.into()),
+        }
+    }
+
+    /// Takes note of how a whole answer ended, and of what it says where that is kept.
+    pub(super) fn ended(&self, answer: &Answer) {
+        let mut reading = self.read();
+        reading.finish = Some((&answer.finish).into());
+        let keeps = reading.keeps;
+        if let Some(said) = &mut reading.said {
+            *said = json::text(answer);
+            if said.len() > keeps {
+                said.truncate(said.floor_char_boundary(keeps));
+            }
         }
     }
 
@@ -160,7 +191,7 @@ impl Reading {
 
     fn note(&mut self, delta: &Delta) {
         if let (Some(said), Delta::Text(text)) = (&mut self.said, delta)
-            && said.len() < TRANSCRIPT_LIMIT
+            && said.len() < self.keeps
         {
             said.push_str(text);
         }

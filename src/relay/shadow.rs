@@ -187,7 +187,7 @@ async fn ask(relay: &Arc<Relay>, inbound: Inbound, route: Arc<SnapshotRoute>, se
     let allowed = Allowed { permit, shape, cost_per_call: None, began_unix_ms: received_unix_ms };
     let purse = Purse::open(allowed, &route, settings, &mut planned.plan).ok()?;
     let total: Duration = route.route.deadlines.total;
-    let mut call = Call::open(relay, &inbound, (&route, purse, None), total, envelope.stream);
+    let mut call = Call::open(relay, &inbound, (&route, purse, None), total, &envelope);
     call.keep_to_the_ledger();
     let asked_in = inbound.dialect;
     let question = Question::new((envelope, None), inbound, route.route.id.clone());

@@ -30,6 +30,14 @@ pub struct Sentinel {
     probed: HashMap<String, OffsetDateTime>,
 }
 
+/// A probe: what it saw, by how many of the questions that it asked.
+#[derive(Debug, PartialEq)]
+pub struct Probe {
+    pub seen: Seen,
+    pub asked: usize,
+    pub passed: usize,
+}
+
 /// What a probe saw.
 #[derive(Debug, PartialEq)]
 pub enum Seen {
@@ -56,14 +64,14 @@ impl Sentinel {
         certificate: &Certificate,
         subject: &VendorSubject,
         questions: usize,
-    ) -> Seen {
+    ) -> Probe {
         let now = OffsetDateTime::now_utc();
         self.probed.insert(certificate.digest().to_owned(), now);
-        let seen = match examined(gate, suites, certificate) {
+        let probe = match examined(gate, suites, certificate) {
             Ok((suite, report)) => ask(&suite, &report, certificate, subject, questions).await,
-            Err(why) => Seen::Unknown(why),
+            Err(why) => Probe { seen: Seen::Unknown(why), asked: 0, passed: 0 },
         };
-        if let Seen::Drift(reason) = &seen {
+        if let Seen::Drift(reason) = &probe.seen {
             // A model that drifted is closed also when the log cannot be written.
             if let Err(error) = audit.record_now(&suspending(certificate, reason)) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a suspension is not in the audit log");
@@ -72,7 +80,7 @@ impl Sentinel {
                 tracing::error!(%error, "a model that drifted could not be suspended");
             }
         }
-        seen
+        probe
     }
 }
 
@@ -94,7 +102,7 @@ async fn ask(
     certificate: &Certificate,
     subject: &VendorSubject,
     questions: usize,
-) -> Seen {
+) -> Probe {
     let known: &[String] = match &certificate.predicate().runs_on {
         RunsOn::Vendor { answered_as, .. } => answered_as,
         RunsOn::Local { .. } => &[],
@@ -110,7 +118,8 @@ async fn ask(
         }
         let other = answers.iter().filter_map(|answer| answer.model.as_ref()).find(|model| !known.contains(model));
         if let Some(other) = other.filter(|_| !known.is_empty()) {
-            return Seen::Drift(format!("it answers as `{other}`, and was certified as `{}`", known.join("`, `")));
+            let why = format!("it answers as `{other}`, and was certified as `{}`", known.join("`, `"));
+            return Probe { seen: Seen::Drift(why), asked, passed: asked - missed.len() };
         }
         if answers.len() < item.asks {
             continue;
@@ -120,17 +129,18 @@ async fn ask(
             missed.push(item.id.as_str());
         }
     }
-    if asked == 0 {
-        return Seen::Unknown("no question was answered".into());
-    }
-    if chance_of(missed.len(), asked) < FALSE_ALARM {
-        return Seen::Drift(format!(
+    let seen = if asked == 0 {
+        Seen::Unknown("no question was answered".into())
+    } else if chance_of(missed.len(), asked) < FALSE_ALARM {
+        Seen::Drift(format!(
             "it misses {} of {asked} questions that it passed when it was certified: {}",
             missed.len(),
             missed.join(", ")
-        ));
-    }
-    Seen::Same
+        ))
+    } else {
+        Seen::Same
+    };
+    Probe { seen, asked, passed: asked - missed.len() }
 }
 
 /// Items that passed, spread evenly over the suite.

@@ -3,8 +3,8 @@
 use crate::{
     clock,
     domain::{
-        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, PriceState, Role, RouteId, TargetId,
-        Task, TenantId, TokenUsage, UsageSource,
+        Attempt, Dialect, Ending, FaultKind, FeatureId, FinishReason, KeyId, Money, Outcome, PriceState, Role, RouteId,
+        TargetId, Task, TenantId, TokenUsage, UsageSource,
     },
 };
 
@@ -24,6 +24,8 @@ pub(crate) fn answered() -> Outcome {
         attempts: vec![attempt("openai/gpt-4o-mini", None)],
         served_by: Some(0),
         ending: Ending::Answered,
+        finish: Some(FinishReason::Stop),
+        json: None,
         status: 200,
         ttft_ms: Some(11.25),
         total_ms: 101.5,

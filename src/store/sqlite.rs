@@ -8,6 +8,7 @@ mod calls;
 mod clients;
 mod drills;
 mod migrate;
+mod quality;
 mod releases;
 mod rows;
 mod shares;

@@ -1,6 +1,9 @@
 //! Operators over the admin API: who is let in, what each role may, writes that are repeated, and what stands in the audit log.
 
 mod document;
+mod login;
+mod oidc;
+mod quality;
 mod releases;
 mod remote;
 mod rollback;

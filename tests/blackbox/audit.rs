@@ -3,6 +3,9 @@
 mod away;
 mod kills;
 mod published;
+mod s3;
+mod tampered;
+mod witness;
 
 use std::{
     fs,

@@ -263,7 +263,9 @@ async fn a_vendors_model_that_drifts_is_suspended() {
         says(&text, *name.lock().expect("no test panics while it holds this"))
     })
     .await;
-    let (_broken, config) = ladder(&fallback, "gate: { sentinel: { every: 1s, questions: 5 } }").await;
+    let more = "gate: { sentinel: { every: 1s, questions: 5 } }\n\
+                rules: [{ name: probes, when: \"sentinel_score < 0.5\", min_samples: 5 }]";
+    let (_broken, config) = ladder(&fallback, more).await;
     let home = with_suite(&config);
     certify(&home);
     let gateway = home.serve();
@@ -283,6 +285,11 @@ async fn a_vendors_model_that_drifts_is_suspended() {
     assert!(ready.contains("it misses 5 of 5 questions that it passed"), "{ready}");
     let log = gateway.stop();
     assert!(log.contains("the model is not what was certified: suspended"), "{log}");
+    // Rules see what the probes found: all of the first ones passed, none of the last.
+    let tested = home.json(&["release", "rules", "test", "--since", "10m"]);
+    let score = &tested[0]["findings"][0];
+    assert!(score["samples"].as_u64().is_some_and(|asked| asked >= 15), "{tested:#}");
+    assert!(score["value"].as_f64().is_some_and(|share| share > 0.0 && share < 1.0), "{tested:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,17 +1,9 @@
-//! The small sections as they are written: listener, storage, telemetry, vault, local tier, limits.
+//! The small sections as they are written: storage, telemetry, vault, local tier, limits.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DeviceText, DurationText, Limited, SizeText, SocketText, UrlText};
-
-/// The operators' listener.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Admin {
-    /// Where operators connect [default: 127.0.0.1:8081]. A change needs a restart.
-    pub(in crate::config) listen: Option<SocketText>,
-}
+use super::{DeviceText, DurationText, Limited, SizeText, UrlText};
 
 /// Where what must last is kept.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -16,6 +16,7 @@ impl Resolver<'_, '_> {
                 self.error(&at("admin", "listen"), "this is the callers' listener", "give the operators another port");
             }
         }
+        settings.oidc = file.admin.as_ref().and_then(|admin| admin.oidc.as_ref()).and_then(|oidc| self.oidc(oidc));
         if let Some(url) = file.storage.as_ref().and_then(|storage| storage.url.as_ref()) {
             settings.sqlite_path = self.sqlite_path(&at("storage", "url"), url);
         }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Comparison, Metric, Rule, Side},
     domain::RouteId,
-    store::{CallSums, CallsOf, Store, StoreError, SumFilter},
+    store::{CallSums, CallsOf, ShareOf, Store, StoreError, SumFilter},
 };
 
 /// The share of calls that may be slower than a P99.
@@ -152,6 +152,15 @@ async fn measure(
             let (old, new) = (store.call_sums(before, None).await?, store.call_sums(now, None).await?);
             Ok(of_rate(comparison, (hits(&old), old.calls), (hits(&new), new.calls), allowed))
         }
+        Metric::Finished(_) | Metric::SchemaValidRate | Metric::SentinelScore => {
+            let what = match comparison.metric {
+                Metric::Finished(reason) => ShareOf::Finished(reason),
+                Metric::SchemaValidRate => ShareOf::ValidJson,
+                _ => ShareOf::PassedProbes,
+            };
+            let (old, new) = (store.share_of(what, before).await?, store.share_of(what, now).await?);
+            Ok(of_rate(comparison, (old.hits, old.of), (new.hits, new.of), allowed))
+        }
         Metric::P99Ms => {
             let (mut baseline, mut bound) = (None, Some(comparison.offset));
             if comparison.factor != 0.0 {
@@ -206,8 +215,8 @@ fn sides(rule: &Rule, comparison: &Comparison, route: &RouteId, span: Span) -> (
         |since_unix_ms, until_unix_ms, calls| SumFilter { route: route.clone(), calls, since_unix_ms, until_unix_ms };
     let earlier = since.saturating_sub(ms(rule.window));
     match span.of {
-        // Figures from elsewhere do not say which release a call was answered by: they are compared with those from before.
-        Watched::Canary(release) if !matches!(comparison.metric, Metric::Kpi(_)) => {
+        // Figures from elsewhere, and probes, do not say which release they are of: they are compared with those from before.
+        Watched::Canary(release) if !matches!(comparison.metric, Metric::Kpi(_) | Metric::SentinelScore) => {
             let now = filter(since, until, CallsOf::Only(release));
             (now, filter(since, until, CallsOf::Not(release)), Baseline::Beside)
         }
@@ -300,6 +309,26 @@ mod tests {
         let of = |kind| of_rate(&comparison("error_rate > baseline"), (10, 1000), (60, 800), (100, 0.005, kind));
         let (before, beside) = (of(Baseline::Before), of(Baseline::Beside));
         assert!(beside.bound > before.bound && beside.evidence < before.evidence && beside.evidence > 200_f64.ln());
+    }
+
+    #[test]
+    fn a_rate_that_falls_is_evidence_where_less_is_worse() {
+        let fell = of_rate(
+            &comparison("schema_valid_rate < baseline - 0.02"),
+            (990, 1000),
+            (600, 800),
+            (100, 0.005, Baseline::Before),
+        );
+        assert!(fell.evidence > 200_f64.ln() && fell.bound.is_some_and(|bound| bound < 0.98), "{:?}", fell.bound);
+        let rose = of_rate(
+            &comparison("schema_valid_rate < baseline - 0.02"),
+            (900, 1000),
+            (795, 800),
+            (100, 0.005, Baseline::Before),
+        );
+        assert!(rose.evidence < 0.0, "{}", rose.evidence);
+        let fixed = of_rate(&comparison("sentinel_score < 0.9"), (0, 0), (10, 40), (20, 0.005, Baseline::Before));
+        assert!(fixed.evidence > 200_f64.ln() && fixed.baseline.is_none());
     }
 
     #[test]

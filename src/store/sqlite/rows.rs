@@ -58,6 +58,8 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
         attempts: Vec::new(),
         served_by: row.try_get::<Option<i64>, _>("served_by")?.and_then(|index| usize::try_from(index).ok()),
         ending: word::<Ending>("ending", &text("ending")?)?,
+        finish: row.try_get::<Option<String>, _>("finish")?.map(|end| word("finish reason", &end)).transpose()?,
+        json: row.try_get::<Option<String>, _>("json_verdict")?.map(|found| word("verdict", &found)).transpose()?,
         status: row.try_get("status")?,
         ttft_ms: row.try_get("ttft_ms")?,
         total_ms: row.try_get("total_ms")?,

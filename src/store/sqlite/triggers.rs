@@ -160,7 +160,7 @@ impl Triggers for Sqlite {
 }
 
 /// Whose calls count; those that nobody got an answer of, and those of drills, never do. Numbers alone, so nothing of it comes from outside.
-fn counted(calls: CallsOf) -> String {
+pub(super) fn counted(calls: CallsOf) -> String {
     let of_release = match calls {
         CallsOf::Any => String::new(),
         CallsOf::Serving(release) => format!("AND (c.release IS NULL OR c.release = {release})"),

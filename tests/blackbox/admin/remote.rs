@@ -6,13 +6,18 @@ use super::{admin, home, token};
 use crate::home::{Home, Ran, finish};
 
 /// Another machine of the operator's: the binary, a home of its own, and no state.
-struct Desk {
-    home: Home,
+pub(super) struct Desk {
+    pub(super) home: Home,
 }
 
 impl Desk {
+    /// Without a context file.
+    pub(super) fn bare() -> Self {
+        Self { home: Home::without_config() }
+    }
+
     fn new(url: &str, token: &str) -> Self {
-        let desk = Self { home: Home::without_config() };
+        let desk = Self::bare();
         let dir = desk.home.path().join(".config/backstop");
         fs::create_dir_all(&dir).expect("can be made");
         fs::write(dir.join("context.toml"), format!("server = \"{url}\"\ntoken_file = \"token\"\n")).expect("writes");
@@ -26,14 +31,14 @@ impl Desk {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("is there");
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(super) fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
         command.args(args).current_dir(self.home.path()).env("HOME", self.home.path());
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env_remove("RUST_LOG");
         finish(command, "", std::time::Duration::from_secs(60))
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub(super) fn ok(&self, args: &[&str]) -> String {
         self.run(args).expect_success(args)
     }
 }
