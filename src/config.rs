@@ -51,8 +51,8 @@ pub use release::{Orders, ReleaseSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Route, Settings, Telemetry, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, Fingerprints, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, Route, Settings, Telemetry, VaultSource, Vendor,
 };
 pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};

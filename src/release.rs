@@ -28,6 +28,6 @@ pub use keeper::Keeper;
 pub use look::LocalModel;
 pub use reversal::{InForce, NotReversed, Order, ReleaseBook, Retained, Reversal, Reversed};
 pub use room::{engine_options, machine, rooms};
-pub use sentinel::{Seen, Sentinel};
+pub use sentinel::{Probe, Seen, Sentinel};
 pub use subject::VendorSubject;
 pub use trigger::{Cause, Fired, Stay, Trigger, TriggerParts, judge};

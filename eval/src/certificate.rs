@@ -16,7 +16,7 @@
 //! | field | what |
 //! |---|---|
 //! | `target` | `vendor/model` |
-//! | `runs_on` | `{"local": {"engine"}}`, or `{"vendor": {"kind", "base_url_sha256", "region", "model"}}` |
+//! | `runs_on` | `{"local": {"engine"}}`, or `{"vendor": {"kind", "base_url_sha256", "region", "model", "answered_as", "fingerprints"}}` |
 //! | `suite` | `name`, `version`, `digest` of the suite's exact bytes |
 //! | `harness` | the version of this package that judged |
 //! | `verdict` | always `PASS` |

@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 
 use super::App;
 use crate::{
+    config::GateSettings,
     observe::metric,
-    release::{Seen, Sentinel, VendorSubject},
+    release::{Probe, Seen, Sentinel, VendorSubject},
 };
 
 /// How often it is looked whose turn it is.
@@ -48,8 +49,9 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
                     vault: vault.clone(),
                     prices: None,
                 };
-                let questions = settings.gate.sentinel_questions;
-                let seen = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, questions).await;
+                let GateSettings { sentinel_questions: questions, fingerprints, .. } = settings.gate;
+                let probe = Probe { questions, fingerprints };
+                let seen = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, probe).await;
                 let outcome = match &seen {
                     Seen::Same => "same",
                     Seen::Drift(_) => "drift",

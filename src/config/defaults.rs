@@ -6,7 +6,7 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, Fingerprints, GateSettings,
     IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings,
     Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
@@ -91,6 +91,7 @@ impl Default for Settings {
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
             },
+                fingerprints: Fingerprints::Bind,
             eval: EvalSettings::default(),
             release: ReleaseSettings::default(),
             max_body_bytes: 32 << 20,

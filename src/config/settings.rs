@@ -205,6 +205,18 @@ pub struct GateSettings {
     pub sentinel_every: Option<Duration>,
     /// How many questions that are.
     pub sentinel_questions: usize,
+    /// What another fingerprint in its answers means.
+    pub fingerprints: Fingerprints,
+}
+
+/// What a vendor says of the machinery behind a model's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fingerprints {
+    /// One that was not seen when it was certified suspends the certificate.
+    #[default]
+    Bind,
+    /// It says nothing of the model.
+    Ignore,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,13 @@
 //! The gate as ML engineers, security and the router use it: runs, certificates by several hands, taking back, drift.
 
+mod drift;
+mod forge;
+
 use std::{
     fs,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -252,37 +255,6 @@ async fn any_openai_compatible_server_can_be_asked_within_a_price_and_for_progra
     let ran = home.run(&[&priced[..], &["--json"]].concat());
     let report: Value = serde_json::from_str(&ran.stdout).expect("one JSON document");
     assert_eq!((report["cost_micros"].as_u64(), ran.code), (Some(120_000), Some(0)), "{}", ran.stderr);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vendors_model_that_drifts_is_suspended() {
-    let (named, wrong) = (Arc::new(Mutex::new("echo-2026-01-01")), Arc::new(AtomicBool::new(false)));
-    let (name, lies) = (Arc::clone(&named), Arc::clone(&wrong));
-    let fallback = Vendor::start(move |_, seen| {
-        let text = if lies.load(Ordering::Relaxed) { "something else".to_owned() } else { asked(seen) };
-        says(&text, *name.lock().expect("no test panics while it holds this"))
-    })
-    .await;
-    let (_broken, config) = ladder(&fallback, "gate: { sentinel: { every: 1s, questions: 5 } }").await;
-    let home = with_suite(&config);
-    certify(&home);
-    let gateway = home.serve();
-    until_left_out(&gateway, false).await;
-    // Probes of a model that is as it was change nothing.
-    let before = fallback.seen_count();
-    fallback.asked(before + 10).await;
-    assert_eq!(served_by(&gateway).await.as_deref(), Some("second/echo"));
-    *named.lock().expect("likewise") = "echo-2026-06-30";
-    let ready = until_left_out(&gateway, true).await;
-    assert!(ready.contains("it is suspended: it answers as `echo-2026-06-30`"), "{ready}");
-    // Certified as what it is now, it serves again, until its answers are no longer right.
-    certify(&home);
-    until_left_out(&gateway, false).await;
-    wrong.store(true, Ordering::Relaxed);
-    let ready = until_left_out(&gateway, true).await;
-    assert!(ready.contains("it misses 5 of 5 questions that it passed"), "{ready}");
-    let log = gateway.stop();
-    assert!(log.contains("the model is not what was certified: suspended"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -98,6 +98,9 @@ pub enum RunsOn {
         quantization: String,
         limits: Limits,
     },
+        /// What it said of what stands behind that name, where it says anything.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fingerprints: Vec<String>,
     Vendor {
         kind: String,
         base_url_sha256: String,

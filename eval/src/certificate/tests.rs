@@ -71,6 +71,7 @@ impl Bench {
             attempt: 1,
             concurrency: 1,
             reused: 0,
+            fingerprints: Vec::new(),
             resumed: 0,
             cost_micros: None,
             against: None,

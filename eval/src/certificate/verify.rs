@@ -189,7 +189,7 @@ fn same_runs_on(certified: &RunsOn, found: &BoundSubject) -> Result<(), Reason> 
             at_most("number of calls answered at once", limits.running, limits_now.running)
         }
         (
-            RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: _ },
+            RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: _, fingerprints: _ },
             BoundSubject::Vendor { kind: kind_now, base_url_sha256: url_now, region: region_now, model: model_now },
         ) => {
             same("vendor's kind", kind, kind_now)?;

@@ -29,6 +29,7 @@ pub(super) fn answer(text: &str) -> AnswerRecord {
         output_tokens: Some(1),
         latency_ms: 1,
         model: None,
+        fingerprint: None,
         cost_micros: None,
     }
 }
@@ -50,6 +51,7 @@ pub(super) fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Agai
         engine: None,
         subject: String::new(),
         answered_as: Vec::new(),
+        fingerprints: Vec::new(),
         suite: suite.id().clone(),
         split: Split::Gate,
         attempt: 1,
