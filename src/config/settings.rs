@@ -229,6 +229,8 @@ pub struct Route {
     pub steers: Vec<Steer>,
     /// The suite a fallback of this route must have passed.
     pub suite: String,
+    /// What it is for: the certificates of its fallbacks must cover that.
+    pub use_case: Option<String>,
     pub deadlines: Deadlines,
     pub mid_stream: MidStream,
     pub hedge: Option<Hedge>,

@@ -55,6 +55,10 @@ pub enum Reason {
     /// `what` is in the genitive where it is a digest: `weights' digest`.
     #[error("the {what} differs: certified {certified}, now {found}; certify again if the change was meant")]
     Differs { what: &'static str, certified: String, found: String },
+    #[error(
+        "its scope does not cover the {what} `{wanted}`: it is for {certified}; certify for that, by a suite that covers it"
+    )]
+    OutOfScope { what: &'static str, wanted: String, certified: String },
     #[error("it is valid from {0} on only; check this machine's clock")]
     NotYetValid(String),
     #[error("it expired at {0}; certify again")]

@@ -150,7 +150,7 @@ fn look(asked: &Asked, settings: &Settings, route: &Route, seen: &HealthView) ->
             Decision::AttemptDespite { reason } | Decision::LastResort { reason } => (stands, Some(reason.to_string())),
             Decision::Skip(fault) => ("passed over", Some(fault.detail.clone())),
         };
-        let objection = standings.objection(&step.target, &route.suite).map(|why| why.to_string());
+        let objection = standings.objection(&step.target, route).map(|why| why.to_string());
         let of_target = |id: &TargetId| seen.targets.get(id);
         TargetView {
             target: step.target.to_string(),
