@@ -6,7 +6,7 @@
 //! not depend on which others are in its step, nor on how its prompt was cut into steps.
 
 use crate::cache::{Cache, CacheShape, Sequence, Store};
-use crate::kernel::{self, Activations, Attend, KvStore, Matrix, Pool, Rotary, Span};
+use crate::kernel::{self, Activations, Attend, KvStore, Matrix, Pool, Rotary, Run, Span};
 use crate::load::{Header, LoadError};
 
 mod device;
@@ -136,7 +136,13 @@ impl Transformer {
         })
     }
 
-    fn attention(&self, number: usize, spans: &[Span<'_>], store: &mut KvStore, scratch: &mut Scratch) {
+    fn attention(
+        &self,
+        number: usize,
+        (spans, plan): (&[Span<'_>], &[Run]),
+        store: &mut KvStore,
+        scratch: &mut Scratch,
+    ) {
         let Self { shape, pool, .. } = self;
         let layer = &self.layers[number];
         let rows = scratch.positions.len();
@@ -171,7 +177,7 @@ impl Transformer {
         }
         kernel::store(pool, store, number, spans, (&scratch.keys, &scratch.values));
         let how = Attend { heads: shape.heads, scale: shape.attention_scale, window };
-        kernel::attend(pool, store, number, spans, how, (&scratch.queries, &mut scratch.attended));
+        kernel::attend(pool, store, number, (spans, plan), how, (&scratch.queries, &mut scratch.attended));
         scratch.activations.set(pool, &scratch.attended, queries, &[&layer.output]);
         kernel::multiply(pool, &scratch.activations, &[&layer.output], &mut [&mut scratch.normed]);
         if let Some(weight) = &layer.post_attention_norm {
@@ -309,8 +315,9 @@ impl Forward for Transformer {
                 Span { blocks: piece.sequence.blocks(), start: piece.sequence.len(), rows }
             })
             .collect();
+        let plan = kernel::runs(&spans, self.shape.heads / self.shape.kv_heads);
         for layer in 0..self.layers.len() {
-            self.attention(layer, &spans, store, scratch);
+            self.attention(layer, (&spans, &plan), store, scratch);
             self.feed(layer, scratch);
         }
         self.logits(batch, scratch, logits);

@@ -24,7 +24,7 @@ mod pool;
 mod portable;
 
 pub(crate) use activations::Activations;
-pub(crate) use attention::{Attend, BLOCK, KvStore, Span, attend, store};
+pub(crate) use attention::{Attend, BLOCK, KvStore, Run, Span, attend, runs, store};
 pub use foreign::bound_candle;
 #[cfg(test)]
 pub(crate) use level::Level;

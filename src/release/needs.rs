@@ -74,7 +74,10 @@ async fn uncertified(gate: &Arc<Gate>, candidate: &Arc<Settings>, route: &RouteI
         let found = route.targets.iter().filter_map(objection);
         Some(
             found
-                .map(|(target, why)| format!("{} has no certificate for `{}`: {why}", target.id, route.suite))
+                .map(|(target, why)| match why.contains(&target.id.to_string()) {
+                    true => why,
+                    false => format!("{} has no certificate for `{}`: {why}", target.id, route.suite),
+                })
                 .collect::<Vec<_>>(),
         )
     });

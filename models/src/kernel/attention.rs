@@ -14,11 +14,12 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use super::pool::{Parts, Pool};
 
 mod block;
+mod runs;
+
+pub(crate) use runs::{Run, runs};
 
 /// Tokens of a block.
 pub(crate) const BLOCK: usize = 32;
-/// Queries of a tile.
-const QUERIES: usize = 48;
 /// Queries that go through a block together.
 const TOGETHER: usize = 4;
 const LANES: usize = 16;
@@ -129,7 +130,8 @@ impl Writer {
     }
 }
 
-/// Causal attention of all rows of a batch: `queries` and `out` are `[rows][heads · head_width]`.
+/// Causal attention of all rows of a batch: `queries` and `out` are `[rows][heads · head_width]`. `plan`: [`runs`] of the spans, with as
+/// many heads to a head of keys as there are.
 ///
 /// # Panics
 /// When a span has fewer blocks than its tokens need, or heads are no multiple of the heads of keys.
@@ -137,41 +139,30 @@ pub(crate) fn attend(
     pool: &Pool,
     kv: &KvStore,
     layer: usize,
-    spans: &[Span<'_>],
+    (spans, plan): (&[Span<'_>], &[Run]),
     how: Attend,
     (queries, out): (&[f32], &mut [f32]),
 ) {
     assert!(how.heads.is_multiple_of(kv.shape.kv_heads), "each head of keys has as many heads of queries");
     let group = how.heads / kv.shape.kv_heads;
-    let tokens = (QUERIES / group).max(1);
     let parts = Parts::new(out);
-    let runs = |span: &Span<'_>| span.rows.len().div_ceil(tokens);
-    let total: usize = spans.iter().map(runs).sum();
-    pool.each(total * kv.shape.kv_heads, |item| {
-        let (mut run, head) = (item / kv.shape.kv_heads, item % kv.shape.kv_heads);
-        for span in spans {
-            if run < runs(span) {
-                let first = run * tokens;
-                let last = span.rows.len().min(first + tokens);
-                let tile = Tile { kv, layer, head, how, group, span, tokens: first..last };
-                tile.attend(pool, queries, &parts);
-                return;
-            }
-            run -= runs(span);
-        }
+    pool.each(plan.len() * kv.shape.kv_heads, |item| {
+        let (run, head) = (&plan[item / kv.shape.kv_heads], item % kv.shape.kv_heads);
+        let spans = &spans[run.spans.clone()];
+        Tile { kv, layer, head, how, group, spans, run }.attend(pool, queries, &parts);
     });
 }
 
-/// Queries that share keys: some tokens of a span, the heads of one group.
+/// Queries that share keys: a run's tokens, the heads of one group.
 struct Tile<'a> {
     kv: &'a KvStore,
     layer: usize,
     head: usize,
     how: Attend,
     group: usize,
-    span: &'a Span<'a>,
-    /// Of the span's new tokens.
-    tokens: Range<usize>,
+    /// The run's.
+    spans: &'a [Span<'a>],
+    run: &'a Run,
 }
 
 /// A tile's queries, and what they have gathered so far.
@@ -199,39 +190,56 @@ impl Tile<'_> {
     fn attend(&self, pool: &Pool, queries: &[f32], parts: &Parts<f32>) {
         let mut gathered = GATHERED.take();
         self.gather(queries, &mut gathered);
-        let width = self.kv.shape.width;
-        let end = self.span.start + self.tokens.end;
-        let begin = gathered.sees.first().map_or(0, |first| first.start);
-        for block in begin / BLOCK..end.div_ceil(BLOCK) {
-            let start = self.kv.shape.start(self.span.blocks[block], self.layer, self.head);
-            let bits = &self.kv.bits[start..start + 2 * width * BLOCK];
-            block::take(pool.level(), &mut gathered, bits, block * BLOCK);
+        let (shared, each) = (self.run.shared, self.run.tokens.len() * self.group);
+        self.over(pool, &mut gathered, &self.spans[0], 0..each * self.spans.len(), 0..shared);
+        for (number, span) in self.spans.iter().enumerate() {
+            let end = span.start + self.run.tokens.end;
+            self.over(pool, &mut gathered, span, number * each..(number + 1) * each, shared..end.div_ceil(BLOCK));
         }
         self.put(&gathered, parts);
         GATHERED.set(gathered);
     }
 
-    /// Where a query lies in the rows of queries.
+    /// Takes some of the queries over some of a span's blocks, from the first that one of them sees.
+    fn over(&self, pool: &Pool, gathered: &mut Gathered, span: &Span<'_>, range: Range<usize>, blocks: Range<usize>) {
+        let width = self.kv.shape.width;
+        let bits = |block: usize| {
+            let start = self.kv.shape.start(span.blocks[block], self.layer, self.head);
+            &self.kv.bits[start..start + 2 * width * BLOCK]
+        };
+        let seen = gathered.sees[range.clone()].iter().map(|sees| sees.start).min().unwrap_or(0);
+        for block in blocks.start.max(seen / BLOCK)..blocks.end {
+            if block + 1 < blocks.end {
+                block::ahead(bits(block + 1));
+            }
+            block::take(pool.level(), gathered, range.clone(), bits(block), block * BLOCK);
+        }
+    }
+
+    /// Each query's position, and where it lies in the rows of queries.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         let row_width = self.how.heads * self.kv.shape.head_width;
-        self.tokens.clone().flat_map(move |token| {
-            let row = (self.span.rows.start + token) * row_width;
-            (0..self.group).map(move |i| (token, row + (self.head * self.group + i) * self.kv.shape.head_width))
+        let tokens = |span: &Span<'_>| {
+            let (start, row) = (span.start, span.rows.start);
+            self.run.tokens.clone().map(move |token| (start + token, row + token))
+        };
+        self.spans.iter().flat_map(tokens).flat_map(move |(position, row)| {
+            let head = |i: usize| (self.head * self.group + i) * self.kv.shape.head_width;
+            (0..self.group).map(move |i| (position, row * row_width + head(i)))
         })
     }
 
     fn gather(&self, queries: &[f32], into: &mut Gathered) {
         let width = self.kv.shape.width;
-        let count = self.tokens.len() * self.group;
+        let count = self.spans.len() * self.run.tokens.len() * self.group;
         into.queries.clear();
         into.queries.resize(count * width, 0.0);
         into.sees.clear();
-        for (index, (token, at)) in self.places().enumerate() {
+        for (index, (position, at)) in self.places().enumerate() {
             let query = &mut into.queries[index * width..][..self.kv.shape.head_width];
             for (to, from) in query.iter_mut().zip(&queries[at..at + self.kv.shape.head_width]) {
                 *to = from * self.how.scale;
             }
-            let position = self.span.start + token;
             let first = self.how.window.map_or(0, |window| (position + 1).saturating_sub(window));
             into.sees.push(first..position + 1);
         }

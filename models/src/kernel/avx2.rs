@@ -241,11 +241,17 @@ fn kept(mut number: usize) -> usize {
     number
 }
 
-/// Asks for the line that is read two kilobytes later: a stream that is read once waits for memory otherwise.
+/// Asks for the line that is read four kilobytes later: a stream that is read once waits for memory otherwise.
 #[inline(always)]
 pub(super) fn ahead(line: *const Line) {
+    hint(line.wrapping_add(64));
+}
+
+/// Asks for the line at an address.
+#[inline(always)]
+pub(super) fn hint<T>(at: *const T) {
     // SAFETY: a hint, which may be any address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(32).cast()) };
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
 /// A line's two halves.

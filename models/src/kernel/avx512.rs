@@ -110,13 +110,14 @@ unsafe fn blocks<const M: usize, const G: usize, const HALVES: bool, const PACKE
                 }
             }
             let [d, offset] = if PACKED {
+                ahead(lines.wrapping_add(body + part));
                 // SAFETY: a line for each part after the weights.
                 unsafe { halves(lines.add(body + part)) }
             } else {
                 // SAFETY: an expanded block has two pairs of scales.
                 unsafe { floats(piece.scales.as_ptr().add(2 * block + part)) }
             };
-            for m in 0..M {
+            let mut scaled = |m: usize| {
                 // SAFETY: scales for each block.
                 let inputs = unsafe { &*groups[m / GROUP].scales.as_ptr().add(block) };
                 let sum = if HALVES { &inputs.half_sum[part] } else { &inputs.sum };
@@ -128,7 +129,20 @@ unsafe fn blocks<const M: usize, const G: usize, const HALVES: bool, const PACKE
                     let total = _mm512_fmadd_ps(product, d, _mm512_load_ps(place));
                     _mm512_store_ps(place, _mm512_fmadd_ps(offset, _mm512_set1_ps(sum[m % GROUP]), total));
                 }
+            };
+            // A loop over all sixteen would not be unrolled, and would hand the products over in memory.
+            macro_rules! groups {
+                ($($group:literal)*) => {
+                    $(
+                        if $group < G {
+                            for m in GROUP * $group..M.min(GROUP * $group + GROUP) {
+                                scaled(m);
+                            }
+                        }
+                    )*
+                };
             }
+            groups!(0 1 2 3);
         }
     }
 }

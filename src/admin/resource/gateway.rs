@@ -150,7 +150,11 @@ fn look(asked: &Asked, settings: &Settings, route: &Route, seen: &HealthView) ->
             Decision::AttemptDespite { reason } | Decision::LastResort { reason } => (stands, Some(reason.to_string())),
             Decision::Skip(fault) => ("passed over", Some(fault.detail.clone())),
         };
-        let objection = standings.objection(&step.target, route).map(|why| why.to_string());
+        let needs_none = step.index == 0 && !step.target.is_local() && !standings.has_looked_at(&step.target, route);
+        let objection = match needs_none {
+            true => Some("a first target at a vendor needs no certificate, so none was looked for".to_owned()),
+            false => standings.objection(&step.target, route).map(|why| why.to_string()),
+        };
         let of_target = |id: &TargetId| seen.targets.get(id);
         TargetView {
             target: step.target.to_string(),

@@ -3,47 +3,87 @@
 use std::ops::Range;
 
 use super::{BLOCK, Gathered, LANES, TOGETHER};
-#[cfg(target_arch = "x86_64")]
-use crate::kernel::avx512;
 use crate::kernel::float::{fma, leveled, widen};
 use crate::kernel::level::Level;
 use crate::kernel::ops::exp;
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::{avx2, avx512};
 
-/// Takes one block, whose first token stands at position `first`: halves of keys `[width][BLOCK]`, then values
-/// `[BLOCK][width]`.
-pub(super) fn take(level: Level, gathered: &mut Gathered, bits: &[u16], first: usize) {
+/// Takes one block, whose first token stands at position `first`, for some of the queries: halves of keys `[width][BLOCK]`, then
+/// values `[BLOCK][width]`.
+pub(super) fn take(level: Level, gathered: &mut Gathered, range: Range<usize>, bits: &[u16], first: usize) {
+    let half = bits.len() / 2;
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Avx512Vnni && range.len() <= 2 * avx512::TOGETHER {
+        // For so few, it costs less to read it as it lies than to write and read it once more.
+        let (keys, values) = bits.split_at(half);
+        // SAFETY: the level says that the machine has it; slices are as long as their shapes say.
+        let score = |queries: &[f32], scores: &mut [f32]| unsafe { avx512::score(queries, keys, scores) };
+        // SAFETY: as above.
+        let weigh = |weights: &[f32], sums: &mut [f32]| unsafe { avx512::weigh(weights, values, sums) };
+        for part in parts(range, avx512::TOGETHER) {
+            meet(level, gathered, part, first, (score, weigh));
+        }
+        return;
+    }
     let mut wide = std::mem::take(&mut gathered.wide);
     wide.resize(bits.len(), 0.0);
     widen(level, bits, &mut wide);
-    let (keys, values) = wide.split_at(bits.len() / 2);
-    let width = keys.len() / BLOCK;
+    let (keys, values) = wide.split_at(half);
     let together = match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => avx512::TOGETHER,
         _ => TOGETHER,
     };
-    for start in (0..gathered.sees.len()).step_by(together) {
-        let range = start..gathered.sees.len().min(start + together);
-        let Gathered { queries, scores, sums, .. } = gathered;
-        let scores = &mut scores[range.start * BLOCK..range.end * BLOCK];
-        let (queries, sums) =
-            (&queries[range.start * width..range.end * width], &mut sums[range.start * width..range.end * width]);
-        match level {
-            // SAFETY: the level says that the machine has it; slices are as long as their shapes say.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => unsafe { avx512::score(queries, keys, scores) },
-            _ => score(level, queries, keys, scores),
-        }
-        let state = (&gathered.sees[range.clone()], &mut gathered.highest[range.clone()], &mut gathered.weight[range]);
-        soften(level, scores, first, state.0, (state.1, state.2), sums);
-        match level {
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => unsafe { avx512::weigh(scores, values, sums) },
-            _ => weigh(level, scores, values, sums),
-        }
+    let score = |queries: &[f32], scores: &mut [f32]| match level {
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::score(queries, keys, scores) },
+        _ => score(level, queries, keys, scores),
+    };
+    let weigh = |weights: &[f32], sums: &mut [f32]| match level {
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::weigh(weights, values, sums) },
+        _ => weigh(level, weights, values, sums),
+    };
+    for part in parts(range, together) {
+        meet(level, gathered, part, first, (score, weigh));
     }
     gathered.wide = wide;
+}
+
+fn parts(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(length).map(move |start| start..range.end.min(start + length))
+}
+
+/// Some queries and a block: their scores, weights of these, and sums.
+fn meet(
+    level: Level,
+    gathered: &mut Gathered,
+    range: Range<usize>,
+    first: usize,
+    (score, weigh): (impl FnOnce(&[f32], &mut [f32]), impl FnOnce(&[f32], &mut [f32])),
+) {
+    let width = gathered.queries.len() / gathered.sees.len();
+    let Gathered { queries, scores, sums, .. } = gathered;
+    let scores = &mut scores[range.start * BLOCK..range.end * BLOCK];
+    let (queries, sums) =
+        (&queries[range.start * width..range.end * width], &mut sums[range.start * width..range.end * width]);
+    score(queries, scores);
+    let state = (&gathered.sees[range.clone()], &mut gathered.highest[range.clone()], &mut gathered.weight[range]);
+    soften(level, scores, first, state.0, (state.1, state.2), sums);
+    weigh(scores, sums);
+}
+
+/// Asks for a block that is taken next, while this one is: blocks lie far apart.
+pub(super) fn ahead(bits: &[u16]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bits.chunks(32) {
+        avx2::hint(line.as_ptr());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bits;
 }
 
 leveled! {

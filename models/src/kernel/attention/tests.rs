@@ -18,6 +18,15 @@ struct Case {
     window: Option<usize>,
     /// Tokens there already, and new ones.
     sequences: Vec<(usize, usize)>,
+    /// So many blocks that those begin with which are long enough.
+    shared: usize,
+}
+
+impl Case {
+    /// How many of a sequence's blocks are those that others have, too.
+    fn shared_by(&self, old: usize) -> usize {
+        if old >= self.shared * BLOCK { self.shared } else { 0 }
+    }
 }
 
 /// By definition: for one query, over all keys it sees.
@@ -51,21 +60,29 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
     for level in Level::all().into_iter().filter(|level| level.is_here()) {
         let pool = Pool::with_level(2, level);
         let needed: usize = case.sequences.iter().map(|(old, new)| (old + new).div_ceil(BLOCK)).sum();
-        let mut kv = KvStore::new(needed + 3, 2, case.kv_heads, case.head_width);
+        let spare = case.shared + 3;
+        let mut kv = KvStore::new(needed + spare, 2, case.kv_heads, case.head_width);
         // Blocks in no order.
-        let mut free: Vec<u32> = (0..needed as u32 + 3).rev().collect();
+        let mut free: Vec<u32> = (0..(needed + spare) as u32).rev().collect();
         free.rotate_left(1);
+        let common = free.split_off(free.len() - case.shared);
         let (mut spans, mut queries, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         let tables: Vec<Vec<u32>> = case
             .sequences
             .iter()
-            .map(|(old, new)| (0..(old + new).div_ceil(BLOCK)).map(|_| free.pop().expect("enough")).collect())
+            .map(|(old, new)| {
+                let shared = case.shared_by(*old);
+                let own = (shared..(old + new).div_ceil(BLOCK)).map(|_| free.pop().expect("enough"));
+                common[..shared].iter().copied().chain(own).collect()
+            })
             .collect();
         for (number, ((old, new), blocks)) in case.sequences.iter().zip(&tables).enumerate() {
-            let seed = seed.wrapping_add(number as u64 * 10);
-            let [keys, values] = [seed, seed ^ 2].map(|seed| {
-                let kept = random((old + new) * kv_width, seed).into_iter().map(|x| f16::from_f32(x).to_f32());
-                kept.collect::<Vec<f32>>()
+            let (first_seed, seed) = (seed, seed.wrapping_add((number as u64 + 1) * 10));
+            let [keys, values] = [0, 2].map(|which| {
+                let mut all = random((old + new) * kv_width, seed ^ which);
+                let shared = case.shared_by(*old) * BLOCK * kv_width;
+                all[..shared].copy_from_slice(&random(shared, first_seed ^ which));
+                all.into_iter().map(|x| f16::from_f32(x).to_f32()).collect::<Vec<f32>>()
             });
             let asked = random(new * width, seed ^ 3);
             for layer in 0..2 {
@@ -82,7 +99,8 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
         }
         let how = Attend { heads: case.heads, scale: 0.5, window: case.window };
         let mut out = vec![f32::NAN; queries.len()];
-        attend(&pool, &kv, 1, &spans, how, (&queries, &mut out));
+        let group = case.heads / case.kv_heads;
+        attend(&pool, &kv, 1, (&spans, &runs(&spans, group)), how, (&queries, &mut out));
         for (ours, theirs) in out.iter().zip(&expected) {
             prop_assert!((ours - theirs).abs() < 1e-4, "{level:?}: {ours} {theirs}");
         }
@@ -90,7 +108,8 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
             let rows = span.rows.start * width..span.rows.end * width;
             let mut alone = vec![0.0; rows.len()];
             let span = Span { rows: 0..span.rows.len(), ..span.clone() };
-            attend(&pool, &kv, 1, &[span], how, (&queries[rows.clone()], &mut alone));
+            let spans = [span];
+            attend(&pool, &kv, 1, (&spans, &runs(&spans, group)), how, (&queries[rows.clone()], &mut alone));
             prop_assert_eq!(&alone[..], &out[rows], "alone as together");
         }
     }
@@ -102,8 +121,9 @@ proptest! {
     #[test]
     fn attention_is_what_it_is_defined_as(
         (kv_heads, group) in (1..4usize, 1..5usize), head_width in 1..40usize, window in prop::option::of(1..90usize),
-        sequences in prop::collection::vec((0..90usize, 1..50usize), 1..4), seed in any::<u64>(),
+        sequences in prop::collection::vec((0..120usize, prop_oneof![Just(1), 1..50usize]), 1..6), shared in 0..3usize,
+        seed in any::<u64>(),
     ) {
-        check(&Case { kv_heads, heads: kv_heads * group, head_width, window, sequences }, seed)?;
+        check(&Case { kv_heads, heads: kv_heads * group, head_width, window, sequences, shared }, seed)?;
     }
 }

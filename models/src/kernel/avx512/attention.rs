@@ -1,7 +1,10 @@
 //! Attention with AVX-512: up to eight queries against a block, so that each vector of keys or values that is read meets
-//! all of them.
+//! all of them. A block that meets no more than eight is read as it lies, in half precision.
 
-use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
+use std::arch::x86_64::{
+    __m512, _mm256_loadu_si256, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_storeu_ps,
+};
 
 use crate::kernel::attention::BLOCK;
 use crate::kernel::matrix::TILE;
@@ -13,17 +16,44 @@ pub(in crate::kernel) const TOGETHER: usize = 8;
 macro_rules! by_count {
     ($count:expr, $call:ident($($argument:expr),*)) => {
         match $count {
-            1 => $call::<1>($($argument),*),
-            2 => $call::<2>($($argument),*),
-            3 => $call::<3>($($argument),*),
-            4 => $call::<4>($($argument),*),
-            5 => $call::<5>($($argument),*),
-            6 => $call::<6>($($argument),*),
-            7 => $call::<7>($($argument),*),
-            8 => $call::<8>($($argument),*),
+            1 => $call::<1, _>($($argument),*),
+            2 => $call::<2, _>($($argument),*),
+            3 => $call::<3, _>($($argument),*),
+            4 => $call::<4, _>($($argument),*),
+            5 => $call::<5, _>($($argument),*),
+            6 => $call::<6, _>($($argument),*),
+            7 => $call::<7, _>($($argument),*),
+            8 => $call::<8, _>($($argument),*),
             _ => unreachable!("one to eight queries"),
         }
     };
+}
+
+/// How keys and values lie: floats, or the bits of halves.
+pub(in crate::kernel) trait Stored: Copy {
+    /// Sixteen from `at` on.
+    ///
+    /// # Safety
+    /// The machine has AVX-512 F, and all sixteen can be read.
+    unsafe fn sixteen(at: *const Self) -> __m512;
+}
+
+impl Stored for f32 {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn sixteen(at: *const Self) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_loadu_ps(at) }
+    }
+}
+
+impl Stored for u16 {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn sixteen(at: *const Self) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
+    }
 }
 
 /// `scores = queries · keys`, up to eight queries of any width against a block of 32 keys, which lie across.
@@ -31,7 +61,7 @@ macro_rules! by_count {
 /// # Safety
 /// The machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernel) unsafe fn score(queries: &[f32], keys: &[f32], scores: &mut [f32]) {
+pub(in crate::kernel) unsafe fn score<S: Stored>(queries: &[f32], keys: &[S], scores: &mut [f32]) {
     let width = keys.len() / BLOCK;
     let count = scores.len() / BLOCK;
     assert!(queries.len() == count * width && keys.len() == width * BLOCK, "shapes fit");
@@ -42,12 +72,12 @@ pub(in crate::kernel) unsafe fn score(queries: &[f32], keys: &[f32], scores: &mu
 /// # Safety
 /// The machine has AVX-512 F; there are `M` queries and as many rows of scores.
 #[target_feature(enable = "avx512f")]
-unsafe fn score_some<const M: usize>(queries: *const f32, keys: *const f32, width: usize, scores: *mut f32) {
+unsafe fn score_some<const M: usize, S: Stored>(queries: *const f32, keys: *const S, width: usize, scores: *mut f32) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     for i in 0..width {
         // SAFETY: `width` rows of 32 keys, `M` rows of `width` queries.
         unsafe {
-            let keys = [_mm512_loadu_ps(keys.add(BLOCK * i)), _mm512_loadu_ps(keys.add(BLOCK * i + TILE))];
+            let keys = [S::sixteen(keys.add(BLOCK * i)), S::sixteen(keys.add(BLOCK * i + TILE))];
             for (m, sums) in sums.iter_mut().enumerate() {
                 let query = _mm512_set1_ps(*queries.add(m * width + i));
                 sums[0] = _mm512_fmadd_ps(query, keys[0], sums[0]);
@@ -69,7 +99,7 @@ unsafe fn score_some<const M: usize>(queries: *const f32, keys: *const f32, widt
 /// # Safety
 /// The machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernel) unsafe fn weigh(weights: &[f32], values: &[f32], sums: &mut [f32]) {
+pub(in crate::kernel) unsafe fn weigh<S: Stored>(weights: &[f32], values: &[S], sums: &mut [f32]) {
     let width = values.len() / BLOCK;
     let count = weights.len() / BLOCK;
     assert!(sums.len() == count * width && values.len() == width * BLOCK && width.is_multiple_of(TILE), "shapes fit");
@@ -80,16 +110,16 @@ pub(in crate::kernel) unsafe fn weigh(weights: &[f32], values: &[f32], sums: &mu
 /// # Safety
 /// The machine has AVX-512 F; there are `M` rows of weights and of sums, of whole vectors.
 #[target_feature(enable = "avx512f")]
-unsafe fn weigh_some<const M: usize>(weights: *const f32, values: *const f32, width: usize, sums: *mut f32) {
+unsafe fn weigh_some<const M: usize, S: Stored>(weights: *const f32, values: *const S, width: usize, sums: *mut f32) {
     let mut at = 0;
     while at + 2 * TILE <= width {
         // SAFETY: two vectors are left.
-        unsafe { weigh_part::<M, 2>(weights, values, (at, width), sums) };
+        unsafe { weigh_part::<M, 2, S>(weights, values, (at, width), sums) };
         at += 2 * TILE;
     }
     if at < width {
         // SAFETY: one is.
-        unsafe { weigh_part::<M, 1>(weights, values, (at, width), sums) };
+        unsafe { weigh_part::<M, 1, S>(weights, values, (at, width), sums) };
     }
 }
 
@@ -99,9 +129,9 @@ unsafe fn weigh_some<const M: usize>(weights: *const f32, values: *const f32, wi
 /// As [`weigh_some`]; the vectors are within `width`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn weigh_part<const M: usize, const V: usize>(
+unsafe fn weigh_part<const M: usize, const V: usize, S: Stored>(
     weights: *const f32,
-    values: *const f32,
+    values: *const S,
     (at, width): (usize, usize),
     sums: *mut f32,
 ) {
@@ -116,7 +146,7 @@ unsafe fn weigh_part<const M: usize, const V: usize>(
         let mut row = [_mm512_setzero_ps(); V];
         for (v, value) in row.iter_mut().enumerate() {
             // SAFETY: 32 rows of `width` values.
-            *value = unsafe { _mm512_loadu_ps(values.add(token * width + at + v * TILE)) };
+            *value = unsafe { S::sixteen(values.add(token * width + at + v * TILE)) };
         }
         for (m, totals) in totals.iter_mut().enumerate() {
             // SAFETY: `M` rows of 32 weights.
