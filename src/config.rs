@@ -60,14 +60,14 @@ pub use release::{Orders, ReleaseSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Route, Settings, Telemetry, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, Fingerprints, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, Route, Settings, Telemetry, VaultSource, Vendor,
 };
 pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
-pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, watch};
 pub use witness::{Witness, witness_key};
 
 /// A config that can be used, and what is to be said about it.

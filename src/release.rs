@@ -31,6 +31,6 @@ pub use keeper::Keeper;
 pub use look::LocalModel;
 pub use reversal::{InForce, NotReversed, OnTrial, Order, ReleaseBook, Retained, Reversal, Reversed};
 pub use room::{engine_options, machine, rooms};
-pub use sentinel::{Probe, Seen, Sentinel};
+pub use sentinel::{Asking, Probe, Seen, Sentinel};
 pub use subject::VendorSubject;
 pub use trigger::{At, Cause, Fired, Stay, Trigger, TriggerParts, judge};

@@ -110,6 +110,13 @@ pub fn readiness(api: &Api) -> (StatusCode, Value) {
             let (what, reason) = match &step.decision {
                 Decision::Attempt => {
                     open |= answers(&step.target);
+                    let needs_certificate = step.index > 0 || step.target.is_local();
+                    let Some(grace) = standings.grace(&step.target, route).filter(|_| needs_certificate) else {
+                        continue;
+                    };
+                    degraded.push(
+                        json!({"route": route.id, "target": step.target, "what": "serves in grace", "reason": &*grace}),
+                    );
                     continue;
                 }
                 Decision::AttemptDespite { reason } | Decision::LastResort { reason } => {

@@ -225,11 +225,9 @@ impl Follower {
     async fn put_in_force(&self, current: &Arc<Settings>, desired: Arc<Settings>) {
         let knows_all = {
             let standings = self.relay.standings.load();
-            let known: BTreeSet<_> =
-                standings.iter().map(|(target, suite, _)| (target.clone(), suite.to_owned())).collect();
             desired.ways().iter().all(|route| {
                 route.targets.iter().enumerate().all(|(index, target)| {
-                    index == 0 && !target.id.is_local() || known.contains(&(target.id.clone(), route.suite.clone()))
+                    index == 0 && !target.id.is_local() || standings.has_looked_at(&target.id, route)
                 })
             })
         };

@@ -9,14 +9,14 @@ use std::{
 
 use backstop_models::machine::Machine;
 use metrics::counter;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, signal::unix::Signal, task::JoinHandle};
 
 use super::{
     App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases,
     sentinel, shares, tidy,
 };
 use crate::{
-    config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
+    config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch},
     domain::{RouteId, TargetId},
     observe::metric,
     relay::{Health, Snapshot},
@@ -74,11 +74,13 @@ pub struct Began {
     pub findings: Vec<Finding>,
     /// What a config without routes serves.
     pub default_model: String,
+    /// Of SIGHUP, since the process began.
+    pub hangup: Signal,
 }
 
 /// Watches `origin`, where there is one, and keeps the standings and the local tier true.
-pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping, WatchError> {
-    let watch = origin.map(|origin| watch_config(app, origin, began)).transpose()?;
+pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Keeping {
+    let watch = origin.map(|origin| watch_config(app, origin, began));
     let (keeper, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.settings));
     let (standings, alerts) = (Arc::clone(&app.relay.standings), app.alerts.left_out());
     let rounds = tokio::spawn(async move {
@@ -91,7 +93,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
             alerts.tell(left_out_now(&settings, &standings.load(), &keeper.warnings()));
         }
     });
-    Ok(Keeping {
+    Keeping {
         rounds,
         health: health::keep(app),
         limits: limits::keep(app),
@@ -106,11 +108,11 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         drills: drills::keep(app),
         steps: releases::step(app),
         _watch: watch,
-    })
+    }
 }
 
-fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
-    let Began { findings, default_model } = began;
+fn watch_config(app: &App, origin: PathBuf, began: Began) -> Watch {
+    let Began { findings, default_model, hangup } = began;
     let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
     let (relay, keeps) = (Arc::clone(&app.relay), Arc::clone(&app.keeper));
@@ -174,7 +176,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
     };
     let hooks =
         config::Hooks { judge: Box::new(judge), before: recording::before_reload(app, &origin), told: Box::new(told) };
-    config::watch(origin, Arc::clone(&app.settings), hooks)
+    config::watch(origin, Arc::clone(&app.settings), hangup, hooks)
 }
 
 /// A config without a vendor that a release needs, which serves or is retained, would take the release's targets away unsaid.

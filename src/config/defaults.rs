@@ -7,8 +7,8 @@ use backstop_models::device::Wanted;
 
 use super::{
     AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, DrillSettings, Enforcement, EvalSettings,
-    GateSettings, IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    Fingerprints, GateSettings, IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -51,6 +51,7 @@ impl Route {
             release: None,
             canary: None,
             suite: DEFAULT_SUITE.to_owned(),
+            use_case: None,
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,
             hedge: None,
@@ -94,6 +95,7 @@ impl Default for Settings {
                 trust: Trust::default(),
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
+                fingerprints: Fingerprints::Bind,
             },
             eval: EvalSettings::default(),
             release: ReleaseSettings::default(),

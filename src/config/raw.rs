@@ -40,7 +40,7 @@ pub(super) use prometheus::Prometheus;
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
-pub(super) use sections::{Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use sections::{Fingerprints, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};

@@ -213,6 +213,18 @@ pub struct GateSettings {
     pub sentinel_every: Option<Duration>,
     /// How many questions that are.
     pub sentinel_questions: usize,
+    /// What another fingerprint in its answers means.
+    pub fingerprints: Fingerprints,
+}
+
+/// What a vendor says of the machinery behind a model's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fingerprints {
+    /// One that was not seen when it was certified suspends the certificate.
+    #[default]
+    Bind,
+    /// It says nothing of the model.
+    Ignore,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -229,6 +241,8 @@ pub struct Route {
     pub canary: Option<Canary>,
     /// The suite a fallback of this route must have passed.
     pub suite: String,
+    /// What it is for: the certificates of its fallbacks must cover that.
+    pub use_case: Option<String>,
     pub deadlines: Deadlines,
     pub mid_stream: MidStream,
     pub hedge: Option<Hedge>,

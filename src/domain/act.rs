@@ -31,6 +31,8 @@ pub enum Action {
     /// One more signature was added to it.
     CertificateSign,
     CertificateRevoke,
+    /// It has ended, and its target serves on for as long as the config's grace says.
+    CertificateGrace,
     /// The sentinel found that the model is not what passed.
     CertificateSuspend,
     ConfigLoad,
@@ -98,6 +100,7 @@ impl Action {
             Self::CertificateIssue => "certificate.issue",
             Self::CertificateSign => "certificate.sign",
             Self::CertificateRevoke => "certificate.revoke",
+            Self::CertificateGrace => "certificate.grace",
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",

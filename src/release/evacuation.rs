@@ -99,7 +99,7 @@ pub fn instead(
     leaving
         .map(|route| {
             let (leaves, serves) = (leaves(route), chosen(route));
-            let objection = serves.as_ref().and_then(|target| standings.objection(target, &route.suite));
+            let objection = serves.as_ref().and_then(|target| standings.objection(target, route));
             let own = serves.as_ref().is_some_and(|target| settings.is_own_hardware(target));
             let share = serves
                 .as_ref()

@@ -69,7 +69,7 @@ async fn uncertified(gate: &Arc<Gate>, candidate: &Arc<Settings>, route: &RouteI
     let (gate, candidate, route) = (Arc::clone(gate), Arc::clone(candidate), route.clone());
     let looked = tokio::task::spawn_blocking(move || {
         let route = candidate.routes.get(&route)?;
-        let objection = |target| Some((target, gate.objection(&candidate, target, &route.suite)?));
+        let objection = |target| Some((target, gate.objection(&candidate, target, route)?));
         let found = route.targets.iter().filter_map(objection);
         Some(
             found

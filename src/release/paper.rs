@@ -109,6 +109,7 @@ pub fn card(
             "certificate_sha256": certified.as_ref().map(|(digest, _)| *digest),
             "certified_until": certified.as_ref().map(|(_, predicate)| predicate.expires_at.to_string()),
             "use_cases": certified.as_ref().map(|(_, predicate)| &predicate.scope.use_cases),
+            "tiers": certified.as_ref().map(|(_, predicate)| &predicate.scope.tiers),
         },
     });
     let mut markdown = format!(

@@ -249,7 +249,7 @@ impl Trigger {
         if !target.is_local() && settings.vendor(target).is_none() {
             return Some(format!("the vendor of `{target}` is not in the config any more"));
         }
-        let objection = self.parts.standings.load().objection(target, &route.suite);
+        let objection = self.parts.standings.load().objection(target, route);
         if let Some(why) = objection.filter(|_| settings.enforcement == Enforcement::Strict) {
             // A route's own first target needs no certificate while it is that.
             let is_primary = route.targets.first().is_some_and(|first| first.id == *target && !target.is_local());

@@ -126,6 +126,17 @@ pub(in crate::config) struct Sentinel {
     pub(in crate::config) questions: Option<u32>,
     /// Nobody is asked.
     pub(in crate::config) off: Option<bool>,
+    /// What it means when an answer has a `system_fingerprint` that none had when the model was certified [default: bind].
+    pub(in crate::config) fingerprints: Option<Fingerprints>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Fingerprints {
+    /// It is not what passed: the certificate is suspended.
+    Bind,
+    /// Nothing: this vendor changes it without changing the model.
+    Ignore,
 }
 
 /// Bounds on what callers may send.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backstop_eval::certificate::PublicKey;
 
 use super::{Resolver, tenants::Budgets};
-use crate::config::{LogFormat, Settings, VaultSource, path::Path, raw, words};
+use crate::config::{Fingerprints, LogFormat, Settings, VaultSource, path::Path, raw, words};
 
 impl Resolver<'_, '_> {
     pub(super) fn sections(&mut self, file: &raw::File, settings: &mut Settings) {
@@ -162,6 +162,10 @@ impl Resolver<'_, '_> {
                 self.error(&path.key("questions"), "this is from 1 to 1000", "");
             }
         }
+        settings.gate.fingerprints = match sentinel.fingerprints {
+            Some(raw::Fingerprints::Ignore) => Fingerprints::Ignore,
+            Some(raw::Fingerprints::Bind) | None => Fingerprints::Bind,
+        };
         if sentinel.off == Some(true) {
             settings.gate.sentinel_every = None;
         }
