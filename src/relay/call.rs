@@ -8,20 +8,22 @@ use std::{
 use bytes::Bytes;
 use metrics::gauge;
 
+mod heard;
+
 use super::{
-    Inbound, Relay, SnapshotRoute, checks,
+    Inbound, Relay, SnapshotRoute,
     drilled::OnDrill,
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
     purse::Purse,
-    shadow::{Beside, Given},
+    shadow::Beside,
 };
 use crate::{
     clock,
     dialect::Envelope,
     domain::{
-        Attempt, CallId, Dialect, Ending, Fault, FaultKind, FinishReason, Money, Outcome, PriceState, Prices, Role,
-        TargetId, Task, TokenUsage, UsageSource, Volume,
+        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
+        TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -224,16 +226,6 @@ impl Call {
         self.waited_ms += ms(waited);
     }
 
-    /// Takes note of a whole answer, for a route that logs what is said.
-    pub(super) fn said(&mut self, body: &Bytes) {
-        if self.question.is_some() && self.json_asked.is_none() {
-            self.answer = excerpt(body);
-        }
-        if let Some(beside) = self.beside.take() {
-            beside.tell(Given::Body(self.outcome.dialect, body.clone()));
-        }
-    }
-
     /// The first content of a stream leaves: written down, so that a crash from here on leaves a trace of it.
     pub(super) fn commit(&mut self, slot: Slot) {
         self.outcome.served_by = Some(slot.0);
@@ -293,26 +285,6 @@ impl Call {
             self.relay.publisher.publish(Arc::new(self.outcome.clone()));
         }
         recorded
-    }
-
-    /// A stream that came to its end is compared by what was seen of it.
-    fn tell_beside(&mut self, ending: Ending) {
-        let Some(beside) = self.beside.take().filter(|_| ending == Ending::Answered) else { return };
-        let served = self.outcome.served_by;
-        let meter = self.open.iter().find(|(slot, _)| Some(slot.0) == served).map(|(_, meter)| meter);
-        if let Some(answer) = meter.and_then(Meter::take_answer) {
-            beside.tell(Given::Answer(answer));
-        }
-    }
-
-    /// A whole answer that was to be JSON is looked at, once it has left. One that calls tools is none yet.
-    fn give_to_checks(&mut self) {
-        let Some(question) = self.json_asked.take() else { return };
-        let Outcome { call, dialect, ending, finish, .. } = self.outcome;
-        if ending == Ending::Answered && finish != Some(FinishReason::ToolCalls) {
-            let said = std::mem::take(&mut self.answer);
-            self.relay.checks.give(checks::Given { call, dialect, question, said });
-        }
     }
 
     fn stamp(&mut self) {
