@@ -14,6 +14,7 @@ mod publish;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use export::{ExportError, Personal, read_export, write_export};
@@ -22,6 +23,7 @@ pub use pending::{Pending, PendingError};
 pub use proof::{ProofError, in_base64};
 pub use publish::{Publisher, Unsigned, sign};
 pub use verify::{Fault, Verdict, Verifier, verify_live};
+pub use witness::WitnessKey;
 
 use std::{
     fmt::Display,

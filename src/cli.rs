@@ -13,6 +13,7 @@ mod installation;
 pub mod keys;
 mod limit_args;
 pub mod limits;
+pub mod login;
 pub mod models;
 mod operator;
 pub mod prices;
@@ -88,6 +89,8 @@ pub enum Verb {
     Alerts(alerts::AlertsArgs),
     Audit(audit::AuditArgs),
     Admin(admin::AdminArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -107,7 +110,15 @@ impl Verb {
     fn has_a_remote_form(&self) -> bool {
         matches!(
             self,
-            Self::Tenants(_) | Self::Keys(_) | Self::Limits(_) | Self::Calls(_) | Self::Usage(_) | Self::Audit(_)
+            Self::Tenants(_)
+                | Self::Keys(_)
+                | Self::Limits(_)
+                | Self::Calls(_)
+                | Self::Usage(_)
+                | Self::Audit(_)
+                | Self::Release(_)
+                | Self::Login(_)
+                | Self::Logout(_)
         )
     }
 }
@@ -151,6 +162,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Alerts(args) => alerts::run(context, args).await,
         Verb::Audit(args) => audit::run(context, args).await,
         Verb::Admin(args) => admin::run(context, args).await,
+        Verb::Login(args) => login::run(context, args).await,
+        Verb::Logout(args) => login::log_out(context, args).await,
         Verb::Bench(args) => bench::run(context, args).await,
     }
 }

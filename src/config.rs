@@ -5,6 +5,7 @@
 
 mod alert_sink;
 mod audit_sink;
+mod canary;
 mod defaults;
 mod difference;
 mod drill;
@@ -16,8 +17,10 @@ mod incidents;
 mod invariants;
 mod limits;
 mod notes;
+mod oidc;
 mod path;
 mod prices;
+mod prometheus;
 mod raw;
 mod release;
 mod resolve;
@@ -32,6 +35,7 @@ mod target;
 mod tree;
 mod vendor_kind;
 mod watch;
+mod witness;
 mod words;
 
 #[cfg(test)]
@@ -41,6 +45,7 @@ use std::path::Path;
 
 pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use audit_sink::{AuditSettings, AuditSink};
+pub use canary::{Canary, CanaryBy, CanaryMode, CanaryShare, Numbered, Numbering};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
 pub use drill::DrillSettings;
 pub use eval_settings::EvalSettings;
@@ -48,19 +53,22 @@ pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
 pub use incidents::IncidentSettings;
 pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
+pub use oidc::{LoginToken, OidcSettings, SigningAlgorithm};
 pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
+pub use prometheus::{PrometheusQuery, PrometheusSettings};
 pub use release::{Orders, ReleaseSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Route, Settings, Telemetry, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, Fingerprints, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, Route, Settings, Telemetry, VaultSource, Vendor,
 };
 pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
-pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, watch};
+pub use witness::{Witness, witness_key};
 
 /// A config that can be used, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 
 mod act;
 mod fault;
+mod finish;
 mod ids;
 mod money;
 mod outcome;
@@ -13,13 +14,14 @@ mod volume;
 
 pub use act::{Act, Action, Actor, Approval, Stage};
 pub use fault::{Fault, FaultKind, Retry, Source};
+pub use finish::{FinishReason, JsonVerdict};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};
 pub use money::Money;
 pub use outcome::{Attempt, Ending, Outcome, Role, UsageSource};
 pub use period::{Period, day_text, parse_day};
 pub use price::{
-    Factor, Line, Meter, Most, PER_MICRO, PriceRow, PriceState, Prices, Quote, Rate, Rates, Tier,
-    rounded as rounded_amount,
+    Factor, Hours, Line, Meter, Most, PER_MICRO, PriceRow, PriceState, Prices, Quote, Rate, Rates, Tier, parse_time,
+    rounded as rounded_amount, time_text,
 };
 pub use role::{OperatorRole, Right};
 pub use usage::{Service, TokenUsage};

@@ -7,8 +7,10 @@
 mod client_keys;
 mod key_admin;
 mod master_key;
+pub mod s3;
 mod sealed;
 mod secret_input;
+pub mod sigv4;
 #[cfg(test)]
 mod tests;
 mod transit;

@@ -15,7 +15,6 @@ mod local;
 mod machine;
 mod openai;
 mod request;
-mod sigv4;
 mod vertex;
 
 pub use client::{Client, Clients};

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::{
     extract::ConnectInfo,
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, StatusCode, request::Parts},
 };
 
-use super::{Admin, asked::Operator, refused::Refused};
+use super::{Admin, asked::Operator, oidc::Oidc, refused::Refused};
 use crate::{
     clock,
     config::{Doors, Limits},
@@ -20,6 +20,7 @@ const DOORS: Doors = Doors {
     per_ip: Limits { requests_per_minute: Some(1200), concurrency: Some(64), ..Limits::NONE },
     failed_auth_per_minute: 30,
     connections_per_ip: 64,
+    most_addresses: 1 << 12,
 };
 /// What one operator may.
 const PER_OPERATOR: Limits = Limits { requests_per_minute: Some(600), ..Limits::NONE };
@@ -27,15 +28,29 @@ const PER_OPERATOR: Limits = Limits { requests_per_minute: Some(600), ..Limits::
 /// Lets a request in by its address; its place is free again when this is dropped.
 pub(super) fn address(admin: &Admin, parts: &Parts) -> Result<(IpAddr, Entered), Refused> {
     let from = caller(admin, parts);
-    let begins_like_a_token = || presented(&parts.headers).is_some_and(|token| admin.tokens.knows(token));
+    let is_known = |token| admin.tokens.knows(token) || admin.oidc.knows(token);
+    let begins_like_a_token = || presented(&parts.headers).is_some_and(is_known);
     let entered = admin.limiter.enter(&DOORS, from, begins_like_a_token).map_err(|refusal| too_many(&refusal))?;
     Ok((from, entered))
 }
 
 /// The operator, by the token that the request carries. The token is never part of an error.
 pub(super) async fn operator(admin: &Admin, parts: &Parts, from: IpAddr) -> Result<Operator, Refused> {
+    if let (Some(token), Some(oidc)) = (presented(&parts.headers), &admin.settings().oidc)
+        && Oidc::takes(token)
+    {
+        let operator = admin.oidc.operator(oidc, token, from).await;
+        return operator.inspect_err(|refused| {
+            if refused.status == StatusCode::UNAUTHORIZED {
+                admin.limiter.turned_away(&DOORS, from);
+            }
+        });
+    }
     let known = match presented(&parts.headers) {
-        None => Err("no token; send `Authorization: Bearer bs-adm-…`, which `backstop admin token issue` prints"),
+        None => Err(
+            "no token; send `Authorization: Bearer bs-adm-…`, which `backstop admin token issue` prints, or log in with \
+             `backstop login`",
+        ),
         Some(token) => {
             let row = admin.tokens.find(token).await;
             row.ok_or("this token is not valid here (any more); `backstop admin token issue --role ROLE` makes one")

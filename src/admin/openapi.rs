@@ -4,7 +4,7 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{endpoint::Endpoint, resource, router::BASE};
+use super::{endpoint::Endpoint, resource, router::BASE, view::LoginView};
 
 pub(super) fn document(endpoints: &[Endpoint]) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
@@ -27,6 +27,15 @@ pub(super) fn document(endpoints: &[Endpoint]) -> Value {
         "responses": { "200": { "description": "OpenAPI 3.1", "content": { "application/json": { "schema": { "type": "object" } } } } },
     } });
     paths.insert(format!("{BASE}/openapi.json"), open);
+    let login = json!({ "get": {
+        "operationId": "get_login",
+        "summary": "The identity provider that operators log in at; 404 where there is none",
+        "security": [],
+        "responses": { "200": { "description": "Where to log in", "content": { "application/json": {
+            "schema": generator.subschema_for::<LoginView>(),
+        } } } },
+    } });
+    paths.insert(format!("{BASE}/login"), login);
     let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
     json!({

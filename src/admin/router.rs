@@ -22,7 +22,7 @@ use super::{
     once::Turn,
     openapi,
     refused::Refused,
-    resource,
+    resource, view,
 };
 use crate::{clock, store::Remembered};
 
@@ -74,11 +74,24 @@ pub fn router(admin: &Arc<Admin>) -> Router {
     };
     router
         .route(&format!("{BASE}/openapi.json"), get(served))
+        .route(&format!("{BASE}/login"), get(login))
         .merge(resource::webhooks())
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard))
         .with_state(Arc::clone(admin))
+}
+
+/// Where operators log in: for whoever has no token yet.
+async fn login(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Refused> {
+    let (parts, _) = request.into_parts();
+    let _entered = door::address(&admin, &parts)?;
+    let settings = admin.settings();
+    let Some(oidc) = &settings.oidc else {
+        return Err(Refused::not_found("this gateway believes no identity provider: its config has no `admin.oidc`"));
+    };
+    let view = serde_json::to_string(&view::login(oidc)).map_err(|error| Refused::internal(error.to_string()))?;
+    Ok(json(StatusCode::OK, view))
 }
 
 async fn serve(admin: Arc<Admin>, endpoint: &Endpoint, params: HashMap<String, String>, request: Request) -> Response {

@@ -7,10 +7,9 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
     response::Response as AxumResponse,
 };
-use futures_util::StreamExt as _;
 use metrics::counter;
 
-use super::{rate_headers, refused::Refused};
+use super::{rate_headers, refused::Refused, unread::Unread};
 use crate::{
     clock,
     dialect::{self, Problem},
@@ -40,8 +39,8 @@ pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
     let Reply { status, meta, body } = reply;
     let (media_type, body) = match body {
         Body::Whole(bytes) => ("application/json", HttpBody::from(bytes)),
-        Body::Stream(stream) => {
-            ("text/event-stream; charset=utf-8", HttpBody::from_stream(stream.map(Ok::<_, std::convert::Infallible>)))
+        Body::Stream { stream, until } => {
+            ("text/event-stream; charset=utf-8", HttpBody::from_stream(Unread::new(stream, until)))
         }
     };
     let mut response = Response::new(body);

@@ -57,6 +57,14 @@ fn described(settings: &Settings, digest: Option<[u8; 32]>) -> Value {
         "routes": settings.routes.iter().map(|(id, route)| {
             (id.to_string(), json!(route.targets.iter().map(|target| target.id.to_string()).collect::<Vec<_>>()))
         }).collect::<serde_json::Map<_, _>>(),
+        "rules": settings.rules.iter().map(|rule| (rule.name.clone(), json!({
+            "when": rule.when.to_string(),
+            "action": rule.action.as_str(),
+            "routes": rule.routes.iter().map(|route| route.as_str()).collect::<Vec<_>>(),
+        }))).collect::<serde_json::Map<_, _>>(),
+        "oidc": settings.oidc.as_ref().map(|oidc| json!({
+            "issuer": oidc.issuer, "audience": oidc.audience, "role_claim": oidc.role_claim, "roles": oidc.roles,
+        })),
         "tenants": settings.tenants.keys().map(|id| id.as_str()).collect::<Vec<_>>(),
     })
 }

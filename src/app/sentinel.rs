@@ -8,10 +8,16 @@ use tokio::task::JoinHandle;
 
 use super::App;
 use crate::{
+    clock,
+    config::{GateSettings, Route, Settings},
+    domain::TargetId,
     observe::metric,
-    release::{Seen, Sentinel, VendorSubject},
+    release::{Asking, Probe, Seen, Sentinel, VendorSubject},
+    store::{ProbeRow, Store},
 };
 
+/// How long its findings are kept.
+const KEPT_MS: i64 = 400 * 24 * 3600 * 1000;
 /// How often it is looked whose turn it is.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -19,7 +25,7 @@ const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) fn keep(app: &App) -> JoinHandle<()> {
     let (keeper, gate, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.gate), Arc::clone(&app.settings));
     let (clients, vault, suites) = (Arc::clone(&app.clients), app.relay.vault.clone(), app.state.suites());
-    let audit = app.audit.clone();
+    let (audit, store) = (app.audit.clone(), app.store.clone());
     tokio::spawn(async move {
         let mut sentinel = Sentinel::default();
         let mut tick = tokio::time::interval(LOOK);
@@ -48,8 +54,11 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
                     vault: vault.clone(),
                     prices: None,
                 };
-                let questions = settings.gate.sentinel_questions;
-                let seen = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, questions).await;
+                let GateSettings { sentinel_questions: questions, fingerprints, .. } = settings.gate;
+                let asking = Asking { questions, fingerprints };
+                let probe = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, asking).await;
+                remember(&store, &settings, &target, &probe).await;
+                let seen = probe.seen;
                 let outcome = match &seen {
                     Seen::Same => "same",
                     Seen::Drift(_) => "drift",
@@ -66,4 +75,20 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
             }
         }
     })
+}
+
+/// What rules ask of it, for each route that has the target.
+async fn remember(store: &Store, settings: &Settings, target: &TargetId, probe: &Probe) {
+    if probe.asked == 0 {
+        return;
+    }
+    let now = clock::unix_ms();
+    let has = |route: &&Route| route.targets.iter().any(|one| one.id == *target);
+    for route in settings.routes.values().filter(has) {
+        let (asked, passed) = (probe.asked as u64, probe.passed as u64);
+        let row = ProbeRow { route: route.id.clone(), target: target.clone(), at_unix_ms: now, asked, passed };
+        if let Err(error) = store.put_probe(row, now - KEPT_MS).await {
+            tracing::warn!(%error, %target, "what the sentinel found is not stored; rules do not see it");
+        }
+    }
 }

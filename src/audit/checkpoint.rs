@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use signed_note::{Note, NoteError, VerifierList};
+use signed_note::{Note, NoteError, Signature, VerifierList};
 use tlog_tiles::Hash;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     key::{LogKey, PublicKey},
     lock,
     pending::write,
+    witness::WitnessKey,
 };
 use crate::store::{
     Store, StoreError,
@@ -104,6 +105,12 @@ impl Checkpoint {
         }
     }
 
+    /// Whether this witness has cosigned it.
+    pub fn is_cosigned_by(&self, witness: &WitnessKey) -> bool {
+        let verifiers = VerifierList::new(vec![Box::new(witness.clone())]);
+        Note::from_bytes(self.note.as_bytes()).is_ok_and(|note| note.verify(&verifiers).is_ok())
+    }
+
     /// The root in base64, as the note has it.
     pub fn root_text(&self) -> String {
         BASE64.encode(self.root)
@@ -134,6 +141,24 @@ impl Audit {
         let checkpoint = Checkpoint::sign(key, size, root)?;
         write(&self.dir().join(LAST), checkpoint.note.as_bytes())?;
         Ok(checkpoint)
+    }
+
+    /// Keeps cosignatures of `checkpoint` in its note, beside the log's own signature; it with them.
+    pub(super) async fn cosigned(
+        &self,
+        checkpoint: &Checkpoint,
+        by: &[Signature],
+    ) -> Result<Checkpoint, CheckpointError> {
+        let dir = self.dir().to_owned();
+        let _lock = tokio::task::spawn_blocking(move || lock(&dir)).await.map_err(io::Error::other)??;
+        let lines: Vec<u8> = by.iter().flat_map(Signature::to_bytes).collect();
+        let note = format!("{}{}", checkpoint.note, String::from_utf8_lossy(&lines));
+        let path = self.dir().join(LAST);
+        // Another process may have signed a longer log meanwhile: that one stays.
+        if fs::read_to_string(&path)? == checkpoint.note {
+            write(&path, note.as_bytes())?;
+        }
+        Ok(Checkpoint { note, ..checkpoint.clone() })
     }
 
     /// That the entry `seq` is in the log as `checkpoint` signed it: the path from the leaf to the root.

@@ -3,6 +3,8 @@
 //! A place that cannot be reached is tried again every round, with the newest checkpoint: one covers all that came before it. What each
 //! place has is kept, so that a restart publishes nothing twice. Nothing that an answer says is logged but its status.
 
+mod s3;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -18,13 +20,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Audit, Checkpoint, KeyError, LogKey, checkpoint::CheckpointError, pending::write};
+use super::{
+    Audit, Checkpoint, KeyError, LogKey, WitnessKey,
+    checkpoint::CheckpointError,
+    pending::write,
+    witness::{self, NoCosignature},
+};
 use crate::{
     clock,
     config::{AuditSettings, AuditSink, Settings},
     domain::{Act, Action, Actor},
     observe::metric,
-    vault::{Vault, webhook},
+    vault::{
+        Vault,
+        s3::{Object, S3Error},
+        webhook,
+    },
 };
 
 /// How often the journal is looked at.
@@ -44,6 +55,8 @@ pub struct Publisher {
     key: Option<LogKey>,
     /// The size that each place has, by what the place is.
     published: BTreeMap<String, u64>,
+    /// The size that each witness has cosigned, by its key.
+    cosigned: BTreeMap<String, u64>,
     failures: BTreeMap<String, u32>,
     /// Why the log could not be signed the last time, so that it is said once.
     unsigned: Option<String>,
@@ -61,6 +74,8 @@ enum Failure {
     Timeout,
     #[error("the directory cannot be written: {0}")]
     Directory(#[from] io::Error),
+    #[error(transparent)]
+    S3(#[from] S3Error),
     #[error("another checkpoint of the same size is there: the log was forked, or another log writes there too")]
     Forked,
 }
@@ -79,7 +94,16 @@ impl Publisher {
         let kept = fs::read(audit.dir().join(PUBLISHED)).ok();
         // A file that is gone or unreadable costs one publication more.
         let published = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { audit, vault, client, key: None, published, failures: BTreeMap::new(), unsigned: None }
+        Self {
+            audit,
+            vault,
+            client,
+            key: None,
+            published,
+            cosigned: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            unsigned: None,
+        }
     }
 
     /// Goes on until dropped.
@@ -124,6 +148,7 @@ impl Publisher {
             }
         };
         gauge!(metric::AUDIT_ENTRIES).set(checkpoint.size as f64);
+        let checkpoint = self.witnessed(settings, checkpoint).await;
         for (index, sink) in settings.publish.iter().enumerate() {
             let label = format!("{index}:{}", sink.kind());
             let place = place(sink);
@@ -139,6 +164,51 @@ impl Publisher {
         }
     }
 
+    /// With the cosignatures of those who could be asked. Nobody is waited for: what was not cosigned is published all the same.
+    async fn witnessed(&mut self, settings: &AuditSettings, checkpoint: Checkpoint) -> Checkpoint {
+        let mut by = Vec::new();
+        for witness in &settings.witnesses {
+            let Some(key) = WitnessKey::parse(&witness.key) else { continue };
+            let known = self.cosigned.get(&witness.key).copied().unwrap_or(0);
+            if checkpoint.is_cosigned_by(&key) {
+                self.cosigned.insert(witness.key.clone(), checkpoint.size);
+            } else if checkpoint.size > 0 {
+                let place = format!("witness {}", witness.url);
+                match witness::ask(&self.audit, &self.client, witness, (&checkpoint, known)).await {
+                    Ok(line) => {
+                        by.push(line);
+                        self.cosigned.insert(witness.key.clone(), checkpoint.size);
+                        self.failures.remove(&place);
+                    }
+                    Err(error) => self.not_cosigned(&place, key.name(), &error),
+                }
+            }
+            let has = self.cosigned.get(&witness.key).copied().unwrap_or(0);
+            let behind = checkpoint.size.saturating_sub(has) as f64;
+            gauge!(metric::AUDIT_UNCOSIGNED, "witness" => key.name().to_owned()).set(behind);
+        }
+        if by.is_empty() {
+            return checkpoint;
+        }
+        match self.audit.cosigned(&checkpoint, &by).await {
+            Ok(cosigned) => cosigned,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cosignatures of the audit log are not kept; witnesses are asked again");
+                checkpoint
+            }
+        }
+    }
+
+    fn not_cosigned(&mut self, place: &str, witness: &str, error: &NoCosignature) {
+        let failures = self.failures.entry(place.to_owned()).or_default();
+        if failures.is_multiple_of(WARN_EVERY) {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, witness, "a witness does not cosign the audit log");
+        }
+        *failures += 1;
+    }
+
     async fn sign(&mut self) -> Result<Checkpoint, Unsigned> {
         let key = match self.key.take() {
             Some(key) => key,
@@ -152,6 +222,11 @@ impl Publisher {
     async fn publish(&self, sink: &AuditSink, checkpoint: &Checkpoint) -> Result<(), Failure> {
         let request = match sink {
             AuditSink::File { dir } => return to_file(dir, checkpoint),
+            AuditSink::S3 { url, secret, region } => {
+                let url = format!("{url}/{}", file_name(checkpoint));
+                let secret = self.secret(secret)?;
+                return s3::put(&self.client, Object { url: &url, region, secret: &secret }, checkpoint).await;
+            }
             AuditSink::Put { url, secret } => {
                 let url = format!("{url}/{}", file_name(checkpoint));
                 let request = self.client.put(url).header("content-type", "text/plain; charset=utf-8");
@@ -261,6 +336,7 @@ fn place(sink: &AuditSink) -> String {
     match sink {
         AuditSink::File { dir } => format!("file {}", dir.display()),
         AuditSink::Put { url, .. } => format!("put {url}"),
+        AuditSink::S3 { url, .. } => format!("s3 {url}"),
         AuditSink::Webhook { url, .. } => format!("webhook {url}"),
     }
 }

@@ -59,6 +59,9 @@ enum AuditVerb {
         /// A checkpoint that was published before; can be given several times
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
+        /// A witness's public key, NAME+HASH+KEY: each of the given checkpoints must have its cosignature
+        #[arg(long, value_name = "KEY", requires = "checkpoint")]
+        witness: Vec<String>,
         /// For programs
         #[arg(long)]
         json: bool,
@@ -115,8 +118,8 @@ struct ListArgs {
 
 pub async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<ExitCode> {
     // What is verified offline needs no installation of its own, nor a config that can be read.
-    if let AuditVerb::Verify { export: Some(export), public_key: Some(key), checkpoint, json } = &args.verb {
-        return evidence::verify_export(export, key, checkpoint, *json);
+    if let AuditVerb::Verify { export: Some(export), public_key: Some(key), checkpoint, witness, json } = &args.verb {
+        return evidence::verify_export(export, key, (checkpoint, witness), *json);
     }
     if let Some(remote) = Remote::find(context).await? {
         return match args.verb {
@@ -129,12 +132,12 @@ pub async fn run(context: &Context, args: AuditArgs) -> anyhow::Result<ExitCode>
         AuditVerb::List(args) => records::list(&installation, args).await,
         AuditVerb::Show { seq, json } => records::show(&installation, seq, json).await,
         AuditVerb::Export { out, personal } => evidence::export(&installation, out.as_deref(), personal).await,
-        AuditVerb::Verify { export: Some(export), public_key: None, checkpoint, json } => {
+        AuditVerb::Verify { export: Some(export), public_key: None, checkpoint, witness, json } => {
             let key = evidence::own_key(&installation)?.to_string();
-            evidence::verify_export(&export, &key, &checkpoint, json)
+            evidence::verify_export(&export, &key, (&checkpoint, &witness), json)
         }
-        AuditVerb::Verify { public_key, checkpoint, json, .. } => {
-            evidence::verify(&installation, public_key.as_deref(), &checkpoint, json).await
+        AuditVerb::Verify { public_key, checkpoint, witness, json, .. } => {
+            evidence::verify(&installation, public_key.as_deref(), (&checkpoint, &witness), json).await
         }
         AuditVerb::Prove { seq, from } => evidence::prove(&installation, seq, from).await,
         AuditVerb::Key => evidence::key(&installation).await,

@@ -16,7 +16,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Context;
+use super::{
+    Context,
+    login::{Login, login_path},
+};
 use crate::vendor::Clients;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,9 +38,11 @@ pub(super) struct Remote {
 /// `context.toml`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct ContextFile {
+pub(super) struct ContextFile {
     /// The admin API, e.g. `http://127.0.0.1:8081`.
-    server: Option<String>,
+    pub(super) server: Option<String>,
+    /// What `backstop login` got; relative to this one.
+    pub(super) login_file: Option<PathBuf>,
     /// A file with the token; relative to this one.
     token_file: Option<PathBuf>,
     /// The token itself.
@@ -58,6 +63,14 @@ impl Context {
     /// Whether a server was asked for in so many words.
     pub(super) fn names_a_server(&self) -> bool {
         self.server.is_some() || self.context.is_some()
+    }
+
+    /// The context file that the command line names, or the usual one; with what is in it, where it is there.
+    pub(super) fn context_file(&self) -> anyhow::Result<(PathBuf, ContextFile)> {
+        let path = self.context.clone().or_else(usual_file);
+        let path = path.context("there is no home directory; name a context file with --context")?;
+        let file = if path.exists() { read(&path)? } else { ContextFile::default() };
+        Ok((path, file))
     }
 }
 
@@ -80,10 +93,9 @@ impl Remote {
             }
             return Ok(None);
         };
-        let token = token(&file, path.as_deref())?;
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Clients::default().with_connect_deadline(CONNECT)?.http().clone();
-        let remote = Self { base: checked(&server)?, token, http };
+        let (base, http) = (checked(&server)?, http()?);
+        let token = token(&file, path.as_deref(), &http).await?;
+        let remote = Self { base, token, http };
         if explicit {
             return Ok(Some(remote));
         }
@@ -95,6 +107,15 @@ impl Remote {
             }
             Err(error) => Err(error).context("the server does not answer"),
         }
+    }
+
+    /// Where nobody has a token yet.
+    pub(super) fn unknown(server: &str, http: reqwest::Client) -> anyhow::Result<Self> {
+        Self::with_token(server, http, String::new())
+    }
+
+    pub(super) fn with_token(server: &str, http: reqwest::Client, token: String) -> anyhow::Result<Self> {
+        Ok(Self { base: checked(server)?, token: SecretString::from(token), http })
     }
 
     /// Reads `path`, below `/admin/v1`, with these parameters; those without a value are left out.
@@ -109,7 +130,7 @@ impl Remote {
                 url.query_pairs_mut().append_pair(name, value);
             }
         }
-        let request = self.http.get(url).bearer_auth(self.token.expose_secret()).timeout(ANSWER);
+        let request = self.authorized(self.http.get(url));
         answer(request.send().await.with_context(|| self.silent())?).await
     }
 
@@ -133,13 +154,27 @@ impl Remote {
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
-        request.bearer_auth(self.token.expose_secret()).timeout(ANSWER)
+        self.authorized(self.http.request(method, format!("{}{path}", self.base)))
+    }
+
+    fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = request.timeout(ANSWER);
+        match self.token.expose_secret() {
+            "" => request,
+            token => request.bearer_auth(token),
+        }
     }
 
     fn silent(&self) -> String {
         format!("{} does not answer; is its gateway running, and is that its `admin.listen`?", self.base)
     }
+}
+
+/// Follows no redirects.
+pub(super) fn http() -> anyhow::Result<reqwest::Client> {
+    // The default provider can be installed once; if it stands already, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(Clients::default().with_connect_deadline(CONNECT)?.http().clone())
 }
 
 /// A part of a path, whatever is in it.
@@ -182,8 +217,9 @@ fn checked(server: &str) -> anyhow::Result<String> {
     Ok(format!("{base}/admin/v1"))
 }
 
-fn token(file: &ContextFile, path: Option<&Path>) -> anyhow::Result<SecretString> {
+async fn token(file: &ContextFile, path: Option<&Path>, http: &reqwest::Client) -> anyhow::Result<SecretString> {
     let text = match (&file.token_file, &file.token) {
+        _ if file.login_file.is_some() => Login::token(&login_path(path.unwrap_or(Path::new("")), file), http).await?,
         (Some(token_file), _) => {
             let path = path.and_then(Path::parent).unwrap_or(Path::new(".")).join(token_file);
             read_private(&path)?
@@ -197,7 +233,7 @@ fn token(file: &ContextFile, path: Option<&Path>) -> anyhow::Result<SecretString
         (None, None) => {
             let usual = usual_file().map_or_else(|| "a context file".to_owned(), |path| path.display().to_string());
             bail!(
-                "no token for the server: name a file that holds it as `token_file` in {usual}, or in one given with --context"
+                "no token for the server: run `backstop login`, or name a file that holds it as `token_file` in {usual}, or in one given with --context"
             )
         }
     };
@@ -217,7 +253,7 @@ fn read_private(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read the token in {}", path.display()))
 }
 
-fn is_private(path: &Path) -> anyhow::Result<()> {
+pub(super) fn is_private(path: &Path) -> anyhow::Result<()> {
     let data = fs::metadata(path).with_context(|| format!("there is no token in {}", path.display()))?;
     let mode = data.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {

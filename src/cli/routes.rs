@@ -21,7 +21,7 @@ use crate::{
     domain::{FaultKind, TargetId, Task},
     ledger,
     limit::{
-        Shape,
+        Shape, USUAL_DENSITY,
         share::{Draw, Look},
     },
     relay::health::{HealthView, read_views},
@@ -202,6 +202,7 @@ async fn shares(installation: &Installation, settings: &Settings, route: &Route,
     let shape = Shape {
         task: Task::Answer,
         body_bytes: usize::try_from(args.input_tokens.saturating_mul(4)).unwrap_or(usize::MAX / 4),
+        density: USUAL_DENSITY,
         max_tokens: args.max_tokens,
         answers: 1,
         images: args.images,

@@ -93,7 +93,10 @@ pub async fn run(context: &Context, args: VendorArgs) -> anyhow::Result<ExitCode
     let standings = tokio::task::spawn_blocking(move || looker.examine(&looked, PATIENCE).standings).await?;
     let health = read_views(&installation.state.health()).ok().flatten().unwrap_or_default();
     let volumes = match &store {
-        Some(store) => volumes(store, &settings).await?,
+        Some(store) => volumes(store, &settings).await.unwrap_or_else(|error| {
+            eprintln!("warning: the database does not tell of volumes, so shares are unknown: {error}");
+            Default::default()
+        }),
         None => Default::default(),
     };
     let mut then = instead(&settings, &standings, (&health, &volumes), &id);

@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::Witness;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSettings {
     pub publish: Vec<AuditSink>,
+    /// Who cosigns each checkpoint before that.
+    pub witnesses: Vec<Witness>,
     /// How often a log that has grown is signed and published.
     pub every: Duration,
 }
@@ -20,13 +24,15 @@ pub enum AuditSink {
         /// Sent as a bearer token.
         secret: Option<String>,
     },
+    /// The same in S3, or what is compatible with it, never over an object that is there.
+    S3 { url: String, secret: String, region: String },
     /// A signed post.
     Webhook { url: String, secret: String },
 }
 
 impl Default for AuditSettings {
     fn default() -> Self {
-        Self { publish: Vec::new(), every: Duration::from_secs(60) }
+        Self { publish: Vec::new(), witnesses: Vec::new(), every: Duration::from_secs(60) }
     }
 }
 
@@ -35,6 +41,7 @@ impl AuditSink {
         match self {
             Self::File { .. } => "file",
             Self::Put { .. } => "put",
+            Self::S3 { .. } => "s3",
             Self::Webhook { .. } => "webhook",
         }
     }
@@ -44,7 +51,7 @@ impl AuditSink {
         match self {
             Self::File { .. } => None,
             Self::Put { secret, .. } => secret.as_deref(),
-            Self::Webhook { secret, .. } => Some(secret),
+            Self::S3 { secret, .. } | Self::Webhook { secret, .. } => Some(secret),
         }
     }
 }

@@ -7,8 +7,8 @@ use backstop_models::device::Wanted;
 
 use super::{
     AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, DrillSettings, Enforcement, EvalSettings,
-    GateSettings, IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    Fingerprints, GateSettings, IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -48,7 +48,10 @@ impl Route {
             criticality: Criticality::Critical,
             targets: vec![Target::unlocated(target)],
             steers: Vec::new(),
+            release: None,
+            canary: None,
             suite: DEFAULT_SUITE.to_owned(),
+            use_case: None,
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,
             hedge: None,
@@ -67,6 +70,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: None,
+            oidc: None,
             enforcement: Enforcement::Strict,
             sqlite_path: None,
             vendors: BTreeMap::new(),
@@ -82,6 +86,7 @@ impl Default for Settings {
             alerts: Vec::new(),
             incidents: IncidentSettings::default(),
             rules: Vec::new(),
+            prometheus: None,
             audit: AuditSettings::default(),
             telemetry: Telemetry::default(),
             vault: VaultSource::KeyFile,
@@ -90,6 +95,7 @@ impl Default for Settings {
                 trust: Trust::default(),
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
+                fingerprints: Fingerprints::Bind,
             },
             eval: EvalSettings::default(),
             release: ReleaseSettings::default(),
@@ -123,7 +129,7 @@ impl Default for ShareCap {
 
 impl Default for Doors {
     fn default() -> Self {
-        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024 }
+        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024, most_addresses: 1 << 15 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use super::{LocalTier, Settings};
+use super::{LocalTier, Rule, Settings};
 
 /// One entry per section that differs: `routes: +new -gone ~changed`.
 pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
@@ -13,6 +13,7 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
     changes.extend(of_map("prices", &old.prices, &new.prices));
     changes.extend(of_map("capabilities", &old.capabilities, &new.capabilities));
     changes.extend(of_map("embedding_spaces", &old.embedding_spaces, &new.embedding_spaces));
+    changes.extend(of_map("rules", &by_name(old), &by_name(new)));
     let sections = [
         ("enforcement", old.enforcement != new.enforcement),
         ("breaker", old.breaker != new.breaker),
@@ -20,8 +21,9 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("share_cap", old.share_cap != new.share_cap),
         ("alerts", old.alerts != new.alerts),
         ("the order of local models", old.local_models() != new.local_models()),
-        ("rules", old.rules != new.rules),
+        ("admin.oidc", old.oidc != new.oidc),
         ("incidents", old.incidents != new.incidents),
+        ("prometheus", old.prometheus != new.prometheus),
         ("audit", old.audit != new.audit),
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
@@ -33,6 +35,10 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
     ];
     changes.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));
     changes
+}
+
+fn by_name(settings: &Settings) -> BTreeMap<&str, &Rule> {
+    settings.rules.iter().map(|rule| (rule.name.as_str(), rule)).collect()
 }
 
 /// Takes back what a running gateway cannot change, and names it.

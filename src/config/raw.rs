@@ -6,6 +6,7 @@
 //! Every field is optional here, also where the schema requires it: a faulty value is left out once it has been reported,
 //! and its neighbours are still looked at.
 
+mod admin;
 mod alerts;
 mod audit;
 mod drill;
@@ -13,6 +14,7 @@ mod eval;
 mod health;
 mod incidents;
 mod prices;
+mod prometheus;
 mod release;
 mod routes;
 mod rules;
@@ -26,17 +28,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use admin::{Admin, LoginToken, Oidc, SigningAlgorithm};
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
-pub(super) use audit::{Audit, Publish, PublishKind};
+pub(super) use audit::{Audit, Publish, PublishKind, Witness};
 pub(super) use drill::Drill;
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
-pub(super) use prices::{Price, RatesOf};
+pub(super) use prices::{Hours, Price, RatesOf};
+pub(super) use prometheus::Prometheus;
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
-pub(super) use sections::{Admin, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use sections::{Fingerprints, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
@@ -76,6 +80,8 @@ pub(super) struct File {
     pub(super) incidents: Option<Incidents>,
     /// What is watched after a promotion, and what follows.
     pub(super) rules: Option<Vec<Rule>>,
+    /// Figures that rules may ask for, out of a Prometheus.
+    pub(super) prometheus: Option<Prometheus>,
     /// Where the audit log's signed checkpoints go.
     pub(super) audit: Option<Audit>,
     /// Logs and traces.

@@ -8,7 +8,9 @@ mod drill;
 mod eval;
 mod health;
 mod incidents;
+mod oidc;
 mod prices;
+mod prometheus;
 mod release;
 mod routes;
 mod rules;
@@ -75,6 +77,7 @@ impl Resolver<'_, '_> {
         settings.alerts = self.alerts(file);
         settings.incidents = self.incidents(file);
         settings.rules = self.rules(file);
+        settings.prometheus = self.prometheus(file.prometheus.as_ref());
         settings.audit = self.audit(file.audit.as_ref());
         settings.release = self.release(file.release.as_ref());
         settings.drill = self.drill(file.drill.as_ref());

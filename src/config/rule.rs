@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::domain::{RouteId, is_plain_name};
+use crate::domain::{FinishReason, RouteId, is_plain_name};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -61,6 +61,12 @@ pub enum Metric {
     P99Ms,
     /// In US dollars.
     CostPerCall,
+    /// The share of answers that ended so.
+    Finished(FinishReason),
+    /// Of answers that were to be JSON, the share that is, and of the schema that was asked for.
+    SchemaValidRate,
+    /// Of the questions that the sentinel asked the route's certified models again, the share that they passed.
+    SentinelScore,
     /// One that others report.
     Kpi(String),
 }
@@ -109,8 +115,15 @@ fn comparison(words: &[&str]) -> Result<Comparison, String> {
         "<" => Side::Below,
         other => return Err(format!("`{other}` compares nothing; write `>` or `<`")),
     };
-    if metric == Metric::P99Ms && side == Side::Below {
-        return Err("a p99_ms that is lower is no breach; write `p99_ms > …`".to_owned());
+    // What is better is no breach, and whoever wrote it meant the other side.
+    match (&metric, side) {
+        (Metric::P99Ms, Side::Below) => {
+            return Err(format!("a {metric} that is lower is no breach; write `{metric} > …`"));
+        }
+        (Metric::SchemaValidRate | Metric::SentinelScore, Side::Above) => {
+            return Err(format!("a {metric} that is higher is no breach; write `{metric} < …`"));
+        }
+        _ => {}
     }
     let number = |text: &str| {
         let (text, scale) = text.strip_suffix('%').map_or((text, 1.0), |text| (text, 0.01));
@@ -137,15 +150,25 @@ impl FromStr for Metric {
             "refusal_rate" => Ok(Self::RefusalRate),
             "p99_ms" => Ok(Self::P99Ms),
             "cost_per_call" => Ok(Self::CostPerCall),
-            other => match other.strip_prefix("kpi:").filter(|name| is_plain_name(name)) {
-                Some(name) => Ok(Self::Kpi(name.to_owned())),
-                None => Err(format!(
-                    "`{other}` is no metric; there are error_rate, refusal_rate, p99_ms, cost_per_call and kpi:NAME"
-                )),
+            "schema_valid_rate" => Ok(Self::SchemaValidRate),
+            "sentinel_score" => Ok(Self::SentinelScore),
+            other => match (other.strip_prefix("kpi:"), other.strip_prefix("finish_reason:")) {
+                (Some(name), _) if is_plain_name(name) => Ok(Self::Kpi(name.to_owned())),
+                (_, Some(reason)) => {
+                    let found = FinishReason::ALL.into_iter().find(|one| one.as_str() == reason);
+                    found.map(Self::Finished).ok_or_else(|| {
+                        let known = FinishReason::ALL.map(FinishReason::as_str).join(", ");
+                        format!("`{reason}` is no reason why an answer ends; there are {known}")
+                    })
+                }
+                _ => Err(format!("`{other}` is no metric; there are {METRICS}")),
             },
         }
     }
 }
+
+const METRICS: &str = "error_rate, refusal_rate, p99_ms, cost_per_call, finish_reason:REASON, schema_valid_rate, sentinel_score \
+     and kpi:NAME";
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,6 +177,9 @@ impl fmt::Display for Metric {
             Self::RefusalRate => f.write_str("refusal_rate"),
             Self::P99Ms => f.write_str("p99_ms"),
             Self::CostPerCall => f.write_str("cost_per_call"),
+            Self::Finished(reason) => write!(f, "finish_reason:{}", reason.as_str()),
+            Self::SchemaValidRate => f.write_str("schema_valid_rate"),
+            Self::SentinelScore => f.write_str("sentinel_score"),
             Self::Kpi(name) => write!(f, "kpi:{name}"),
         }
     }
@@ -190,6 +216,8 @@ mod tests {
             "error_rate > baseline + 0.02",
             "error_rate > 0.05 and p99_ms > baseline * 1.5 or kpi:csat < baseline - 0.3",
             "cost_per_call > baseline",
+            "finish_reason:length > 0.1 or finish_reason:stop < baseline - 0.2",
+            "schema_valid_rate < 0.98 and sentinel_score < baseline",
         ] {
             assert_eq!(text.parse::<Condition>().map(|condition| condition.to_string()).as_deref(), Ok(text));
         }
@@ -208,6 +236,9 @@ mod tests {
             ("error_rate > much", "not a number"),
             ("error_rate > baseline / 2", "no bound"),
             ("p99_ms < 100", "no breach"),
+            ("schema_valid_rate > 0.9", "write `schema_valid_rate < …`"),
+            ("sentinel_score > baseline", "no breach"),
+            ("finish_reason:bored > 1", "there are stop, length, tool_calls, content_filter"),
             ("error_rate > 1 and", "no comparison"),
         ] {
             let error = text.parse::<Condition>().expect_err(text);

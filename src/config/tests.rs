@@ -1,5 +1,7 @@
 //! Whole configs through the loader: what people write, and what they are told.
 
+mod prices;
+
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -350,11 +352,12 @@ fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
 fn where_checkpoints_go_is_checked_by_kind() {
     let read_audit = |audit: &str| read(&format!("routes: {{ a: {{ targets: [local/m] }} }}\naudit: {audit}\n"));
     let good = "{ every: 5s, publish: [ { kind: file, dir: /mnt/a }, { kind: put, url: \"https://s3.example/b/\" }, \
-                { kind: webhook, url: \"https://h.example/\", secret: hook } ] }";
+                { kind: webhook, url: \"https://h.example/\", secret: hook }, \
+                { kind: s3, url: \"https://s3.example/b\", region: eu-central-1, secret: keys } ] }";
     let audit = read_audit(good).expect("loads").settings.audit;
     assert_eq!(
         audit.publish.iter().map(|sink| (sink.kind(), sink.secret())).collect::<Vec<_>>(),
-        [("file", None), ("put", None), ("webhook", Some("hook"))]
+        [("file", None), ("put", None), ("webhook", Some("hook")), ("s3", Some("keys"))]
     );
     for (bad, why) in [
         ("{ every: 10ms }", "at least 1s"),
@@ -363,6 +366,8 @@ fn where_checkpoints_go_is_checked_by_kind() {
         ("{ publish: [ { kind: put, url: \"ftp://x\" } ] }", "neither http nor https"),
         ("{ publish: [ { kind: put, dir: /x, url: \"https://x\" } ] }", "does not take `dir`"),
         ("{ publish: [ { kind: webhook, url: \"https://x\" } ] }", "needs `secret`"),
+        ("{ publish: [ { kind: s3, url: \"https://x\", secret: keys } ] }", "needs `region`"),
+        ("{ publish: [ { kind: put, url: \"https://x\", region: r } ] }", "does not take `region`"),
         ("{ publish: [ { kind: tape } ] }", "tape"),
     ] {
         let said = told(&read_audit(bad).expect_err(bad));

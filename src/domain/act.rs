@@ -15,6 +15,8 @@ use super::OperatorRole;
 pub enum Action {
     /// Someone was let in by the company's identity provider.
     AdminLogin,
+    /// Tokens of it that did not let in.
+    AdminLoginRefuse,
     AdminTokenIssue,
     AdminTokenRevoke,
     /// The log's own key was made; the first entry of a log, as a rule.
@@ -29,6 +31,8 @@ pub enum Action {
     /// One more signature was added to it.
     CertificateSign,
     CertificateRevoke,
+    /// It has ended, and its target serves on for as long as the config's grace says.
+    CertificateGrace,
     /// The sentinel found that the model is not what passed.
     CertificateSuspend,
     ConfigLoad,
@@ -62,6 +66,9 @@ pub enum Action {
     ReleaseRollback,
     /// A retained release whose time is over is let go.
     ReleaseRetire,
+    /// A release is tried on a part of a route's calls, or on another part.
+    ReleaseCanary,
+    ReleaseCanaryEnd,
     /// The gate closed a target: without a valid certificate it does not serve as a fallback.
     TargetClose,
     /// A target that was closed is certified again.
@@ -83,6 +90,7 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AdminLogin => "admin.login",
+            Self::AdminLoginRefuse => "admin.login_refuse",
             Self::AdminTokenIssue => "admin_token.issue",
             Self::AdminTokenRevoke => "admin_token.revoke",
             Self::AuditKey => "audit.key",
@@ -92,6 +100,7 @@ impl Action {
             Self::CertificateIssue => "certificate.issue",
             Self::CertificateSign => "certificate.sign",
             Self::CertificateRevoke => "certificate.revoke",
+            Self::CertificateGrace => "certificate.grace",
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",
@@ -115,6 +124,8 @@ impl Action {
             Self::ReleasePromote => "release.promote",
             Self::ReleaseRollback => "release.rollback",
             Self::ReleaseRetire => "release.retire",
+            Self::ReleaseCanary => "release.canary",
+            Self::ReleaseCanaryEnd => "release.canary_end",
             Self::TargetClose => "target.close",
             Self::TargetOpen => "target.open",
             Self::TenantAdd => "tenant.add",
@@ -145,11 +156,11 @@ pub enum Stage {
 /// Who acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `os_user`, `gateway`, `admin_token`, `oidc_user`, `webhook`.
+    /// `os_user`, `gateway`, `admin_token`, `oidc_user`, `webhook`, `unknown`.
     pub kind: &'static str,
     /// Kept for ever: names no person.
     pub authenticated_by: Cow<'static, str>,
-    /// By field: `name`, `host`, `email`, `ip`.
+    /// By field: `name`, `subject`, `host`, `ip`.
     pub personal: Vec<(&'static str, String)>,
 }
 
@@ -201,12 +212,23 @@ impl Actor {
         }
     }
 
-    /// Someone whom the company's identity provider knows.
-    pub fn oidc_user(issuer: &str, role: OperatorRole, subject: &str, from: String) -> Self {
+    /// Someone whom the company's identity provider knows: by a name, where it says one, and by a subject that stays the same.
+    pub fn oidc_user(issuer: &str, role: OperatorRole, (name, subject): (Option<&str>, &str), from: String) -> Self {
+        let named = ("name", name.unwrap_or(subject).to_owned());
         Self {
             kind: "oidc_user",
             authenticated_by: format!("a token of {issuer}, role {role}").into(),
-            personal: vec![("name", subject.to_owned()), ("ip", from)],
+            personal: vec![named, ("subject", subject.to_owned()), ("ip", from)],
+        }
+    }
+
+    /// Someone who was not let in. `subject`: where a token that gives nothing here is truly theirs.
+    pub fn refused(subject: Option<&str>, from: String) -> Self {
+        let named = subject.map(|subject| ("subject", subject.to_owned()));
+        Self {
+            kind: "unknown",
+            authenticated_by: "nobody: a token that was refused".into(),
+            personal: named.into_iter().chain([("ip", from)]).collect(),
         }
     }
 

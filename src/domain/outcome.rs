@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallId, Dialect, FaultKind, FeatureId, KeyId, Money, PriceState, RouteId, TargetId, Task, TenantId, TokenUsage,
+    CallId, Dialect, FaultKind, FeatureId, FinishReason, JsonVerdict, KeyId, Money, PriceState, RouteId, TargetId,
+    Task, TenantId, TokenUsage,
 };
 
 /// A call, told once, at its end. The ledger keeps it as one row and a row per attempt.
@@ -18,6 +19,9 @@ pub struct Outcome {
     pub key: KeyId,
     pub feature: Option<FeatureId>,
     pub route: RouteId,
+    /// The release whose order of targets answered it; `None`: it was not on record then.
+    #[serde(default)]
+    pub release: Option<u32>,
     pub dialect: Dialect,
     /// What was asked for; rows of earlier versions are all of answers.
     #[serde(default)]
@@ -28,6 +32,12 @@ pub struct Outcome {
     /// Index into `attempts` of the one whose content the caller got.
     pub served_by: Option<usize>,
     pub ending: Ending,
+    /// Why the answer that the caller got ended; `None`: there was none, or its target did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish: Option<FinishReason>,
+    /// What became of an answer that was to be JSON. It is looked at after it has left, so only the ledger knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<JsonVerdict>,
     /// What the caller got as HTTP status.
     pub status: u16,
     /// From admission to the first content that left, in ms; `None` when nothing did.
@@ -85,6 +95,8 @@ pub enum Role {
     Hedge,
     /// The answer begins again after a broken stream.
     Restart,
+    /// Beside a call, to compare: no caller gets its answer.
+    Shadow,
 }
 
 impl Role {
@@ -94,6 +106,7 @@ impl Role {
             Self::Retry => "retry",
             Self::Hedge => "hedge",
             Self::Restart => "restart",
+            Self::Shadow => "shadow",
         }
     }
 }

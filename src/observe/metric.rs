@@ -64,6 +64,8 @@ pub const AUDIT_WAITING: &str = "backstop_audit_waiting_entries";
 pub const AUDIT_UNSIGNED: &str = "backstop_audit_unsigned";
 /// Audit entries that no checkpoint covers yet at a place off the host. Label: `sink` (its index and kind).
 pub const AUDIT_UNPUBLISHED: &str = "backstop_audit_unpublished_entries";
+/// Audit entries that a witness has not cosigned yet. Label: `witness` (its name).
+pub const AUDIT_UNCOSIGNED: &str = "backstop_audit_uncosigned_entries";
 /// Checkpoints published, by what came of it. Labels: `sink`, `result` (`ok`, `failed`).
 pub const AUDIT_PUBLICATIONS: &str = "backstop_audit_publications_total";
 /// A vendor's part of the volume in the share cap's window, 0 to 1. Label: `vendor` (who runs the models; `own_hardware`).
@@ -74,7 +76,9 @@ pub const VENDOR_SHARE_RESERVED: &str = "backstop_vendor_share_reserved";
 pub const SHARE_OVERRIDDEN: &str = "backstop_share_override_active";
 /// The number of the release that serves. Label: `route`.
 pub const RELEASE_SERVING: &str = "backstop_release_serving";
-/// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
+/// The part of a route's calls that its canary answers, 0 to 1. Label: `route`.
+pub const RELEASE_CANARY: &str = "backstop_release_canary_share";
+/// Acts on releases that took effect. Labels: `route`, `act` (`promote`, `rollback`, `canary`, `canary_end`).
 pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
 /// From the last decision to its traffic's shift, in seconds. Labels: `route`, `act`.
 pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
@@ -86,6 +90,12 @@ pub const DRILL_CALLS: &str = "backstop_drill_calls_total";
 pub const DRILL_ON: &str = "backstop_drill_on";
 /// Since the last drill that showed somebody serving, or since the route is known where there was none. Label: `route`.
 pub const DRILL_AGE: &str = "backstop_drill_age_seconds";
+/// Readings of figures from a Prometheus. Labels: `figure`, `result` (`ok`, `failed`).
+pub const PROMETHEUS_READS: &str = "backstop_prometheus_reads_total";
+/// Answers that were to be JSON. Label: `verdict` (`valid`, `not_json`, `not_schema`, `unchecked`; `not_looked_at`: too many came).
+pub const ANSWER_JSON: &str = "backstop_answer_json_total";
+/// Requests with a token of the company's identity provider. Label: `result` (`ok`, or why it was refused).
+pub const ADMIN_LOGINS: &str = "backstop_admin_oidc_total";
 /// Outcomes that metrics, traces or alerts did not get because a queue was full.
 pub const UNPUBLISHED: &str = "backstop_outcomes_unpublished_total";
 
@@ -133,12 +143,14 @@ fn describe() {
     describe_gauge!(AUDIT_WAITING, "Audit entries in the local journal that the database does not have yet");
     describe_gauge!(AUDIT_UNSIGNED, "1 while the audit log cannot be signed");
     describe_gauge!(AUDIT_UNPUBLISHED, "Audit entries that no checkpoint covers yet at a place off the host, by sink");
+    describe_gauge!(AUDIT_UNCOSIGNED, "Audit entries that a witness has not cosigned yet, by witness");
     describe_counter!(AUDIT_PUBLICATIONS, "Checkpoints published, by sink and result");
     describe_gauge!(VENDOR_SHARE, "A vendor's part of the volume in the share cap's window, 0 to 1");
     describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");
     describe_gauge!(SHARE_OVERRIDDEN, "1 while the share cap is overridden");
     describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
-    describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
+    describe_gauge!(RELEASE_CANARY, "The part of a route's calls that its canary answers, 0 to 1");
+    describe_counter!(RELEASE_MOVES, "Promotions, rollbacks and canaries that took effect, by route and act");
     describe_gauge!(
         RELEASE_SHIFT_SECONDS,
         Unit::Seconds,
@@ -148,5 +160,8 @@ fn describe() {
     describe_counter!(DRILL_CALLS, "Finished calls that were part of a drill, by route and ending");
     describe_gauge!(DRILL_ON, "1 while a drill is on, by route");
     describe_gauge!(DRILL_AGE, Unit::Seconds, "Since the last drill, or since the route is known where there was none");
+    describe_counter!(PROMETHEUS_READS, "Readings of figures from a Prometheus, by figure and result");
+    describe_counter!(ANSWER_JSON, "Answers that were to be JSON, by what they were worth");
+    describe_counter!(ADMIN_LOGINS, "Requests with a token of the company's identity provider, by result");
     describe_counter!(UNPUBLISHED, "Outcomes that metrics, traces or alerts did not get because a queue was full");
 }

@@ -101,6 +101,7 @@ impl Http<'_> {
         let content_bytes = content_bytes(&answer);
         // An answer of no use may have been paid for.
         meter.whole(answer.usage, content_bytes);
+        meter.ended(&answer);
         if content_bytes == 0 && answer.finish == Finish::Stop {
             return Err(Fault::new(FaultKind::EmptyAnswer, "the vendor's answer has no content"));
         }

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use metrics::gauge;
+
+mod heard;
 
 use super::{
     Inbound, Relay, SnapshotRoute,
@@ -13,9 +16,11 @@ use super::{
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
     purse::Purse,
+    shadow::Beside,
 };
 use crate::{
     clock,
+    dialect::Envelope,
     domain::{
         Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
         TokenUsage, UsageSource, Volume,
@@ -36,6 +41,8 @@ pub struct Call {
     deadline: Instant,
     /// Bytes of the question, for an estimate of its tokens.
     question_bytes: usize,
+    /// Of it, where all of the prompt is text that is in it; else 0.
+    text_bytes: usize,
     prices: Vec<Option<Prices>>,
     /// Until the call is settled.
     purse: Option<Purse>,
@@ -52,6 +59,18 @@ pub struct Call {
     answer: String,
     /// Held until the call is over: a drill waits for its calls.
     _drill: Option<Arc<OnDrill>>,
+    /// Who waits to compare what the caller gets.
+    beside: Option<Beside>,
+    publishing: Publishing,
+    /// What was asked, where the answer is to be JSON.
+    json_asked: Option<Bytes>,
+}
+
+/// Whether anybody but the ledger is told of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publishing {
+    Everybody,
+    LedgerAlone,
 }
 
 /// An attempt's place in the outcome.
@@ -68,7 +87,7 @@ impl Call {
         inbound: &Inbound,
         (route, purse, drill): (&SnapshotRoute, Purse, Option<Arc<OnDrill>>),
         budget: Duration,
-        streamed: bool,
+        envelope: &Envelope,
     ) -> Self {
         gauge!(metric::IN_FLIGHT).increment(1);
         Self {
@@ -80,12 +99,15 @@ impl Call {
                 key: inbound.client.key_id.clone(),
                 feature: inbound.feature.clone(),
                 route: route.route.id.clone(),
+                release: route.route.release,
                 dialect: inbound.dialect,
                 task: inbound.task,
-                streamed,
+                streamed: envelope.stream,
                 attempts: Vec::with_capacity(route.targets.len()),
                 served_by: None,
                 ending: Ending::Open,
+                finish: None,
+                json: None,
                 status: 0,
                 ttft_ms: None,
                 total_ms: 0.0,
@@ -97,6 +119,7 @@ impl Call {
             // A count of tokens reads the question and costs nothing.
             question_bytes: if inbound.task == Task::CountTokens { 0 } else { inbound.body.len() },
             prices: route.targets.iter().map(|target| target.prices.clone()).collect(),
+            text_bytes: purse.text_bytes(),
             standing: purse.standing(),
             purse: Some(purse),
             open: Vec::with_capacity(1),
@@ -106,7 +129,20 @@ impl Call {
             question: route.route.log_content.then(|| excerpt(&inbound.body)),
             answer: String::new(),
             _drill: drill,
+            beside: None,
+            publishing: Publishing::Everybody,
+            json_asked: envelope.wants_json_schema.then(|| inbound.body.clone()),
         }
+    }
+
+    /// What the caller gets is compared with another answer.
+    pub(super) fn compare_with(&mut self, beside: Beside) {
+        self.beside = Some(beside);
+    }
+
+    /// No caller waits for it: metrics and alerts are none of its business.
+    pub(super) fn keep_to_the_ledger(&mut self) {
+        self.publishing = Publishing::LedgerAlone;
     }
 
     pub fn id(&self) -> CallId {
@@ -169,8 +205,15 @@ impl Call {
 
     /// An attempt at `target` begins.
     pub(super) fn begin(&mut self, index: usize, target: &TargetId, role: Role, asked: Asked) -> (Slot, Meter) {
-        let transcript = if self.question.is_some() { Transcript::Kept } else { Transcript::Forgotten };
+        let transcript = match (&self.json_asked, &self.question) {
+            (Some(_), _) => Transcript::Checked,
+            (None, Some(_)) => Transcript::Kept,
+            (None, None) => Transcript::Forgotten,
+        };
         let (slot, meter) = (Slot(self.outcome.attempts.len()), Meter::new(asked, transcript));
+        if self.beside.is_some() {
+            meter.keep_events();
+        }
         let mut attempt = blank(index, target, ms(self.received.elapsed()));
         attempt.role = role;
         self.outcome.attempts.push(attempt);
@@ -181,13 +224,6 @@ impl Call {
     /// Time that went by waiting, beside what attempts count themselves.
     pub(super) fn waited(&mut self, waited: Duration) {
         self.waited_ms += ms(waited);
-    }
-
-    /// Takes note of a whole answer, for a route that logs what is said.
-    pub(super) fn said(&mut self, body: &[u8]) {
-        if self.question.is_some() {
-            self.answer = excerpt(body);
-        }
     }
 
     /// The first content of a stream leaves: written down, so that a crash from here on leaves a trace of it.
@@ -227,6 +263,7 @@ impl Call {
     /// The call is over. An `Err` means that the ledger has not taken it over, so the answer must not leave.
     pub(super) fn settle(&mut self, ending: Ending, status: u16) -> Result<(), LedgerError> {
         self.settled = true;
+        self.tell_beside(ending);
         while let Some((slot, _)) = self.open.first() {
             self.close_attempt(*slot, None);
         }
@@ -234,15 +271,19 @@ impl Call {
         self.outcome.status = status;
         self.stamp();
         if let Some(question) = self.question.take() {
-            tracing::info!(request_id = %self.outcome.call, question, answer = self.answer, "content of a call");
+            let answer = excerpt(self.answer.as_bytes());
+            tracing::info!(request_id = %self.outcome.call, question, answer, "content of a call");
         }
         let recorded = self.relay.ledger.record(&self.outcome);
+        self.give_to_checks();
         if let Some(purse) = self.purse.take() {
             let tokens =
                 self.outcome.attempts.iter().map(|attempt| attempt.usage.input.saturating_add(attempt.usage.output));
             purse.settle(tokens.fold(0, u64::saturating_add), self.outcome.cost());
         }
-        self.relay.publisher.publish(Arc::new(self.outcome.clone()));
+        if self.publishing == Publishing::Everybody {
+            self.relay.publisher.publish(Arc::new(self.outcome.clone()));
+        }
         recorded
     }
 
@@ -265,10 +306,19 @@ impl Call {
             attempt.status = fault.status;
             attempt.detail = Some(Arc::from(fault.detail.as_str()));
         }
-        if let Some(said) = reading.said.take().filter(|said| !said.is_empty()) {
+        let serves = self.outcome.served_by == Some(slot.0);
+        if let Some(said) = reading.said.take().filter(|said| !said.is_empty())
+            && (serves || self.outcome.served_by.is_none())
+        {
             self.answer = said;
         }
+        if serves {
+            self.outcome.finish = reading.finish;
+        }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        if attempt.usage_source == UsageSource::Reported {
+            reading.learn(self.text_bytes, attempt.usage.input);
+        }
         let hold = reading.take_hold();
         reading.report(fault);
         price(attempt, &self.prices, self.outcome.started_unix_ms);

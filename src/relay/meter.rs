@@ -6,18 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backstop_models::chat::{Delta, Event, Usage};
+use backstop_models::chat::{Answer, Delta, Event, Fold, Usage};
 
-use super::{attempt::LOCAL_GRACE, health::Asked};
+use super::{attempt::LOCAL_GRACE, health::Asked, json};
 use crate::{
     clock,
-    domain::{Fault, FaultKind, TokenUsage, UsageSource},
+    domain::{Fault, FaultKind, FinishReason, TokenUsage, UsageSource},
     limit::share::Hold,
     vendor::{Machine, Turn},
 };
 
 /// The most that is kept of an answer for the log, in bytes.
 pub(super) const TRANSCRIPT_LIMIT: usize = 16 * 1024;
+
+/// The most that is kept of an answer to compare it, in bytes; longer ones are not compared.
+const FOLD_LIMIT: usize = 1024 * 1024;
 
 /// Shared by an attempt and its call. Cheap to clone; its lock is never held across a wait.
 #[derive(Debug, Clone)]
@@ -34,6 +37,11 @@ pub(super) struct Reading {
     /// Its waiting is counted by the race it is in.
     pub(super) raced: bool,
     pub(super) said: Option<String>,
+    /// What is folded into the answer, where that is compared.
+    fold: Option<Fold>,
+    /// How much of what is said is kept, in bytes.
+    keeps: usize,
+    pub(super) finish: Option<FinishReason>,
     usage: Usage,
     seen_bytes: usize,
     reached: bool,
@@ -43,11 +51,24 @@ pub(super) struct Reading {
     turn: Option<Turn>,
 }
 
-/// Whether an answer's text is kept for the log.
+/// Whether an answer's text is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transcript {
+    /// For the log.
     Kept,
+    /// It was to be JSON, and is looked at.
+    Checked,
     Forgotten,
+}
+
+impl Transcript {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Kept => TRANSCRIPT_LIMIT,
+            Self::Checked => json::LONGEST_ANSWER,
+            Self::Forgotten => 0,
+        }
+    }
 }
 
 impl Meter {
@@ -57,7 +78,10 @@ impl Meter {
             first_content: None,
             waited: Duration::ZERO,
             raced: false,
-            said: (transcript == Transcript::Kept).then(String::new),
+            said: (transcript.bytes() > 0).then(String::new),
+            fold: None,
+            keeps: transcript.bytes(),
+            finish: None,
             usage: Usage::default(),
             seen_bytes: 0,
             reached: false,
@@ -100,14 +124,43 @@ impl Meter {
         reading.waited = Duration::ZERO;
     }
 
+    /// The answer is to be compared.
+    pub(super) fn keep_events(&self) {
+        self.read().fold = Some(Fold::default());
+    }
+
+    /// The answer so far, if it was kept and has come to its end.
+    pub(super) fn take_answer(&self) -> Option<Answer> {
+        self.read().fold.take()?.into_answer()
+    }
+
     /// Takes note of what a frame says about usage and content.
     pub(super) fn note(&self, event: &Event) {
         let mut reading = self.read();
+        if reading.seen_bytes > FOLD_LIMIT {
+            reading.fold = None;
+        }
+        if let Some(fold) = &mut reading.fold {
+            fold.push(event.clone());
+        }
         match event {
             Event::Usage(usage) => reading.usage.merge(*usage),
             Event::Delta(delta) => reading.note(delta),
             Event::Start { .. } => reading.take_turn(),
-            Event::Finish(_) => {}
+            Event::Finish(finish) => reading.finish = Some(finish.into()),
+        }
+    }
+
+    /// Takes note of how a whole answer ended, and of what it says where that is kept.
+    pub(super) fn ended(&self, answer: &Answer) {
+        let mut reading = self.read();
+        reading.finish = Some((&answer.finish).into());
+        let keeps = reading.keeps;
+        if let Some(said) = &mut reading.said {
+            *said = json::text(answer);
+            if said.len() > keeps {
+                said.truncate(said.floor_char_boundary(keeps));
+            }
         }
     }
 
@@ -138,7 +191,7 @@ impl Reading {
 
     fn note(&mut self, delta: &Delta) {
         if let (Some(said), Delta::Text(text)) = (&mut self.said, delta)
-            && said.len() < TRANSCRIPT_LIMIT
+            && said.len() < self.keeps
         {
             said.push_str(text);
         }
@@ -151,6 +204,13 @@ impl Reading {
     /// What is set aside of its vendor's share, once.
     pub(super) fn take_hold(&mut self) -> Option<Hold> {
         self.asked.as_mut().and_then(Asked::take_hold)
+    }
+
+    /// The target has counted a body of so many bytes of text as so many tokens.
+    pub(super) fn learn(&self, text_bytes: usize, tokens: u64) {
+        if let Some(asked) = &self.asked {
+            asked.cell().density().learn(text_bytes, tokens);
+        }
     }
 
     /// The attempt is over: its turn at the machine ends, and the target's health is told how it went, once.

@@ -3,7 +3,11 @@
 //! Each is all or nothing, and one audit entry in the act's own transaction. A rollback waits for nothing: it is put down in the state
 //! directory with its entry, and carried into the database afterwards.
 
+mod canary;
+
 use std::{collections::BTreeSet, sync::Arc};
+
+pub use canary::{CanaryOrder, Tried};
 
 use serde_json::{Value, json};
 
@@ -58,7 +62,7 @@ pub enum DeskError {
     NoRelease { route: RouteId, number: u32 },
     #[error("{0}")]
     Refused(String),
-    #[error("release {number} of `{route}` is not promoted:\n{}", listed(.needs))]
+    #[error("release {number} of `{route}` may not serve:\n{}", listed(.needs))]
     Needs { route: RouteId, number: u32, needs: Vec<Need> },
     #[error(transparent)]
     Shelf(#[from] ShelfError),
@@ -165,7 +169,8 @@ impl Desk<'_> {
         let volumes = needs::volumes(store, &self.settings, now).await?;
         let mut persons = self.persons(store, line, (route, number)).await?;
         persons.extend(approved_by.iter().cloned());
-        let missing = needs::missing(gate, &self.settings, (route, line, number), persons.len(), &volumes).await;
+        let persons = (persons.len(), self.wanted(route));
+        let missing = needs::missing(gate, &self.settings, (route, line, number), persons, &volumes).await;
         let waived = |need: &Need| self.settings.enforcement == Enforcement::Warn && need.need.is_waived_by_warn();
         if missing.iter().any(|need| !waived(need)) {
             return Err(DeskError::Needs { route: route.clone(), number, needs: missing });
@@ -180,6 +185,7 @@ impl Desk<'_> {
             .after(json!({
                 "release": number, "targets": targets, "retained": from, "retained_until_unix_ms": retain_until_unix_ms,
                 "approved_in": line.release(number).map(|release| &release.approvals), "cautions": missing,
+                "canary_ended": line.canary.map(|running| running.share.release),
             }));
         act.approvals = approved_by.into_iter().map(|name| Approval { by: named(name), at_unix_ms: now }).collect();
         let reason = Some(reason);
@@ -218,7 +224,9 @@ impl Desk<'_> {
         let act = self
             .act(Action::ReleaseRollback, route, reason)
             .before(json!({ "release": from, "targets": line.serving() }))
-            .after(json!({ "release": to, "targets": targets }));
+            .after(json!({
+                "release": to, "targets": targets, "canary_ended": line.canary.map(|running| running.share.release),
+            }));
         let decided_unix_ms = clock::unix_ms();
         let deed = Deed::RolledBack { from, to, reason: Some(reason.to_owned()) };
         self.shelf.keep_now(vec![(route.clone(), deed)], &act)?;
@@ -313,6 +321,11 @@ impl Desk<'_> {
         Ok(persons)
     }
 
+    /// How many persons a promotion on `route` takes.
+    fn wanted(&self, route: &RouteId) -> u32 {
+        self.settings.routes.get(route).map_or(1, |route| self.settings.release.persons(route.criticality))
+    }
+
     fn act(&self, action: Action, route: &RouteId, reason: &str) -> Act {
         Act::new(self.actor.clone(), action, ("route", route.to_string())).reason(reason)
     }
@@ -347,6 +360,7 @@ pub fn described(line: &Line, route: &RouteId, filed: Option<&[TargetId]>) -> Va
     json!({
         "route": route, "serving": line.primary, "since_unix_ms": line.since_unix_ms, "came_by": line.came_by,
         "targets": line.serving(), "retained": line.leases, "governed": line.governed, "left": line.left, "leaving": line.leaving,
+        "canary": line.canary,
         "file_differs": filed.is_some_and(|filed| line.asks_for_import(filed)),
         "releases": line.releases.values().collect::<Vec<_>>(),
     })

@@ -99,7 +99,9 @@ pub fn instead(
     leaving
         .map(|route| {
             let (leaves, serves) = (leaves(route), chosen(route));
-            let objection = serves.as_ref().and_then(|target| standings.objection(target, &route.suite));
+            // One that was not looked at is a first target at a vendor, which needs none.
+            let looked_at = serves.as_ref().filter(|target| standings.has_looked_at(target, route));
+            let objection = looked_at.and_then(|target| standings.objection(target, route));
             let own = serves.as_ref().is_some_and(|target| settings.is_own_hardware(target));
             let share = serves
                 .as_ref()

@@ -17,7 +17,11 @@ use super::paper::Paper;
 use crate::{
     clock,
     config::{AuditSink, StateDir, create_private},
-    vault::{Vault, webhook},
+    vault::{
+        Vault,
+        s3::{Object, Over},
+        webhook,
+    },
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,6 +141,18 @@ async fn bring(
                     request = request.bearer_auth(secret(name)?.expose_secret());
                 }
                 answered(request.header("content-type", kind).body(text.to_owned()).send().await)?;
+            }
+            Ok(())
+        }
+        AuditSink::S3 { url, secret: name, region } => {
+            for (end, text, kind) in [("md", markdown, "text/markdown"), ("json", json, "application/json")] {
+                let (url, secret) = (format!("{url}/{}.{end}", todo.name), secret(name)?);
+                let object = Object { url: &url, region, secret: &secret };
+                let put = object.put(client, (kind, text.as_bytes()), Over::Always).await;
+                let response = put.map_err(|error| error.to_string())?;
+                if !response.status().is_success() {
+                    return Err(format!("it answered {}", response.status().as_u16()));
+                }
             }
             Ok(())
         }

@@ -67,7 +67,7 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
                 Some(breach) => Some((FaultKind::BreaksInvariant, Arc::from(breach.as_str()))),
                 None if index == 0 && !target.id.is_local() => None,
                 None if is_declared_equal(route, target) => None,
-                None => standings.objection(&target.id, &route.suite).map(|why| (FaultKind::Uncertified, why)),
+                None => standings.objection(&target.id, route).map(|why| (FaultKind::Uncertified, why)),
             };
             let decision = match (objection, enforcement) {
                 (None, _) => Decision::Attempt,

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::Outcome,
-        store::{Journaled, Store, SumFilter, sample},
+        store::{CallsOf, Journaled, Store, SumFilter, sample},
     };
 
     /// One call in four was part of a drill; those failed, or were slow.
@@ -141,7 +141,7 @@ mod tests {
         store.put_calls(journaled.collect()).await.expect("stores");
         let route = RouteId::new("support-chat");
         let (since, until) = (1_795_000_000_000, 1_795_000_001_000);
-        let span = SumFilter { route: route.clone(), since_unix_ms: since, until_unix_ms: until };
+        let span = SumFilter { route: route.clone(), calls: CallsOf::Any, since_unix_ms: since, until_unix_ms: until };
         let sums = store.call_sums(span.clone(), Some(1000.0)).await.expect("sums");
         assert_eq!((sums.calls, sums.failed, sums.slower), (30, 0, 0));
         assert_eq!(store.call_quantile_ms(span, 0.0).await.expect("a time"), Some(101.5));

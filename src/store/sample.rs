@@ -3,8 +3,8 @@
 use crate::{
     clock,
     domain::{
-        Attempt, Dialect, Ending, FaultKind, FeatureId, KeyId, Money, Outcome, PriceState, Role, RouteId, TargetId,
-        Task, TenantId, TokenUsage, UsageSource,
+        Attempt, Dialect, Ending, FaultKind, FeatureId, FinishReason, KeyId, Money, Outcome, PriceState, Role, RouteId,
+        TargetId, Task, TenantId, TokenUsage, UsageSource,
     },
 };
 
@@ -17,12 +17,15 @@ pub(crate) fn answered() -> Outcome {
         key: KeyId::new("sk-bs-aaaaaaaa"),
         feature: None,
         route: RouteId::new("support-chat"),
+        release: Some(3),
         dialect: Dialect::OpenaiChat,
         task: Task::Answer,
         streamed: false,
         attempts: vec![attempt("openai/gpt-4o-mini", None)],
         served_by: Some(0),
         ending: Ending::Answered,
+        finish: Some(FinishReason::Stop),
+        json: None,
         status: 200,
         ttft_ms: Some(11.25),
         total_ms: 101.5,

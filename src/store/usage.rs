@@ -32,10 +32,14 @@ pub enum Dimension {
     Status,
     /// How the call ended: answered, failed, interrupted, cancelled, open.
     Ending,
+    /// Why its answer ended: stop, length, tool_calls, content_filter.
+    Finish,
+    /// What its answer in JSON was worth: valid, not_json, not_schema, unchecked.
+    Json,
     /// What was asked for: answer, embed, count_tokens.
     Task,
     Dialect,
-    /// Why the attempt was made: rung, retry, hedge, restart.
+    /// Why the attempt was made: rung, retry, hedge, restart, shadow.
     Role,
     /// What the attempt failed with.
     Fault,
@@ -68,6 +72,8 @@ impl Dimension {
             Self::Month => "month",
             Self::Status => "status",
             Self::Ending => "ending",
+            Self::Finish => "finish",
+            Self::Json => "json",
             Self::Task => "task",
             Self::Dialect => "dialect",
             Self::Role => "role",

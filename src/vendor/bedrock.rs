@@ -3,36 +3,20 @@
 //! The secret in the vault is either the key as it is, or the credentials as a JSON object with `access_key_id`,
 //! `secret_access_key` and, for temporary ones, `session_token`.
 
-use std::borrow::Cow;
-
 use reqwest::{
     Url,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 
-use super::{
-    request::{Asking, Prepared, credential, lacks},
-    sigv4::{self, Credentials, Request, Scope, escape},
-};
+use super::request::{Asking, Prepared, credential, lacks};
 use crate::{
     clock,
     domain::{Fault, FaultKind, Task},
+    vault::sigv4::{self, Keys, Paths, Request, Scope, escape},
 };
 
 const SERVICE: &str = "bedrock";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Keys<'a> {
-    #[serde(borrow)]
-    access_key_id: Cow<'a, str>,
-    #[serde(borrow)]
-    secret_access_key: Cow<'a, str>,
-    #[serde(borrow)]
-    session_token: Option<Cow<'a, str>>,
-}
 
 pub(super) fn prepare(asking: Asking<'_>) -> Result<Prepared, Fault> {
     let operation = match asking.task {
@@ -55,8 +39,7 @@ fn authorize(asking: Asking<'_>, url: &str, secret: &SecretString, now: i64) -> 
         headers.insert(AUTHORIZATION, credential(&format!("Bearer {secret}"))?);
         return Ok(headers);
     }
-    // The parser's own words could quote the secret.
-    let keys: Keys<'_> = serde_json::from_str(secret).map_err(|_| {
+    let keys = Keys::read(secret).ok_or_else(|| {
         no_secret(
             "the vendor's secret is no JSON object of `access_key_id`, `secret_access_key` and perhaps `session_token`",
         )
@@ -65,25 +48,15 @@ fn authorize(asking: Asking<'_>, url: &str, secret: &SecretString, now: i64) -> 
         return Err(no_secret("the vendor has no `region`, without which its requests cannot be signed"));
     };
     let parsed = Url::parse(url).map_err(|_| Fault::new(FaultKind::Dns, "the vendor's `base_url` is no URL"))?;
-    let host = match (parsed.host_str().unwrap_or_default(), parsed.port()) {
-        (host, None) => host.to_owned(),
-        (host, Some(port)) => format!("{host}:{port}"),
+    let host = sigv4::host(&parsed);
+    let request = Request {
+        method: "POST",
+        path: parsed.path(),
+        paths: Paths::Twice,
+        headers: &[("content-type", "application/json"), ("host", &host)],
+        body: asking.body,
     };
-    let signed = sigv4::sign(
-        Request {
-            method: "POST",
-            path: parsed.path(),
-            headers: &[("content-type", "application/json"), ("host", &host)],
-            body: asking.body,
-        },
-        Credentials {
-            access_key_id: &keys.access_key_id,
-            secret_access_key: &keys.secret_access_key,
-            session_token: keys.session_token.as_deref(),
-        },
-        Scope { region, service: SERVICE },
-        now,
-    );
+    let signed = sigv4::sign(request, keys.credentials(), Scope { region, service: SERVICE }, now);
     let date = HeaderValue::from_str(&signed.date).expect("digits and two letters are a header");
     headers.insert(HeaderName::from_static("x-amz-date"), date);
     if let Some(token) = &keys.session_token {

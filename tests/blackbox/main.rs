@@ -7,7 +7,7 @@
 #[path = "kit/all.rs"]
 pub mod kit;
 
-pub use kit::{client, config, gateway, home, prepared, vendor};
+pub use kit::{client, config, gateway, home, issuer, prepared, vendor};
 
 // What they show.
 pub mod abuse;
@@ -53,5 +53,6 @@ pub mod sdk;
 mod several;
 pub mod share;
 pub mod soak;
+pub mod story;
 pub mod tasks;
 pub mod translation;

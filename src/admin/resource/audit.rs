@@ -76,7 +76,7 @@ async fn list(asked: Asked, query: EntryQuery) -> Result<Vec<EntryView>, Refused
     Ok(shown)
 }
 
-const KINDS: [&str; 5] = ["os_user", "gateway", "admin_token", "oidc_user", "webhook"];
+const KINDS: [&str; 6] = ["os_user", "gateway", "admin_token", "oidc_user", "webhook", "unknown"];
 
 async fn export_log(asked: Asked, _: Nothing) -> Result<Text, Refused> {
     export(&asked, Personal::LeftOut).await

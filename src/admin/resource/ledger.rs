@@ -36,7 +36,7 @@ struct CallQuery {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct UsageQuery {
-    /// Dimensions with commas between: tenant, feature, model, vendor, route, key, day [default: tenant,vendor,model].
+    /// Dimensions with commas between: tenant, feature, model, vendor, route, key, day, finish, json and others [default: tenant,vendor,model].
     by: Option<String>,
     /// Only calls that began since then.
     since_unix_ms: Option<i64>,

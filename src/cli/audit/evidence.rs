@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::{installation::Installation, operator::operator, print};
 use crate::{
-    audit::{self, Checkpoint, Fault, Personal, PublicKey, Verifier},
+    audit::{self, Checkpoint, Fault, Personal, PublicKey, Verifier, WitnessKey},
     domain::{Act, Action},
 };
 
@@ -49,20 +49,23 @@ pub(super) async fn export(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Checkpoints that were published, and witnesses who must have cosigned them.
+type Published<'a> = (&'a [PathBuf], &'a [String]);
+
 /// Offline: the file, the key and the checkpoints alone.
-pub(super) fn verify_export(export: &Path, key: &str, checkpoints: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn verify_export(export: &Path, key: &str, by: Published<'_>, json: bool) -> anyhow::Result<ExitCode> {
     let key = PublicKey::parse_or_read(key)?;
     let file = File::open(export).with_context(|| format!("cannot read {}", export.display()))?;
     let mut verifier = audit::read_export(BufReader::new(file), &key)
         .with_context(|| format!("{} cannot be verified", export.display()))?;
-    judge(&mut verifier, &key, checkpoints)?;
+    judge(&mut verifier, &key, by)?;
     tell(verifier, json, None)
 }
 
 pub(super) async fn verify(
     installation: &Installation,
     key: Option<&str>,
-    checkpoints: &[PathBuf],
+    by: Published<'_>,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let store = installation.store().await?;
@@ -73,7 +76,7 @@ pub(super) async fn verify(
         // A log that was never signed can still be whole.
         None => match PublicKey::of(audit.dir()) {
             Ok(key) => Some(key),
-            Err(audit::KeyError::None { .. }) if checkpoints.is_empty() => None,
+            Err(audit::KeyError::None { .. }) if by.0.is_empty() => None,
             Err(error) => return Err(error.into()),
         },
     };
@@ -86,7 +89,7 @@ pub(super) async fn verify(
             Ok(None) => {}
             Err(error) => verifier.fault(None, format!("{:#}", anyhow::Error::from(error))),
         }
-        judge(&mut verifier, key, checkpoints)?;
+        judge(&mut verifier, key, by)?;
     }
     tell(verifier, json, Some(audit.waiting()))
 }
@@ -137,13 +140,22 @@ pub(super) fn own_key(installation: &Installation) -> anyhow::Result<PublicKey> 
     Ok(key)
 }
 
-/// Older checkpoints: one that is not what it says is a fault of its own.
-fn judge(verifier: &mut Verifier, key: &PublicKey, checkpoints: &[PathBuf]) -> anyhow::Result<()> {
+/// Older checkpoints: one that is not what it says is a fault of its own, and so is one that a witness has not cosigned.
+fn judge(verifier: &mut Verifier, key: &PublicKey, (checkpoints, witnesses): Published<'_>) -> anyhow::Result<()> {
+    let keys: Option<Vec<WitnessKey>> = witnesses.iter().map(|text| WitnessKey::parse(text)).collect();
+    let keys =
+        keys.context("--witness takes a witness's public key, NAME+HASH+KEY, of the type Ed25519 cosignature")?;
     for path in checkpoints {
         let note = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = format!("the checkpoint {}", path.display());
         match Checkpoint::read(&note, key) {
-            Ok(checkpoint) => verifier.checkpoint(&checkpoint, &name),
+            Ok(checkpoint) => {
+                verifier.checkpoint(&checkpoint, &name);
+                for witness in keys.iter().filter(|key| !checkpoint.is_cosigned_by(key)) {
+                    let witness = witness.name();
+                    verifier.fault(None, format!("{name} has no cosignature of the witness {witness} that holds"));
+                }
+            }
             Err(error) => verifier.fault(None, format!("{name}: {error}")),
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use backstop_models::catalog::Catalog;
 use serde_json::{Value, json};
 
-use super::{Bench, described_line, filed, line, print};
+use super::{Bench, canary, described_line, filed, line, print};
 use crate::{
     cli::{
         drill::{described, drill_on, said_of},
@@ -65,6 +65,8 @@ fn told(deed: &Deed) -> (String, Option<String>) {
         Deed::LeavingHalted { vendor, reason } => {
             (format!("no further step away from `{vendor}`"), Some(reason.clone()))
         }
+        Deed::Canary { share, reason } => (canary::told(share), reason.clone()),
+        Deed::CanaryEnded { release, reason } => (format!("{release} is not tried any more"), reason.clone()),
         Deed::Returned { vendor, reason } => (format!("back to `{vendor}`"), reason.clone()),
     }
 }
@@ -118,6 +120,7 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
         for route in &routes {
             let mut one = described_line(bench, route, &line(bench, route).await?);
             one["drill"] = json!(drill_on(&bench.installation, route).await.map(|drill| described(&drill)));
+            one["shadows"] = json!(canary::shadows(bench, route).await);
             said.push(one);
         }
         return print::json(&said);
@@ -139,8 +142,9 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
             .collect();
         let differs = filed(bench, route).is_some_and(|filed| line.asks_for_import(&filed));
         let drill = drill_on(&bench.installation, route).await.map(|drill| said_of(&drill));
+        let tried = line.canary.map(|running| canary::told(&running.share));
         let differs = differs.then(|| format!("the file differs: `backstop release import {route}`"));
-        let note = differs.into_iter().chain(drill).collect::<Vec<_>>().join("; ");
+        let note = differs.into_iter().chain(tried).chain(drill).collect::<Vec<_>>().join("; ");
         let (serves, since) = (line.primary.to_string(), print::moment(line.since_unix_ms));
         let targets = list(line.serving());
         rows.push(vec![route.to_string(), serves, since, by.to_owned(), targets, leases.join(", "), note]);
@@ -171,12 +175,7 @@ pub(super) async fn notes(bench: &Bench, route: &RouteId, number: u32, json: boo
 
 pub(super) fn card(bench: &Bench, target: &TargetId, suite: Option<String>, json: bool) -> anyhow::Result<()> {
     let state = &bench.installation.state;
-    let of_route = || {
-        let has = |route: &&crate::config::Route| route.targets.iter().any(|one| one.id == *target);
-        let routes = &bench.settings.routes;
-        routes.values().find(has).or_else(|| routes.values().next()).map(|route| route.suite.clone())
-    };
-    let suite = suite.or_else(of_route).unwrap_or_else(|| crate::config::DEFAULT_SUITE.to_owned());
+    let suite = suite.unwrap_or_else(|| paper::suite_of(&bench.settings, target));
     let gate = Gate::open(state)?;
     let certificate = gate.certificate(&bench.settings, target, &suite);
     let catalog = Catalog::load(&state.catalog())?;

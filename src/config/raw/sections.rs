@@ -1,17 +1,9 @@
-//! The small sections as they are written: listener, storage, telemetry, vault, local tier, limits.
+//! The small sections as they are written: storage, telemetry, vault, local tier, limits.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DeviceText, DurationText, Limited, SizeText, SocketText, UrlText};
-
-/// The operators' listener.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Admin {
-    /// Where operators connect [default: 127.0.0.1:8081]. A change needs a restart.
-    pub(in crate::config) listen: Option<SocketText>,
-}
+use super::{DeviceText, DurationText, Limited, SizeText, UrlText};
 
 /// Where what must last is kept.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -134,6 +126,17 @@ pub(in crate::config) struct Sentinel {
     pub(in crate::config) questions: Option<u32>,
     /// Nobody is asked.
     pub(in crate::config) off: Option<bool>,
+    /// What it means when an answer has a `system_fingerprint` that none had when the model was certified [default: bind].
+    pub(in crate::config) fingerprints: Option<Fingerprints>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Fingerprints {
+    /// It is not what passed: the certificate is suspended.
+    Bind,
+    /// Nothing: this vendor changes it without changing the model.
+    Ignore,
 }
 
 /// Bounds on what callers may send.
@@ -149,4 +152,7 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) failed_auth_per_minute: Option<u64>,
     /// Connections that one address may hold open [default: 1024].
     pub(in crate::config) connections_per_ip: Option<u64>,
+    /// Addresses that are counted one by one, for all of this [default: 32768]. Past it, those that come new are counted together
+    /// with others of their network, and callers with a key are not refused for it.
+    pub(in crate::config) most_addresses: Option<u64>,
 }

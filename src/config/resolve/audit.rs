@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::Resolver;
-use crate::config::{AuditSettings, AuditSink, path::Path, raw};
+use crate::config::{AuditSettings, AuditSink, Witness, path::Path, raw, witness_key};
 
 impl Resolver<'_, '_> {
     pub(super) fn audit(&mut self, raw: Option<&raw::Audit>) -> AuditSettings {
@@ -16,10 +16,23 @@ impl Resolver<'_, '_> {
             }
             audit.every = every;
         }
+        let witnesses = raw.witnesses.iter().flatten().enumerate();
+        audit.witnesses =
+            witnesses.filter_map(|(index, raw)| self.witness(&path.key("witnesses").index(index), raw)).collect();
         let publish = raw.publish.iter().flatten().enumerate();
         audit.publish =
             publish.filter_map(|(index, raw)| self.publish(&path.key("publish").index(index), raw)).collect();
         audit
+    }
+
+    fn witness(&mut self, path: &Path, raw: &raw::Witness) -> Option<Witness> {
+        let url = raw.url.as_ref().and_then(|url| self.url(&path.key("url"), url));
+        let key = raw.key.as_ref()?;
+        if witness_key(key).is_none() {
+            let help = "copy what the witness publishes: `NAME+HASH+KEY`, of the type Ed25519 cosignature";
+            self.error(&path.key("key"), "this is no witness's public key", help);
+        }
+        Some(Witness { url: url?, key: key.clone() })
     }
 
     /// A place to publish to.
@@ -32,9 +45,13 @@ impl Resolver<'_, '_> {
         let (name, needs, takes): (_, &[&str], &[&str]) = match kind {
             raw::PublishKind::File => ("file", &["dir"], &[]),
             raw::PublishKind::Put => ("put", &["url"], &["secret"]),
+            raw::PublishKind::S3 => ("s3", &["url", "secret", "region"], &[]),
             raw::PublishKind::Webhook => ("webhook", &["url", "secret"], &[]),
         };
-        for key in ["dir", "url", "secret"] {
+        if let Some(region) = &raw.region {
+            self.name(&path.key("region"), region);
+        }
+        for key in ["dir", "url", "secret", "region"] {
             match (self.tree.has(&path.key(key)), needs.contains(&key)) {
                 (true, false) if !takes.contains(&key) => {
                     self.error(&path.key(key), format!("kind `{name}` does not take `{key}`"), "");
@@ -52,6 +69,9 @@ impl Resolver<'_, '_> {
                 AuditSink::File { dir }
             }
             raw::PublishKind::Put => AuditSink::Put { url: url?, secret: raw.secret.clone() },
+            raw::PublishKind::S3 => {
+                AuditSink::S3 { url: url?, secret: raw.secret.clone()?, region: raw.region.clone()? }
+            }
             raw::PublishKind::Webhook => AuditSink::Webhook { url: url?, secret: raw.secret.clone()? },
         })
     }

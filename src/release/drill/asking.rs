@@ -113,9 +113,9 @@ impl Rehearsal<'_> {
         let admitted = relay::admit(self.relay, &self.snapshot, inbound).map_err(|refusal| said(&refusal))?;
         let Reply { status, meta, body } = relay::answer(self.relay, admitted).await;
         let answer = match body {
-            Body::Stream(stream) if status == 200 => read(stream).await,
+            Body::Stream { stream, .. } if status == 200 => read(stream).await,
             // An error, whole.
-            Body::Stream(_) | Body::Whole(_) => None,
+            Body::Stream { .. } | Body::Whole(_) => None,
         };
         Ok((meta.served_by, answer))
     }

@@ -19,7 +19,7 @@ use crate::{
     domain::{Act, Action, Actor, RouteId, VendorId},
     release::{
         book::{Book, Deed, Leaving},
-        rules::{self, Course, Finding, Look, RuleState, Span, Watcher, look},
+        rules::{self, Course, Finding, Look, RuleState, Span, Watched, Watcher, look},
         shelf::Shelf,
     },
     route::{Standings, plan},
@@ -135,7 +135,7 @@ impl Stepper {
 
     async fn look(&mut self, settings: &Settings, evacuation: &Evacuation) -> Option<String> {
         let now = clock::unix_ms();
-        let span = Span { since_unix_ms: evacuation.place.1, until_unix_ms: now };
+        let span = Span { since_unix_ms: evacuation.place.1, until_unix_ms: now, of: Watched::Route };
         for (rule, route) in watching(settings, evacuation) {
             let (looked, findings) = match look(&self.parts.store, rule, route, span).await {
                 Ok(looked) => looked,

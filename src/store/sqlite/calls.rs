@@ -22,6 +22,9 @@ use crate::{
 /// Rows of one statement; 31 columns each stay far below SQLite's bound of 32,766 parameters.
 const CHUNK: usize = 128;
 
+/// What became of an answer in JSON is known later than the call.
+const CALLS: &str = "SELECT *, (SELECT verdict FROM answer_checks WHERE call_id = calls.id) AS json_verdict FROM calls";
+
 /// The most that one listing gives.
 const MOST_LISTED: u32 = 10_000;
 
@@ -57,7 +60,8 @@ impl Calls for Sqlite {
 
     fn list_calls(&self, filter: CallFilter) -> Answer<'_, Vec<Outcome>> {
         Box::pin(async move {
-            let mut query = QueryBuilder::<Db>::new("SELECT * FROM calls WHERE true");
+            let mut query = QueryBuilder::<Db>::new(CALLS);
+            query.push(" WHERE true");
             if let Some(tenant) = &filter.tenant {
                 query.push(" AND tenant = ").push_bind(tenant.as_str());
             }
@@ -75,8 +79,9 @@ impl Calls for Sqlite {
 
     fn find_call(&self, id: CallId) -> Answer<'_, Option<Outcome>> {
         Box::pin(async move {
-            let query = sqlx::query("SELECT * FROM calls WHERE id = ?").bind(id.to_string());
-            let found = query.fetch_all(&self.pool).await?;
+            let mut query = QueryBuilder::<Db>::new(CALLS);
+            query.push(" WHERE id = ").push_bind(id.to_string());
+            let found = query.build().fetch_all(&self.pool).await?;
             Ok(self.with_attempts(&found).await?.pop())
         })
     }
@@ -136,7 +141,7 @@ fn one_per_id(calls: Vec<Journaled>) -> Vec<Journaled> {
 async fn put_rows(connection: &mut SqliteConnection, calls: &[Journaled]) -> Result<HashSet<String>, StoreError> {
     let mut query = QueryBuilder::<Db>::new(
         "INSERT INTO calls (id, started_unix_ms, tenant, key_id, feature, route, dialect, streamed, served_by, ending, \
-         status, ttft_ms, total_ms, overhead_ms, journal, task, drill) ",
+         status, ttft_ms, total_ms, overhead_ms, journal, task, drill, release, finish) ",
     );
     query.push_values(calls, |mut row, Journaled { outcome, journal }| {
         row.push_bind(outcome.call.to_string())
@@ -155,7 +160,9 @@ async fn put_rows(connection: &mut SqliteConnection, calls: &[Journaled]) -> Res
             .push_bind(outcome.overhead_ms)
             .push_bind(&**journal)
             .push_bind(outcome.task.as_str())
-            .push_bind(outcome.drill.as_deref());
+            .push_bind(outcome.drill.as_deref())
+            .push_bind(outcome.release)
+            .push_bind(outcome.finish.map(|finish| finish.as_str()));
     });
     query.push(
         " ON CONFLICT (id) DO UPDATE SET started_unix_ms = excluded.started_unix_ms, tenant = excluded.tenant, \
@@ -163,7 +170,7 @@ async fn put_rows(connection: &mut SqliteConnection, calls: &[Journaled]) -> Res
          streamed = excluded.streamed, served_by = excluded.served_by, ending = excluded.ending, \
          status = excluded.status, ttft_ms = excluded.ttft_ms, total_ms = excluded.total_ms, \
          overhead_ms = excluded.overhead_ms, journal = excluded.journal, task = excluded.task, \
-         drill = excluded.drill \
+         drill = excluded.drill, release = excluded.release, finish = excluded.finish \
          WHERE calls.ending = 'open' AND excluded.ending <> 'open' RETURNING id",
     );
     let new: Vec<String> = query.build_query_scalar().persistent(calls.len() == CHUNK).fetch_all(connection).await?;

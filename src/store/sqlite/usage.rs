@@ -95,6 +95,8 @@ pub(super) fn column(dimension: Dimension) -> &'static str {
         Dimension::Month => "strftime('%Y-%m', c.started_unix_ms / 1000, 'unixepoch')",
         Dimension::Status => "CAST(c.status AS TEXT)",
         Dimension::Ending => "c.ending",
+        Dimension::Finish => "c.finish",
+        Dimension::Json => "(SELECT k.verdict FROM answer_checks k WHERE k.call_id = c.id)",
         Dimension::Task => "c.task",
         Dimension::Dialect => "c.dialect",
         Dimension::Role => "a.role",

@@ -6,13 +6,18 @@ use super::{admin, home, token};
 use crate::home::{Home, Ran, finish};
 
 /// Another machine of the operator's: the binary, a home of its own, and no state.
-struct Desk {
-    home: Home,
+pub(super) struct Desk {
+    pub(super) home: Home,
 }
 
 impl Desk {
+    /// Without a context file.
+    pub(super) fn bare() -> Self {
+        Self { home: Home::without_config() }
+    }
+
     fn new(url: &str, token: &str) -> Self {
-        let desk = Self { home: Home::without_config() };
+        let desk = Self::bare();
         let dir = desk.home.path().join(".config/backstop");
         fs::create_dir_all(&dir).expect("can be made");
         fs::write(dir.join("context.toml"), format!("server = \"{url}\"\ntoken_file = \"token\"\n")).expect("writes");
@@ -26,14 +31,14 @@ impl Desk {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("is there");
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(super) fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
         command.args(args).current_dir(self.home.path()).env("HOME", self.home.path());
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env_remove("RUST_LOG");
         finish(command, "", std::time::Duration::from_secs(60))
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub(super) fn ok(&self, args: &[&str]) -> String {
         self.run(args).expect_success(args)
     }
 }
@@ -90,4 +95,30 @@ async fn both_forms_say_the_same() {
     assert!(local.code == Some(0) && local.stderr.contains("working on the state directory"), "{local:?}");
     let named = desk.run(&["--server", &url, "tenants", "list"]);
     assert!(named.code == Some(1) && named.stderr.contains("does not answer"), "{named:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_release_is_managed_from_another_machine() {
+    let (home, _vendor) = home("").await;
+    let gateway = home.serve();
+    let manager = token(&home, "release-manager");
+    let url = admin(&gateway, &manager).await.base().trim_end_matches("/admin/v1").to_owned();
+    let desk = Desk::new(&url, &manager);
+    let made = desk.ok(&["release", "propose", "chat", "--targets", "near/fake-2,near/fake-1", "--reason", "newer"]);
+    assert!(made.starts_with("release 2 of chat"), "{made}");
+    desk.ok(&["release", "canary", "chat", "2", "--pct", "10", "--reason", "a look first"]);
+    let shown = desk.ok(&["release", "status", "chat"]);
+    assert!(shown.contains("2 has 10 % (serve)"), "{shown}");
+    desk.ok(&["--server", &url, "release", "canary", "chat", "--stop", "--reason", "enough"]);
+    let moved = desk.ok(&["release", "promote", "chat", "2", "--reason", "evaluated"]);
+    assert!(moved.contains("release 2 in the place of 1: near/fake-2, near/fake-1"), "{moved}");
+    let back = desk.ok(&["--server", &url, "release", "rollback", "chat", "--reason", "worse"]);
+    assert!(back.contains("release 1 in the place of 2"), "{back}");
+    assert!(desk.ok(&["release", "card", "near/fake-2"]).contains("near/fake-2"));
+    let vouching = ["release", "promote", "chat", "2", "--reason", "x", "--approve-by", "somebody"];
+    let vouching = desk.run(&vouching);
+    assert!(vouching.code == Some(1) && vouching.stderr.contains("nobody vouches for another"), "{vouching:?}");
+    let local = desk.run(&["--server", &url, "release", "history", "chat"]);
+    assert!(local.code == Some(1) && local.stderr.contains("state directory alone"), "{local:?}");
+    assert!(!desk.home.state().exists(), "the desk has a state directory of its own");
 }

@@ -19,7 +19,11 @@ fn usual(home: &Home) -> Duration {
 
 /// Starts `vault set NAME` and ends it after `delay`, in whatever it is doing.
 fn killed(home: &Home, name: &str, delay: Duration) {
-    let mut command = home.command(&["vault", "set", name]);
+    killed_in(home, &["vault", "set", name], delay);
+}
+
+fn killed_in(home: &Home, verb: &[&str], delay: Duration) {
+    let mut command = home.command(verb);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("the binary was built");
     let mut stdin = child.stdin.take().expect("is piped");
@@ -82,4 +86,33 @@ fn with_the_database_away_and_while_it_comes_back() {
         }
         is_whole(&home);
     }
+}
+
+/// What is one transaction with its entry: neither is there without the other.
+#[test]
+fn acts_of_the_database_are_there_with_their_entries_or_not_at_all() {
+    let home = Home::new(CONFIG);
+    let begun = Instant::now();
+    home.ok(&["tenants", "add", "usual"]);
+    let usual = begun.elapsed();
+    for number in 0..40_u32 {
+        killed_in(&home, &["tenants", "add", &format!("tenant-{number}")], usual * (number % 20) / 16);
+    }
+    let names = |listed: &serde_json::Value, name: &str| -> Vec<String> {
+        let all = listed.as_array().expect("a list").iter();
+        let mut names: Vec<String> = all.filter_map(|one| one[name].as_str().map(str::to_owned)).collect();
+        names.sort();
+        names
+    };
+    let mut kept = names(&home.json(&["tenants", "list"]), "tenant");
+    kept.retain(|name| name != "acme");
+    let mut told: Vec<String> = entries(&home, &["--action", "tenant.add"])
+        .iter()
+        .map(|entry| entry["object"]["name"].as_str().expect("has one").to_owned())
+        .collect();
+    told.sort();
+    assert!(kept.contains(&"usual".to_owned()), "{kept:?}");
+    assert_eq!(kept, told);
+    let verified = home.run(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
 }

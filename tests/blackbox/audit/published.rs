@@ -40,11 +40,18 @@ async fn loads_reloads_and_closed_targets_are_entries() {
     let loaded = &entries(&home, &["--action", "config.load"])[0];
     assert_eq!(loaded["after"]["routes"]["chat"], serde_json::json!(["near/a", "far/b"]));
     assert_eq!(loaded["after"]["sha256"].as_str().map(str::len), Some(64));
-    home.configure(&config().route("chat", &["near/a", "far/b"]).more("drain: 5s").text());
+    home.configure(
+        &config()
+            .route("chat", &["near/a", "far/b"])
+            .more("drain: 5s\nrules: [{ name: slow, when: \"p99_ms > 2000\", action: rollback }]")
+            .text(),
+    );
     gateway.signal("HUP");
     until("the reload", async || entries(&home, &["--action", "config.reload"]).len() == 1).await;
     let reloaded = &entries(&home, &["--action", "config.reload"])[0];
-    assert_eq!(reloaded["after"]["changes"], serde_json::json!(["drain"]));
+    assert_eq!(reloaded["after"]["changes"], serde_json::json!(["rules: +slow", "drain"]));
+    let rule = serde_json::json!({"when": "p99_ms > 2000", "action": "rollback", "routes": []});
+    assert_eq!(reloaded["after"]["rules"]["slow"], rule);
     // Refused: not in force, so no act.
     home.configure("routes: [");
     gateway.signal("HUP");

@@ -6,5 +6,6 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod home;
+pub mod issuer;
 pub mod prepared;
 pub mod vendor;

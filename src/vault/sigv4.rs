@@ -1,51 +1,101 @@
 //! AWS Signature Version 4 of one request. Pure: the time comes in.
 //!
 //! Our own because the crate for it (aws-sigv4) brings four crates of AWS's runtime and a second `http` at least, for five
-//! rounds of HMAC. Only what a JSON service needs: no query, no chunked or unsigned payload, and a path that is encoded once more
-//! than it was sent, as every service but S3 wants it (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
+//! rounds of HMAC. Only what a JSON service and one object in S3 need: no query, no chunked or unsigned payload
+//! (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
+
+use std::borrow::Cow;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::Url;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// Whose request it is.
 #[derive(Clone, Copy)]
-pub(super) struct Credentials<'a> {
-    pub(super) access_key_id: &'a str,
-    pub(super) secret_access_key: &'a str,
+pub struct Credentials<'a> {
+    pub access_key_id: &'a str,
+    pub secret_access_key: &'a str,
     /// Of temporary credentials; goes along as `x-amz-security-token`.
-    pub(super) session_token: Option<&'a str>,
+    pub session_token: Option<&'a str>,
 }
 
 /// What a signature is good for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scope<'a> {
-    pub(super) region: &'a str,
-    pub(super) service: &'a str,
+pub struct Scope<'a> {
+    pub region: &'a str,
+    pub service: &'a str,
 }
 
 /// What is signed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub(super) method: &'a str,
+pub struct Request<'a> {
+    pub method: &'a str,
     /// As it is sent, percent-encoded.
-    pub(super) path: &'a str,
+    pub path: &'a str,
+    pub paths: Paths,
     /// Names in lower case; `host` is among them, those that the signature itself adds are not.
-    pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
+    pub headers: &'a [(&'a str, &'a str)],
+    pub body: &'a [u8],
+}
+
+/// How a path stands in what is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    /// Encoded once more than it is sent, as every service but S3 wants it.
+    Twice,
+    /// As it is sent.
+    AsSent,
+}
+
+/// Credentials as a secret of the vault has them: a JSON object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys<'a> {
+    #[serde(borrow)]
+    access_key_id: Cow<'a, str>,
+    #[serde(borrow)]
+    secret_access_key: Cow<'a, str>,
+    /// Of temporary ones.
+    #[serde(borrow)]
+    pub session_token: Option<Cow<'a, str>>,
+}
+
+impl<'a> Keys<'a> {
+    /// `None`: this is no such object. The parser's own words could quote the secret.
+    pub fn read(secret: &'a str) -> Option<Self> {
+        serde_json::from_str(secret.trim()).ok()
+    }
+
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            access_key_id: &self.access_key_id,
+            secret_access_key: &self.secret_access_key,
+            session_token: self.session_token.as_deref(),
+        }
+    }
+}
+
+/// `host` as HTTP sends it for this URL.
+pub fn host(url: &Url) -> String {
+    match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, None) => host.to_owned(),
+        (host, Some(port)) => format!("{host}:{port}"),
+    }
 }
 
 /// What goes along with a signed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Signed {
+pub struct Signed {
     /// `x-amz-date`.
-    pub(super) date: String,
-    pub(super) authorization: String,
+    pub date: String,
+    pub authorization: String,
 }
 
 /// Signs `request`; `now` in seconds since 1970-01-01 UTC. Good for five minutes either way.
-pub(super) fn sign(request: Request<'_>, by: Credentials<'_>, scope: Scope<'_>, now: i64) -> Signed {
+pub fn sign(request: Request<'_>, by: Credentials<'_>, scope: Scope<'_>, now: i64) -> Signed {
     let date = timestamp(now);
     let day = &date[..8];
     let mut headers: Vec<(&str, &str)> = request.headers.to_vec();
@@ -55,7 +105,11 @@ pub(super) fn sign(request: Request<'_>, by: Credentials<'_>, scope: Scope<'_>, 
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
 
-    let mut canonical = format!("{}\n{}\n\n", request.method, escape(request.path, "/"));
+    let path = match request.paths {
+        Paths::Twice => escape(request.path, "/"),
+        Paths::AsSent => request.path.to_owned(),
+    };
+    let mut canonical = format!("{}\n{path}\n\n", request.method);
     for (name, value) in &headers {
         canonical.push_str(&format!("{name}:{}\n", value.trim()));
     }
@@ -76,7 +130,7 @@ pub(super) fn sign(request: Request<'_>, by: Credentials<'_>, scope: Scope<'_>, 
 }
 
 /// Percent-encodes all but letters, digits, `-`, `.`, `_`, `~` and what is in `kept`.
-pub(super) fn escape(text: &str, kept: &str) -> String {
+pub fn escape(text: &str, kept: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for byte in text.bytes() {
         let char = char::from(byte);
@@ -131,7 +185,7 @@ mod tests {
     /// The vectors of AWS's own test suite: `post-vanilla`, `get-vanilla`, `post-header-value-case`, `get-vanilla-with-session-token`.
     #[test]
     fn awss_test_vectors_hold() {
-        let request = Request { method: "POST", path: "/", headers: &HOST, body: b"" };
+        let request = Request { method: "POST", path: "/", paths: Paths::Twice, headers: &HOST, body: b"" };
         let signed = sign(request, BY, SCOPE, NOW);
         assert_eq!(
             signed,
@@ -162,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_body_the_region_and_the_minute_are_signed() {
-        let request = Request { method: "POST", path: "/", headers: &HOST, body: b"{}" };
+        let request = Request { method: "POST", path: "/", paths: Paths::Twice, headers: &HOST, body: b"{}" };
         let first = sign(request, BY, SCOPE, NOW);
         for other in [
             sign(Request { body: b"{ }", ..request }, BY, SCOPE, NOW),
@@ -171,6 +225,29 @@ mod tests {
         ] {
             assert_ne!(signature(&first), signature(&other));
         }
+    }
+
+    /// The published example of S3 (docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, "PUT Object").
+    #[test]
+    fn s3s_published_example_holds() {
+        let body = b"Welcome to Amazon S3.";
+        let digest = hex::encode(Sha256::digest(body));
+        let headers = [
+            ("date", "Fri, 24 May 2013 00:00:00 GMT"),
+            ("host", "examplebucket.s3.amazonaws.com"),
+            ("x-amz-content-sha256", digest.as_str()),
+            ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
+        ];
+        let request =
+            Request { method: "PUT", path: "/test%24file.text", paths: Paths::AsSent, headers: &headers, body };
+        let by = Credentials {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE",
+            secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            session_token: None,
+        };
+        // 2013-05-24T00:00:00Z.
+        let signed = sign(request, by, Scope { region: "us-east-1", service: "s3" }, 1_369_353_600);
+        assert_eq!(signature(&signed), "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
     }
 
     /// A model's ARN or version is one segment of the path, and encoded twice where it is signed.
