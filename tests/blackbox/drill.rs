@@ -62,6 +62,17 @@ impl Story {
     }
 }
 
+/// Served, and told in the state directory: that is how the verb knows of it.
+async fn serving(home: &Home) -> Gateway {
+    let gateway = home.serve();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !home.state().join("health.json").exists() {
+        assert!(Instant::now() < deadline, "no health:\n{}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    gateway
+}
+
 fn write_suite(home: &Home) {
     let header = format!(
         "name: {SUITE}\nversion: 1.0.0\npurpose: it repeats\nuse_cases: [echoing]\n\
@@ -145,7 +156,7 @@ async fn a_synthetic_drill_measures_who_is_left_and_callers_notice_nothing() {
     let never = story.home.run(&["drill", "status"]);
     assert_eq!(never.code, Some(1), "{never:?}");
     assert!(never.stderr.contains("critical route `chat` was never drilled"), "{never:?}");
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     let story = Arc::new(story);
     let drilled = Arc::clone(&story);
     let drilling = tokio::task::spawn_blocking(move || drilled.drill(&["--duration", "3s", "--questions", "12"]));
@@ -210,7 +221,7 @@ async fn eventually_age(gateway: &Gateway) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fallback_that_is_not_what_was_certified_does_not_hold() {
     let story = Story::begin("").await;
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     story.lies.store(true, Ordering::Relaxed);
     let (code, report) =
         tokio::task::block_in_place(|| story.drill(&["--duration", "2s", "--questions", "8", "--reason", "monthly"]));
@@ -226,7 +237,7 @@ async fn a_fallback_that_is_not_what_was_certified_does_not_hold() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_live_calls_a_part_sees_it_and_a_restart_changes_nothing() {
     let story = Story::begin("").await;
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     let args = ["drill", "outage", "--route", "chat", "--live-pct", "50", "--duration", "10m", "--detach"];
     let said = tokio::task::block_in_place(|| story.home.ok(&args));
     assert!(said.contains("is on"), "{said}");
@@ -248,7 +259,7 @@ async fn of_live_calls_a_part_sees_it_and_a_restart_changes_nothing() {
     assert_eq!(shown[0]["drill"]["plan"]["live_pct"], 50, "{shown}");
     gateway.kill();
     // It goes on, since its end is not there yet.
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while gateway.client().chat(&question("chat", "hi")).await.expect(200).header("x-backstop-drill").is_none() {
         assert!(Instant::now() < deadline, "the drill did not outlive the restart:\n{}", gateway.log());
@@ -275,7 +286,7 @@ async fn of_live_calls_a_part_sees_it_and_a_restart_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_whose_end_came_while_no_gateway_ran_is_closed_at_the_next_start() {
     let story = Story::begin("").await;
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     let args = ["drill", "outage", "--all", "--live-pct", "100", "--duration", "4s", "--detach", "--json"];
     let on = tokio::task::block_in_place(|| story.home.ok(&args));
     let on: Value = serde_json::from_str(&on).expect("JSON");
@@ -288,7 +299,7 @@ async fn one_whose_end_came_while_no_gateway_ran_is_closed_at_the_next_start() {
     while !past() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     let answer = gateway.client().chat(&question("chat", "hi")).await.expect(200);
     assert_eq!(answer.header("x-backstop-drill"), None, "it is past its end");
     let deadline = Instant::now() + Duration::from_secs(20);

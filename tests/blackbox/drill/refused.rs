@@ -1,7 +1,5 @@
 //! Drills that are not held, and routes that were not drilled.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +8,7 @@ use super::{
         home::Home,
         vendor::{Reply, Say, Vendor},
     },
-    SUITE, Story, write_suite,
+    SUITE, Story, serving, write_suite,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,13 +19,7 @@ async fn what_cannot_be_held_is_refused_and_nothing_is_written() {
     };
     let said = outage(&["--route", "chat"]);
     assert!(said.contains("no gateway serves on this state directory"), "{said}");
-    let gateway = story.home.serve();
-    // The first word of a running server is written within a second.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !story.home.state().join("health.json").exists() {
-        assert!(Instant::now() < deadline, "no health:\n{}", gateway.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let _gateway = serving(&story.home).await;
     for (args, why) in [
         (&["--route", "chat", "--vendors", "near,own"][..], "on the critical route `chat` nobody would be left"),
         (&["--route", "chat", "--vendors", "far"], "there is no vendor `far`"),
@@ -52,7 +44,7 @@ async fn what_cannot_be_held_is_refused_and_nothing_is_written() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_that_no_gateway_takes_up_is_withdrawn() {
     let story = Story::begin("").await;
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     // Its last word, written when it stops, still looks fresh.
     gateway.stop();
     let said = tokio::task::block_in_place(|| story.home.run(&["drill", "outage", "--all"])).expect_failure();
@@ -73,7 +65,7 @@ async fn a_standard_route_with_nobody_left_shows_that_it_does_not_hold() {
         .route_with("frail", &["near/m", "far/m"], &format!("suite: {SUITE}, deadlines: {QUICK}"));
     let home = Home::new(&config.text());
     write_suite(&home);
-    let _gateway = home.serve();
+    let _gateway = serving(&home).await;
     let args = ["drill", "outage", "--all", "--vendors", "near", "--duration", "2s", "--questions", "4", "--json"];
     let ran = tokio::task::block_in_place(|| home.run(&args));
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -92,7 +84,7 @@ async fn a_standard_route_with_nobody_left_shows_that_it_does_not_hold() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_critical_route_that_nobody_drills_is_told_of_until_somebody_does() {
     let story = Story::begin("drill: { warn_after: 2s }").await;
-    let gateway = story.home.serve();
+    let gateway = serving(&story.home).await;
     gateway.logged("its last drill is too old, or there was none").await;
     let status = tokio::task::block_in_place(|| story.home.run(&["drill", "status"]));
     assert_eq!(status.code, Some(1), "{status:?}");
