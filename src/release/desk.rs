@@ -3,13 +3,17 @@
 //! Each is all or nothing, and one audit entry in the act's own transaction. A rollback waits for nothing: it is put down in the state
 //! directory with its entry, and carried into the database afterwards.
 
+mod again;
 mod canary;
+mod told;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use canary::{CanaryOrder, Tried};
+pub use told::{described, moment};
 
-use serde_json::{Value, json};
+use again::Tries;
+use serde_json::json;
 
 use super::{
     Gate,
@@ -77,6 +81,16 @@ fn listed(needs: &[Need]) -> String {
 impl Desk<'_> {
     /// Puts down a new release of `route`; its number.
     pub async fn propose(&self, route: &RouteId, targets: Vec<TargetId>, reason: &str) -> Result<u32, DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.propose_once(route, targets.clone(), reason).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn propose_once(&self, route: &RouteId, targets: Vec<TargetId>, reason: &str) -> Result<u32, DeskError> {
         let known = self.shelf.read().await?;
         let (mut deeds, line) = self.begun(&known, route)?;
         let distinct: BTreeSet<&TargetId> = targets.iter().collect();
@@ -102,6 +116,16 @@ impl Desk<'_> {
 
     /// One more person stands behind `number`.
     pub async fn approve(&self, route: &RouteId, number: u32, reason: &str) -> Result<(), DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.approve_once(route, number, reason).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn approve_once(&self, route: &RouteId, number: u32, reason: &str) -> Result<(), DeskError> {
         let known = self.shelf.read().await?;
         let (mut deeds, line) = self.begun(&known, route)?;
         let release = find(&line, route, number)?;
@@ -113,6 +137,21 @@ impl Desk<'_> {
 
     /// Makes a release the one that serves, if nothing stands in its way; the one before is retained.
     pub async fn promote(
+        &self,
+        (gate, store): (&Arc<Gate>, &Store),
+        route: &RouteId,
+        promotion: Promotion,
+    ) -> Result<Moved, DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.promote_once((gate, store), route, promotion.clone()).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn promote_once(
         &self,
         (gate, store): (&Arc<Gate>, &Store),
         route: &RouteId,
@@ -347,21 +386,4 @@ fn find<'l>(line: &'l Line, route: &RouteId, number: u32) -> Result<&'l super::b
 
 fn named(name: String) -> Actor {
     Actor { kind: "person", authenticated_by: "named by whoever promoted".into(), personal: vec![("name", name)] }
-}
-
-/// `2026-11-26`
-pub fn moment(unix_ms: i64) -> String {
-    let at = time::OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000));
-    at.map_or_else(|_| unix_ms.to_string(), |at| format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute()))
-}
-
-/// What an act on releases is described by where it is for programs.
-pub fn described(line: &Line, route: &RouteId, filed: Option<&[TargetId]>) -> Value {
-    json!({
-        "route": route, "serving": line.primary, "since_unix_ms": line.since_unix_ms, "came_by": line.came_by,
-        "targets": line.serving(), "retained": line.leases, "governed": line.governed, "left": line.left, "leaving": line.leaving,
-        "canary": line.canary,
-        "file_differs": filed.is_some_and(|filed| line.asks_for_import(filed)),
-        "releases": line.releases.values().collect::<Vec<_>>(),
-    })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Desk, DeskError, find, named};
+use super::{Desk, DeskError, again::Tries, find, named};
 use crate::{
     clock,
     config::{CanaryBy, CanaryMode, CanaryShare, Enforcement},
@@ -47,6 +47,21 @@ pub struct Tried {
 impl Desk<'_> {
     /// Gives a release a share of the route's calls, or another share than it has.
     pub async fn canary(
+        &self,
+        (gate, store): (&Arc<Gate>, &Store),
+        route: &RouteId,
+        order: CanaryOrder,
+    ) -> Result<Tried, DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.canary_once((gate, store), route, order.clone()).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn canary_once(
         &self,
         (gate, store): (&Arc<Gate>, &Store),
         route: &RouteId,
