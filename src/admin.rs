@@ -26,7 +26,7 @@ use crate::{
     audit::Audit,
     config::{Settings, StateDir},
     limit::Limiter,
-    release::{Gate, Incidents, Trigger, rules::Watcher},
+    release::{Gate, Incidents, Trigger, rules::Watcher, shelf::Shelf},
     store::Store,
 };
 
@@ -46,6 +46,7 @@ pub struct Admin {
     pub trigger: Trigger,
     pub incidents: Incidents,
     pub rules: Watcher,
+    pub shelf: Arc<Shelf>,
     oidc: oidc::Oidc,
     once: once::Once,
 }
@@ -53,11 +54,26 @@ pub struct Admin {
 impl Admin {
     /// Everything but the writes under way, which it keeps itself.
     pub fn new(parts: AdminParts) -> Arc<Self> {
-        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules } = parts;
+        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules, shelf } = parts;
         let once = once::Once::new(store.clone());
         let oidc = oidc::Oidc::new(http.clone(), audit.clone());
         let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
-        Arc::new(Self { api, store, audit, gate, state, tokens, limiter, http, trigger, incidents, rules, oidc, once })
+        Arc::new(Self {
+            api,
+            store,
+            audit,
+            gate,
+            state,
+            tokens,
+            limiter,
+            http,
+            trigger,
+            incidents,
+            rules,
+            shelf,
+            oidc,
+            once,
+        })
     }
 
     /// The config in force.
@@ -78,4 +94,5 @@ pub struct AdminParts {
     pub http: reqwest::Client,
     pub trigger: Trigger,
     pub rules: Watcher,
+    pub shelf: Arc<Shelf>,
 }

@@ -9,6 +9,7 @@ pub mod alertmanager;
 mod book;
 mod budget;
 mod desk;
+mod drill;
 mod incident;
 mod ladder;
 mod message;
@@ -39,7 +40,12 @@ pub use share::OverrideNote;
 pub use sink::SinkId;
 pub use trial::{TestedSink, test_sinks};
 
-use crate::{config::Settings, domain::Outcome, limit::BudgetMark, store::ShareOverride};
+use crate::{
+    config::Settings,
+    domain::{Outcome, RouteId},
+    limit::BudgetMark,
+    store::ShareOverride,
+};
 use book::Book;
 use desk::{Desk, Inbox};
 
@@ -51,12 +57,17 @@ const QUEUE: usize = 8192;
 pub struct Alerts {
     left_out: mpsc::Sender<BTreeSet<LeftOut>>,
     overrides: mpsc::Sender<Option<ShareOverride>>,
+    drills: mpsc::Sender<BTreeSet<RouteId>>,
     task: JoinHandle<()>,
 }
 
 /// Tells the desk whether the share cap is overridden; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct OverrideTeller(mpsc::Sender<Option<ShareOverride>>);
+
+/// Tells the desk which routes should have been drilled; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DrillTeller(mpsc::Sender<BTreeSet<RouteId>>);
 
 /// Tells the desk which targets are left out; cheap to clone.
 #[derive(Debug, Clone)]
@@ -76,9 +87,11 @@ impl Alerts {
         // A word on what is left out stands until the next one: the newest is all that counts.
         let (left_out, left_out_now) = mpsc::channel(1);
         let (overrides, override_now) = mpsc::channel(1);
+        let (drills, drills_now) = mpsc::channel(1);
         let desk = Desk::new(kept, book, settings, post);
-        let task = tokio::spawn(desk.run(Inbox { outcomes, left_out: left_out_now, budgets, overrides: override_now }));
-        (Self { left_out, overrides, task }, told)
+        let inbox = Inbox { outcomes, left_out: left_out_now, budgets, overrides: override_now, drills: drills_now };
+        let task = tokio::spawn(desk.run(inbox));
+        (Self { left_out, overrides, drills, task }, told)
     }
 
     pub fn left_out(&self) -> LeftOutTeller {
@@ -87,6 +100,10 @@ impl Alerts {
 
     pub fn overrides(&self) -> OverrideTeller {
         OverrideTeller(self.overrides.clone())
+    }
+
+    pub fn drills(&self) -> DrillTeller {
+        DrillTeller(self.drills.clone())
     }
 
     /// Waits, at most `bound`, until the last alerts are sent or written down.
@@ -101,6 +118,13 @@ impl LeftOutTeller {
     /// All targets that are left out now. Never waits; a word that finds the desk busy is made up for by the next.
     pub fn tell(&self, left_out: BTreeSet<LeftOut>) {
         let _ = self.0.try_send(left_out);
+    }
+}
+
+impl DrillTeller {
+    /// All routes that are overdue now. Never waits; a word that finds the desk busy is made up for by the next.
+    pub fn tell(&self, overdue: BTreeSet<RouteId>) {
+        let _ = self.0.try_send(overdue);
     }
 }
 

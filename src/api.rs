@@ -9,6 +9,7 @@ mod rate_headers;
 mod refused;
 mod respond;
 mod router;
+mod unread;
 
 pub use ops::{Readiness, Stage, readiness};
 pub use router::router;

@@ -1,11 +1,13 @@
 //! The composition root: opens every part once, in order, and wires them; decides nothing that a room could decide.
 
+mod drills;
 mod first_run;
 mod health;
 mod left_out;
 mod limits;
 mod listening;
 mod operators;
+mod patience;
 mod prometheus;
 pub mod recording;
 pub mod releases;
@@ -13,6 +15,7 @@ pub mod reload;
 mod sentinel;
 mod serving;
 mod shares;
+mod tidy;
 
 pub use first_run::{FirstRunError, prepare_default_model};
 pub use releases::Releases;
@@ -39,8 +42,10 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Checks, Health, Relay, Snapshot, SnapshotError, health::read_views},
-    release::{Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shelf::Shelf},
+    relay::{Checks, Drills, Health, Relay, Shadows, Snapshot, SnapshotError, health::read_views},
+    release::{
+        Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shadows, shelf::Shelf,
+    },
     store::{Store, StoreError},
     vault::{ClientKeys, Vault, VaultError, VaultWatch},
     vendor::{Clients, LocalTier},
@@ -71,6 +76,8 @@ pub struct App {
     alerts: Alerts,
     metrics: PrometheusHandle,
     published: JoinHandle<()>,
+    /// Ends when the relay is gone and what it compared is stored.
+    compared: JoinHandle<()>,
     _vault_watch: VaultWatch,
 }
 
@@ -133,7 +140,9 @@ impl App {
         let (alerts, listener) = Alerts::start(state.alerts(), Arc::clone(&settings), post, budgets).await;
         let (publisher, published) = publish::start(traces, vec![listener]);
         let gate = Arc::new(Gate::open(&state)?);
-        let relay = Arc::new(relay((ledger, store.clone()), (limiter, share), publisher, vault, health));
+        let (shadows, compared) = Shadows::new();
+        let compared = shadows::keep(store.clone(), compared);
+        let relay = Arc::new(relay((ledger, store.clone()), (limiter, share), publisher, vault, (health, shadows)));
         let keeper = Keeper::new(
             Arc::clone(&gate),
             Arc::clone(&relay.standings),
@@ -163,6 +172,7 @@ impl App {
             alerts,
             metrics,
             published,
+            compared,
         })
     }
 
@@ -196,10 +206,11 @@ fn relay(
     (limiter, share): (Limiter, Share),
     publisher: Publisher,
     vault: Vault,
-    health: Health,
+    (health, shadows): (Health, Shadows),
 ) -> Relay {
     let (local, standings) = (LocalTier::default(), Arc::default());
-    Relay { ledger, limiter, share, publisher, vault, local, standings, health, checks: Checks::start(store) }
+    let (drills, checks) = (Drills::default(), Checks::start(store));
+    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills, shadows, checks }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bench;
 pub mod calls;
 pub mod check;
+pub mod drill;
 pub mod eval;
 pub mod import;
 mod installation;
@@ -80,6 +81,7 @@ pub enum Verb {
     Routes(routes::RoutesArgs),
     Release(release::ReleaseArgs),
     Vendor(vendor::VendorArgs),
+    Drill(drill::DrillArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Prices(prices::PricesArgs),
@@ -114,6 +116,7 @@ impl Verb {
                 | Self::Calls(_)
                 | Self::Usage(_)
                 | Self::Audit(_)
+                | Self::Release(_)
                 | Self::Login(_)
                 | Self::Logout(_)
         )
@@ -151,6 +154,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Routes(args) => routes::run(context, args).await,
         Verb::Release(args) => release::run(context, args).await,
         Verb::Vendor(args) => vendor::run(context, args).await,
+        Verb::Drill(args) => drill::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Prices(args) => prices::run(context, args).await,

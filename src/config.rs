@@ -5,8 +5,10 @@
 
 mod alert_sink;
 mod audit_sink;
+mod canary;
 mod defaults;
 mod difference;
+mod drill;
 mod eval_settings;
 mod finding;
 mod health;
@@ -43,7 +45,9 @@ use std::path::Path;
 
 pub use alert_sink::{AlertSeverity, AlertSink, AlertTo};
 pub use audit_sink::{AuditSettings, AuditSink};
+pub use canary::{Canary, CanaryBy, CanaryMode, CanaryShare, Numbered, Numbering};
 pub use defaults::{DEFAULT_ROUTE, DEFAULT_SUITE};
+pub use drill::DrillSettings;
 pub use eval_settings::EvalSettings;
 pub use finding::{Finding, Severity};
 pub use health::{BreakerPolicy, LatencyPolicy};
@@ -56,14 +60,14 @@ pub use release::{Orders, ReleaseSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{
-    Criticality, Deadlines, Enforcement, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault,
-    Route, Settings, Telemetry, VaultSource, Vendor,
+    Criticality, Deadlines, Enforcement, Fingerprints, GateSettings, Hedge, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, Route, Settings, Telemetry, VaultSource, Vendor,
 };
 pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
-pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, WatchError, watch};
+pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, watch};
 pub use witness::{Witness, witness_key};
 
 /// A config that can be used, and what is to be said about it.

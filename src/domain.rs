@@ -20,8 +20,8 @@ pub use money::Money;
 pub use outcome::{Attempt, Ending, Outcome, Role, UsageSource};
 pub use period::{Period, day_text, parse_day};
 pub use price::{
-    Factor, Line, Meter, Most, PER_MICRO, PriceRow, PriceState, Prices, Quote, Rate, Rates, Tier,
-    rounded as rounded_amount,
+    Factor, Hours, Line, Meter, Most, PER_MICRO, PriceRow, PriceState, Prices, Quote, Rate, Rates, Tier, parse_time,
+    rounded as rounded_amount, time_text,
 };
 pub use role::{OperatorRole, Right};
 pub use usage::{Service, TokenUsage};

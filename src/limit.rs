@@ -8,10 +8,13 @@
 
 mod account;
 mod address;
+mod addresses;
 mod book;
 mod budget;
+mod density;
 mod door;
 mod estimate;
+mod intake;
 mod permit;
 mod refusal;
 mod restore;
@@ -24,14 +27,16 @@ mod window;
 pub use account::{Account, Ask, Balance, Left, Rate, Standing};
 pub use address::{caller_address, network_of};
 pub use budget::{Reached, Spending, Spent};
+pub use density::{Density, USUAL_DENSITY};
 pub use door::{Entered, Line};
 pub use estimate::{Shape, UNSAID_ANSWER_TOKENS};
+pub use intake::{Intake, Overfull};
 pub use permit::Permit;
 pub use refusal::{Refusal, Why};
 pub use restore::RestoreError;
 pub use share::Share;
 pub use subject::Subject;
-pub use subjects::{Limited, body_bound, subjects, subjects_of_tenant};
+pub use subjects::{Limited, at_once, body_bound, subjects, subjects_of_tenant};
 pub use view::{Counted, LimitView, read_view, write_view};
 pub use window::{Span, Window};
 
@@ -39,13 +44,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::config::Limits;
+use crate::{config::Limits, domain::TenantId};
+use addresses::Addresses;
 use book::Book;
 
 /// Accounts of features that nothing limits: any name a caller thinks of is one. Past it they are not counted.
 const MOST_UNLIMITED_FEATURES: usize = 1 << 13;
-/// Accounts of addresses. Past it, those that have done nothing for a while make room.
-const MOST_ADDRESSES: usize = 1 << 15;
 
 /// A budget that has reached a mark, for whoever tells people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,22 +69,30 @@ struct Books {
     /// Tenants, keys, models and limited features: as many as operators have made.
     callers: Book,
     features: Book,
-    addresses: Book,
+    addresses: Addresses,
+    /// By tenant: bodies that are not here yet, and the memory of large ones in KiB.
+    under_way: Book,
+    bodies: Book,
+    all_bodies: Account,
     marks: mpsc::Sender<BudgetMark>,
 }
 
 impl Limiter {
     /// `marks`: where budgets that reach a mark are told; one that finds it full is told at the next call.
     pub fn new(marks: mpsc::Sender<BudgetMark>) -> Self {
-        let (features, addresses) = (Book::for_most(MOST_UNLIMITED_FEATURES), Book::for_most(MOST_ADDRESSES));
-        Self { books: Arc::new(Books { callers: Book::for_most(usize::MAX), features, addresses, marks }) }
+        let (callers, features, addresses) = (Book::new(), Book::new(), Addresses::new());
+        let (under_way, bodies) = (Book::new(), Book::new());
+        // Whose it is is nobody's to ask.
+        let all_bodies = Account::new(Subject::Tenant(TenantId::new("all")));
+        let books = Books { callers, features, addresses, under_way, bodies, all_bodies, marks };
+        Self { books: Arc::new(books) }
     }
 
     /// Takes a call on for everybody whom it concerns, or says who does not agree and changes nothing.
     pub fn admit(&self, limited: Vec<Limited>, ask: Ask) -> Result<Permit, Refusal> {
         let mut permit = Permit::new(self.clone(), ask);
         for Limited { subject, limits } in limited {
-            // A book that is full is no reason to refuse those that are in it.
+            // No room for an unlimited feature, or an address: its caller has a key, whose limits hold.
             let Some(account) = self.account(&subject, &limits, ask.at_unix_ms) else { continue };
             // What was taken so far is given back by the permit's drop.
             permit.take(account, limits)?;
@@ -97,18 +109,20 @@ impl Limiter {
 
     fn account(&self, subject: &Subject, limits: &Limits, now_unix_ms: i64) -> Option<Arc<Account>> {
         let Books { callers, features, addresses, .. } = &*self.books;
+        if let Some(network) = subject.network() {
+            return addresses.account(subject, network, now_unix_ms);
+        }
         match subject {
-            Subject::Address(_) | Subject::Strangers(_) | Subject::Lines(_) => addresses.account(subject, now_unix_ms),
             Subject::Feature(..) => match callers.known(subject) {
                 Some(account) => Some(account),
-                None if limits.is_none() => features.account(subject, now_unix_ms),
+                None if limits.is_none() => features.account(subject, MOST_UNLIMITED_FEATURES, now_unix_ms),
                 // It was limited just now: what it has used so far counts.
                 None => match features.known(subject) {
                     Some(account) => Some(callers.adopt(account)),
-                    None => callers.account(subject, now_unix_ms),
+                    None => callers.account(subject, usize::MAX, now_unix_ms),
                 },
             },
-            _ => callers.account(subject, now_unix_ms),
+            _ => callers.account(subject, usize::MAX, now_unix_ms),
         }
     }
 }

@@ -9,6 +9,7 @@ mod allow;
 mod attempt;
 mod call;
 mod checks;
+mod drilled;
 pub mod health;
 mod held;
 mod json;
@@ -18,14 +19,17 @@ mod purse;
 mod question;
 mod race;
 mod reply;
+mod shadow;
 mod snapshot;
 mod stream;
 mod verdict;
 
 pub use admit::{Admitted, Inbound, Refusal, admit};
 pub use checks::Checks;
+pub use drilled::{Drills, OnDrill};
 pub use health::Health;
 pub use reply::{Body, Meta, Reply};
+pub use shadow::{Compared, Shadows, Sketch};
 pub use snapshot::{Reach, Snapshot, SnapshotError, SnapshotRoute, SnapshotTarget};
 
 use std::sync::Arc;
@@ -55,12 +59,17 @@ pub struct Relay {
     pub local: LocalTier,
     pub standings: Arc<ArcSwap<Standings>>,
     pub health: Health,
+    pub drills: Drills,
+    pub shadows: Shadows,
     /// Who looks at answers in JSON.
     pub checks: Checks,
 }
 
 /// Answers one call, from whichever target of its route can.
-pub async fn answer(relay: &Arc<Relay>, admitted: Admitted) -> Reply {
+pub async fn answer(relay: &Arc<Relay>, mut admitted: Admitted) -> Reply {
+    if let Some(asked) = admitted.shadow.take() {
+        admitted.call.compare_with(shadow::begin(relay, asked));
+    }
     let mut ladder = Ladder::new(relay, admitted);
     match ladder.climb(Role::Rung).await {
         Some(Served { begun: Begun::Whole(body), slot, .. }) => {

@@ -21,4 +21,4 @@ pub use quota::{Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, read a
 pub use replay::{Change, Replay, ReplayReport, Side, Streamed, Timing};
 pub use retry_budget::{RetryBudget, backoff};
 pub use share::object_to_shares;
-pub use standing::{Standing, Standings};
+pub use standing::{Demand, Standing, Standings};

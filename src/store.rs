@@ -7,6 +7,7 @@ mod admin;
 pub mod audit;
 mod calls;
 mod clients;
+mod drills;
 pub mod merkle;
 mod quality;
 mod releases;
@@ -17,6 +18,7 @@ mod spent;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod triggers;
 mod usage;
 mod used;
@@ -25,11 +27,13 @@ pub use admin::{AdminStore, AdminTokenRow, Claim, Claimed, Remembered};
 pub use audit::{AuditFilter, AuditLog, AuditRow, Personal, Record};
 pub use calls::{CallFilter, Calls, Journaled};
 pub use clients::{Clients, KeyRow, May, TenantRow};
+pub use drills::{DrillAnswer, DrillEnd, DrillRow, DrillSums, Drills, FirstContents, Which};
 pub use quality::{ProbeRow, Quality, Share, ShareOf};
-pub use releases::{ReleaseRow, Releases};
+pub use releases::{ReleaseRow, Releases, ShadowRow, ShadowSums};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
-pub use triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
+pub use tidy::Tidy;
+pub use triggers::{CallSums, CallsOf, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers};
 pub use usage::{Dimension, Only, UsageFilter, UsageRow, UsageTotals};
 pub use used::{Used, UsedRow};
 
@@ -43,7 +47,7 @@ use std::{
 use futures_util::future::BoxFuture;
 
 /// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
-/// [`Quality`], [`Releases`], [`Shares`], [`Triggers`] and [`Used`].
+/// [`Drills`], [`Quality`], [`Releases`], [`Shares`], [`Tidy`], [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
@@ -51,7 +55,20 @@ pub struct Store {
 
 /// What a database must be able to do.
 pub trait Database:
-    AdminStore + AuditLog + Calls + Clients + Quality + Releases + Shares + Triggers + Used + fmt::Debug + Send + Sync
+    AdminStore
+    + AuditLog
+    + Calls
+    + Clients
+    + Drills
+    + Quality
+    + Releases
+    + Shares
+    + Tidy
+    + Triggers
+    + Used
+    + fmt::Debug
+    + Send
+    + Sync
 {
     /// Ends all connections; what is under way is finished first.
     fn close(&self) -> BoxFuture<'_, ()>;

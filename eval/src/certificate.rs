@@ -16,11 +16,11 @@
 //! | field | what |
 //! |---|---|
 //! | `target` | `vendor/model` |
-//! | `runs_on` | `{"local": {"engine"}}`, or `{"vendor": {"kind", "base_url_sha256", "region", "model"}}` |
+//! | `runs_on` | `{"local": {"engine"}}`, or `{"vendor": {"kind", "base_url_sha256", "region", "model", "answered_as", "fingerprints"}}` |
 //! | `suite` | `name`, `version`, `digest` of the suite's exact bytes |
 //! | `harness` | the version of this package that judged |
 //! | `verdict` | always `PASS` |
-//! | `scope` | `use_cases` of the suite |
+//! | `scope` | `use_cases` and `tiers` (`batch`, `standard`, `critical`): the suite's, or a part of them; without `tiers`, all |
 //! | `split` | always `gate` |
 //! | `attempt` | which run of this target over exactly this suite it was |
 //! | `errors`, `errors_allowed` | asks without an answer |
@@ -39,6 +39,7 @@ mod binding;
 mod envelope;
 mod issue;
 mod revoke;
+mod scope;
 mod signer;
 mod statement;
 mod store;
@@ -51,8 +52,9 @@ pub use binding::{Binding, BoundSubject};
 pub use envelope::{Envelope, EnvelopeError, PAYLOAD_TYPE};
 pub use issue::IssueError;
 pub use revoke::{REVOCATION_TYPE, Revocation};
+pub use scope::{Purpose, Scope};
 pub use signer::{PublicKey, Signer, SignerError};
-pub use statement::{LOCAL_VALIDITY, Limits, PREDICATE_TYPE, Predicate, RunsOn, Scope, Statement, VENDOR_VALIDITY};
+pub use statement::{LOCAL_VALIDITY, Limits, PREDICATE_TYPE, Predicate, RunsOn, Statement, VENDOR_VALIDITY};
 pub use store::{CertificateStore, Listed, RawReport, StoreError};
 pub use suspend::Suspension;
 pub use trust::{Holding, Trust, Warning};

@@ -37,7 +37,15 @@ pub(crate) fn says(text: impl Into<String>, finish: Finish) -> Result<Answer, Su
     let text = text.into();
     let tokens = text.split_whitespace().count() as u64;
     let usage = Usage { output_tokens: Some(tokens), ..Usage::default() };
-    Ok(Answer { id: None, model: None, content: vec![Part::Text(text)], finish, usage, logprobs: Vec::new() })
+    Ok(Answer {
+        id: None,
+        model: None,
+        fingerprint: None,
+        content: vec![Part::Text(text)],
+        finish,
+        usage,
+        logprobs: Vec::new(),
+    })
 }
 
 pub(crate) fn suite() -> Suite {

@@ -42,6 +42,9 @@ pub struct Report {
     pub subject: String,
     /// What the answers say the model is, where that is not what it was asked as: the dated name behind an alias.
     pub answered_as: Vec<String>,
+    /// What the answers say of what stands behind that name (OpenAI's `system_fingerprint`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<String>,
     pub suite: SuiteId,
     /// Only a run of `gate` can be certified.
     pub split: Split,
@@ -169,6 +172,15 @@ impl Report {
         Against { target: self.target.clone(), engine: self.engine.clone(), report_sha256, passed }
     }
 
+    /// What the answers say the model is, and of what stands behind that name: each once, sorted.
+    pub(crate) fn said_by(items: &[ItemResult]) -> (Vec<String>, Vec<String>) {
+        let said = |what: fn(&AnswerRecord) -> Option<&String>| -> Vec<String> {
+            let all: BTreeSet<&String> = items.iter().flat_map(|item| &item.answers).filter_map(what).collect();
+            all.into_iter().cloned().collect()
+        };
+        (said(|answer| answer.model.as_ref()), said(|answer| answer.fingerprint.as_ref()))
+    }
+
     /// Whether it is a report of exactly this suite, and every score, count, bound and verdict follows from its answers.
     pub fn recheck(&self, suite: &Suite) -> Result<(), Inconsistent> {
         let fail = |what: String| Err(Inconsistent(what));
@@ -184,6 +196,9 @@ impl Report {
         self.referees.check(suite, &self.target, &self.subject).map_err(Inconsistent)?;
         for (item, result) in suite.items.iter().zip(&self.items) {
             result.recheck(suite, item, &self.referees)?;
+        }
+        if Self::said_by(&self.items) != (self.answered_as.clone(), self.fingerprints.clone()) {
+            return fail("the names that it gives the model are not those of its answers".into());
         }
         if self.referees.settled(suite, &self.items, &self.answered_as) != self.referees {
             return fail("what it says of its judge does not follow from what the judge said".into());

@@ -6,7 +6,6 @@
 //! was, and a failed ask is an error of the run. Only a subject that says it is too busy is waited for.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -148,7 +147,7 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
     items.sort_by_key(|(index, _)| *index);
     let items: Vec<ItemResult> = items.into_iter().map(|(_, item)| item).collect();
     run.finish_journal();
-    let answered_as = answered_as(&items);
+    let (answered_as, fingerprints) = Report::said_by(&items);
     let referees = run.conclude_referees(labels, &items, &answered_as).await;
     let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref(), &referees);
     let report = Report {
@@ -157,6 +156,7 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
         engine: subject.engine(),
         subject: key,
         answered_as,
+        fingerprints,
         suite: suite.id().clone(),
         split: suite.split(),
         attempt,
@@ -281,12 +281,6 @@ impl Run<'_> {
             self.progress.warned(&error.to_string());
         }
     }
-}
-
-/// Every name that the answers give the model, sorted.
-fn answered_as(items: &[ItemResult]) -> Vec<String> {
-    let names = items.iter().flat_map(|item| &item.answers).filter_map(|answer| answer.model.clone());
-    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn pace(per_minute: u32) -> tokio::sync::Mutex<Interval> {

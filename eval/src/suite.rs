@@ -23,9 +23,11 @@ use crate::{digest::sha256_hex_of_parts, score::Check};
 
 mod judging;
 mod read;
+mod tier;
 
 pub use judging::{JudgeRules, Label, LabelVerdict, Needs};
 pub use read::{SuiteFile, file_schema, suite_schema};
+pub use tier::Tier;
 
 macro_rules! embedded {
     ($name:literal) => {
@@ -58,6 +60,8 @@ pub struct Suite {
     pub purpose: String,
     /// What a pass allows: the scope of its certificates.
     pub use_cases: Vec<String>,
+    /// How much may hang on the calls that a pass allows: likewise.
+    pub tiers: Vec<Tier>,
     pub sampling: Sampling,
     /// How long one question may take.
     pub deadline: Duration,

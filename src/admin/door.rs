@@ -20,6 +20,7 @@ const DOORS: Doors = Doors {
     per_ip: Limits { requests_per_minute: Some(1200), concurrency: Some(64), ..Limits::NONE },
     failed_auth_per_minute: 30,
     connections_per_ip: 64,
+    most_addresses: 1 << 12,
 };
 /// What one operator may.
 const PER_OPERATOR: Limits = Limits { requests_per_minute: Some(600), ..Limits::NONE };

@@ -8,6 +8,7 @@ mod incidents;
 mod keys;
 mod kpis;
 mod ledger;
+mod releases;
 mod tenants;
 mod tokens;
 mod vault;
@@ -29,6 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         certificates::endpoints(),
         vault::endpoints(),
         tokens::endpoints(),
+        releases::endpoints(),
         incidents::endpoints(),
         kpis::endpoints(),
     ];

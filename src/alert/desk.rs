@@ -26,7 +26,7 @@ use super::{
 use crate::{
     clock,
     config::{AlertSeverity, AlertSink, AlertTo, Settings},
-    domain::Outcome,
+    domain::{Outcome, RouteId},
     limit::BudgetMark,
     observe::metric,
     store::ShareOverride,
@@ -46,6 +46,7 @@ pub(super) struct Inbox {
     pub(super) left_out: mpsc::Receiver<BTreeSet<LeftOut>>,
     pub(super) budgets: mpsc::Receiver<BudgetMark>,
     pub(super) overrides: mpsc::Receiver<Option<ShareOverride>>,
+    pub(super) drills: mpsc::Receiver<BTreeSet<RouteId>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +99,10 @@ impl Desk {
                 }
                 Some(holds) = inbox.overrides.recv() => {
                     let told = self.ladder.share_overridden(holds.as_ref(), clock::unix_ms());
+                    self.tell(told);
+                }
+                Some(overdue) = inbox.drills.recv() => {
+                    let told = self.ladder.drills_overdue(&overdue, clock::unix_ms());
                     self.tell(told);
                 }
                 Some(mark) = inbox.budgets.recv() => {

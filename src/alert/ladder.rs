@@ -70,6 +70,10 @@ impl Ladder {
         }
         let mut told = Vec::new();
         self.see_refusals(outcome, now_unix_ms, &mut told);
+        // Who was seen as down in a drill was not.
+        if outcome.drill.is_some() {
+            return told;
+        }
         let blamed = blamed(outcome);
         let Some(rung) = rung(outcome, route_total_ms) else { return told };
         for incident in self.incidents.values_mut().filter(|incident| incident.alert.route == outcome.route) {
@@ -181,6 +185,17 @@ impl Ladder {
     pub(super) fn end(&mut self, which: impl Fn(&Alert) -> bool, now_unix_ms: i64) -> Vec<Alert> {
         let ended = self.incidents.values_mut().filter(|incident| incident.is_open() && which(&incident.alert));
         ended.map(|incident| incident.close(now_unix_ms)).collect()
+    }
+
+    /// A good sign for those open ones that `which` picks; those that end by it.
+    pub(super) fn good_signs(
+        &mut self,
+        which: impl Fn(&Alert) -> bool,
+        needed: Needed,
+        now_unix_ms: i64,
+    ) -> Vec<Alert> {
+        let mended = self.incidents.values_mut().filter(|incident| incident.is_open() && which(&incident.alert));
+        mended.filter_map(|incident| incident.good_sign(needed, now_unix_ms)).collect()
     }
 
     pub(super) fn meet(&mut self, alert: Alert, now_unix_ms: i64, told: &mut Vec<Alert>) {
@@ -325,6 +340,7 @@ fn mends(rung: Rung, event: Event) -> Option<bool> {
         | Event::CertificateEnds
         | Event::BudgetReached
         | Event::ShareOverridden
+        | Event::DrillOverdue
         | Event::Test => None,
     }
 }

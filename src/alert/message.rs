@@ -71,6 +71,8 @@ pub enum Event {
     BudgetReached,
     /// The share cap is overridden: it refuses no call for a while.
     ShareOverridden,
+    /// A critical route was not drilled for too long.
+    DrillOverdue,
     /// `backstop alerts test`.
     Test,
 }
@@ -120,13 +122,16 @@ impl Event {
             Self::CertificateEnds => "certificate_ends",
             Self::BudgetReached => "budget_reached",
             Self::ShareOverridden => "share_overridden",
+            Self::DrillOverdue => "drill_overdue",
             Self::Test => "test",
         }
     }
 
     pub fn severity(self) -> AlertSeverity {
         match self {
-            Self::FallbackServed | Self::CertificateEnds | Self::BudgetReached => AlertSeverity::Warning,
+            Self::FallbackServed | Self::CertificateEnds | Self::BudgetReached | Self::DrillOverdue => {
+                AlertSeverity::Warning
+            }
             Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs | Self::ShareOverridden => {
                 AlertSeverity::Error
             }
@@ -200,6 +205,12 @@ impl Alert {
             }
             (_, Event::BudgetReached) => "a budget has reached a mark".to_owned(),
             (_, Event::ShareOverridden) => "the share cap is overridden".to_owned(),
+            (State::Firing, Event::DrillOverdue) => {
+                format!(
+                    "{route}: its last drill is too old, or there was none; `backstop drill outage --route {route}` shows who serves in an outage"
+                )
+            }
+            (State::Resolved, Event::DrillOverdue) => format!("{route}: no drill is overdue any more"),
             (State::Firing, Event::Test) => "a test of alerts: nothing is wrong".to_owned(),
             (State::Resolved, Event::FallbackServed) => format!("{route}: {target} answers again"),
             (State::Resolved, Event::LaterFallbackServed) => {

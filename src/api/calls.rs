@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::State,
     http::{HeaderMap, Request, header},
     response::Response,
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{
     Api,
@@ -22,7 +22,7 @@ use crate::{
     config::Settings,
     dialect::ProblemKind,
     domain::{Dialect, FeatureId, Task, is_plain_name},
-    limit::body_bound,
+    limit::{Intake, Overfull, at_once, body_bound},
     relay::{self, Inbound},
     vault::Client,
     vendor::FORWARDED,
@@ -71,8 +71,9 @@ async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>
         Ok(caller) => caller,
         Err(refused) => return refuse(refused),
     };
-    let body = match read_body(&parts.headers, body, Bound::of(&snapshot.settings, &client)).await {
-        Ok(body) => body,
+    let intake = api.relay.limiter.intake(&client.tenant);
+    let (body, intake) = match read_body(&parts.headers, body, Bound::of(&snapshot.settings, &client), intake).await {
+        Ok(read) => read,
         Err(refused) => return refuse(refused),
     };
     let (feature, timeout) = match (feature(&parts.headers), timeout(&parts.headers)) {
@@ -80,12 +81,24 @@ async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>
         (Err(refused), _) | (_, Err(refused)) => return refuse(refused),
     };
     let forwarded = forwarded(&parts.headers);
-    let inbound =
-        Inbound { id, dialect, task, client, from, feature, forwarded, timeout, received, received_unix_ms, body };
+    let inbound = Inbound {
+        id,
+        dialect,
+        task,
+        client,
+        from,
+        feature,
+        forwarded,
+        timeout,
+        received,
+        received_unix_ms,
+        body,
+        drill: None,
+    };
     match relay::admit(&api.relay, &snapshot, inbound) {
         Ok(admitted) => {
             let reply = relay::answer(&api.relay, admitted).await;
-            respond::reply(dialect, reply.holding((permit, entered)))
+            respond::reply(dialect, reply.holding((permit, entered, intake)))
         }
         Err(refusal) => refuse(Refused::by(refusal, id)),
     }
@@ -95,20 +108,30 @@ async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>
 struct Bound {
     bytes: usize,
     by: &'static str,
+    /// How many calls of the tenant may be answered at once.
+    at_once: Option<u64>,
 }
 
 impl Bound {
     fn of(settings: &Settings, client: &Client) -> Self {
         let callers = body_bound(settings, client).and_then(|bytes| usize::try_from(bytes).ok());
+        let at_once = at_once(settings, client);
         match callers.filter(|bytes| *bytes < settings.max_body_bytes) {
-            Some(bytes) => Self { bytes, by: "the limits of this key or its tenant say so" },
-            None => Self { bytes: settings.max_body_bytes, by: "`limits.max_body` in the config sets this bound" },
+            Some(bytes) => Self { bytes, by: "the limits of this key or its tenant say so", at_once },
+            None => {
+                Self { bytes: settings.max_body_bytes, by: "`limits.max_body` in the config sets this bound", at_once }
+            }
         }
     }
 }
 
-/// The body, whole, when it is JSON by its own word, within the bound and within time.
-async fn read_body(headers: &HeaderMap, body: Body, Bound { bytes: limit, by }: Bound) -> Result<Bytes, Refused> {
+/// The body, whole, when it is JSON by its own word, within the bound and within time; and what it holds of the gateway.
+async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    Bound { bytes: limit, by, at_once }: Bound,
+    mut intake: Intake,
+) -> Result<(Bytes, Intake), Refused> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -125,27 +148,51 @@ async fn read_body(headers: &HeaderMap, body: Body, Bound { bytes: limit, by }: 
     }
     let mut stream = body.into_data_stream();
     let read = async {
-        let Some(first) = stream.next().await else { return Ok(Bytes::new()) };
-        let first = first.map_err(|_| cut())?;
-        let mut all: Option<BytesMut> = None;
-        let mut length = first.len();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| cut())?;
+        let (mut first, mut all): (Bytes, Option<BytesMut>) = (Bytes::new(), None);
+        let mut length = 0;
+        while let Some(chunk) = next(&mut stream, &mut intake, at_once).await? {
             length += chunk.len();
             if length > limit {
                 return Err(too_large());
             }
-            all.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&chunk);
-        }
-        if length > limit {
-            return Err(too_large());
+            intake.grow(chunk.len()).map_err(overfull)?;
+            match &mut all {
+                Some(all) => all.extend_from_slice(&chunk),
+                None if first.is_empty() => first = chunk,
+                None => all.insert(BytesMut::from(&first[..])).extend_from_slice(&chunk),
+            }
         }
         Ok(all.map_or(first, BytesMut::freeze))
     };
-    tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or_else(|_| {
+    let read = tokio::time::timeout(BODY_DEADLINE, read).await.unwrap_or_else(|_| {
         let message = format!("the body did not come within {} s", BODY_DEADLINE.as_secs());
         Err(Refused::bad("slow_body", ProblemKind::InvalidRequest, message))
-    })
+    });
+    intake.arrived();
+    Ok((read?, intake))
+}
+
+/// The next piece of a body; a place among those that are waited for is taken before the first that is not here at once.
+async fn next(
+    stream: &mut BodyDataStream,
+    intake: &mut Intake,
+    at_once: Option<u64>,
+) -> Result<Option<Bytes>, Refused> {
+    let chunk = match stream.next().now_or_never() {
+        Some(chunk) => chunk,
+        None => {
+            intake.waits(at_once).map_err(Refused::limited)?;
+            stream.next().await
+        }
+    };
+    chunk.transpose().map_err(|_| cut())
+}
+
+fn overfull(why: Overfull) -> Refused {
+    match why {
+        Overfull::Tenant(refusal) => Refused::limited(refusal),
+        Overfull::Gateway => Refused::full("the gateway holds as many large bodies as it can"),
+    }
 }
 
 fn cut() -> Refused {

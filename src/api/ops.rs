@@ -110,6 +110,13 @@ pub fn readiness(api: &Api) -> (StatusCode, Value) {
             let (what, reason) = match &step.decision {
                 Decision::Attempt => {
                     open |= answers(&step.target);
+                    let needs_certificate = step.index > 0 || step.target.is_local();
+                    let Some(grace) = standings.grace(&step.target, route).filter(|_| needs_certificate) else {
+                        continue;
+                    };
+                    degraded.push(
+                        json!({"route": route.id, "target": step.target, "what": "serves in grace", "reason": &*grace}),
+                    );
                     continue;
                 }
                 Decision::AttemptDespite { reason } | Decision::LastResort { reason } => {
@@ -122,19 +129,13 @@ pub fn readiness(api: &Api) -> (StatusCode, Value) {
         }
         open_routes += usize::from(open);
     }
-    for (model, state) in local.iter() {
+    degraded.extend(local.iter().filter_map(|(model, state)| {
         let why = match state {
-            LocalState::Ready(engine) => match engine.health().objection(Instant::now()) {
-                None => continue,
-                Some(why) => why,
-            },
-            other => match other.refusal(Instant::now()) {
-                None => continue,
-                Some(why) => why,
-            },
+            LocalState::Ready(engine) => engine.health().objection(now),
+            other => other.refusal(now),
         };
-        degraded.push(json!({"local_model": model, "reason": why}));
-    }
+        why.map(|reason| json!({"local_model": model, "reason": reason}))
+    }));
     let wanted = snapshot.settings.local.device;
     if let Some(why) = wanted.choose().fallback {
         degraded.push(json!({"local_device": wanted.to_string(), "what": "the CPU computes instead", "reason": why}));
@@ -161,7 +162,14 @@ pub fn readiness(api: &Api) -> (StatusCode, Value) {
         Enforcement::Strict => "strict",
         Enforcement::Warn => "warn",
     };
-    (status, json!({"status": word, "enforcement": enforcement, "degraded": degraded}))
+    let mut said = json!({"status": word, "enforcement": enforcement, "degraded": degraded});
+    if let Some(drill) = api.relay.drills.on() {
+        said["drill"] = json!({
+            "id": drill.id, "routes": drill.routes, "seen_as_down": drill.down, "live_pct": drill.live_pct,
+            "ends_unix_ms": drill.ends_unix_ms,
+        });
+    }
+    (status, said)
 }
 
 /// The Prometheus text format; names in `observe::metric`.

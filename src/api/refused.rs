@@ -43,7 +43,9 @@ impl Refused {
     /// A limit does not allow it.
     pub(super) fn limited(refusal: limit::Refusal) -> Self {
         let (kind, code, param) = match refusal.why {
-            Why::Rate { .. } | Why::Concurrency { .. } => (ProblemKind::RateLimited, "rate_limit_exceeded", None),
+            Why::Rate { .. } | Why::Concurrency { .. } | Why::Bodies { .. } | Why::Memory { .. } => {
+                (ProblemKind::RateLimited, "rate_limit_exceeded", None)
+            }
             Why::Budget { .. } | Why::NoPrice => (ProblemKind::RateLimited, "insufficient_quota", None),
             Why::CostPerCall { .. } => (ProblemKind::InvalidRequest, "cost_limit_exceeded", Some("max_tokens")),
             Why::AnswerTokens { .. } => (ProblemKind::InvalidRequest, "max_tokens_exceeded", Some("max_tokens")),

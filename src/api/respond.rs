@@ -7,10 +7,9 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
     response::Response as AxumResponse,
 };
-use futures_util::StreamExt as _;
 use metrics::counter;
 
-use super::{rate_headers, refused::Refused};
+use super::{rate_headers, refused::Refused, unread::Unread};
 use crate::{
     clock,
     dialect::{self, Problem},
@@ -21,6 +20,8 @@ use crate::{
 
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-backstop-attempts");
 const CAUTION: HeaderName = HeaderName::from_static("x-backstop-caution");
+/// The drill that the call was part of: for it some vendors were seen as down.
+const DRILL: HeaderName = HeaderName::from_static("x-backstop-drill");
 const COST: HeaderName = HeaderName::from_static("x-backstop-cost-usd");
 const FALLBACK: HeaderName = HeaderName::from_static("x-backstop-fallback");
 /// Targets that were passed over because of the share cap.
@@ -38,8 +39,8 @@ pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
     let Reply { status, meta, body } = reply;
     let (media_type, body) = match body {
         Body::Whole(bytes) => ("application/json", HttpBody::from(bytes)),
-        Body::Stream(stream) => {
-            ("text/event-stream; charset=utf-8", HttpBody::from_stream(stream.map(Ok::<_, std::convert::Infallible>)))
+        Body::Stream { stream, until } => {
+            ("text/event-stream; charset=utf-8", HttpBody::from_stream(Unread::new(stream, until)))
         }
     };
     let mut response = Response::new(body);
@@ -96,6 +97,9 @@ fn write_meta(headers: &mut HeaderMap, dialect: Dialect, meta: &Meta) {
     insert(headers, OVERHEAD, &format!("{:.3}", meta.overhead_ms));
     if let Some(cost) = meta.cost {
         insert(headers, COST, &cost.to_string());
+    }
+    if let Some(drill) = &meta.drill {
+        insert(headers, DRILL, drill);
     }
     for caution in &meta.cautions {
         if let Ok(value) = HeaderValue::from_str(caution) {

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backstop_eval::{
-    certificate::{IssueError, StoreError},
+    certificate::{IssueError, Scope, StoreError},
     report::Verdict,
     run::{self, RunOptions, RunProgress},
     subject::LocalSubject,
@@ -77,13 +77,12 @@ pub async fn prepare_default_model(
     app.keeper.round(&settings).await;
     app.keeper.settle(Duration::MAX / 4).await;
     let target = TargetId::parse(&format!("local/{model}")).ok_or_else(|| FirstRunError::Binding(model.to_owned()))?;
-    let suites: Vec<&str> = settings.routes.values().map(|route| route.suite.as_str()).collect();
     let mut verdict = Verdict::Pass;
-    for suite in suites {
-        if app.relay.standings.load().objection(&target, suite).is_none() {
+    for route in settings.routes.values() {
+        if app.relay.standings.load().objection(&target, route).is_none() {
             continue;
         }
-        let suite = Suite::find(suite, &app.state.suites())?;
+        let suite = Suite::find(&route.suite, &app.state.suites())?;
         let found = gate.local(model, settings.local.device.choose().device).map_err(FirstRunError::Binding)?;
         if !matches!(app.relay.local.models().get(model), Some(LocalState::Ready(_))) {
             app.keeper.load(&settings, &found).await;
@@ -109,8 +108,10 @@ pub async fn prepare_default_model(
             break;
         }
         let report_sha256 = gate.certificates().keep_report(&report).map_err(IssueError::from)?;
-        let act = release::certifying(Actor::gateway(), &binding, &report_sha256);
-        let issue = async { Ok(gate.certificates().issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+        let whole = Scope::of(&suite);
+        let act = release::certifying(Actor::gateway(), (&binding, &whole), &report_sha256);
+        let (bound, now) = ((&binding, whole), OffsetDateTime::now_utc());
+        let issue = async { Ok(gate.certificates().issue(&suite, &report, bound, now)?) };
         app.audit.around::<_, FirstRunError>(act, issue).await?;
         app.keeper.round(&settings).await;
     }

@@ -27,7 +27,7 @@ pub(super) fn left_out(
             let needs_certificate = index > 0 || target.id.is_local();
             let fault = if target.breach.is_some() {
                 FaultKind::BreaksInvariant.as_str()
-            } else if needs_certificate && standings.objection(&target.id, &route.suite).is_some() {
+            } else if needs_certificate && standings.objection(&target.id, route).is_some() {
                 FaultKind::Uncertified.as_str()
             } else if let Some(warning) = warnings.get(&(target.id.clone(), route.suite.clone())) {
                 warning.name()

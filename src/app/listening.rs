@@ -30,6 +30,7 @@ use tokio::{
 };
 use tower_service::Service;
 
+use super::patience::Patience;
 use crate::{
     config::Settings,
     limit::{Limiter, Line},
@@ -144,7 +145,8 @@ async fn serve(stream: TcpStream, callers: Callers, mut stopped: watch::Receiver
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(MOST_HEAD as u32)
         .enable_connect_protocol();
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(callers));
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(Patience::with(stream)), TowerToHyperService::new(callers));
     let mut connection = std::pin::pin!(connection);
     let mut first_head: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(tokio::time::sleep(FIRST_HEAD));
     let mut is_stopping = false;

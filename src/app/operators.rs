@@ -41,6 +41,7 @@ pub(super) async fn listening(app: &App) -> io::Result<Option<(SocketAddr, Liste
         http: app.http.clone(),
         trigger: app.trigger.clone(),
         rules: app.rules.clone(),
+        shelf: Arc::clone(&app.releases.shelf),
     });
     let router = admin::router(&admin);
     Ok(Some((address, Listening { listener, router, limiter, settings: Arc::clone(&app.settings) })))

@@ -20,14 +20,16 @@ use super::App;
 use crate::{
     api::Readiness,
     clock,
-    config::{Orders, Route, Settings},
+    config::{CanaryMode, Orders, Route, Settings},
     domain::{Act, Action, Actor, RouteId},
     observe::metric,
     relay::{Relay, Snapshot},
     release::{
         Keeper,
         book::{Book, Deed},
-        desk, post,
+        desk,
+        evacuation::steps::{Stepper, StepperParts},
+        post,
         shelf::{Known, Shelf},
     },
     vendor::Clients,
@@ -84,6 +86,18 @@ pub(super) fn publish(app: &App) -> JoinHandle<()> {
             post::deliver(&state, &publish, (&client, &vault)).await;
         }
     })
+}
+
+/// Makes the steps of evacuations. Goes on until aborted.
+pub(super) fn step(app: &App) -> JoinHandle<()> {
+    let parts = StepperParts {
+        shelf: Arc::clone(&app.releases.shelf),
+        store: app.store.clone(),
+        settings: Arc::clone(&app.settings),
+        standings: Arc::clone(&app.relay.standings),
+        rules: app.rules.clone(),
+    };
+    tokio::spawn(Stepper::new(parts).run())
 }
 
 /// Everything that applying touches.
@@ -193,9 +207,11 @@ impl Follower {
             Some(steers) => route.steers == *steers,
             None => route.steers.is_empty(),
         };
-        let desired = match current.orders() == orders && current.routes.values().all(is_steered) {
+        let numbering = known.book.numbering(&current, &orders);
+        let is_so = current.orders() == orders && current.routes.values().all(is_steered);
+        let desired = match is_so && current.numbering() == numbering {
             true => Arc::clone(&current),
-            false => Arc::new(current.with_orders(&orders).with_steers(&steers)),
+            false => Arc::new(current.with_orders(&orders).with_steers(&steers).with_numbering(&numbering)),
         };
         // A reload may have put its settings in force between two steps of ours: then what calls see follows here.
         if !Arc::ptr_eq(&desired, &self.snapshot.load().settings) {
@@ -209,11 +225,9 @@ impl Follower {
     async fn put_in_force(&self, current: &Arc<Settings>, desired: Arc<Settings>) {
         let knows_all = {
             let standings = self.relay.standings.load();
-            let known: BTreeSet<_> =
-                standings.iter().map(|(target, suite, _)| (target.clone(), suite.to_owned())).collect();
-            desired.routes.values().all(|route| {
+            desired.ways().iter().all(|route| {
                 route.targets.iter().enumerate().all(|(index, target)| {
-                    index == 0 && !target.id.is_local() || known.contains(&(target.id.clone(), route.suite.clone()))
+                    index == 0 && !target.id.is_local() || standings.has_looked_at(&target.id, route)
                 })
             })
         };
@@ -237,6 +251,9 @@ impl Follower {
     fn tell(&mut self, book: &Book) {
         for (route, line) in book.lines() {
             gauge!(metric::RELEASE_SERVING, "route" => route.to_string()).set(f64::from(line.primary));
+            let share = line.canary.filter(|running| running.share.mode == CanaryMode::Serve);
+            let share = share.map_or(0.0, |running| f64::from(running.share.pct) / 100.0);
+            gauge!(metric::RELEASE_CANARY, "route" => route.to_string()).set(share);
             for done in &line.history {
                 if !self.told.insert(done.id.clone()) {
                     continue;
@@ -244,6 +261,8 @@ impl Follower {
                 let (act, from, to) = match &done.deed {
                     Deed::Promoted { number, from, .. } => ("promote", *from, *number),
                     Deed::RolledBack { from, to, .. } => ("rollback", *from, *to),
+                    Deed::Canary { share, .. } => ("canary", line.primary, share.release),
+                    Deed::CanaryEnded { release, .. } => ("canary_end", *release, line.primary),
                     _ => continue,
                 };
                 let shifted = clock::unix_ms();

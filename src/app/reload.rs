@@ -9,14 +9,14 @@ use std::{
 
 use backstop_models::machine::Machine;
 use metrics::counter;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, signal::unix::Signal, task::JoinHandle};
 
 use super::{
-    App, Releases, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases, sentinel,
-    shares,
+    App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases,
+    sentinel, shares, tidy,
 };
 use crate::{
-    config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch, WatchError},
+    config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch},
     domain::{RouteId, TargetId},
     observe::metric,
     relay::{Health, Snapshot},
@@ -43,6 +43,9 @@ pub struct Keeping {
     rules: JoinHandle<()>,
     releases: JoinHandle<()>,
     papers: JoinHandle<()>,
+    tidy: JoinHandle<()>,
+    drills: JoinHandle<()>,
+    steps: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -58,6 +61,9 @@ impl Drop for Keeping {
         self.rules.abort();
         self.releases.abort();
         self.papers.abort();
+        self.tidy.abort();
+        self.drills.abort();
+        self.steps.abort();
     }
 }
 
@@ -68,11 +74,13 @@ pub struct Began {
     pub findings: Vec<Finding>,
     /// What a config without routes serves.
     pub default_model: String,
+    /// Of SIGHUP, since the process began.
+    pub hangup: Signal,
 }
 
 /// Watches `origin`, where there is one, and keeps the standings and the local tier true.
-pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping, WatchError> {
-    let watch = origin.map(|origin| watch_config(app, origin, began)).transpose()?;
+pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Keeping {
+    let watch = origin.map(|origin| watch_config(app, origin, began));
     let (keeper, settings) = (Arc::clone(&app.keeper), Arc::clone(&app.settings));
     let (standings, alerts) = (Arc::clone(&app.relay.standings), app.alerts.left_out());
     let rounds = tokio::spawn(async move {
@@ -85,7 +93,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
             alerts.tell(left_out_now(&settings, &standings.load(), &keeper.warnings()));
         }
     });
-    Ok(Keeping {
+    Keeping {
         rounds,
         health: health::keep(app),
         limits: limits::keep(app),
@@ -96,12 +104,15 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Result<Keeping,
         rules: tokio::spawn(app.rules.clone().run()),
         releases: releases::keep(app),
         papers: releases::publish(app),
+        tidy: tidy::keep(app),
+        drills: drills::keep(app),
+        steps: releases::step(app),
         _watch: watch,
-    })
+    }
 }
 
-fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, WatchError> {
-    let Began { findings, default_model } = began;
+fn watch_config(app: &App, origin: PathBuf, began: Began) -> Watch {
+    let Began { findings, default_model, hangup } = began;
     let mut known: BTreeSet<String> = findings.iter().map(breach_key).collect();
     let (gate, live, clients) = (Arc::clone(&app.gate), Arc::clone(&app.settings), Arc::clone(&app.clients));
     let (relay, keeps) = (Arc::clone(&app.relay), Arc::clone(&app.keeper));
@@ -165,17 +176,21 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Result<Watch, Watch
     };
     let hooks =
         config::Hooks { judge: Box::new(judge), before: recording::before_reload(app, &origin), told: Box::new(told) };
-    config::watch(origin, Arc::clone(&app.settings), hooks)
+    config::watch(origin, Arc::clone(&app.settings), hangup, hooks)
 }
 
 /// A config without a vendor that a release needs, which serves or is retained, would take the release's targets away unsaid.
 fn gone(book: &Releases, filed: &Settings) -> Option<Finding> {
     let known = book.shelf.read_now().ok()?;
     filed.routes.keys().find_map(|route| {
-        let order = known.book.order(route, &|target| filed.is_own_hardware(target))?;
+        let own = |target: &TargetId| filed.is_own_hardware(target);
+        let mut order = known.book.order(route, &own)?;
+        let line = known.book.line(route)?;
+        order.extend(line.canary.into_iter().flat_map(|running| line.canary_order(running, &own)));
         let target = filed.unknown_vendors(&order).first().copied()?.clone();
-        let message =
-            format!("route `{route}` has `{target}` in a release that serves or is retained: its vendor must stay");
+        let message = format!(
+            "route `{route}` has `{target}` in a release that serves, is retained or is tried: its vendor must stay"
+        );
         Some(Finding::of_file(Severity::Error, "config", message))
     })
 }
@@ -201,7 +216,8 @@ fn newly_left_out(gate: (&Gate, &Machine), old: &Settings, new: &Settings) -> Ve
 fn left_out((gate, machine): (&Gate, &Machine), settings: &Settings) -> Vec<(RouteId, TargetId, Arc<str>)> {
     let Examination { standings, local, .. } = gate.examine(settings, PATIENCE);
     let strictly = |model: &str| {
-        let steps = settings.routes.values().flat_map(|route| plan(route, &standings, Enforcement::Strict).steps);
+        let ways = settings.ways();
+        let steps = ways.iter().flat_map(|route| plan(route, &standings, Enforcement::Strict).steps);
         steps
             .filter(|step| step.target.is_local() && &*step.target.model == model)
             .any(|step| step.decision.is_attempted())

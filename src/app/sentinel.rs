@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use super::App;
 use crate::{
     clock,
-    config::{Route, Settings},
+    config::{GateSettings, Route, Settings},
     domain::TargetId,
     observe::metric,
-    release::{Probe, Seen, Sentinel, VendorSubject},
+    release::{Asking, Probe, Seen, Sentinel, VendorSubject},
     store::{ProbeRow, Store},
 };
 
@@ -54,8 +54,9 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
                     vault: vault.clone(),
                     prices: None,
                 };
-                let questions = settings.gate.sentinel_questions;
-                let probe = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, questions).await;
+                let GateSettings { sentinel_questions: questions, fingerprints, .. } = settings.gate;
+                let asking = Asking { questions, fingerprints };
+                let probe = sentinel.probe((&gate, &audit), &suites, &certificate, &subject, asking).await;
                 remember(&store, &settings, &target, &probe).await;
                 let seen = probe.seen;
                 let outcome = match &seen {

@@ -85,7 +85,8 @@ impl Serving {
         if let Err(error) = audit::sign(&app.audit, &app.relay.vault).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the audit log's last entries are not signed");
         }
-        let App { relay, published, alerts, keeper, keys, snapshot, trigger, .. } = app;
+        app.relay.shadows.end().await;
+        let App { relay, published, compared, alerts, keeper, keys, snapshot, trigger, .. } = app;
         drop((keeper, keys, snapshot, trigger));
         if !relay.ledger.close(LEDGER_CLOSE).await {
             tracing::warn!(
@@ -95,6 +96,9 @@ impl Serving {
         drop(relay);
         // One bound for both: the alerts' desk hears of the end only when the publisher is through.
         let until = Instant::now() + PUBLISH_CLOSE;
+        if tokio::time::timeout_at(until.into(), compared).await.is_err() {
+            tracing::warn!("the last comparisons of a shadow were not stored");
+        }
         if tokio::time::timeout_at(until.into(), published).await.is_err() {
             tracing::warn!("the last metrics and traces were not delivered");
         }

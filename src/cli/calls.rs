@@ -114,6 +114,7 @@ fn table(calls: &[Outcome]) -> String {
         ("id", Align::Left),
         ("tenant", Align::Left),
         ("route", Align::Left),
+        ("release", Align::Right),
         ("task", Align::Left),
         ("served by", Align::Left),
         ("ending", Align::Left),
@@ -127,6 +128,7 @@ fn table(calls: &[Outcome]) -> String {
             call.call.to_string(),
             call.tenant.to_string(),
             call.route.to_string(),
+            release(call),
             call.task.as_str().to_owned(),
             call.served().map_or_else(|| "-".to_owned(), |attempt| attempt.target.to_string()),
             call.ending.as_str().to_owned(),
@@ -140,13 +142,16 @@ fn table(calls: &[Outcome]) -> String {
 
 fn timeline(call: &Outcome) -> String {
     let feature = call.feature.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let drill =
+        call.drill.as_ref().map(|drill| format!("  part of the drill {drill}: for it vendors were seen as down\n"));
     let head = format!(
-        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}  task {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n\n",
+        "{}\n  started {}  tenant {}  key {}  feature {feature}  route {}  release {}  task {}\n  {}{}  {} ({})  {:.1} ms in all, {} to first content, {:.2} ms of it ours  {} USD\n{}\n",
         call.call,
         print::moment(call.started_unix_ms),
         call.tenant,
         call.key,
         call.route,
+        release(call),
         call.task.as_str(),
         call.dialect.as_str(),
         if call.streamed { ", streamed" } else { "" },
@@ -156,6 +161,7 @@ fn timeline(call: &Outcome) -> String {
         milliseconds(call.ttft_ms),
         call.overhead_ms,
         call.cost(),
+        drill.unwrap_or_default(),
     );
     let columns = [
         ("at ms", Align::Right),
@@ -185,6 +191,10 @@ fn timeline(call: &Outcome) -> String {
         })
         .collect();
     head + &print::table(&columns, &lines)
+}
+
+fn release(call: &Outcome) -> String {
+    call.release.map_or_else(|| "-".to_owned(), |release| release.to_string())
 }
 
 /// How it ended, and what is known of its answer.

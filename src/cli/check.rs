@@ -83,6 +83,11 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
             }
         }
     }
+    for ((target, suite), warning) in &examination.warnings {
+        let mut finding = Finding::of_file(Severity::Note, &*name, format!("{target} by {suite}: {warning}"));
+        finding.path = "gate".to_owned();
+        findings.push(finding);
+    }
     let rooms = rooms(&examined, &machine(&examined.local), &examination.local, |_| true);
     for route in examined.routes.values() {
         for (index, target) in route.targets.iter().enumerate().filter(|(_, target)| target.id.is_local()) {

@@ -11,6 +11,7 @@ mod referees;
 mod run_suite;
 mod runs;
 mod schema;
+mod scope;
 mod subject_for;
 mod suites;
 
@@ -74,10 +75,18 @@ enum EvalVerb {
         /// A public key, a `signing.pub`; once for each signer [default: this installation's own and the config's]
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,
+        /// How many of these keys must have signed [default: 1]; without --key the config says
+        #[arg(long, value_name = "N", requires = "key", value_parser = clap::value_parser!(u16).range(1..))]
+        signatures: Option<u16>,
     },
 }
 
 pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> {
+    if let EvalVerb::Verify { file, key, signatures } = &args.verb
+        && !key.is_empty()
+    {
+        return certs::verify_offline(file, key, signatures.map_or(1, usize::from));
+    }
     let installation = Installation::find(context)?;
     match args.verb {
         EvalVerb::Run(args) => run_suite::run(&installation, *args).await,
@@ -95,6 +104,6 @@ pub async fn run(context: &Context, args: EvalArgs) -> anyhow::Result<ExitCode> 
         EvalVerb::Certs { json: false } => certs::list(installation).await,
         EvalVerb::Certify(args) => certify::certify(installation, args).await,
         EvalVerb::Revoke(args) => certify::revoke(&installation, &args).await,
-        EvalVerb::Verify { file, key } => certs::verify(&installation, &file, &key),
+        EvalVerb::Verify { file, .. } => certs::verify(&installation, &file),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Works on the state directory, whether a server runs or not; a running one follows at once.
 
+mod canary;
+mod remote;
 mod shown;
 
 use std::{process::ExitCode, sync::Arc};
@@ -22,7 +24,7 @@ use crate::{
     },
 };
 
-/// Releases: propose, approve, promote, rollback, import, retire, history, diff, status
+/// Releases: propose, approve, canary, promote, rollback, import, retire, history, diff, status
 ///
 /// A route's order of targets is a release: numbered, never changed. The config file gives the first, and until somebody acts on the
 /// route here, every change of the file is the next one. From then on a changed file asks for `release import`.
@@ -68,6 +70,11 @@ enum ReleaseVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Try a release on a part of the calls, by client key or by call, or beside what serves
+    ///
+    /// Needs what a promotion needs (a shadow one person fewer); less of the calls needs nothing, and --stop not even the database. A
+    /// promotion, an import or a rollback of the route ends it.
+    Canary(canary::CanaryArgs),
     /// Go back to the retained release, at once; needs no database and asks no vendor
     Rollback {
         route: String,
@@ -181,12 +188,22 @@ impl Bench {
 }
 
 pub async fn run(context: &Context, args: ReleaseArgs) -> anyhow::Result<ExitCode> {
-    if let ReleaseVerb::Rollback { route, reason, to, from, json } = args.verb {
-        return roll_back(context, &RouteId::new(route), (from, to), (&reason, json)).await;
+    if let Some(remote) = remote::find(context, &args.verb).await? {
+        return remote::run(&remote, args.verb).await;
     }
+    match args.verb {
+        ReleaseVerb::Rollback { route, reason, to, from, json } => {
+            roll_back(context, &RouteId::new(route), (from, to), (&reason, json)).await
+        }
+        ReleaseVerb::Canary(canary) if canary.stop => canary::stop(context, canary).await,
+        verb => with_bench(context, verb).await,
+    }
+}
+
+async fn with_bench(context: &Context, verb: ReleaseVerb) -> anyhow::Result<ExitCode> {
     let bench = Bench::open(context).await?;
     let desk = bench.desk();
-    match args.verb {
+    match verb {
         ReleaseVerb::Rules(rules) => return release_rules::run(context, rules).await,
         ReleaseVerb::Propose { route, targets, reason, json } => {
             let (route, targets) = (RouteId::new(route), parsed(&targets)?);
@@ -200,6 +217,7 @@ pub async fn run(context: &Context, args: ReleaseArgs) -> anyhow::Result<ExitCod
                 );
             }
         }
+        ReleaseVerb::Canary(args) => return canary::run(&bench, args).await,
         ReleaseVerb::Approve { route, number, reason } => {
             desk.approve(&RouteId::new(route), number, &reason).await?;
             bench.sign().await?;
@@ -269,7 +287,11 @@ async fn roll_back(
         done => done?,
     };
     said(&moved, json)?;
-    // It stands already. A running server carries it over as well.
+    carry_over(&installation, "the rollback").await
+}
+
+/// It stands already. A running server carries it over as well.
+async fn carry_over(installation: &Installation, what: &str) -> anyhow::Result<ExitCode> {
     let Ok(store) = installation.store().await else { return Ok(ExitCode::SUCCESS) };
     let shelf = Shelf::open(&installation.state, Some(store));
     match shelf.reconcile().await {
@@ -277,7 +299,7 @@ async fn roll_back(
             let audit = installation.audit().await?;
             installation.sign(&audit).await;
         }
-        Err(error) => eprintln!("warning: the rollback waits in the state directory for the database: {error:#}"),
+        Err(error) => eprintln!("warning: {what} waits in the state directory for the database: {error:#}"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -291,15 +313,17 @@ async fn end(bench: &Bench, done: Result<Option<Moved>, DeskError>, json: bool) 
             Ok(ExitCode::SUCCESS)
         }
         Ok(None) => Ok(ExitCode::SUCCESS),
-        Err(error @ DeskError::Needs { .. }) => {
-            if let (DeskError::Needs { route, number, needs }, true) = (&error, json) {
-                print::json(&json!({ "route": route, "release": number, "refused": needs }))?;
-            }
-            eprintln!("error: {error}");
-            Ok(ExitCode::FAILURE)
-        }
+        Err(error @ DeskError::Needs { .. }) => refused(&error, json),
         Err(error) => Err(error.into()),
     }
+}
+
+fn refused(error: &DeskError, json: bool) -> anyhow::Result<ExitCode> {
+    if let (DeskError::Needs { route, number, needs }, true) = (error, json) {
+        print::json(&json!({ "route": route, "release": number, "refused": needs }))?;
+    }
+    eprintln!("error: {error}");
+    Ok(ExitCode::FAILURE)
 }
 
 fn said(moved: &Moved, json: bool) -> anyhow::Result<()> {

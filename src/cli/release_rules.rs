@@ -16,7 +16,7 @@ use crate::{
     config::{Rule, Settings},
     domain::RouteId,
     ledger,
-    release::rules::{Course, Deed, Finding, Span, look},
+    release::rules::{Course, Deed, Finding, Span, Watched, look},
     store::Store,
 };
 
@@ -108,7 +108,8 @@ async fn test(rule: &Rule, route: &RouteId, store: &Store, since: Duration) -> a
     let mut acts_at_unix_ms = None;
     while at < end && acts_at_unix_ms.is_none() {
         at = (at + step).min(end);
-        let looked = look(store, rule, route, Span { since_unix_ms: begin, until_unix_ms: at }).await?;
+        let looked =
+            look(store, rule, route, Span { since_unix_ms: begin, until_unix_ms: at, of: Watched::Route }).await?;
         findings = looked.1;
         looks += 1;
         if course.take(rule, looked.0, at) == Deed::Act {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     Context,
+    drill::{described, drill_on, said_of},
     installation::Installation,
     print::{self, Align},
     share::from_ledger,
@@ -20,7 +21,7 @@ use crate::{
     domain::{FaultKind, TargetId, Task},
     ledger,
     limit::{
-        Shape,
+        Shape, USUAL_DENSITY,
         share::{Draw, Look},
     },
     relay::health::{HealthView, read_views},
@@ -156,9 +157,12 @@ async fn explain(
     let first = plan.steps.iter().position(|step| step.decision.is_attempted());
     let explained: Vec<Explained<'_>> =
         plan.steps.iter().enumerate().map(|(order, step)| explained(order, step, first)).collect();
+    let drill = drill_on(installation, &route.id).await;
     if args.json {
         let seen = running.then_some(view.at_unix_ms);
-        return print::json(&serde_json::json!({"route": route.id, "health_at_unix_ms": seen, "targets": explained}));
+        let (route, said) = (&route.id, drill.map(|drill| described(&drill)));
+        let all = serde_json::json!({"route": route, "health_at_unix_ms": seen, "drill": said, "targets": explained});
+        return print::json(&all);
     }
     let source = if running {
         format!("health as of {:.1} s ago", (now - view.at_unix_ms).max(0) as f64 / 1e3)
@@ -175,7 +179,8 @@ async fn explain(
             vec![line.order.to_string(), line.target.to_string(), line.decision.to_owned(), why]
         })
         .collect();
-    print::text(&format!("route {}  {source}\n\n{}", route.id, print::table(&columns, &rows)))?;
+    let drill = drill.map(|drill| format!("{}\n", said_of(&drill))).unwrap_or_default();
+    print::text(&format!("route {}  {source}\n{drill}\n{}", route.id, print::table(&columns, &rows)))?;
     Ok(())
 }
 
@@ -197,6 +202,7 @@ async fn shares(installation: &Installation, settings: &Settings, route: &Route,
     let shape = Shape {
         task: Task::Answer,
         body_bytes: usize::try_from(args.input_tokens.saturating_mul(4)).unwrap_or(usize::MAX / 4),
+        density: USUAL_DENSITY,
         max_tokens: args.max_tokens,
         answers: 1,
         images: args.images,

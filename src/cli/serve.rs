@@ -50,6 +50,8 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
     logs::install(&settings.telemetry)?;
     let metrics = metric::install().context("metrics cannot be set up")?;
     let mut stop = Stop::new()?;
+    // From here on: who sends it as soon as we listen must not end us.
+    let hangup = signal(SignalKind::hangup())?;
     let (listen, drain) = (args.listen.unwrap_or(settings.listen), settings.drain);
     let app = App::open(state, settings, metrics).await?;
     recording::load(&app, origin.as_deref()).await;
@@ -75,7 +77,7 @@ pub async fn run(context: &Context, args: ServeArgs) -> anyhow::Result<ExitCode>
         false => None,
     };
     announce((serving.address, serving.operators), key.as_ref().map(|issued| issued.key.expose_secret()), &app)?;
-    let keeping = reload::keep(&app, origin, reload::Began { findings, default_model })?;
+    let keeping = reload::keep(&app, origin, reload::Began { findings, default_model, hangup });
     stop.asked().await;
     tracing::info!(?drain, "stopping: in-flight answers may finish");
     eprintln!("stopping: in-flight answers may take up to {drain:?}; a second signal stops at once");

@@ -6,9 +6,9 @@ use backstop_eval::certificate::Trust;
 use backstop_models::device::Wanted;
 
 use super::{
-    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, Enforcement, EvalSettings, GateSettings,
-    IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget, OnCallerFault, ReleaseSettings,
-    Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, DrillSettings, Enforcement, EvalSettings,
+    Fingerprints, GateSettings, IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget,
+    OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -48,7 +48,10 @@ impl Route {
             criticality: Criticality::Critical,
             targets: vec![Target::unlocated(target)],
             steers: Vec::new(),
+            release: None,
+            canary: None,
             suite: DEFAULT_SUITE.to_owned(),
+            use_case: None,
             deadlines: Deadlines::default(),
             mid_stream: MidStream::Error,
             hedge: None,
@@ -92,9 +95,11 @@ impl Default for Settings {
                 trust: Trust::default(),
                 sentinel_every: Some(Duration::from_secs(24 * 3600)),
                 sentinel_questions: 10,
+                fingerprints: Fingerprints::Bind,
             },
             eval: EvalSettings::default(),
             release: ReleaseSettings::default(),
+            drill: DrillSettings::default(),
             max_body_bytes: 32 << 20,
             doors: Doors::default(),
             trusted_proxies: Vec::new(),
@@ -124,7 +129,7 @@ impl Default for ShareCap {
 
 impl Default for Doors {
     fn default() -> Self {
-        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024 }
+        Self { per_ip: Limits::NONE, failed_auth_per_minute: 60, connections_per_ip: 1024, most_addresses: 1 << 15 }
     }
 }
 

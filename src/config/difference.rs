@@ -28,6 +28,7 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
         ("limits", old.max_body_bytes != new.max_body_bytes || old.doors != new.doors),
         ("trusted_proxies", old.trusted_proxies != new.trusted_proxies),
         ("release", old.release != new.release),
+        ("drill", old.drill != new.drill),
         ("gate", old.gate != new.gate),
         ("eval", old.eval != new.eval),
         ("drain", old.drain != new.drain),

@@ -73,6 +73,8 @@ pub struct Doors {
     pub failed_auth_per_minute: u64,
     /// Connections that are open at once.
     pub connections_per_ip: u64,
+    /// Addresses that are counted one by one; past it, those that come new are counted with others of their network.
+    pub most_addresses: u64,
 }
 
 impl Limits {

@@ -25,7 +25,11 @@ pub(super) fn known(settings: &Settings, target: &crate::domain::TargetId) -> Op
         return Some(our_machine(settings.local.usd_per_hour));
     }
     let vendor = settings.vendor(target)?;
-    if vendor.self_hosted { Some(no_bill()) } else { shipped(vendor.kind, &target.model) }
+    if vendor.self_hosted {
+        return Some(no_bill());
+    }
+    let list = shipped(vendor.kind, &target.model)?;
+    Some(vendor.price_factor.map_or(list.clone(), |factor| list.times(factor)))
 }
 
 /// What `model` costs at a vendor of `kind`, if that is known.

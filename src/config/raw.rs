@@ -9,6 +9,7 @@
 mod admin;
 mod alerts;
 mod audit;
+mod drill;
 mod eval;
 mod health;
 mod incidents;
@@ -30,15 +31,16 @@ use serde::Deserialize;
 pub(super) use admin::{Admin, LoginToken, Oidc, SigningAlgorithm};
 pub(super) use alerts::{Alert, AlertKind, AlertSeverity, ShareCap, ShareUnit};
 pub(super) use audit::{Audit, Publish, PublishKind, Witness};
+pub(super) use drill::Drill;
 pub(super) use eval::{Eval, ScorerEntry};
 pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
-pub(super) use prices::{Price, RatesOf};
+pub(super) use prices::{Hours, Price, RatesOf};
 pub(super) use prometheus::Prometheus;
 pub(super) use release::{Approvals, Release};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
-pub(super) use sections::{Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
+pub(super) use sections::{Fingerprints, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};
 pub(super) use tenants::{BudgetKind, Limited, Tenant, Written};
 pub(super) use texts::{DateText, DeviceText, DurationText, SizeText, SocketText, TargetText, UrlText};
 pub(super) use vendors::{MaxTokensField, Model, Vendor};
@@ -94,6 +96,8 @@ pub(super) struct File {
     pub(super) eval: Option<Eval>,
     /// How a route's targets are changed: `backstop release`.
     pub(super) release: Option<Release>,
+    /// Game days: `backstop drill`.
+    pub(super) drill: Option<Drill>,
     /// Bounds on what callers may send.
     pub(super) limits: Option<Limits>,
     /// Whose word counts on where a call came from (`X-Forwarded-For`, `Forwarded`): addresses and networks of proxies of

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod audit;
+mod drill;
 mod eval;
 mod health;
 mod incidents;
@@ -79,6 +80,7 @@ impl Resolver<'_, '_> {
         settings.prometheus = self.prometheus(file.prometheus.as_ref());
         settings.audit = self.audit(file.audit.as_ref());
         settings.release = self.release(file.release.as_ref());
+        settings.drill = self.drill(file.drill.as_ref());
         self.models(file, &mut settings);
         settings.locate_targets();
         known_prices::fill_in(&mut settings);

@@ -15,11 +15,12 @@ use backstop_models::device::Wanted;
 use ipnet::IpNet;
 
 use super::{
-    Access, AlertSink, AuditSettings, BreakerPolicy, Doors, EvalSettings, IncidentSettings, LatencyPolicy, Limits,
-    OidcSettings, PrometheusSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant, VendorKind,
+    Access, AlertSink, AuditSettings, BreakerPolicy, Canary, Doors, DrillSettings, EvalSettings, IncidentSettings,
+    LatencyPolicy, Limits, OidcSettings, PrometheusSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant,
+    VendorKind,
     target::{Capabilities, Hosting, Place, Target},
 };
-use crate::domain::{Dialect, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
+use crate::domain::{Dialect, Factor, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -62,6 +63,7 @@ pub struct Settings {
     pub gate: GateSettings,
     pub eval: EvalSettings,
     pub release: ReleaseSettings,
+    pub drill: DrillSettings,
     /// How long in-flight answers may go on after a stop was asked for.
     pub drain: Duration,
 }
@@ -107,7 +109,7 @@ impl Settings {
         let mut routes: Vec<&Route> = self.routes.values().collect();
         routes.sort_by_key(|route| (route.criticality != Criticality::Critical, place(route)));
         let mut models = Vec::new();
-        for target in routes.iter().flat_map(|route| &route.targets).filter(|target| target.id.is_local()) {
+        for target in routes.iter().flat_map(|route| route.every_target()).filter(|target| target.id.is_local()) {
             if !models.contains(&&*target.id.model) {
                 models.push(&*target.id.model);
             }
@@ -136,9 +138,9 @@ impl Settings {
         self.routes = routes;
     }
 
-    /// Every target of every route, each once.
+    /// Every target of every route and its canary, each once.
     pub fn targets(&self) -> BTreeSet<&TargetId> {
-        self.routes.values().flat_map(|route| &route.targets).map(|target| &target.id).collect()
+        self.routes.values().flat_map(Route::every_target).map(|target| &target.id).collect()
     }
 }
 
@@ -173,6 +175,8 @@ pub struct Vendor {
     pub api_version: Option<String>,
     /// Who runs the model, when that is not `id`: what different-vendor rules and share caps count by.
     pub operated_by: Option<String>,
+    /// What it costs of its kind's built-in prices.
+    pub price_factor: Option<Factor>,
     /// Our own hardware: not a vendor to the share cap, and an end for critical routes.
     pub self_hosted: bool,
     /// Whether calls fail without a secret in the vault.
@@ -209,6 +213,18 @@ pub struct GateSettings {
     pub sentinel_every: Option<Duration>,
     /// How many questions that are.
     pub sentinel_questions: usize,
+    /// What another fingerprint in its answers means.
+    pub fingerprints: Fingerprints,
+}
+
+/// What a vendor says of the machinery behind a model's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fingerprints {
+    /// One that was not seen when it was certified suspends the certificate.
+    #[default]
+    Bind,
+    /// It says nothing of the model.
+    Ignore,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -219,8 +235,14 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// Vendors that a part of the calls is moved away from.
     pub steers: Vec<Steer>,
+    /// The release that serves; `None`: it is not on record yet.
+    pub release: Option<u32>,
+    /// What is tried on a part of the calls.
+    pub canary: Option<Canary>,
     /// The suite a fallback of this route must have passed.
     pub suite: String,
+    /// What it is for: the certificates of its fallbacks must cover that.
+    pub use_case: Option<String>,
     pub deadlines: Deadlines,
     pub mid_stream: MidStream,
     pub hedge: Option<Hedge>,

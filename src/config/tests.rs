@@ -1,5 +1,7 @@
 //! Whole configs through the loader: what people write, and what they are told.
 
+mod prices;
+
 use std::path::Path;
 
 use proptest::prelude::*;

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::Signal,
     sync::Notify,
     task::JoinHandle,
     time::{Instant, timeout_at},
@@ -74,10 +74,6 @@ pub struct Watch {
     _watcher: Option<RecommendedWatcher>,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("SIGHUP cannot be listened for")]
-pub struct WatchError(#[from] std::io::Error);
-
 impl Reloaded {
     /// The metric's label.
     pub fn as_str(&self) -> &'static str {
@@ -89,9 +85,10 @@ impl Reloaded {
     }
 }
 
-/// Watches `file` for `live`. Where the file system cannot tell of changes, SIGHUP still does; the log says so.
-pub fn watch(file: PathBuf, live: Arc<ArcSwap<Settings>>, hooks: Hooks) -> Result<Watch, WatchError> {
-    let hangup = signal(SignalKind::hangup())?;
+/// Watches `file` for `live`. Where the file system cannot tell of changes, `hangup` still does; the log says so.
+///
+/// `hangup`: of SIGHUP, listened for since before anyone could know of this process: unheard, that signal ends it.
+pub fn watch(file: PathBuf, live: Arc<ArcSwap<Settings>>, hangup: Signal, hooks: Hooks) -> Watch {
     let changed = Arc::new(Notify::new());
     let watcher = directory_watcher(&file, Arc::clone(&changed));
     if let Err(error) = &watcher {
@@ -100,7 +97,7 @@ pub fn watch(file: PathBuf, live: Arc<ArcSwap<Settings>>, hooks: Hooks) -> Resul
     // A change between the first load and this point is not missed: the first round compares with what is in force.
     changed.notify_one();
     let reloader = Reloader { file, live, hooks, seen: None };
-    Ok(Watch { task: tokio::spawn(run(reloader, hangup, changed)), _watcher: watcher.ok() })
+    Watch { task: tokio::spawn(run(reloader, hangup, changed)), _watcher: watcher.ok() }
 }
 
 impl Drop for Watch {
@@ -251,7 +248,10 @@ fn directory_of(file: &Path) -> PathBuf {
 mod tests {
     use std::fs;
 
-    use tokio::sync::mpsc;
+    use tokio::{
+        signal::unix::{SignalKind, signal},
+        sync::mpsc,
+    };
 
     use super::*;
     use crate::config::load;
@@ -280,7 +280,8 @@ mod tests {
                 let _ = told.send(reloaded.clone());
             });
             let hooks = Hooks { judge, before: Box::new(|_| Ok(())), told };
-            let watch = watch(file.to_owned(), Arc::clone(&live), hooks).expect("watches");
+            let hangup = signal(SignalKind::hangup()).expect("it can be listened for");
+            let watch = watch(file.to_owned(), Arc::clone(&live), hangup, hooks);
             Self { live, rounds, _watch: watch }
         }
 

@@ -31,10 +31,18 @@ pub enum Action {
     /// One more signature was added to it.
     CertificateSign,
     CertificateRevoke,
+    /// It has ended, and its target serves on for as long as the config's grace says.
+    CertificateGrace,
     /// The sentinel found that the model is not what passed.
     CertificateSuspend,
     ConfigLoad,
     ConfigReload,
+    /// For some calls vendors are seen as down.
+    DrillStart,
+    /// Somebody ended a drill before its time.
+    DrillStop,
+    /// What a drill showed.
+    DrillEnd,
     /// An incident was reported on a route.
     IncidentReport,
     IncidentResolve,
@@ -58,6 +66,9 @@ pub enum Action {
     ReleaseRollback,
     /// A retained release whose time is over is let go.
     ReleaseRetire,
+    /// A release is tried on a part of a route's calls, or on another part.
+    ReleaseCanary,
+    ReleaseCanaryEnd,
     /// The gate closed a target: without a valid certificate it does not serve as a fallback.
     TargetClose,
     /// A target that was closed is certified again.
@@ -69,6 +80,8 @@ pub enum Action {
     VaultRemove,
     /// Traffic is moved off a vendor.
     VendorEvacuate,
+    /// It goes no further by itself.
+    VendorHalt,
     /// It comes back.
     VendorReturn,
 }
@@ -87,9 +100,13 @@ impl Action {
             Self::CertificateIssue => "certificate.issue",
             Self::CertificateSign => "certificate.sign",
             Self::CertificateRevoke => "certificate.revoke",
+            Self::CertificateGrace => "certificate.grace",
             Self::CertificateSuspend => "certificate.suspend",
             Self::ConfigLoad => "config.load",
             Self::ConfigReload => "config.reload",
+            Self::DrillStart => "drill.start",
+            Self::DrillStop => "drill.stop",
+            Self::DrillEnd => "drill.end",
             Self::IncidentReport => "incident.report",
             Self::IncidentResolve => "incident.resolve",
             Self::KeyIssue => "key.issue",
@@ -107,6 +124,8 @@ impl Action {
             Self::ReleasePromote => "release.promote",
             Self::ReleaseRollback => "release.rollback",
             Self::ReleaseRetire => "release.retire",
+            Self::ReleaseCanary => "release.canary",
+            Self::ReleaseCanaryEnd => "release.canary_end",
             Self::TargetClose => "target.close",
             Self::TargetOpen => "target.open",
             Self::TenantAdd => "tenant.add",
@@ -115,6 +134,7 @@ impl Action {
             Self::VaultRotate => "vault.rotate",
             Self::VaultRemove => "vault.remove",
             Self::VendorEvacuate => "vendor.evacuate",
+            Self::VendorHalt => "vendor.halt",
             Self::VendorReturn => "vendor.return",
         }
     }

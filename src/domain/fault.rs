@@ -106,6 +106,8 @@ pub enum FaultKind {
     OverBudget,
     /// Its vendor has had as much of the volume as it may, or is near that: not attempted.
     VendorShare,
+    /// A drill has it seen as down: not attempted.
+    Drill,
     /// Another target answered first: hung up on.
     HedgeLost,
     /// The local engine's queue is full.
@@ -117,7 +119,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -153,6 +155,7 @@ impl FaultKind {
         Self::LimitReached,
         Self::OverBudget,
         Self::VendorShare,
+        Self::Drill,
         Self::HedgeLost,
         Self::Busy,
         Self::Engine,
@@ -197,6 +200,7 @@ impl FaultKind {
             Self::LimitReached => "limit_reached",
             Self::OverBudget => "over_budget",
             Self::VendorShare => "vendor_share",
+            Self::Drill => "drill",
             Self::HedgeLost => "hedge_lost",
             Self::Busy => "busy",
             Self::Engine => "engine",
@@ -221,6 +225,7 @@ impl FaultKind {
             | Self::VendorOpen
             | Self::LimitReached
             | Self::VendorShare
+            | Self::Drill
             | Self::HedgeLost
             | Self::Busy
             | Self::Engine
@@ -244,6 +249,7 @@ impl FaultKind {
                 | Self::LimitReached
                 | Self::OverBudget
                 | Self::VendorShare
+                | Self::Drill
         )
     }
 

@@ -57,6 +57,13 @@ name!(
     KeyId
 );
 
+impl TenantId {
+    /// Who pays for what is asked beside the callers' own questions; no tenant can be named so.
+    pub fn shadow() -> Self {
+        Self::new("(shadow)")
+    }
+}
+
 /// Whether `text` may name a feature or a tenant that is made at run time: 1 to 64 letters, digits, dots, underscores or
 /// dashes.
 pub fn is_plain_name(text: &str) -> bool {

@@ -19,6 +19,9 @@ pub struct Outcome {
     pub key: KeyId,
     pub feature: Option<FeatureId>,
     pub route: RouteId,
+    /// The release whose order of targets answered it; `None`: it was not on record then.
+    #[serde(default)]
+    pub release: Option<u32>,
     pub dialect: Dialect,
     /// What was asked for; rows of earlier versions are all of answers.
     #[serde(default)]
@@ -43,6 +46,9 @@ pub struct Outcome {
     pub total_ms: f64,
     /// Time spent in the gateway itself, in ms.
     pub overhead_ms: f64,
+    /// The drill that it was part of: what became of it says nothing of how the vendors really were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Arc<str>>,
 }
 
 /// One target's turn.
@@ -89,6 +95,8 @@ pub enum Role {
     Hedge,
     /// The answer begins again after a broken stream.
     Restart,
+    /// Beside a call, to compare: no caller gets its answer.
+    Shadow,
 }
 
 impl Role {
@@ -98,6 +106,7 @@ impl Role {
             Self::Retry => "retry",
             Self::Hedge => "hedge",
             Self::Restart => "restart",
+            Self::Shadow => "shadow",
         }
     }
 }

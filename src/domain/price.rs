@@ -4,11 +4,13 @@
 //! a micro-dollar ([`PER_MICRO`]), and the whole attempt is rounded once, half up, to a micro-dollar. The row that is valid
 //! when the call began counts, whatever the clock says when it ends.
 
+mod hours;
 mod rate;
 mod row;
 #[cfg(test)]
 mod tests;
 
+pub use hours::{Hours, parse_time, time_text};
 pub use rate::{Factor, Rate};
 pub use row::{Line, Meter, Most, PriceRow, Rates, Tier};
 
@@ -75,6 +77,11 @@ impl Prices {
         &self.rows
     }
 
+    /// The same at `factor` of every rate, as a vendor's surcharge or discount on its list makes it.
+    pub fn times(&self, factor: Factor) -> Self {
+        Self { rows: self.rows.iter().map(|row| row.times(factor)).collect() }
+    }
+
     /// The row that is valid at `unix_ms`; else the last one that was, which is stale.
     pub fn at(&self, unix_ms: i64) -> Option<(&PriceRow, PriceState)> {
         let begun = |row: &&PriceRow| row.from_ms.is_none_or(|from| from <= unix_ms);
@@ -87,7 +94,7 @@ impl Prices {
     /// What `usage` costs in a call that began at `unix_ms`; `None`: there is no row.
     pub fn quote(&self, usage: &TokenUsage, unix_ms: i64) -> Option<Quote> {
         let (row, state) = self.at(unix_ms)?;
-        let (lines, complete) = row.lines(usage);
+        let (lines, complete) = row.lines(usage, unix_ms);
         let amount = lines.iter().fold(0, |sum: u128, line| sum.saturating_add(line.amount()));
         Some(Quote { cost: rounded(amount), state: state.max(complete), row: Arc::clone(&row.name) })
     }
@@ -95,7 +102,7 @@ impl Prices {
     /// What an attempt that uses no more than `most` costs at worst, in a call that began at `unix_ms`.
     pub fn worst(&self, most: &Most, unix_ms: i64) -> Option<Money> {
         let (row, _) = self.at(unix_ms)?;
-        Some(whole(row.worst(most).div_ceil(PER_MICRO)))
+        Some(whole(row.worst(most, unix_ms).div_ceil(PER_MICRO)))
     }
 }
 

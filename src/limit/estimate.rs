@@ -1,6 +1,7 @@
 //! How many tokens a call will use, as a guess for rates and at worst for money. Pure.
 //!
-//! The guess: a token for four bytes of body, and an answer of usual length. It is replaced by what the vendor says. The
+//! The guess: a token for four bytes of body, or what the target was seen to make of bodies, and an answer of usual length. It is
+//! replaced by what the vendor says. The
 //! worst case: no tokenizer that is in use gives more tokens than bytes, and no answer is longer than `max_tokens`; what
 //! cannot be seen in a body (an image at an address, what the vendor keeps of a conversation) has an allowance.
 
@@ -11,7 +12,6 @@ use crate::domain::{Most, Task};
 /// What an answer may be long at most when the caller does not say and a limit needs to know.
 pub const UNSAID_ANSWER_TOKENS: u32 = 4096;
 
-const BYTES_PER_TOKEN: u64 = 4;
 /// What an answer is usually long at most.
 const USUAL_ANSWER: u64 = 256;
 /// What a prompt with images counts as at most, until the vendor says: their bytes are no text.
@@ -29,6 +29,8 @@ const KEPT_BY_VENDOR: u64 = 128_000;
 pub struct Shape {
     pub task: Task,
     pub body_bytes: usize,
+    /// Tokens in 1024 bytes, see [`super::Density`].
+    pub density: u32,
     pub max_tokens: Option<u32>,
     /// Answers to one question, at least 1.
     pub answers: u64,
@@ -44,13 +46,18 @@ impl Shape {
         if self.task == Task::CountTokens {
             return 0;
         }
-        let prompt = (self.body_bytes as u64).div_ceil(BYTES_PER_TOKEN);
+        let prompt = (self.body_bytes as u64).saturating_mul(self.density.into()).div_ceil(1024);
         let prompt = if self.images { prompt.min(USUAL_WITH_IMAGES) } else { prompt };
         if !self.task.is_answer() {
             return prompt;
         }
         let answer = self.max_tokens.map_or(USUAL_ANSWER, |most| u64::from(most).min(USUAL_ANSWER));
         prompt.saturating_add(answer.saturating_mul(self.answers))
+    }
+
+    /// Bytes of the body, where all of the prompt is text that is in it; else 0.
+    pub fn text_bytes(&self) -> usize {
+        if self.images || self.hidden_prompt || self.task == Task::CountTokens { 0 } else { self.body_bytes }
     }
 
     /// The most that an attempt may use, and with it this machine's whole time for so long.
@@ -85,6 +92,7 @@ mod tests {
     const SHAPE: Shape = Shape {
         task: Task::Answer,
         body_bytes: 400,
+        density: crate::limit::USUAL_DENSITY,
         max_tokens: None,
         answers: 1,
         images: false,
@@ -107,6 +115,8 @@ mod tests {
         let count = Shape { task: Task::CountTokens, ..SHAPE };
         assert_eq!((count.likely_tokens(), SHAPE.likely_tokens()), (0, 100 + 256));
         assert_eq!(count.most(Duration::ZERO), Most { input: 0, output: 0, machine_us: 0 });
+        let dense = Shape { density: 512, ..SHAPE };
+        assert_eq!(dense.likely_tokens(), 200 + 256);
         let most = Shape { max_tokens: Some(10), answers: 2, tools: true, ..SHAPE }.most(Duration::from_millis(1));
         assert_eq!(most, Most { input: 400 + 64 + 1000, output: 20, machine_us: 1000 });
         let image = Shape { images: true, body_bytes: 4 << 20, max_tokens: Some(10), ..SHAPE };

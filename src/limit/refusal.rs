@@ -35,6 +35,14 @@ pub enum Why {
     Concurrency {
         limit: u64,
     },
+    /// Too many bodies are not here yet.
+    Bodies {
+        limit: u64,
+    },
+    /// The bodies of calls under way are too large together.
+    Memory {
+        limit_mib: u64,
+    },
     /// `needs`: what the call may cost at worst.
     Budget {
         spent: Spent,
@@ -62,7 +70,7 @@ impl Refusal {
     pub fn new(subject: Subject, why: Why, now_unix_ms: i64) -> Self {
         let until = |unix_ms: i64| Duration::from_millis(u64::try_from(unix_ms - now_unix_ms).unwrap_or(0));
         let retry_after = match why {
-            Why::Concurrency { .. } => Some(SOON),
+            Why::Concurrency { .. } | Why::Bodies { .. } | Why::Memory { .. } => Some(SOON),
             // What others have set aside is mostly given back.
             Why::Budget { spent, limit, needs } if spent.spent + needs <= limit => Some(SOON),
             Why::Budget { spent, limit, needs } if needs <= limit => Some(until(spent.resets_unix_ms)),
@@ -90,7 +98,7 @@ impl Refusal {
         match self.why {
             Why::Rate { rate: Rate::RequestsPerMinute | Rate::RequestsPerDay, .. } => "request_rate",
             Why::Rate { .. } => "token_rate",
-            Why::Concurrency { .. } => "concurrency",
+            Why::Concurrency { .. } | Why::Bodies { .. } | Why::Memory { .. } => "concurrency",
             Why::Budget { .. } | Why::NoPrice => "budget",
             Why::CostPerCall { .. } => "cost_per_call",
             Why::AnswerTokens { .. } => "max_tokens",
@@ -115,6 +123,15 @@ impl fmt::Display for Refusal {
             }
             Why::Concurrency { limit } => {
                 write!(f, "{subject} may have {limit} calls answered at once, and has; try again when one is over")
+            }
+            Why::Bodies { limit } => {
+                write!(f, "{subject} may be sending {limit} bodies at once, and is; try again when one has arrived")
+            }
+            Why::Memory { limit_mib } => {
+                write!(
+                    f,
+                    "the bodies of {subject}'s calls under way have {limit_mib} MiB together; try again when some are over"
+                )
             }
             Why::Budget { spent, limit, needs } => {
                 let (period, reset) = (spent.period, moment(spent.resets_unix_ms));

@@ -36,6 +36,14 @@ impl Subject {
         matches!(self, Self::Tenant(_) | Self::Key(_) | Self::Feature(..))
     }
 
+    /// Of an address.
+    pub fn network(&self) -> Option<IpNet> {
+        match self {
+            Self::Address(network) | Self::Strangers(network) | Self::Lines(network) => Some(*network),
+            _ => None,
+        }
+    }
+
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Tenant(_) => "tenant",

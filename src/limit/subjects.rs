@@ -128,3 +128,9 @@ pub fn body_bound(settings: &Settings, client: &Client) -> Option<u64> {
     let configured = settings.tenants.get(&client.tenant).and_then(|tenant| tenant.limits.body_bytes);
     [configured, policy.limits.body_bytes, client.may.limits.body_bytes].into_iter().flatten().min()
 }
+
+/// How many calls of the caller's tenant may be answered at once.
+pub fn at_once(settings: &Settings, client: &Client) -> Option<u64> {
+    let configured = settings.tenants.get(&client.tenant).and_then(|tenant| tenant.limits.concurrency);
+    [configured, client.policy.limits.concurrency].into_iter().flatten().min()
+}

@@ -76,12 +76,20 @@ pub const VENDOR_SHARE_RESERVED: &str = "backstop_vendor_share_reserved";
 pub const SHARE_OVERRIDDEN: &str = "backstop_share_override_active";
 /// The number of the release that serves. Label: `route`.
 pub const RELEASE_SERVING: &str = "backstop_release_serving";
-/// Promotions and rollbacks that took effect. Labels: `route`, `act` (`promote`, `rollback`).
+/// The part of a route's calls that its canary answers, 0 to 1. Label: `route`.
+pub const RELEASE_CANARY: &str = "backstop_release_canary_share";
+/// Acts on releases that took effect. Labels: `route`, `act` (`promote`, `rollback`, `canary`, `canary_end`).
 pub const RELEASE_MOVES: &str = "backstop_release_moves_total";
 /// From the last decision to its traffic's shift, in seconds. Labels: `route`, `act`.
 pub const RELEASE_SHIFT_SECONDS: &str = "backstop_release_shift_seconds";
 /// Acts on releases in the state directory that the database does not have yet.
 pub const RELEASES_WAITING: &str = "backstop_releases_waiting";
+/// Finished calls that were part of a drill; they are in no other figure of their route. Labels: `route`, `ending`.
+pub const DRILL_CALLS: &str = "backstop_drill_calls_total";
+/// 1 while a drill is on. Label: `route`.
+pub const DRILL_ON: &str = "backstop_drill_on";
+/// Since the last drill that showed somebody serving, or since the route is known where there was none. Label: `route`.
+pub const DRILL_AGE: &str = "backstop_drill_age_seconds";
 /// Readings of figures from a Prometheus. Labels: `figure`, `result` (`ok`, `failed`).
 pub const PROMETHEUS_READS: &str = "backstop_prometheus_reads_total";
 /// Answers that were to be JSON. Label: `verdict` (`valid`, `not_json`, `not_schema`, `unchecked`; `not_looked_at`: too many came).
@@ -141,13 +149,17 @@ fn describe() {
     describe_gauge!(VENDOR_SHARE_RESERVED, "What calls under way have set aside with a vendor, by unit");
     describe_gauge!(SHARE_OVERRIDDEN, "1 while the share cap is overridden");
     describe_gauge!(RELEASE_SERVING, "The number of the release that serves, by route");
-    describe_counter!(RELEASE_MOVES, "Promotions and rollbacks that took effect, by route and act");
+    describe_gauge!(RELEASE_CANARY, "The part of a route's calls that its canary answers, 0 to 1");
+    describe_counter!(RELEASE_MOVES, "Promotions, rollbacks and canaries that took effect, by route and act");
     describe_gauge!(
         RELEASE_SHIFT_SECONDS,
         Unit::Seconds,
         "From the last decision to its traffic's shift, by route and act"
     );
     describe_gauge!(RELEASES_WAITING, "Acts on releases that the database does not have yet");
+    describe_counter!(DRILL_CALLS, "Finished calls that were part of a drill, by route and ending");
+    describe_gauge!(DRILL_ON, "1 while a drill is on, by route");
+    describe_gauge!(DRILL_AGE, Unit::Seconds, "Since the last drill, or since the route is known where there was none");
     describe_counter!(PROMETHEUS_READS, "Readings of figures from a Prometheus, by figure and result");
     describe_counter!(ANSWER_JSON, "Answers that were to be JSON, by what they were worth");
     describe_counter!(ADMIN_LOGINS, "Requests with a token of the company's identity provider, by result");

@@ -60,6 +60,9 @@ impl Traces {
         if let Some(feature) = &outcome.feature {
             attributes.push(KeyValue::new("backstop.feature", feature.to_string()));
         }
+        if let Some(drill) = &outcome.drill {
+            attributes.push(KeyValue::new("backstop.drill", drill.to_string()));
+        }
         if let Some(served) = outcome.served() {
             attributes.extend(served_attributes(served));
         }

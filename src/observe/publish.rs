@@ -57,6 +57,12 @@ impl Publisher {
 
 fn count(outcome: &Outcome) {
     let route = outcome.route.to_string();
+    if outcome.drill.is_some() {
+        // Dashboards and alerts on the route's own figures are about what really happened.
+        counter!(metric::DRILL_CALLS, "route" => route.clone(), "ending" => outcome.ending.as_str()).increment(1);
+        outcome.attempts.iter().for_each(|attempt| count_attempt(&route, attempt));
+        return;
+    }
     counter!(metric::CALLS, "route" => route.clone(), "dialect" => outcome.dialect.as_str(), "task" => outcome.task.as_str(), "ending" => outcome.ending.as_str())
         .increment(1);
     histogram!(metric::CALL_SECONDS, "route" => route.clone()).record(outcome.total_ms / 1e3);
@@ -118,14 +124,15 @@ fn log(outcome: &Outcome) {
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
-                request_id = %outcome.call, tenant = %outcome.tenant, route = %outcome.route, task = outcome.task.as_str(), status = outcome.status,
+                request_id = %outcome.call, tenant = %outcome.tenant, route = %outcome.route, task = outcome.task.as_str(), status = outcome.status, drill = outcome.drill.as_deref(),
                 ending = outcome.ending.as_str(), served_by, faults = faults.join(", "), total_ms = outcome.total_ms,
                 overhead_ms = outcome.overhead_ms, $message
             )
         };
     }
-    // That a share moved the call is no fault of anybody's.
-    let is_at_fault = |attempt: &Attempt| attempt.fault.is_some_and(|fault| fault != FaultKind::VendorShare);
+    // That a share or a drill moved the call is no fault of anybody's.
+    let is_moved = |fault| matches!(fault, FaultKind::VendorShare | FaultKind::Drill);
+    let is_at_fault = |attempt: &Attempt| attempt.fault.is_some_and(|fault| !is_moved(fault));
     match outcome.ending {
         Ending::Answered | Ending::Open if !outcome.attempts.iter().any(is_at_fault) => line!(info, "call answered"),
         Ending::Answered | Ending::Open => line!(warn, "call answered after faults"),

@@ -14,11 +14,14 @@ use super::{
     Relay, Snapshot, SnapshotRoute,
     allow::allow,
     call::Call,
+    drilled::OnDrill,
     held,
     purse::Purse,
     question::{Question, need},
+    shadow,
 };
 use crate::{
+    config::Settings,
     dialect::{self, BadRequest, EmbedRequest, Envelope},
     domain::{CallId, Dialect, FeatureId, RouteId, Task},
     limit::{self, Shape},
@@ -45,6 +48,8 @@ pub struct Inbound {
     pub received: Instant,
     pub received_unix_ms: i64,
     pub body: Bytes,
+    /// The gateway asks it itself, for this drill: nobody's limits are touched, and callers go first.
+    pub drill: Option<Arc<OnDrill>>,
 }
 
 /// A call that will be answered, by a target or by an error, and will leave an outcome.
@@ -54,6 +59,8 @@ pub struct Admitted {
     pub(super) route: Arc<SnapshotRoute>,
     pub(super) call: Call,
     pub(super) planned: Planned,
+    /// The same question for the route's canary, whose answer is only compared.
+    pub(super) shadow: Option<shadow::Asked>,
 }
 
 /// Who will be asked, and by what that was decided.
@@ -63,6 +70,7 @@ pub(super) struct Planned {
     pub(super) need: Need,
     pub(super) roll: f64,
     pub(super) shape: Shape,
+    pub(super) drill: Option<Arc<OnDrill>>,
 }
 
 /// Why a request did not become a call. Nothing was recorded.
@@ -93,18 +101,26 @@ impl From<limit::Refusal> for Refusal {
 pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> Result<Admitted, Refusal> {
     let (mut envelope, embed) = open(&inbound).map_err(Refusal::BadRequest)?;
     let route = route(snapshot, &inbound.client, &envelope.model)?;
+    let route = Arc::clone(route.side((&inbound.client.key_id, inbound.id, inbound.task)));
     if !relay.ledger.takes_calls() {
         return Err(Refusal::LedgerFull);
     }
     let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
     let need = need(&envelope, inbound.task, inbound.body.len());
-    let mut planned = planned(relay, snapshot, &route, (need, allowed.shape, share_of(inbound.id)));
+    let of_caller = || relay.drills.of_caller(&route.route.id, || rand::rng().random());
+    let drill = inbound.drill.clone().or_else(of_caller);
+    let mut planned = planned(relay, &snapshot.settings, &route, (need, allowed.shape, share_of(inbound.id)), drill);
     let purse = Purse::open(allowed, &route, &snapshot.settings, &mut planned.plan)?;
     let total = route.route.deadlines.total;
     let budget = inbound.timeout.map_or(total, |timeout| timeout.min(total));
-    let call = Call::open(relay, &inbound, (&route, purse), budget, &envelope);
+    let shadow = match planned.drill {
+        // What a drill makes of a call is no measure of anything else.
+        Some(_) => None,
+        None => shadow::asked(relay, &snapshot.settings, &route, (&inbound, &envelope)),
+    };
+    let call = Call::open(relay, &inbound, (&route, purse, planned.drill.take()), budget, &envelope);
     let question = Question::new((envelope, embed), inbound, route.route.id.clone());
-    Ok(Admitted { question, route, call, planned })
+    Ok(Admitted { question, route, call, planned, shadow })
 }
 
 /// The route that is asked for, if it is there and the key may ask for it.
@@ -124,24 +140,29 @@ fn route(snapshot: &Snapshot, client: &Client, model: &str) -> Result<Arc<Snapsh
 
 /// Every target's health and its vendor's share are looked at once, without waiting. `place`: the call's own among all, by
 /// which it is one of those that move to another vendor or not.
-fn planned(
+pub(super) fn planned(
     relay: &Relay,
-    snapshot: &Snapshot,
+    settings: &Settings,
     route: &SnapshotRoute,
     (need, shape, place): (Need, Shape, f64),
+    drill: Option<Arc<OnDrill>>,
 ) -> Planned {
     let roll = rand::rng().random();
     let standings = relay.standings.load();
     let mut health: Vec<_> = route.targets.iter().map(|target| target.cell.health(roll, need.estimate())).collect();
     let looks: Vec<_> = route.targets.iter().map(|target| held::look(relay, target, &shape, place)).collect();
     object_to_shares(&mut health, &looks);
-    let plan = plan(&route.route, &standings, snapshot.settings.enforcement).narrowed(&route.route, &need, &health);
+    let mut plan = plan(&route.route, &standings, settings.enforcement);
+    if let Some(drill) = &drill {
+        plan = plan.drilled(&drill.id, &drill.down);
+    }
+    let plan = plan.narrowed(&route.route, &need, &health);
     let plan = plan.steered(&route.route, rand::rng().random());
-    Planned { plan: plan.shared(&looks), need, roll, shape }
+    Planned { plan: plan.shared(&looks), need, roll, shape, drill }
 }
 
 /// Where a call lies among all, 0 to 1: the same whoever asks, since its id is random but for the time.
-fn share_of(id: CallId) -> f64 {
+pub(super) fn share_of(id: CallId) -> f64 {
     // The lower half of a UUIDv7: two bits of its variant, then randomness.
     let random = (id.0.as_u128() as u64) << 2;
     random as f64 / u64::MAX as f64

@@ -5,7 +5,7 @@ use super::{Inbound, Refusal, Relay, Snapshot, SnapshotRoute};
 use crate::{
     dialect::{BadRequest, Envelope},
     domain::{FeatureId, Money, is_plain_name},
-    limit::{Ask, Limited, Permit, Shape, Subject, UNSAID_ANSWER_TOKENS, network_of, subjects},
+    limit::{Ask, Limited, Permit, Shape, Subject, UNSAID_ANSWER_TOKENS, USUAL_DENSITY, network_of, subjects},
 };
 
 /// A call that its limits allow.
@@ -29,7 +29,11 @@ pub(super) fn allow(
 ) -> Result<Allowed, Refusal> {
     inbound.feature = feature(inbound, envelope)?;
     let (client, settings) = (&inbound.client, &snapshot.settings);
-    let limited = subjects(settings, client, inbound.feature.as_ref(), &route.route, network_of(inbound.from));
+    // A drill of the gateway's own takes nothing that a caller may have.
+    let limited = match inbound.drill {
+        Some(_) => Vec::new(),
+        None => subjects(settings, client, inbound.feature.as_ref(), &route.route, network_of(inbound.from)),
+    };
     Limited::check_body(&limited, inbound.body.len())?;
     let cost_per_call = Limited::cost_per_call(&limited);
     if inbound.task.is_answer() {
@@ -41,18 +45,25 @@ pub(super) fn allow(
             envelope.bind_answer(UNSAID_ANSWER_TOKENS);
         }
     }
-    let shape = Shape {
+    let shape = shape(inbound, envelope, route);
+    let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
+    let permit = relay.limiter.admit(limited, ask)?;
+    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
+}
+
+/// How large the question is, and its answer may be.
+pub(super) fn shape(inbound: &Inbound, envelope: &Envelope, route: &SnapshotRoute) -> Shape {
+    Shape {
         task: inbound.task,
         body_bytes: inbound.body.len(),
+        // Of who is asked first; most targets are never asked.
+        density: route.targets.first().map_or(USUAL_DENSITY, |first| first.cell.density().get()),
         max_tokens: envelope.max_tokens.or(envelope.extent.bound()),
         answers: envelope.extent.answers,
         images: envelope.has_images,
         tools: envelope.has_tools,
         hidden_prompt: envelope.extent.hidden_prompt,
-    };
-    let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
-    let permit = relay.limiter.admit(limited, ask)?;
-    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
+    }
 }
 
 /// What the call is for: what its header says, else its metadata, else its key.

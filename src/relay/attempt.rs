@@ -161,7 +161,7 @@ async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
     let Trial { relay, question, target, meter, deadline, route, .. } = trial;
     let chat = question.chat()?.clone();
     let until = deadline.checked_sub(LOCAL_MARGIN).unwrap_or_else(clock::now);
-    let frames = relay.local.ask(&target.id.model, chat, route.route.criticality, until);
+    let frames = relay.local.ask(&target.id.model, chat, question.criticality(&route.route), until);
     let frames = frames.map_err(|fault| in_words_of(question.dialect, fault))?;
     let mut folds: Vec<Fold> = std::iter::repeat_with(Fold::default).take(frames.choices()).collect();
     meter.on_machine(relay.local.machine(), route.route.deadlines.total);

@@ -8,19 +8,22 @@ use std::{
 use bytes::Bytes;
 use metrics::gauge;
 
+mod heard;
+
 use super::{
     Inbound, Relay, SnapshotRoute,
-    checks::Given,
+    drilled::OnDrill,
     health::Asked,
     meter::{Meter, TRANSCRIPT_LIMIT, Transcript},
     purse::Purse,
+    shadow::Beside,
 };
 use crate::{
     clock,
     dialect::Envelope,
     domain::{
-        Attempt, CallId, Dialect, Ending, Fault, FaultKind, FinishReason, Money, Outcome, PriceState, Prices, Role,
-        TargetId, Task, TokenUsage, UsageSource, Volume,
+        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
+        TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
     limit::Standing,
@@ -38,6 +41,8 @@ pub struct Call {
     deadline: Instant,
     /// Bytes of the question, for an estimate of its tokens.
     question_bytes: usize,
+    /// Of it, where all of the prompt is text that is in it; else 0.
+    text_bytes: usize,
     prices: Vec<Option<Prices>>,
     /// Until the call is settled.
     purse: Option<Purse>,
@@ -52,8 +57,20 @@ pub struct Call {
     /// What was asked, where the route lets it be logged.
     question: Option<String>,
     answer: String,
+    /// Held until the call is over: a drill waits for its calls.
+    _drill: Option<Arc<OnDrill>>,
+    /// Who waits to compare what the caller gets.
+    beside: Option<Beside>,
+    publishing: Publishing,
     /// What was asked, where the answer is to be JSON.
     json_asked: Option<Bytes>,
+}
+
+/// Whether anybody but the ledger is told of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publishing {
+    Everybody,
+    LedgerAlone,
 }
 
 /// An attempt's place in the outcome.
@@ -68,7 +85,7 @@ impl Call {
     pub(super) fn open(
         relay: &Arc<Relay>,
         inbound: &Inbound,
-        (route, purse): (&SnapshotRoute, Purse),
+        (route, purse, drill): (&SnapshotRoute, Purse, Option<Arc<OnDrill>>),
         budget: Duration,
         envelope: &Envelope,
     ) -> Self {
@@ -82,6 +99,7 @@ impl Call {
                 key: inbound.client.key_id.clone(),
                 feature: inbound.feature.clone(),
                 route: route.route.id.clone(),
+                release: route.route.release,
                 dialect: inbound.dialect,
                 task: inbound.task,
                 streamed: envelope.stream,
@@ -94,12 +112,14 @@ impl Call {
                 ttft_ms: None,
                 total_ms: 0.0,
                 overhead_ms: 0.0,
+                drill: drill.as_ref().map(|drill| Arc::clone(&drill.id)),
             },
             received: inbound.received,
             deadline: inbound.received + budget,
             // A count of tokens reads the question and costs nothing.
             question_bytes: if inbound.task == Task::CountTokens { 0 } else { inbound.body.len() },
             prices: route.targets.iter().map(|target| target.prices.clone()).collect(),
+            text_bytes: purse.text_bytes(),
             standing: purse.standing(),
             purse: Some(purse),
             open: Vec::with_capacity(1),
@@ -108,8 +128,21 @@ impl Call {
             settled: false,
             question: route.route.log_content.then(|| excerpt(&inbound.body)),
             answer: String::new(),
+            _drill: drill,
+            beside: None,
+            publishing: Publishing::Everybody,
             json_asked: envelope.wants_json_schema.then(|| inbound.body.clone()),
         }
+    }
+
+    /// What the caller gets is compared with another answer.
+    pub(super) fn compare_with(&mut self, beside: Beside) {
+        self.beside = Some(beside);
+    }
+
+    /// No caller waits for it: metrics and alerts are none of its business.
+    pub(super) fn keep_to_the_ledger(&mut self) {
+        self.publishing = Publishing::LedgerAlone;
     }
 
     pub fn id(&self) -> CallId {
@@ -178,6 +211,9 @@ impl Call {
             (None, None) => Transcript::Forgotten,
         };
         let (slot, meter) = (Slot(self.outcome.attempts.len()), Meter::new(asked, transcript));
+        if self.beside.is_some() {
+            meter.keep_events();
+        }
         let mut attempt = blank(index, target, ms(self.received.elapsed()));
         attempt.role = role;
         self.outcome.attempts.push(attempt);
@@ -188,13 +224,6 @@ impl Call {
     /// Time that went by waiting, beside what attempts count themselves.
     pub(super) fn waited(&mut self, waited: Duration) {
         self.waited_ms += ms(waited);
-    }
-
-    /// Takes note of a whole answer, for a route that logs what is said.
-    pub(super) fn said(&mut self, body: &[u8]) {
-        if self.question.is_some() && self.json_asked.is_none() {
-            self.answer = excerpt(body);
-        }
     }
 
     /// The first content of a stream leaves: written down, so that a crash from here on leaves a trace of it.
@@ -234,6 +263,7 @@ impl Call {
     /// The call is over. An `Err` means that the ledger has not taken it over, so the answer must not leave.
     pub(super) fn settle(&mut self, ending: Ending, status: u16) -> Result<(), LedgerError> {
         self.settled = true;
+        self.tell_beside(ending);
         while let Some((slot, _)) = self.open.first() {
             self.close_attempt(*slot, None);
         }
@@ -251,18 +281,10 @@ impl Call {
                 self.outcome.attempts.iter().map(|attempt| attempt.usage.input.saturating_add(attempt.usage.output));
             purse.settle(tokens.fold(0, u64::saturating_add), self.outcome.cost());
         }
-        self.relay.publisher.publish(Arc::new(self.outcome.clone()));
-        recorded
-    }
-
-    /// A whole answer that was to be JSON is looked at, once it has left. One that calls tools is none yet.
-    fn give_to_checks(&mut self) {
-        let Some(question) = self.json_asked.take() else { return };
-        let Outcome { call, dialect, ending, finish, .. } = self.outcome;
-        if ending == Ending::Answered && finish != Some(FinishReason::ToolCalls) {
-            let said = std::mem::take(&mut self.answer);
-            self.relay.checks.give(Given { call, dialect, question, said });
+        if self.publishing == Publishing::Everybody {
+            self.relay.publisher.publish(Arc::new(self.outcome.clone()));
         }
+        recorded
     }
 
     fn stamp(&mut self) {
@@ -294,6 +316,9 @@ impl Call {
             self.outcome.finish = reading.finish;
         }
         (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        if attempt.usage_source == UsageSource::Reported {
+            reading.learn(self.text_bytes, attempt.usage.input);
+        }
         let hold = reading.take_hold();
         reading.report(fault);
         price(attempt, &self.prices, self.outcome.started_unix_ms);

@@ -66,7 +66,7 @@ pub(super) enum Rung {
 
 impl Ladder {
     pub(super) fn new(relay: &Arc<Relay>, admitted: Admitted) -> Self {
-        let Admitted { question, route, call, planned: Planned { plan, need, roll, shape } } = admitted;
+        let Admitted { question, route, call, planned: Planned { plan, need, roll, shape, .. }, .. } = admitted;
         let (relay, steps) = (Arc::clone(relay), plan.steps.into());
         let (faults, held) = (Vec::new(), Vec::new());
         Self { relay, question, route, call, steps, faults, roll, need, shape, held, again: None }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backstop_models::chat::{Answer, Delta, Event, Usage};
+use backstop_models::chat::{Answer, Delta, Event, Fold, Usage};
 
 use super::{attempt::LOCAL_GRACE, health::Asked, json};
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
 
 /// The most that is kept of an answer for the log, in bytes.
 pub(super) const TRANSCRIPT_LIMIT: usize = 16 * 1024;
+
+/// The most that is kept of an answer to compare it, in bytes; longer ones are not compared.
+const FOLD_LIMIT: usize = 1024 * 1024;
 
 /// Shared by an attempt and its call. Cheap to clone; its lock is never held across a wait.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub(super) struct Reading {
     /// Its waiting is counted by the race it is in.
     pub(super) raced: bool,
     pub(super) said: Option<String>,
+    /// What is folded into the answer, where that is compared.
+    fold: Option<Fold>,
     /// How much of what is said is kept, in bytes.
     keeps: usize,
     pub(super) finish: Option<FinishReason>,
@@ -74,6 +79,7 @@ impl Meter {
             waited: Duration::ZERO,
             raced: false,
             said: (transcript.bytes() > 0).then(String::new),
+            fold: None,
             keeps: transcript.bytes(),
             finish: None,
             usage: Usage::default(),
@@ -118,9 +124,25 @@ impl Meter {
         reading.waited = Duration::ZERO;
     }
 
+    /// The answer is to be compared.
+    pub(super) fn keep_events(&self) {
+        self.read().fold = Some(Fold::default());
+    }
+
+    /// The answer so far, if it was kept and has come to its end.
+    pub(super) fn take_answer(&self) -> Option<Answer> {
+        self.read().fold.take()?.into_answer()
+    }
+
     /// Takes note of what a frame says about usage and content.
     pub(super) fn note(&self, event: &Event) {
         let mut reading = self.read();
+        if reading.seen_bytes > FOLD_LIMIT {
+            reading.fold = None;
+        }
+        if let Some(fold) = &mut reading.fold {
+            fold.push(event.clone());
+        }
         match event {
             Event::Usage(usage) => reading.usage.merge(*usage),
             Event::Delta(delta) => reading.note(delta),
@@ -182,6 +204,13 @@ impl Reading {
     /// What is set aside of its vendor's share, once.
     pub(super) fn take_hold(&mut self) -> Option<Hold> {
         self.asked.as_mut().and_then(Asked::take_hold)
+    }
+
+    /// The target has counted a body of so many bytes of text as so many tokens.
+    pub(super) fn learn(&self, text_bytes: usize, tokens: u64) {
+        if let Some(asked) = &self.asked {
+            asked.cell().density().learn(text_bytes, tokens);
+        }
     }
 
     /// The attempt is over: its turn at the machine ends, and the target's health is told how it went, once.

@@ -17,6 +17,7 @@ pub(super) struct Purse {
     /// What an attempt costs at worst, by the target's place in the route; `None`: its price is not known.
     bounds: Vec<Option<Money>>,
     rule: Rule,
+    text_bytes: usize,
 }
 
 /// Whether what attempts may cost at worst matters.
@@ -39,7 +40,8 @@ impl Purse {
         let hard = permit.has_hard_budget();
         let rule = if hard || cost_per_call.is_some() { Rule::Bounded } else { Rule::Free };
         let bounds = if rule == Rule::Free { Vec::new() } else { bounds(route, &shape, began_unix_ms) };
-        let mut purse = Self { permit, bounds, rule };
+        let text_bytes = shape.text_bytes();
+        let mut purse = Self { permit, bounds, rule, text_bytes };
         if rule == Rule::Bounded {
             purse.drop_unpriced(plan)?;
             if let Some(ceiling) = cost_per_call {
@@ -106,6 +108,11 @@ impl Purse {
     /// What an attempt at the target in that place may cost at worst.
     pub(super) fn bound(&self, index: usize) -> Option<Money> {
         self.bounds.get(index).copied().flatten()
+    }
+
+    /// Bytes of the body, where all of the prompt is text that is in it; else 0.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     pub(super) fn standing(&self) -> Standing {

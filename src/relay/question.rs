@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 use super::{Inbound, stream::Swallow};
 use crate::{
     clock,
-    config::Vendor,
+    config::{Criticality, Route, Vendor},
     dialect::{self, BadRequest, EmbedRequest, Envelope, Outgoing},
     domain::{Dialect, Fault, FaultKind, RouteId, Task},
     route::{CallKind, Need},
@@ -30,6 +30,8 @@ pub(super) struct Question {
     chat: OnceLock<Result<Chat, BadRequest>>,
     /// What is to be embedded, where that is the task.
     embed: Option<EmbedRequest>,
+    /// The gateway asks it itself.
+    is_rehearsed: bool,
 }
 
 /// What an answer is called in the caller's dialect.
@@ -43,14 +45,20 @@ pub(super) struct Label {
 
 impl Question {
     pub(super) fn new((envelope, embed): (Envelope, Option<EmbedRequest>), inbound: Inbound, route: RouteId) -> Self {
-        let Inbound { id, dialect, task, body, forwarded, received_unix_ms, .. } = inbound;
+        let Inbound { id, dialect, task, body, forwarded, received_unix_ms, drill, .. } = inbound;
         let label = Label { id: id.0.simple().to_string(), route, created_unix_s: received_unix_ms / 1000 };
-        Self { dialect, task, envelope, body, forwarded, label, chat: OnceLock::new(), embed }
+        let (chat, is_rehearsed) = (OnceLock::new(), drill.is_some());
+        Self { dialect, task, envelope, body, forwarded, label, chat, embed, is_rehearsed }
     }
 
     /// What a target is asked to do.
     pub(super) fn task(&self) -> Task {
         if self.envelope.stream { Task::Stream } else { self.task }
+    }
+
+    /// How soon it is given up on `route` where our own machine has not room for all.
+    pub(super) fn criticality(&self, route: &Route) -> Criticality {
+        if self.is_rehearsed { Criticality::Batch } else { route.criticality }
     }
 
     /// How an answer is named in the caller's dialect.

@@ -1,6 +1,11 @@
 //! What a call gives back to the HTTP edge: a status, what the headers say, and the bytes.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -21,18 +26,21 @@ pub struct Reply {
 
 pub enum Body {
     Whole(Bytes),
-    /// An event stream. Dropping it hangs up.
-    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// An event stream. Dropping it hangs up, which is done at `until` where nobody has read it to its end.
+    Stream {
+        stream: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+        until: Instant,
+    },
 }
 
 impl Reply {
     /// Keeps `guard` until the last byte has left or the caller is gone.
     pub fn holding<G: Send + 'static>(self, guard: G) -> Self {
-        let Body::Stream(stream) = self.body else { return self };
+        let Body::Stream { stream, until } = self.body else { return self };
         let held = stream.inspect(move |_| {
             let _ = &guard;
         });
-        Self { body: Body::Stream(Box::pin(held)), ..self }
+        Self { body: Body::Stream { stream: Box::pin(held), until }, ..self }
     }
 }
 
@@ -55,6 +63,8 @@ pub struct Meta {
     pub cautions: Vec<String>,
     /// Targets that were passed over because of the share cap.
     pub over_share: Vec<TargetId>,
+    /// The drill that the call is part of.
+    pub drill: Option<Arc<str>>,
 }
 
 /// The whole answer of a call that went well: settled first.
@@ -94,6 +104,7 @@ impl Meta {
             standing: call.standing(),
             cautions: call.cautions().to_vec(),
             over_share: over_share(call),
+            drill: outcome.drill.clone(),
         }
     }
 }
@@ -102,7 +113,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.len()).finish(),
-            Self::Stream(_) => f.write_str("Stream"),
+            Self::Stream { .. } => f.write_str("Stream"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A stream after its commit: frames go out as they come, the outcome is settled before the last byte, and an abnormal
 //! end is an error in the caller's dialect, never a clean end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backstop_models::chat::Event;
 use bytes::Bytes;
@@ -21,6 +21,9 @@ use crate::{
     domain::{Dialect, Ending, Fault, FaultKind, Retry, Role},
     vendor::{Frame, Frames},
 };
+
+/// How long a caller has for what was said in the call's own time.
+const READING: Duration = Duration::from_secs(5);
 
 /// A stream whose first real content is here.
 #[derive(Debug)]
@@ -72,11 +75,12 @@ pub(super) fn reply(mut ladder: Ladder, begun: BegunStream, slot: Slot, meter: M
         meter,
         ladder,
     };
+    let until = live.ladder.call.deadline() + LOCAL_GRACE + READING;
     let body = stream::unfold(Some(live), |live| async {
         let (bytes, live) = live?.next().await;
         Some((bytes, live))
     });
-    Reply { status: 200, meta, body: Body::Stream(Box::pin(body)) }
+    Reply { status: 200, meta, body: Body::Stream { stream: Box::pin(body), until } }
 }
 
 #[derive(Debug)]

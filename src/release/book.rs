@@ -3,12 +3,18 @@
 //! An act that does not fit the state it meets (a rollback of what serves no more) changes nothing, so that bringing one twice,
 //! or late, does no harm. A release's number and targets never change.
 
+mod canary;
+mod leaving;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use canary::Running;
+pub use leaving::Leaving;
+
 use crate::{
-    config::{Orders, Settings, Steer},
+    config::{CanaryShare, Orders, Settings, Steer},
     domain::{RouteId, TargetId, VendorId},
     store::ReleaseRow,
 };
@@ -50,9 +56,37 @@ pub enum Deed {
         pct: u8,
         reason: Option<String>,
     },
+    /// The same, in steps: the first at once, each next one so long after the last.
+    LeftInSteps {
+        vendor: VendorId,
+        steps: Vec<u8>,
+        every_ms: i64,
+        reason: Option<String>,
+    },
+    /// The next step was made.
+    LeftFurther {
+        vendor: VendorId,
+        pct: u8,
+    },
+    /// No further step is made.
+    LeavingHalted {
+        vendor: VendorId,
+        reason: String,
+    },
     /// It is asked in its place again.
     Returned {
         vendor: VendorId,
+        reason: Option<String>,
+    },
+    /// A release is tried on a part of the calls; the same again is another part.
+    Canary {
+        #[serde(flatten)]
+        share: CanaryShare,
+        reason: Option<String>,
+    },
+    /// It is not tried any more.
+    CanaryEnded {
+        release: u32,
         reason: Option<String>,
     },
 }
@@ -123,6 +157,10 @@ pub struct Line {
     pub governed: bool,
     /// Vendors that are being left, and by how many of a hundred calls.
     pub left: BTreeMap<VendorId, u8>,
+    /// Those of them that are left in steps.
+    pub leaving: BTreeMap<VendorId, Leaving>,
+    /// What is tried on a part of the calls.
+    pub canary: Option<Running>,
     #[serde(skip)]
     pub history: Vec<Done>,
 }
@@ -182,13 +220,7 @@ impl Book {
         let mut orders = Orders::new();
         for route in settings.routes.keys() {
             let Some(mut order) = self.order(route, &|target| settings.is_own_hardware(target)) else { continue };
-            order.retain(|target| {
-                let known = target.is_local() || settings.vendors.contains_key(&target.vendor);
-                if !known {
-                    tracing::error!(%route, %target, "the release's target is of a vendor that the config no longer names: left out");
-                }
-                known
-            });
+            order.retain(|target| canary::is_known(settings, route, target));
             orders.insert(route.clone(), order);
         }
         orders
@@ -201,9 +233,10 @@ impl Book {
         self.lines.iter().map(of).collect()
     }
 
-    /// `settings` with these orders and steers.
+    /// `settings` with these orders, steers and canaries.
     pub fn applied(&self, settings: &Settings) -> Settings {
-        settings.with_orders(&self.orders(settings)).with_steers(&self.steers())
+        let ordered = settings.with_orders(&self.orders(settings)).with_steers(&self.steers());
+        ordered.with_numbering(&self.numbering(settings, &ordered.orders()))
     }
 }
 
@@ -219,6 +252,8 @@ impl Line {
             leases: Vec::new(),
             governed,
             left: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            canary: None,
             history: Vec::new(),
         };
         line.take(done);
@@ -259,8 +294,13 @@ impl Line {
             }
             Deed::RolledBack { from, to, .. } => self.roll_back(*from, *to, done.at_unix_ms),
             Deed::Retired { number } => self.leases.retain(|lease| lease.number != *number),
-            Deed::Left { vendor, pct, .. } => drop(self.left.insert(vendor.clone(), (*pct).min(100))),
-            Deed::Returned { vendor, .. } => drop(self.left.remove(vendor)),
+            Deed::Canary { share, .. } => self.try_out(*share, done.at_unix_ms),
+            Deed::CanaryEnded { release, .. } => self.end_canary(*release),
+            Deed::Left { .. }
+            | Deed::LeftInSteps { .. }
+            | Deed::LeftFurther { .. }
+            | Deed::LeavingHalted { .. }
+            | Deed::Returned { .. } => self.steer(&done.deed, done.at_unix_ms),
         }
         self.history.push(done);
     }
@@ -273,7 +313,7 @@ impl Line {
         self.leases.retain(|lease| lease.number != number && lease.number != from && lease.until_unix_ms > at_unix_ms);
         self.leases.push(Lease { number: from, until_unix_ms });
         (self.primary, self.since_unix_ms, self.came_by) = (number, at_unix_ms, CameBy::Promotion);
-        self.governed = true;
+        (self.governed, self.canary) = (true, None);
     }
 
     fn roll_back(&mut self, from: u32, to: u32, at_unix_ms: i64) {
@@ -284,6 +324,7 @@ impl Line {
         self.leases.retain(|lease| lease.number != to);
         self.leases.push(Lease { number: from, until_unix_ms });
         (self.primary, self.since_unix_ms, self.came_by) = (to, at_unix_ms, CameBy::Rollback);
+        self.canary = None;
     }
 
     pub fn release(&self, number: u32) -> Option<&Release> {

@@ -3,9 +3,17 @@
 //! Each is all or nothing, and one audit entry in the act's own transaction. A rollback waits for nothing: it is put down in the state
 //! directory with its entry, and carried into the database afterwards.
 
+mod again;
+mod canary;
+mod told;
+
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde_json::{Value, json};
+pub use canary::{CanaryOrder, Tried};
+pub use told::{described, moment};
+
+use again::Tries;
+use serde_json::json;
 
 use super::{
     Gate,
@@ -58,7 +66,7 @@ pub enum DeskError {
     NoRelease { route: RouteId, number: u32 },
     #[error("{0}")]
     Refused(String),
-    #[error("release {number} of `{route}` is not promoted:\n{}", listed(.needs))]
+    #[error("release {number} of `{route}` may not serve:\n{}", listed(.needs))]
     Needs { route: RouteId, number: u32, needs: Vec<Need> },
     #[error(transparent)]
     Shelf(#[from] ShelfError),
@@ -73,6 +81,16 @@ fn listed(needs: &[Need]) -> String {
 impl Desk<'_> {
     /// Puts down a new release of `route`; its number.
     pub async fn propose(&self, route: &RouteId, targets: Vec<TargetId>, reason: &str) -> Result<u32, DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.propose_once(route, targets.clone(), reason).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn propose_once(&self, route: &RouteId, targets: Vec<TargetId>, reason: &str) -> Result<u32, DeskError> {
         let known = self.shelf.read().await?;
         let (mut deeds, line) = self.begun(&known, route)?;
         let distinct: BTreeSet<&TargetId> = targets.iter().collect();
@@ -98,6 +116,16 @@ impl Desk<'_> {
 
     /// One more person stands behind `number`.
     pub async fn approve(&self, route: &RouteId, number: u32, reason: &str) -> Result<(), DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.approve_once(route, number, reason).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn approve_once(&self, route: &RouteId, number: u32, reason: &str) -> Result<(), DeskError> {
         let known = self.shelf.read().await?;
         let (mut deeds, line) = self.begun(&known, route)?;
         let release = find(&line, route, number)?;
@@ -109,6 +137,21 @@ impl Desk<'_> {
 
     /// Makes a release the one that serves, if nothing stands in its way; the one before is retained.
     pub async fn promote(
+        &self,
+        (gate, store): (&Arc<Gate>, &Store),
+        route: &RouteId,
+        promotion: Promotion,
+    ) -> Result<Moved, DeskError> {
+        let mut tries = Tries::begin();
+        loop {
+            match self.promote_once((gate, store), route, promotion.clone()).await {
+                Err(error) if self.may_try_again(&mut tries, route, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn promote_once(
         &self,
         (gate, store): (&Arc<Gate>, &Store),
         route: &RouteId,
@@ -165,7 +208,8 @@ impl Desk<'_> {
         let volumes = needs::volumes(store, &self.settings, now).await?;
         let mut persons = self.persons(store, line, (route, number)).await?;
         persons.extend(approved_by.iter().cloned());
-        let missing = needs::missing(gate, &self.settings, (route, line, number), persons.len(), &volumes).await;
+        let persons = (persons.len(), self.wanted(route));
+        let missing = needs::missing(gate, &self.settings, (route, line, number), persons, &volumes).await;
         let waived = |need: &Need| self.settings.enforcement == Enforcement::Warn && need.need.is_waived_by_warn();
         if missing.iter().any(|need| !waived(need)) {
             return Err(DeskError::Needs { route: route.clone(), number, needs: missing });
@@ -180,6 +224,7 @@ impl Desk<'_> {
             .after(json!({
                 "release": number, "targets": targets, "retained": from, "retained_until_unix_ms": retain_until_unix_ms,
                 "approved_in": line.release(number).map(|release| &release.approvals), "cautions": missing,
+                "canary_ended": line.canary.map(|running| running.share.release),
             }));
         act.approvals = approved_by.into_iter().map(|name| Approval { by: named(name), at_unix_ms: now }).collect();
         let reason = Some(reason);
@@ -218,7 +263,9 @@ impl Desk<'_> {
         let act = self
             .act(Action::ReleaseRollback, route, reason)
             .before(json!({ "release": from, "targets": line.serving() }))
-            .after(json!({ "release": to, "targets": targets }));
+            .after(json!({
+                "release": to, "targets": targets, "canary_ended": line.canary.map(|running| running.share.release),
+            }));
         let decided_unix_ms = clock::unix_ms();
         let deed = Deed::RolledBack { from, to, reason: Some(reason.to_owned()) };
         self.shelf.keep_now(vec![(route.clone(), deed)], &act)?;
@@ -313,6 +360,11 @@ impl Desk<'_> {
         Ok(persons)
     }
 
+    /// How many persons a promotion on `route` takes.
+    fn wanted(&self, route: &RouteId) -> u32 {
+        self.settings.routes.get(route).map_or(1, |route| self.settings.release.persons(route.criticality))
+    }
+
     fn act(&self, action: Action, route: &RouteId, reason: &str) -> Act {
         Act::new(self.actor.clone(), action, ("route", route.to_string())).reason(reason)
     }
@@ -334,20 +386,4 @@ fn find<'l>(line: &'l Line, route: &RouteId, number: u32) -> Result<&'l super::b
 
 fn named(name: String) -> Actor {
     Actor { kind: "person", authenticated_by: "named by whoever promoted".into(), personal: vec![("name", name)] }
-}
-
-/// `2026-11-26`
-pub fn moment(unix_ms: i64) -> String {
-    let at = time::OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000));
-    at.map_or_else(|_| unix_ms.to_string(), |at| format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute()))
-}
-
-/// What an act on releases is described by where it is for programs.
-pub fn described(line: &Line, route: &RouteId, filed: Option<&[TargetId]>) -> Value {
-    json!({
-        "route": route, "serving": line.primary, "since_unix_ms": line.since_unix_ms, "came_by": line.came_by,
-        "targets": line.serving(), "retained": line.leases, "governed": line.governed, "left": line.left,
-        "file_differs": filed.is_some_and(|filed| line.asks_for_import(filed)),
-        "releases": line.releases.values().collect::<Vec<_>>(),
-    })
 }

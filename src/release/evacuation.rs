@@ -3,12 +3,15 @@
 //! Like a rollback the act is a synced file with its audit entry first, so it needs no database. The vendor is not removed: for its
 //! part of the calls it is asked last, when nobody else can answer.
 
+pub mod steps;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
+    Gate,
     book::Deed,
     change::dollars,
     desk::{self, DeskError},
@@ -32,6 +35,8 @@ pub struct Instead {
     pub serves: Option<TargetId>,
     /// Why its certificate does not count; `None`: it does, or it needs none.
     pub objection: Option<String>,
+    /// Until when its certificate holds, where it has one.
+    pub certified_until_unix_ms: Option<i64>,
     /// Dollars per million tokens, in and out, before and then.
     pub usd_per_mtok: (Option<(f64, f64)>, Option<(f64, f64)>),
     /// The median time to the first token, as the gateway has measured it, before and then.
@@ -40,6 +45,19 @@ pub struct Instead {
     pub share: Option<f64>,
     /// Whether that is more than the cap.
     pub over_cap: bool,
+}
+
+/// How calls are moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// So many of a hundred.
+    Off(u8),
+    /// The first step now, each next one so many ms after the last.
+    InSteps {
+        steps: Vec<u8>,
+        every_ms: i64,
+    },
+    Back,
 }
 
 /// What would serve instead of `vendor`, by route. `volumes`: by route and operator. `settings`: those in force.
@@ -81,7 +99,9 @@ pub fn instead(
     leaving
         .map(|route| {
             let (leaves, serves) = (leaves(route), chosen(route));
-            let objection = serves.as_ref().and_then(|target| standings.objection(target, &route.suite));
+            // One that was not looked at is a first target at a vendor, which needs none.
+            let looked_at = serves.as_ref().filter(|target| standings.has_looked_at(target, route));
+            let objection = looked_at.and_then(|target| standings.objection(target, route));
             let own = serves.as_ref().is_some_and(|target| settings.is_own_hardware(target));
             let share = serves
                 .as_ref()
@@ -90,6 +110,7 @@ pub fn instead(
             Instead {
                 route: route.id.clone(),
                 objection: objection.filter(|_| settings.enforcement == Enforcement::Warn).map(|why| why.to_string()),
+                certified_until_unix_ms: None,
                 usd_per_mtok: (dollars(settings, &leaves[0]), serves.as_ref().and_then(|one| dollars(settings, one))),
                 median_first_token_ms: (median(leaves.first()), median(serves.as_ref())),
                 over_cap: !own
@@ -103,11 +124,22 @@ pub fn instead(
         .collect()
 }
 
-/// Moves `pct` of a hundred calls off `vendor` on every route that has it (0: back), as one act; the routes.
+/// Looks up until when those who would serve are certified. Blocks on files.
+pub fn date_certificates(then: &mut [Instead], settings: &Settings, gate: &Gate) {
+    for one in then {
+        let suite = settings.routes.get(&one.route).map(|route| route.suite.as_str());
+        let (Some(target), Some(suite)) = (&one.serves, suite) else { continue };
+        let found = gate.certificate(settings, target, suite);
+        let ends = found.map(|certificate| certificate.predicate().expires_at.unix_timestamp());
+        one.certified_until_unix_ms = ends.map(|seconds| seconds.saturating_mul(1000));
+    }
+}
+
+/// Moves calls off `vendor` on every route that has it, or back, as one act; the routes.
 pub async fn move_calls(
     (shelf, settings): (&Shelf, &Settings),
     vendor: &VendorId,
-    (pct, reason): (u8, &str),
+    (how, reason): (&Move, &str),
     actor: Actor,
 ) -> Result<Vec<RouteId>, DeskError> {
     let known = match shelf.read().await {
@@ -120,7 +152,8 @@ pub async fn move_calls(
         let line = known.book.line(&id);
         let left = line.and_then(|line| line.left.get(vendor)).copied();
         let has = targets.iter().any(|target| target.vendor == *vendor);
-        if (pct == 0 && left.is_none()) || (pct > 0 && !has) {
+        let back = *how == Move::Back;
+        if (back && left.is_none()) || (!back && !has) {
             continue;
         }
         if line.is_none() {
@@ -128,21 +161,34 @@ pub async fn move_calls(
         }
         before.insert(id.to_string(), json!(left.unwrap_or(0)));
         let (vendor, reason) = (vendor.clone(), Some(reason.to_owned()));
-        let deed = if pct == 0 { Deed::Returned { vendor, reason } } else { Deed::Left { vendor, pct, reason } };
+        let deed = match how {
+            Move::Back => Deed::Returned { vendor, reason },
+            Move::Off(pct) => Deed::Left { vendor, pct: *pct, reason },
+            Move::InSteps { steps, every_ms } => {
+                Deed::LeftInSteps { vendor, steps: steps.clone(), every_ms: *every_ms, reason }
+            }
+        };
         deeds.push((id.clone(), deed));
         routes.push(id);
     }
     if routes.is_empty() {
-        let why = match pct {
-            0 => format!("no route is leaving `{vendor}`"),
-            _ => format!("no route has a target of `{vendor}`"),
+        let why = match how {
+            Move::Back => format!("no route is leaving `{vendor}`"),
+            Move::Off(_) | Move::InSteps { .. } => format!("no route has a target of `{vendor}`"),
         };
         return Err(DeskError::Refused(why));
     }
-    let action = if pct == 0 { Action::VendorReturn } else { Action::VendorEvacuate };
+    let action = if *how == Move::Back { Action::VendorReturn } else { Action::VendorEvacuate };
+    let after = match how {
+        Move::Back => json!({ "pct": 0, "routes": routes }),
+        Move::Off(pct) => json!({ "pct": pct, "routes": routes }),
+        Move::InSteps { steps, every_ms } => {
+            json!({ "pct": steps.first(), "steps": steps, "every_ms": every_ms, "routes": routes })
+        }
+    };
     let act = Act::new(actor, action, ("vendor", vendor.to_string()))
         .before(json!({ "pct": before }))
-        .after(json!({ "pct": pct, "routes": routes }))
+        .after(after)
         .reason(reason);
     shelf.keep_now(deeds, &act)?;
     Ok(routes)

@@ -10,8 +10,8 @@ use std::{
 };
 
 use backstop_eval::{
-    certificate::{Binding, BoundSubject, Certificate, CertificateStore, Holding, Limits, Warning},
-    suite::{Suite, SuiteId},
+    certificate::{Binding, BoundSubject, Certificate, CertificateStore, Holding, Invalid, Limits, Purpose, Warning},
+    suite::{Suite, SuiteId, Tier},
 };
 use backstop_models::{
     device::Device,
@@ -23,9 +23,9 @@ use time::OffsetDateTime;
 
 use super::look::{LocalModel, Looker};
 use crate::{
-    config::{LocalTier, Settings, StateDir, Target, Vendor},
+    config::{Criticality, LocalTier, Route, Settings, StateDir, Target, Vendor},
     domain::{TargetId, VendorId},
-    route::{Standing, Standings},
+    route::{Demand, Standing, Standings},
 };
 
 #[derive(Debug)]
@@ -77,13 +77,14 @@ impl Gate {
         let device = settings.local.device.choose().device;
         let now = OffsetDateTime::now_utc();
         // Routes share targets and suites, and a suite's file is read whole: each is looked at once.
+        let ways = settings.ways();
         let (mut suites, mut done) = (HashMap::new(), HashSet::new());
-        for route in settings.routes.values() {
+        for route in &ways {
             let suite: &Result<SuiteId, String> = suites.entry(&route.suite).or_insert_with(|| {
                 Suite::identify(&route.suite, &self.state.suites()).map_err(|error| error.to_string())
             });
             for (index, target) in route.targets.iter().enumerate() {
-                if index == 0 && !target.id.is_local() || !done.insert((&target.id, &route.suite)) {
+                if index == 0 && !target.id.is_local() || !done.insert((&target.id, Demand::of(route))) {
                     continue;
                 }
                 let looked = || self.looker.local_within(&target.id.model, device, patience);
@@ -93,22 +94,19 @@ impl Gate {
                         is_as_declared(settings, &target.id, model)?;
                         examination.local.insert(target.id.model.to_string(), model.clone());
                     }
-                    self.check(settings, &target.id, suite, model.as_ref(), now)
+                    self.check(settings, (&target.id, route), suite, model.as_ref(), now)
                 });
                 let standing = match checked {
                     Ok(holding) => {
-                        if let Some(Holding { certificate, warning }) = holding {
-                            let key = (target.id.clone(), route.suite.clone());
-                            examination.warnings.extend(warning.map(|warning| (key, warning)));
-                            if !target.id.is_local() {
-                                examination.vendors.push((target.id.clone(), certificate));
-                            }
-                        }
-                        Standing::Certified
+                        let warning = holding.as_ref().and_then(|holding| holding.warning);
+                        let key = (target.id.clone(), route.suite.clone());
+                        examination.warnings.extend(warning.map(|warning| (key, warning)));
+                        examination.watch(&target.id, holding.map(|holding| holding.certificate));
+                        standing(warning)
                     }
                     Err(reason) => Standing::Uncertified { reason: reason.into() },
                 };
-                examination.standings.set(target.id.clone(), &route.suite, standing);
+                examination.standings.set(target.id.clone(), Demand::of(route), standing);
             }
         }
         examination
@@ -121,16 +119,16 @@ impl Gate {
         bind(settings, target, suite, model.as_ref())
     }
 
-    /// Why `target` has no certificate for `suite`; its own declared embeddings need none. Blocks on files.
-    pub fn objection(&self, settings: &Settings, target: &Target, suite: &str) -> Option<String> {
+    /// Why `target` has no certificate for what `route` demands; its own declared embeddings need none. Blocks on files.
+    pub fn objection(&self, settings: &Settings, target: &Target, route: &Route) -> Option<String> {
         if target.declared_space.is_some() && target.can.embeddings && !target.can.answers && !target.id.is_local() {
             return None;
         }
-        let suite = Suite::identify(suite, &self.state.suites()).map_err(|error| error.to_string());
+        let suite = Suite::identify(&route.suite, &self.state.suites()).map_err(|error| error.to_string());
         let looked = || self.local(&target.id.model, settings.local.device.choose().device).map(Some);
         let model = if target.id.is_local() { looked() } else { Ok(None) };
         let now = OffsetDateTime::now_utc();
-        model.and_then(|model| self.check(settings, &target.id, &suite, model.as_ref(), now)).err()
+        model.and_then(|model| self.check(settings, (&target.id, route), &suite, model.as_ref(), now)).err()
     }
 
     /// The certificate that `target` has for `suite` now. Blocks on files.
@@ -149,7 +147,7 @@ impl Gate {
     fn check(
         &self,
         settings: &Settings,
-        target: &TargetId,
+        (target, route): (&TargetId, &Route),
         suite: &Result<SuiteId, String>,
         model: Option<&LocalModel>,
         now: OffsetDateTime,
@@ -159,9 +157,39 @@ impl Gate {
             return Ok(None);
         }
         let binding = bind(settings, target, suite.as_ref()?, model)?;
-        let held = self.certificates.check(&binding, &settings.gate.trust, now);
-        held.map(Some).map_err(|invalid| invalid.to_string())
+        let held =
+            self.certificates.check(&binding, &settings.gate.trust, now).map_err(|invalid| invalid.to_string())?;
+        let outside = |reason| Invalid { target: binding.target, suite: binding.suite.name, reason }.to_string();
+        held.certificate.is_for(purpose(route)).map_err(outside)?;
+        Ok(Some(held))
     }
+}
+
+impl Examination {
+    /// A vendor's model, whose bytes nobody sees, is asked again now and then.
+    fn watch(&mut self, target: &TargetId, certificate: Option<Certificate>) {
+        let is_known =
+            |certificate: &Certificate| self.vendors.iter().any(|(_, known)| known.digest() == certificate.digest());
+        if let Some(certificate) = certificate.filter(|certificate| !target.is_local() && !is_known(certificate)) {
+            self.vendors.push((target.clone(), certificate));
+        }
+    }
+}
+
+fn standing(warning: Option<Warning>) -> Standing {
+    match warning {
+        Some(grace @ Warning::Grace { .. }) => Standing::InGrace { notice: grace.to_string().into() },
+        Some(Warning::Expires { .. }) | None => Standing::Certified,
+    }
+}
+
+fn purpose(route: &Route) -> Purpose<'_> {
+    let tier = match route.criticality {
+        Criticality::Batch => Tier::Batch,
+        Criticality::Standard => Tier::Standard,
+        Criticality::Critical => Tier::Critical,
+    };
+    Purpose { tier, use_case: route.use_case.as_deref() }
 }
 
 fn is_as_declared(settings: &Settings, target: &TargetId, model: &LocalModel) -> Result<(), String> {

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::trigger::{Cause, Trigger};
+use super::trigger::{At, Cause, Trigger};
 use crate::{
     audit::Audit,
     clock,
@@ -52,7 +52,7 @@ pub struct Taken {
     pub id: String,
     pub route: String,
     pub severity: u8,
-    /// `rolled_back`; `stayed`: it asked for a rollback, and there was a reason against; `none`: it asked for none, or has before.
+    /// `rolled_back`; `canary_ended`: what was tried on the route ended, and what serves serves on; `stayed`: it asked for a rollback, and there was a reason against; `none`: it asked for none, or has before.
     pub action: String,
     /// For people.
     pub detail: String,
@@ -93,8 +93,13 @@ impl Incidents {
         let fired = match report.phase {
             Phase::Triggered if severity <= 2 && !has_acted && self.is_first(&report) => {
                 let reason = format!("severity {severity} incident {}: {}", report.external_id, report.title);
-                let cause =
-                    Cause { kind: "incident", name: report.external_id.clone(), reason, actor: report.actor.clone() };
+                let cause = Cause {
+                    kind: "incident",
+                    name: report.external_id.clone(),
+                    reason,
+                    actor: report.actor.clone(),
+                    at: At::Route,
+                };
                 Some(self.trigger.fire(&report.route, cause).await)
             }
             _ => None,

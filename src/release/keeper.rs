@@ -4,7 +4,7 @@
 //! joins. A model is loaded once, and loaded again only when its bytes are other ones, or when more important models need of its memory.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,10 +18,12 @@ use backstop_models::{
 };
 use metrics::gauge;
 use serde_json::json;
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use super::{
     Examination, Gate, LocalModel,
+    certifying::gracing,
     loading::Load,
     room::{Room, engine_options, rooms},
 };
@@ -30,7 +32,7 @@ use crate::{
     config::{Enforcement, Settings},
     domain::{Act, Action, Actor, TargetId},
     observe::metric,
-    route::{Decision, Standing, Standings, plan},
+    route::{Decision, Demand, Standing, Standings, plan},
     vendor::{LocalState, LocalTier},
 };
 
@@ -50,6 +52,8 @@ pub struct Keeper {
     audit: Audit,
     /// As of the last look.
     warnings: Mutex<BTreeMap<(TargetId, String), Warning>>,
+    /// Graces that are in the audit log.
+    graces: Mutex<BTreeSet<(TargetId, String, OffsetDateTime)>>,
     /// Certificates of vendors' models that held at the last look.
     certified: Mutex<Vec<(TargetId, Certificate)>>,
 }
@@ -62,9 +66,9 @@ impl Keeper {
         machine: Machine,
         audit: Audit,
     ) -> Arc<Self> {
-        let (warnings, certified) = (Mutex::default(), Mutex::default());
+        let (warnings, graces, certified) = (Mutex::default(), Mutex::default(), Mutex::default());
         let loads = Arc::new(Semaphore::new(1));
-        Arc::new(Self { gate, standings, tier, machine, loads, audit, warnings, certified })
+        Arc::new(Self { gate, standings, tier, machine, loads, audit, warnings, graces, certified })
     }
 
     /// Targets whose certificate ends soon or is in its grace, by target and suite, as of the last look.
@@ -95,7 +99,8 @@ impl Keeper {
 
     /// Examines and tells the router.
     pub async fn look(&self, settings: &Arc<Settings>) -> HashMap<String, LocalModel> {
-        let Examination { standings, local, warnings, vendors } = self.examine(settings).await;
+        let Examination { mut standings, local, warnings, vendors } = self.examine(settings).await;
+        self.grant(&mut standings, &warnings);
         self.publish(settings, standings);
         self.warn(warnings);
         *self.certified.lock().unwrap_or_else(PoisonError::into_inner) = vendors;
@@ -197,15 +202,15 @@ impl Keeper {
     /// Takes over what the gate said, and says aloud what changed.
     fn publish(&self, settings: &Settings, standings: Standings) {
         let before = self.standings.load_full();
-        let first = before.iter().next().is_none();
-        for (target, suite, standing) in standings.iter() {
-            let was = before.objection(target, suite);
+        let first = before.is_empty();
+        for (target, demand, standing) in standings.iter() {
+            let was = before.objection_to(target, demand);
             match standing {
-                Standing::Certified if was.is_some() => {
+                Standing::Certified | Standing::InGrace { .. } if was.is_some() => {
                     if !first {
-                        self.record(Action::TargetOpen, settings, (target, suite), "certified");
+                        self.record(Action::TargetOpen, settings, (target, demand), "certified");
                     }
-                    tracing::info!(%target, suite, "certified: it may serve");
+                    tracing::info!(%target, suite = demand.suite, for_ = %demand, "certified: it may serve");
                 }
                 Standing::Uncertified { reason } if was.as_deref() != Some(reason) => {
                     let enforcement = match settings.enforcement {
@@ -213,11 +218,11 @@ impl Keeper {
                         Enforcement::Warn => "it is attempted only because enforcement is `warn`",
                     };
                     if first || was.is_none() {
-                        self.record(Action::TargetClose, settings, (target, suite), reason);
+                        self.record(Action::TargetClose, settings, (target, demand), reason);
                     }
-                    tracing::warn!(%target, suite, %reason, "not certified: {enforcement}");
+                    tracing::warn!(%target, suite = demand.suite, %reason, "not certified: {enforcement}");
                 }
-                Standing::Certified | Standing::Uncertified { .. } => {}
+                Standing::Certified | Standing::InGrace { .. } | Standing::Uncertified { .. } => {}
             }
         }
         for route in settings.routes.values() {
@@ -228,6 +233,31 @@ impl Keeper {
             }
         }
         self.standings.store(Arc::new(standings));
+    }
+
+    /// A grace is an exception to the gate: it begins when it is in the audit log, and not before.
+    fn grant(&self, standings: &mut Standings, warnings: &BTreeMap<(TargetId, String), Warning>) {
+        let mut known = self.graces.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((target, suite), warning) in warnings {
+            let Warning::Grace { expired_at, .. } = warning else { continue };
+            let grace = (target.clone(), suite.clone(), *expired_at);
+            if known.contains(&grace) {
+                continue;
+            }
+            match self.audit.record_now(&gracing(target, suite, warning)) {
+                Ok(()) => {
+                    known.insert(grace);
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, %target, "its grace cannot be written into the audit log: it is not given");
+                    standings.close(
+                        target,
+                        suite,
+                        "its certificate has ended, and its grace cannot be written into the audit log",
+                    );
+                }
+            }
+        }
     }
 
     /// Says aloud what is new about certificates that end.
@@ -243,13 +273,16 @@ impl Keeper {
     }
 
     /// Into the audit log, before it takes effect. A target closes also when that fails: what is uncertified must not serve on.
-    fn record(&self, action: Action, settings: &Settings, (target, suite): (&TargetId, &str), why: &str) {
+    fn record(&self, action: Action, settings: &Settings, (target, demand): (&TargetId, &Demand), why: &str) {
         let enforcement = match settings.enforcement {
             Enforcement::Strict => "strict",
             Enforcement::Warn => "warn",
         };
         let act = Act::new(Actor::gateway(), action, ("target", target.to_string()));
-        let act = act.after(json!({ "suite": suite, "enforcement": enforcement })).reason(why);
+        let after = json!({
+            "suite": demand.suite, "tier": demand.tier.as_str(), "use_case": demand.use_case, "enforcement": enforcement,
+        });
+        let act = act.after(after).reason(why);
         if let Err(error) = self.audit.record_now(&act) {
             tracing::error!(error = &error as &dyn std::error::Error, %target, "what the gate did is not in the audit log");
         }
@@ -258,7 +291,7 @@ impl Keeper {
     /// Whether any route would attempt the model now.
     fn wanted(&self, settings: &Settings, model: &str) -> bool {
         let standings = self.standings.load();
-        settings.routes.values().any(|route| {
+        settings.ways().iter().any(|route| {
             plan(route, &standings, settings.enforcement)
                 .steps
                 .iter()

@@ -35,12 +35,12 @@ impl NeedKind {
     }
 }
 
-/// What `number` lacks to serve `route`. `persons`: how many stand behind it.
+/// What `number` lacks to serve `route`. `persons`: how many stand behind it, and how many it takes.
 pub async fn missing(
     gate: &Arc<Gate>,
     settings: &Arc<Settings>,
     (route, line, number): (&RouteId, &Line, u32),
-    persons: usize,
+    (persons, wanted): (usize, u32),
     volumes: &BTreeMap<RouteId, u64>,
 ) -> Vec<Need> {
     let Some(release) = line.release(number) else { return Vec::new() };
@@ -56,7 +56,6 @@ pub async fn missing(
         needs.extend(uncertified(gate, &candidate, route).await);
     }
     needs.extend(share(&candidate, volumes));
-    let wanted = settings.routes.get(route).map_or(1, |route| settings.release.persons(route.criticality));
     if persons < wanted as usize {
         let why = format!(
             "{persons} of the {wanted} persons that it takes stand behind it: `backstop release approve {route} {number}` by another one, or --approve-by"
@@ -70,7 +69,7 @@ async fn uncertified(gate: &Arc<Gate>, candidate: &Arc<Settings>, route: &RouteI
     let (gate, candidate, route) = (Arc::clone(gate), Arc::clone(candidate), route.clone());
     let looked = tokio::task::spawn_blocking(move || {
         let route = candidate.routes.get(&route)?;
-        let objection = |target| Some((target, gate.objection(&candidate, target, &route.suite)?));
+        let objection = |target| Some((target, gate.objection(&candidate, target, route)?));
         let found = route.targets.iter().filter_map(objection);
         Some(
             found

@@ -28,6 +28,13 @@ pub struct Paper {
     pub json: Value,
 }
 
+/// The suite that `target` is held to: of the first route that has it, else of the first route.
+pub fn suite_of(settings: &Settings, target: &TargetId) -> String {
+    let has = |route: &&crate::config::Route| route.every_target().any(|one| one.id == *target);
+    let route = settings.routes.values().find(has).or_else(|| settings.routes.values().next());
+    route.map_or_else(|| crate::config::DEFAULT_SUITE.to_owned(), |route| route.suite.clone())
+}
+
 /// What a promotion of `release` in the place of `old` means for whoever calls `route`.
 pub fn notes(route: &RouteId, release: &Release, old: &Release, change: &Change) -> Paper {
     let word = if change.material { "Behaviour changes." } else { "Behaviour does not change materially." };
@@ -102,6 +109,7 @@ pub fn card(
             "certificate_sha256": certified.as_ref().map(|(digest, _)| *digest),
             "certified_until": certified.as_ref().map(|(_, predicate)| predicate.expires_at.to_string()),
             "use_cases": certified.as_ref().map(|(_, predicate)| &predicate.scope.use_cases),
+            "tiers": certified.as_ref().map(|(_, predicate)| &predicate.scope.tiers),
         },
     });
     let mut markdown = format!(

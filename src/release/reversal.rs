@@ -7,10 +7,14 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 
-use super::{book::CameBy, desk::Desk, shelf::Shelf};
+use super::{
+    book::{CameBy, Deed},
+    desk::Desk,
+    shelf::Shelf,
+};
 use crate::{
     clock,
-    config::Settings,
+    config::{CanaryMode, Settings},
     domain::{Actor, RouteId, TargetId},
 };
 
@@ -22,8 +26,8 @@ pub trait Reversal: fmt::Debug + Send + Sync {
     /// Makes the retained version the primary again. Audited, and durable when it returns; works while the database is away.
     fn roll_back(&self, order: Order) -> BoxFuture<'_, Result<Reversed, NotReversed>>;
 
-    /// What is being rolled out on the route goes no further until somebody says so. Audited.
-    fn pause(&self, order: Order) -> BoxFuture<'_, Result<(), NotReversed>>;
+    /// Ends the route's canary, which the order's version is: all calls go to what serves. As durable as a rollback.
+    fn end_canary(&self, order: Order) -> BoxFuture<'_, Result<(), NotReversed>>;
 }
 
 /// A route's release that serves now.
@@ -36,6 +40,19 @@ pub struct InForce {
     pub primary: TargetId,
     /// What it would go back to; `None`: nothing is retained.
     pub retained: Option<Retained>,
+    /// What is tried on a part of the calls.
+    pub canary: Option<OnTrial>,
+    /// When the last canary was ended otherwise than by a promotion or a rollback.
+    pub canary_ended_unix_ms: Option<i64>,
+}
+
+/// A canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnTrial {
+    pub version: u64,
+    /// Since it has the share that it has.
+    pub since_unix_ms: i64,
+    pub mode: CanaryMode,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +104,15 @@ impl ReleaseBook {
         let settings = self.settings.load();
         let primary = settings.routes.get(route)?.targets.first()?.id.clone();
         let since_unix_ms = self.began_unix_ms;
-        Some(InForce { version: 1, since_unix_ms, came_by: CameBy::Config, primary, retained: None })
+        Some(InForce {
+            version: 1,
+            since_unix_ms,
+            came_by: CameBy::Config,
+            primary,
+            retained: None,
+            canary: None,
+            canary_ended_unix_ms: None,
+        })
     }
 }
 
@@ -105,12 +130,19 @@ impl Reversal for ReleaseBook {
             let primary = line.release(lease.number)?.targets.first()?.clone();
             Some(Retained { version: lease.number.into(), primary })
         });
+        let ended = line.history.iter().rev().find(|done| matches!(done.deed, Deed::CanaryEnded { .. }));
         Some(InForce {
             version: line.primary.into(),
             since_unix_ms: line.since_unix_ms,
             came_by: line.came_by,
             primary: line.serving().first()?.clone(),
             retained,
+            canary: line.canary.map(|running| OnTrial {
+                version: running.share.release.into(),
+                since_unix_ms: running.since_unix_ms,
+                mode: running.share.mode,
+            }),
+            canary_ended_unix_ms: ended.map(|done| done.at_unix_ms),
         })
     }
 
@@ -130,8 +162,13 @@ impl Reversal for ReleaseBook {
         })
     }
 
-    fn pause(&self, order: Order) -> BoxFuture<'_, Result<(), NotReversed>> {
-        let why = format!("nothing is being rolled out on route `{}`", order.route);
-        Box::pin(std::future::ready(Err(NotReversed::Failed(why))))
+    fn end_canary(&self, order: Order) -> BoxFuture<'_, Result<(), NotReversed>> {
+        Box::pin(async move {
+            let Order { route, from_version, reason, actor } = order;
+            let number = u32::try_from(from_version).ok();
+            let desk = Desk { shelf: &self.shelf, settings: self.settings.load_full(), actor };
+            let ended = desk.end_canary(&route, number, &reason).await;
+            ended.map(|_| ()).map_err(|error| NotReversed::Failed(error.to_string()))
+        })
     }
 }

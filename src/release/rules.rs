@@ -7,6 +7,6 @@ mod sequential;
 mod watch;
 
 pub use course::{Course, Deed, Look};
-pub use figures::{Finding, Span, look};
+pub use figures::{Finding, Span, Watched, look};
 pub use sequential::{Seen, evidence_of_mean, evidence_of_rate};
 pub use watch::{RuleState, Watcher};

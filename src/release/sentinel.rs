@@ -1,10 +1,15 @@
 //! Asks certified models of vendors, now and then, what they passed: behind a name may be another model tomorrow.
 //!
 //! A probe takes items that passed when the target was certified, spread over the suite, and asks them again as the suite does.
-//! Two things suspend the certificate: an answer by a model of another name than any that answered then, and more misses than
-//! a model that passes 19 times of 20 would have in 1 of 500 probes (by the binomial distribution). Errors say nothing.
+//! Three things suspend the certificate: an answer by a model of another name than any that answered then, one with a fingerprint
+//! that none had then (unless the config says that those may change), and more misses than a model that passes 19 times of 20 would
+//! have in 1 of 500 probes (by the binomial distribution). Errors say nothing.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    time::Duration,
+};
 
 use backstop_eval::{
     certificate::{Certificate, RawReport, RunsOn},
@@ -17,7 +22,7 @@ use backstop_eval::{
 use time::OffsetDateTime;
 
 use super::{Gate, VendorSubject, certifying::suspending};
-use crate::audit::Audit;
+use crate::{audit::Audit, config::Fingerprints};
 
 /// How often a model that has not changed passes again what it passed.
 const STEADY: f64 = 0.95;
@@ -28,6 +33,15 @@ const FALSE_ALARM: f64 = 0.002;
 #[derive(Debug, Default)]
 pub struct Sentinel {
     probed: HashMap<String, OffsetDateTime>,
+    /// Those that it has suspended: each is told once, and its target is not asked any more.
+    suspended: HashSet<String>,
+}
+
+/// How a probe asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking {
+    pub questions: usize,
+    pub fingerprints: Fingerprints,
 }
 
 /// A probe: what it saw, by how many of the questions that it asked.
@@ -52,6 +66,9 @@ pub enum Seen {
 impl Sentinel {
     /// Whether the certificate's target is to be asked now. One that was issued within `every` was asked then.
     pub fn is_due(&self, certificate: &Certificate, every: Duration, now: OffsetDateTime) -> bool {
+        if self.suspended.contains(certificate.digest()) {
+            return false;
+        }
         let last = self.probed.get(certificate.digest()).copied().unwrap_or(certificate.predicate().issued_at);
         now >= last + every
     }
@@ -63,12 +80,12 @@ impl Sentinel {
         suites: &Path,
         certificate: &Certificate,
         subject: &VendorSubject,
-        questions: usize,
+        asking: Asking,
     ) -> Probe {
         let now = OffsetDateTime::now_utc();
         self.probed.insert(certificate.digest().to_owned(), now);
         let probe = match examined(gate, suites, certificate) {
-            Ok((suite, report)) => ask(&suite, &report, certificate, subject, questions).await,
+            Ok((suite, report)) => ask(&suite, &report, certificate, subject, asking).await,
             Err(why) => Probe { seen: Seen::Unknown(why), asked: 0, passed: 0 },
         };
         if let Seen::Drift(reason) = &probe.seen {
@@ -76,8 +93,13 @@ impl Sentinel {
             if let Err(error) = audit.record_now(&suspending(certificate, reason)) {
                 tracing::error!(error = &error as &dyn std::error::Error, "a suspension is not in the audit log");
             }
-            if let Err(error) = gate.certificates().suspend(certificate, reason, now) {
-                tracing::error!(%error, "a model that drifted could not be suspended");
+            match gate.certificates().suspend(certificate, reason, now) {
+                Ok(()) => {
+                    self.suspended.insert(certificate.digest().to_owned());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a model that drifted could not be suspended; it is probed again")
+                }
             }
         }
         probe
@@ -101,14 +123,10 @@ async fn ask(
     report: &Report,
     certificate: &Certificate,
     subject: &VendorSubject,
-    questions: usize,
+    asking: Asking,
 ) -> Probe {
-    let known: &[String] = match &certificate.predicate().runs_on {
-        RunsOn::Vendor { answered_as, .. } => answered_as,
-        RunsOn::Local { .. } => &[],
-    };
     let (mut asked, mut missed) = (0_usize, Vec::new());
-    for item in chosen(suite, report, questions) {
+    for item in chosen(suite, report, asking.questions) {
         let mut answers = Vec::new();
         for _ in 0..item.asks {
             match tokio::time::timeout(suite.deadline, subject.ask(item.chat(&suite.sampling))).await {
@@ -116,9 +134,7 @@ async fn ask(
                 Ok(Err(_)) | Err(_) => break,
             }
         }
-        let other = answers.iter().filter_map(|answer| answer.model.as_ref()).find(|model| !known.contains(model));
-        if let Some(other) = other.filter(|_| !known.is_empty()) {
-            let why = format!("it answers as `{other}`, and was certified as `{}`", known.join("`, `"));
+        if let Some(why) = answers.iter().find_map(|answer| another(answer, certificate, asking.fingerprints)) {
             return Probe { seen: Seen::Drift(why), asked, passed: asked - missed.len() };
         }
         if answers.len() < item.asks {
@@ -141,6 +157,19 @@ async fn ask(
         Seen::Same
     };
     Probe { seen, asked, passed: asked - missed.len() }
+}
+
+/// What an answer says of its model that the certificate does not know.
+fn another(answer: &AnswerRecord, certificate: &Certificate, fingerprints: Fingerprints) -> Option<String> {
+    let RunsOn::Vendor { answered_as, fingerprints: seen, .. } = &certificate.predicate().runs_on else { return None };
+    let stranger = |said: Option<&String>, known: &[String]| {
+        said.filter(|said| !known.is_empty() && !known.contains(said)).cloned()
+    };
+    if let Some(model) = stranger(answer.model.as_ref(), answered_as) {
+        return Some(format!("it answers as `{model}`, and was certified as `{}`", answered_as.join("`, `")));
+    }
+    let other = stranger(answer.fingerprint.as_ref(), seen).filter(|_| fingerprints == Fingerprints::Bind)?;
+    Some(format!("its fingerprint is `{other}`, and was `{}` when it was certified", seen.join("`, `")))
 }
 
 /// Items that passed, spread evenly over the suite.

@@ -13,16 +13,19 @@ use metrics::counter;
 use serde_json::json;
 
 use super::book::CameBy;
-use super::reversal::{InForce, NotReversed, Order, Retained, Reversal, Reversed};
+use super::reversal::{InForce, NotReversed, OnTrial, Order, Retained, Reversal, Reversed};
 use crate::{
     audit::Audit,
     clock,
-    config::{Enforcement, Settings},
+    config::{CanaryMode, Enforcement, Settings},
     domain::{Act, Action, Actor, RouteId},
     observe::metric,
     relay::{Relay, health::HealthView},
     route::Standings,
 };
+
+/// How long what is wrong is taken to be a canary's doing, once that is ended.
+const AFTERMATH_MS: i64 = 60_000;
 
 /// What asks.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +37,31 @@ pub struct Cause {
     /// For people, and kept for ever: names no person.
     pub reason: String,
     pub actor: Actor,
+    pub at: At,
+}
+
+/// What is found wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Something on the route: what changed last is the first to go.
+    Route,
+    /// What serves, whatever is tried beside it.
+    Release,
+    /// The canary of this version.
+    Canary(u64),
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fired {
-    RolledBack { from_version: u64, to_version: u64 },
+    /// The canary goes no further; what serves, serves on.
+    CanaryEnded {
+        version: u64,
+    },
+    RolledBack {
+        from_version: u64,
+        to_version: u64,
+    },
     Stayed(Stay),
 }
 
@@ -56,6 +78,10 @@ pub enum Stay {
     UnderWay { version: u64 },
     #[error("its retained version {version} would be worse: {why}")]
     Worse { version: u64, why: String },
+    #[error("version {version} is not tried any more")]
+    NotTried { version: u64 },
+    #[error("its canary was ended less than a minute ago: that may have been the cause")]
+    CanaryJustEnded,
     #[error("the rollback failed: {0}")]
     Failed(String),
 }
@@ -74,6 +100,33 @@ pub fn judge(
         Some(why) => Err(Stay::Worse { version: retained.version, why }),
         None => Ok(retained.clone()),
     }
+}
+
+/// What is to end instead of what serves: a canary that answers calls is the newest change. `Ok(None)`: what serves is meant.
+fn newest(in_force: Option<&InForce>, at: At, now_unix_ms: i64) -> Result<Option<OnTrial>, Stay> {
+    let canary = in_force.and_then(|in_force| in_force.canary);
+    match at {
+        At::Release => Ok(None),
+        At::Canary(version) => match canary.filter(|canary| canary.version == version) {
+            Some(canary) => Ok(Some(canary)),
+            None => Err(Stay::NotTried { version }),
+        },
+        At::Route => {
+            if let Some(canary) = canary.filter(|canary| canary.mode == CanaryMode::Serve) {
+                return Ok(Some(canary));
+            }
+            // Two alarms of one cause come at the same moment: the second one must not take what serves.
+            let ended = in_force.and_then(|in_force| in_force.canary_ended_unix_ms);
+            match ended.is_some_and(|ended| now_unix_ms.saturating_sub(ended) < AFTERMATH_MS) {
+                true => Err(Stay::CanaryJustEnded),
+                false => Ok(None),
+            }
+        }
+    }
+}
+
+fn order(route: &RouteId, from_version: u64, cause: &Cause) -> Order {
+    Order { route: route.clone(), from_version, reason: cause.reason.clone(), actor: cause.actor.clone() }
 }
 
 /// Acts on triggers. Cheap to clone.
@@ -110,7 +163,9 @@ impl Trigger {
         counter!(metric::TRIGGERS, "route" => route.to_string(), "kind" => cause.kind, "result" => result).increment(1);
         let said = fired.to_string();
         match &fired {
-            Fired::RolledBack { .. } => tracing::warn!(%route, cause = cause.name, "a trigger fired: {said}"),
+            Fired::RolledBack { .. } | Fired::CanaryEnded { .. } => {
+                tracing::warn!(%route, cause = cause.name, "a trigger fired: {said}")
+            }
             Fired::Stayed(_) => {
                 tracing::error!(%route, cause = cause.name, "a trigger fired and nothing was done: {said}")
             }
@@ -137,19 +192,15 @@ impl Trigger {
 
     /// What is being rolled out goes no further; what became of that, for people.
     pub async fn pause(&self, route: &RouteId, cause: Cause) -> String {
-        let paused = match self.in_force(route) {
-            None => Err(NotReversed::NothingRetained(route.clone())),
-            Some(InForce { version, .. }) => {
-                let order = Order {
-                    route: route.clone(),
-                    from_version: version,
-                    reason: cause.reason.clone(),
-                    actor: cause.actor.clone(),
-                };
-                self.parts.reversal.pause(order).await
-            }
+        let canary = self.in_force(route).and_then(|in_force| in_force.canary);
+        let paused = match canary {
+            None => Err(NotReversed::Failed(format!("nothing is tried on route `{route}`"))),
+            Some(canary) => self.parts.reversal.end_canary(order(route, canary.version, &cause)).await,
         };
-        let said = paused.map_or_else(|error| format!("not paused: {error}"), |()| "paused".to_owned());
+        let said = paused.map_or_else(
+            |error| format!("not paused: {error}"),
+            |()| format!("paused: {}", Fired::CanaryEnded { version: canary.map_or(0, |canary| canary.version) }),
+        );
         tracing::error!(%route, cause = cause.name, "a trigger fired: {said}");
         let act = Act::new(cause.actor, Action::TriggerFire, ("route", route.as_str())).reason(cause.reason);
         let act = act.after(json!({ "kind": cause.kind, "cause": cause.name, "said": said }));
@@ -161,6 +212,11 @@ impl Trigger {
 
     async fn decide_and_act(&self, route: &RouteId, cause: &Cause) -> Fired {
         let in_force = self.in_force(route);
+        match newest(in_force.as_ref(), cause.at, clock::unix_ms()) {
+            Err(stay) => return Fired::Stayed(stay),
+            Ok(Some(canary)) => return self.end_canary(route, canary.version, cause).await,
+            Ok(None) => {}
+        }
         if let Err(stay) = judge(in_force.as_ref(), |retained| self.objection(route, retained)) {
             return Fired::Stayed(stay);
         }
@@ -169,18 +225,19 @@ impl Trigger {
         if !self.lock().insert(place.clone()) {
             return Fired::Stayed(Stay::UnderWay { version });
         }
-        let order = Order {
-            route: route.clone(),
-            from_version: version,
-            reason: cause.reason.clone(),
-            actor: cause.actor.clone(),
-        };
-        let done = self.parts.reversal.roll_back(order).await;
+        let done = self.parts.reversal.roll_back(order(route, version, cause)).await;
         self.lock().remove(&place);
         match done {
             Ok(reversed) => Fired::RolledBack { from_version: reversed.from_version, to_version: reversed.to_version },
             Err(NotReversed::NothingRetained(_)) => Fired::Stayed(Stay::NothingRetained),
             Err(NotReversed::Failed(why)) => Fired::Stayed(Stay::Failed(why)),
+        }
+    }
+
+    async fn end_canary(&self, route: &RouteId, version: u64, cause: &Cause) -> Fired {
+        match self.parts.reversal.end_canary(order(route, version, cause)).await {
+            Ok(()) => Fired::CanaryEnded { version },
+            Err(error) => Fired::Stayed(Stay::Failed(error.to_string())),
         }
     }
 
@@ -192,7 +249,7 @@ impl Trigger {
         if !target.is_local() && settings.vendor(target).is_none() {
             return Some(format!("the vendor of `{target}` is not in the config any more"));
         }
-        let objection = self.parts.standings.load().objection(target, &route.suite);
+        let objection = self.parts.standings.load().objection(target, route);
         if let Some(why) = objection.filter(|_| settings.enforcement == Enforcement::Strict) {
             // A route's own first target needs no certificate while it is that.
             let is_primary = route.targets.first().is_some_and(|first| first.id == *target && !target.is_local());
@@ -213,6 +270,7 @@ impl Trigger {
 impl Fired {
     pub fn as_str(&self) -> &'static str {
         match self {
+            Self::CanaryEnded { .. } => "canary_ended",
             Self::RolledBack { .. } => "rolled_back",
             Self::Stayed(_) => "stayed",
         }
@@ -222,6 +280,7 @@ impl Fired {
 impl std::fmt::Display for Fired {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::CanaryEnded { version } => write!(f, "version {version} is not tried any more"),
             Self::RolledBack { from_version, to_version } => {
                 write!(f, "rolled back from version {from_version} to version {to_version}")
             }
@@ -241,7 +300,35 @@ mod tests {
 
     fn in_force(came_by: CameBy, retained: Option<u64>) -> InForce {
         let retained = retained.map(|version| Retained { version, primary: target("old/model") });
-        InForce { version: 7, since_unix_ms: 0, came_by, primary: target("new/model"), retained }
+        InForce {
+            version: 7,
+            since_unix_ms: 0,
+            came_by,
+            primary: target("new/model"),
+            retained,
+            canary: None,
+            canary_ended_unix_ms: None,
+        }
+    }
+
+    #[test]
+    fn what_changed_last_goes_first() {
+        let on_trial = |mode| OnTrial { version: 8, since_unix_ms: 0, mode };
+        let with = |canary, canary_ended_unix_ms| InForce {
+            canary,
+            canary_ended_unix_ms,
+            ..in_force(CameBy::Promotion, Some(6))
+        };
+        let (serves, shadows) = (on_trial(CanaryMode::Serve), on_trial(CanaryMode::Shadow));
+        let ends = |in_force: &InForce, at, now| newest(Some(in_force), at, now);
+        assert_eq!(ends(&with(Some(serves), None), At::Route, 0), Ok(Some(serves)));
+        assert_eq!(ends(&with(Some(serves), None), At::Release, 0), Ok(None));
+        // Nobody gets a shadow's answers: it has done no harm.
+        assert_eq!(ends(&with(Some(shadows), None), At::Route, 0), Ok(None));
+        assert_eq!(ends(&with(Some(shadows), None), At::Canary(8), 0), Ok(Some(shadows)));
+        assert_eq!(ends(&with(None, Some(5)), At::Canary(8), 6), Err(Stay::NotTried { version: 8 }));
+        assert_eq!(ends(&with(None, Some(5)), At::Route, 6), Err(Stay::CanaryJustEnded));
+        assert_eq!(ends(&with(None, Some(5)), At::Route, 5 + AFTERMATH_MS), Ok(None));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! The steps stand in the order in which they are tried. That is the route's own order, but for an outage of a region:
 //! then the other regions of the same vendor come before other vendors.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Need, Standings};
 use crate::{
     config::{Enforcement, Route, Steer, Target},
-    domain::{Fault, FaultKind, TargetId, Task},
+    domain::{Fault, FaultKind, TargetId, Task, VendorId},
 };
 
 /// What will be tried, printable.
@@ -67,7 +67,7 @@ pub fn plan(route: &Route, standings: &Standings, enforcement: Enforcement) -> P
                 Some(breach) => Some((FaultKind::BreaksInvariant, Arc::from(breach.as_str()))),
                 None if index == 0 && !target.id.is_local() => None,
                 None if is_declared_equal(route, target) => None,
-                None => standings.objection(&target.id, &route.suite).map(|why| (FaultKind::Uncertified, why)),
+                None => standings.objection(&target.id, route).map(|why| (FaultKind::Uncertified, why)),
             };
             let decision = match (objection, enforcement) {
                 (None, _) => Decision::Attempt,
@@ -129,6 +129,16 @@ impl Plan {
         }
         self.take_the_last_resort(health);
         self.prefer_other_regions(route);
+        self
+    }
+
+    /// Vendors that `drill` has down are passed over. Who is passed over already keeps that reason.
+    #[must_use]
+    pub fn drilled(mut self, drill: &str, down: &BTreeSet<VendorId>) -> Self {
+        let of_drill = |step: &&mut Step| step.decision.is_attempted() && down.contains(&step.target.vendor);
+        for step in self.steps.iter_mut().filter(of_drill) {
+            step.decision = Decision::Skip(Fault::new(FaultKind::Drill, format!("seen as down by the drill {drill}")));
+        }
         self
     }
 

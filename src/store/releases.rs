@@ -16,6 +16,38 @@ pub trait Releases {
     /// Appends those that are not there yet together with their audit entry; all or none. `false` and nothing done when
     /// `after` is given and is not the last act's number any more.
     fn release_append(&self, rows: Vec<ReleaseRow>, after: Option<i64>, entry: Record) -> Answer<'_, bool>;
+
+    /// Adds to what came of asking releases beside what serves.
+    fn shadows_add(&self, rows: Vec<ShadowRow>) -> Answer<'_, ()>;
+
+    /// All that came of it on a route, by release.
+    fn shadows(&self, route: RouteId) -> Answer<'_, Vec<ShadowRow>>;
+}
+
+/// Sums over the calls that a release was asked beside what serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowRow {
+    pub route: RouteId,
+    pub release: u32,
+    pub sums: ShadowSums,
+}
+
+/// See the table `shadows` for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShadowSums {
+    pub asked: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    pub compared: u64,
+    pub same_finish: u64,
+    pub same_json: u64,
+    pub same_tools: u64,
+    pub refused: u64,
+    pub served_refused: u64,
+    pub bytes: u64,
+    pub served_bytes: u64,
+    pub took_us: u64,
+    pub served_us: u64,
 }
 
 /// One stored act.

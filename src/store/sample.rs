@@ -17,6 +17,7 @@ pub(crate) fn answered() -> Outcome {
         key: KeyId::new("sk-bs-aaaaaaaa"),
         feature: None,
         route: RouteId::new("support-chat"),
+        release: Some(3),
         dialect: Dialect::OpenaiChat,
         task: Task::Answer,
         streamed: false,
@@ -29,6 +30,7 @@ pub(crate) fn answered() -> Outcome {
         ttft_ms: Some(11.25),
         total_ms: 101.5,
         overhead_ms: 0.25,
+        drill: None,
     }
 }
 

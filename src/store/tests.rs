@@ -38,7 +38,7 @@ async fn raw(path: &Path, sql: &'static str) {
 async fn a_call_comes_back_as_it_went_in() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = store(dir.path()).await;
-    let embedded = Outcome { task: Task::Embed, ..sample::answered() };
+    let embedded = Outcome { task: Task::Embed, drill: Some("d1".into()), ..sample::answered() };
     let mut calls = vec![sample::answered(), sample::failed_over(), embedded];
     calls.extend(FaultKind::ALL.into_iter().chain([FaultKind::ClientGone]).map(|kind| Outcome {
         attempts: vec![sample::attempt("openai/gpt-4o-mini", Some(kind))],

@@ -54,10 +54,25 @@ pub struct KpiPoint {
     pub value: f64,
 }
 
+/// Which calls of a route count, by the release that answered them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CallsOf {
+    #[default]
+    Any,
+    /// Those of this one, and those of which the release is not on record.
+    Serving(u32),
+    /// Those of this one alone.
+    Only(u32),
+    /// All others.
+    Not(u32),
+}
+
 /// Which span of a route counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SumFilter {
     pub route: RouteId,
+    /// Of calls; figures from elsewhere tell of no release.
+    pub calls: CallsOf,
     /// Inclusive.
     pub since_unix_ms: i64,
     /// Exclusive.

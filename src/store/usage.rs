@@ -39,7 +39,7 @@ pub enum Dimension {
     /// What was asked for: answer, embed, count_tokens.
     Task,
     Dialect,
-    /// Why the attempt was made: rung, retry, hedge, restart.
+    /// Why the attempt was made: rung, retry, hedge, restart, shadow.
     Role,
     /// What the attempt failed with.
     Fault,

@@ -1,5 +1,11 @@
 //! What hostile clients do to a listener: slow, huge, endless and many. Others are answered meanwhile.
 
+mod addresses;
+mod bodies;
+mod fields;
+mod load;
+mod thousands;
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;

@@ -4,6 +4,7 @@ mod document;
 mod login;
 mod oidc;
 mod quality;
+mod releases;
 mod remote;
 mod rollback;
 mod triggers;
@@ -30,14 +31,14 @@ async fn home(more: &str) -> (Home, Vendor) {
     (Home::new(&config.more("admin: { listen: 127.0.0.1:0 }").more(more).text()), vendor)
 }
 
-fn token(home: &Home, role: &str) -> String {
+pub fn token(home: &Home, role: &str) -> String {
     let token = home.ok(&["admin", "token", "issue", "--role", role]).trim().to_owned();
     assert!(token.starts_with("bs-adm-") && token.lines().count() == 1, "only the token: {token}");
     token
 }
 
 /// A client of the admin API.
-async fn admin(gateway: &Gateway, token: &str) -> Client {
+pub async fn admin(gateway: &Gateway, token: &str) -> Client {
     gateway.logged("admin API: ").await;
     let log = gateway.log();
     let (_, rest) = log.split_once("admin API: ").expect("was just seen");
@@ -45,7 +46,7 @@ async fn admin(gateway: &Gateway, token: &str) -> Client {
     Client::new(url, token)
 }
 
-async fn put(client: &Client, method: Method, path: &str, body: &Value) -> Answer {
+pub async fn put(client: &Client, method: Method, path: &str, body: &Value) -> Answer {
     send(request(client, method, path, body)).await
 }
 

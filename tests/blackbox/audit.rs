@@ -52,13 +52,13 @@ fn entries(home: &Home, filter: &[&str]) -> Vec<Value> {
 }
 
 /// The verifier in another language. Everything it needs is in its arguments.
-fn python(export: &Path, key: &str, more: &[&str]) -> Ran {
+pub(crate) fn python(export: &Path, key: &str, more: &[&str]) -> Ran {
     let mut command = Command::new("python3");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/audit/verify_export.py")).arg(export).arg(key).args(more);
     finish(command, "", std::time::Duration::from_secs(60))
 }
 
-fn exported(home: &Home, name: &str) -> PathBuf {
+pub(crate) fn exported(home: &Home, name: &str) -> PathBuf {
     let path = home.path().join(name);
     home.ok(&["audit", "export", "--out", path.to_str().expect("is text")]);
     path

@@ -15,12 +15,12 @@ use super::{
 /// What a call costs at [`PRICE`].
 const COST_MICROS: i64 = 2500;
 
-fn micros(usd: &Value) -> i64 {
+pub fn micros(usd: &Value) -> i64 {
     let usd = usd.as_str().unwrap_or_else(|| panic!("dollars, not {usd}"));
     usd.replace('.', "").parse().expect("dollars with six decimals")
 }
 
-fn spent_in_ledger(home: &Home) -> i64 {
+pub fn spent_in_ledger(home: &Home) -> i64 {
     let used = home.json(&["usage", "--by", "tenant"]);
     used[0]["cost_micros"].as_i64().unwrap_or(0)
 }

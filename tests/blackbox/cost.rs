@@ -3,6 +3,7 @@
 
 mod check;
 mod dialects;
+mod hours;
 mod local;
 mod sums;
 

@@ -106,7 +106,7 @@ async fn a_caller_that_hangs_up_frees_the_model() {
     let (_home, gateway) = only_local("local: { queue: 1, running: 1 }");
     let client = gateway.client();
     for _ in 0..4 {
-        let mut stream = client.chat_stream(&short("Count from one to a thousand.", 2000)).await;
+        let mut stream = client.chat_stream(&prepared::endless("chat", 2000)).await;
         stream.first_text().await;
     }
     // Each of those would take far longer than a caller waits here.

@@ -1,5 +1,7 @@
 //! Releases as their manager meets them: proposed, promoted under load, rolled back in a moment, whatever the database does.
 
+mod canary;
+
 use std::{
     fs,
     sync::Arc,

@@ -1,7 +1,13 @@
 //! A config that changes under a running gateway: the good is taken over, the bad is refused and said.
 
+use std::{
+    net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
 use super::{
-    client::question,
+    client::{Client, question},
     config::{Config, one_openai},
     home::Home,
     vendor::{End, Piece, Reply, Say, Vendor, openai_frames},
@@ -103,4 +109,34 @@ async fn a_rotated_secret_is_used_without_a_restart() {
         assert!(std::time::Instant::now() < deadline, "the old secret is still used after 20 s");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// Whoever sends it as soon as the gateway can be reached, say a supervisor, must not end it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_signal_to_reload_that_comes_while_it_starts_ends_nothing() {
+    let vendor = Vendor::openai(Say::Text("hello")).await;
+    let home = Home::new(&one_openai(&vendor.url()));
+    // No other test listens at this address, so a port that was free stays free.
+    let address =
+        TcpListener::bind("127.0.0.2:0").and_then(|free| free.local_addr()).expect("loopback has a free port");
+    let key = home.key();
+    let mut command = home.command(&["serve", "--listen", &address.to_string()]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary was built");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "it does not listen");
+        std::thread::yield_now();
+    }
+    let told = Command::new("kill").arg("-HUP").arg(child.id().to_string()).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    let client = Client::new(&format!("http://{address}"), &key);
+    loop {
+        assert_eq!(child.try_wait().expect("a child can be waited for"), None, "the signal ended it");
+        if client.chat(&question("chat", "hi")).await.status == 200 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it does not serve");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child.kill().and_then(|()| child.wait()).expect("it runs");
 }

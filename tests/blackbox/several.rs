@@ -116,8 +116,7 @@ async fn a_reload_exchanges_models_within_the_memory_and_the_new_one_waits_for_t
     let home = prepared::home(&config(&[("a", "standard", &[TARGET])], memory));
     twin(&home, "second");
     let gateway = home.serve();
-    let mut long = question("a", "Count from one to a thousand.");
-    (long["max_tokens"], long["temperature"], long["stream"]) = (json!(600), json!(0), json!(true));
+    let long = prepared::endless("a", 1000);
     let client = gateway.client();
     let mut stream = client.chat_stream(&long).await;
     stream.first_text().await;

@@ -82,7 +82,8 @@ impl BoundSubject {
         match self.clone() {
             Self::Local { engine, quantization, limits, .. } => RunsOn::Local { engine, quantization, limits },
             Self::Vendor { kind, base_url_sha256, region, model } => {
-                RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: report.answered_as.clone() }
+                let (answered_as, fingerprints) = (report.answered_as.clone(), report.fingerprints.clone());
+                RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as, fingerprints }
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::{
 };
 
 use super::{
-    Binding, BoundSubject, Certificate, CertificateStore, Envelope, PublicKey, Reason, Signer, SignerError, Statement,
-    StoreError,
+    Binding, BoundSubject, Certificate, CertificateStore, Envelope, PublicKey, Reason, Scope, Signer, SignerError,
+    Statement, StoreError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,8 @@ pub enum IssueError {
     OtherSplit,
     #[error("{0} of its answers are of an earlier run; run the suite without --cache")]
     Reused(usize),
+    #[error("the suite `{suite}` is not for the {what} `{found}`; it is for: {known}")]
+    OutsideSuite { what: &'static str, found: String, suite: String, known: String },
     #[error(transparent)]
     Inconsistent(#[from] Inconsistent),
     #[error("the report's {what} is {report}, but {bound} is to be certified; run the suite again")]
@@ -42,12 +44,12 @@ pub enum IssueError {
 
 impl CertificateStore {
     /// Certifies that `binding` passed `suite`, as `report` shows, and stores report and certificate. The report's verdict is not
-    /// believed: it is made again from its items.
+    /// believed: it is made again from its items. `scope`: what it is for, [`Scope::of`] the suite or a part of that.
     pub fn issue(
         &self,
         suite: &Suite,
         report: &Report,
-        binding: &Binding,
+        (binding, scope): (&Binding, Scope),
         now: OffsetDateTime,
     ) -> Result<Certificate, IssueError> {
         report.recheck(suite)?;
@@ -77,7 +79,7 @@ impl CertificateStore {
         let signer = self.signer()?;
         let keys = [signer.public_key()];
         let supersedes = self.set_former_aside(&binding.target, &binding.suite.name, &keys)?;
-        let statement = Statement::new(suite, report, (report_sha256, supersedes), binding, now);
+        let statement = Statement::new(scope, report, (report_sha256, supersedes), binding, now);
         let envelope = Envelope::seal(&serde_json::to_vec(&statement)?, &signer);
         let json = serde_json::to_vec_pretty(&envelope)?;
         self.keep_certificate(&binding.target, &binding.suite.name, &json)?;

@@ -8,10 +8,10 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     referee::CertifiedReferees,
     report::{GateResult, Report, Verdict},
-    suite::{Split, Suite, SuiteId},
+    suite::{Split, SuiteId},
 };
 
-use super::Binding;
+use super::{Binding, Scope};
 
 /// The `_type` of every in-toto Statement v1.
 pub(super) const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -77,13 +77,6 @@ pub struct Predicate {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Scope {
-    /// The suite's use cases.
-    pub use_cases: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Compared {
     pub target: String,
     pub report_sha256: String,
@@ -105,6 +98,9 @@ pub enum RunsOn {
         model: String,
         /// What the vendor said the model is, in every answer of the run: the dated name behind an alias.
         answered_as: Vec<String>,
+        /// What it said of what stands behind that name, where it says anything.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fingerprints: Vec<String>,
     },
 }
 
@@ -135,7 +131,7 @@ impl RunsOn {
 
 impl Statement {
     pub(super) fn new(
-        suite: &Suite,
+        scope: Scope,
         report: &Report,
         (report_sha256, supersedes): (String, Option<String>),
         binding: &Binding,
@@ -151,7 +147,7 @@ impl Statement {
                 target: binding.target.clone(),
                 expires_at: now + runs_on.validity(),
                 runs_on,
-                scope: Scope { use_cases: suite.use_cases.clone() },
+                scope,
                 suite: binding.suite.clone(),
                 split: report.split,
                 harness: report.harness.clone(),

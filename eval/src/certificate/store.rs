@@ -212,7 +212,13 @@ impl CertificateStore {
 
     /// Reads and verifies one file.
     pub fn read_file(&self, path: &Path, keys: &[PublicKey]) -> Result<Certificate, Reason> {
-        Certificate::read(&read_bounded(path)?, keys)
+        Certificate::read_file(path, keys)
+    }
+
+    /// Whether it was neither taken back nor put aside.
+    pub fn stands(&self, certificate: &Certificate, keys: &[PublicKey]) -> Result<(), Reason> {
+        self.is_not_revoked(certificate, keys)?;
+        self.is_not_suspended(certificate)
     }
 
     /// Whether a certificate is about `binding`, and holds now by what `trust` asks.
@@ -226,8 +232,7 @@ impl CertificateStore {
         certificate.is_about(binding)?;
         certificate.is_a_pass()?;
         trust.is_signed(certificate)?;
-        self.is_not_revoked(certificate, &self.keys(trust)?)?;
-        self.is_not_suspended(certificate)?;
+        self.stands(certificate, &self.keys(trust)?)?;
         trust.in_time(certificate, now)
     }
 
@@ -249,6 +254,13 @@ impl CertificateStore {
         file.as_file().sync_all().map_err(failed)?;
         file.persist(path).map_err(|error| failed(error.error))?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+}
+
+impl Certificate {
+    /// Reads and verifies one file; see [`Certificate::read`].
+    pub fn read_file(path: &Path, keys: &[PublicKey]) -> Result<Self, Reason> {
+        Self::read(&read_bounded(path)?, keys)
     }
 }
 

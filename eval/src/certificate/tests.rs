@@ -15,7 +15,7 @@ use crate::{
     puppet::{honest, says},
     referee::Referees,
     report::{AnswerRecord, ItemResult, Report, Verdict},
-    suite::{Item, Split, Suite, SuiteId},
+    suite::{Item, Split, Suite, SuiteId, Tier},
 };
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -51,6 +51,10 @@ impl Bench {
         }
     }
 
+    fn scope(&self) -> Scope {
+        Scope::of(&self.suite)
+    }
+
     /// A report in which every item passes, or the first `missed` do not.
     fn report(&self, missed: usize) -> Report {
         let answered = |(index, item): (usize, &Item)| {
@@ -67,6 +71,7 @@ impl Bench {
             suite: self.suite.id().clone(),
             subject: self.binding().key(),
             answered_as: Vec::new(),
+            fingerprints: Vec::new(),
             split: Split::Gate,
             attempt: 1,
             concurrency: 1,
@@ -90,7 +95,7 @@ impl Bench {
     fn certified() -> (Self, CertificateStore) {
         let bench = Self::new();
         let store = bench.store();
-        store.issue(&bench.suite, &bench.report(0), &bench.binding(), NOW).expect("it passed");
+        store.issue(&bench.suite, &bench.report(0), (&bench.binding(), bench.scope()), NOW).expect("it passed");
         store.check(&bench.binding(), &Trust::default(), NOW).expect("it holds");
         (bench, store)
     }
@@ -143,11 +148,11 @@ fn it_verifies_offline_with_the_public_key_alone() {
 #[test]
 fn only_a_pass_is_certified() {
     let bench = Bench::new();
-    let refused = bench.store().issue(&bench.suite, &bench.report(12), &bench.binding(), NOW);
+    let refused = bench.store().issue(&bench.suite, &bench.report(12), (&bench.binding(), bench.scope()), NOW);
     assert!(matches!(refused, Err(IssueError::NotPassed { verdict: Verdict::Fail, .. })), "{refused:?}");
     let mut claimed = bench.report(12);
     claimed.verdict = Verdict::Pass;
-    let refused = bench.store().issue(&bench.suite, &claimed, &bench.binding(), NOW);
+    let refused = bench.store().issue(&bench.suite, &claimed, (&bench.binding(), bench.scope()), NOW);
     assert!(matches!(refused, Err(IssueError::Inconsistent(_))), "{refused:?}");
     assert!(bench.refused(&bench.binding(), NOW).contains("there is no certificate"));
 }
@@ -157,14 +162,16 @@ fn a_report_certifies_only_what_it_is_about() {
     let bench = Bench::new();
     let mut other = bench.binding();
     other.target = "local/other".into();
-    let refused = bench.store().issue(&bench.suite, &bench.report(0), &other, NOW).expect_err("another target");
+    let refused =
+        bench.store().issue(&bench.suite, &bench.report(0), (&other, bench.scope()), NOW).expect_err("another target");
     assert_eq!(
         refused.to_string(),
         "the report's target is local/small, but local/other is to be certified; run the suite again"
     );
     let mut engine = bench.report(0);
     engine.engine = Some("candle 0.10".into());
-    let refused = bench.store().issue(&bench.suite, &engine, &bench.binding(), NOW).expect_err("another engine");
+    let refused =
+        bench.store().issue(&bench.suite, &engine, (&bench.binding(), bench.scope()), NOW).expect_err("another engine");
     assert!(refused.to_string().contains("candle 0.10"));
 }
 
@@ -275,7 +282,9 @@ fn a_key_that_others_can_read_is_not_used() {
     let (bench, store) = Bench::certified();
     let path = bench.dir.path().join("signing.key");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
-    let refused = store.issue(&bench.suite, &bench.report(0), &bench.binding(), NOW).expect_err("the key is exposed");
+    let refused = store
+        .issue(&bench.suite, &bench.report(0), (&bench.binding(), bench.scope()), NOW)
+        .expect_err("the key is exposed");
     assert!(refused.to_string().contains("can be read by others (mode 644)"), "{refused}");
 }
 
@@ -324,7 +333,7 @@ fn a_vendors_model_is_bound_by_name_and_place_and_for_a_month() {
     let mut report = bench.report(0);
     let binding = bound("https://one.example/v1/", Some("eu"), "gpt-1");
     (report.target, report.engine, report.subject) = ("eu/gpt".into(), None, binding.key());
-    store.issue(&bench.suite, &report, &binding, NOW).expect("it passed");
+    store.issue(&bench.suite, &report, (&binding, bench.scope()), NOW).expect("it passed");
     assert!(
         store
             .check(&bound("https://one.example/v1", Some("eu"), "gpt-1"), &Trust::default(), NOW + Duration::days(29))
@@ -357,7 +366,7 @@ fn a_signed_statement_that_is_no_pass_is_refused() {
     for doctor in doctored {
         let mut report = pass.clone();
         doctor(&mut report);
-        let statement = Statement::new(&bench.suite, &report, ("00".repeat(32), None), &bench.binding(), NOW);
+        let statement = Statement::new(bench.scope(), &report, ("00".repeat(32), None), &bench.binding(), NOW);
         let envelope = Envelope::seal(&serde_json::to_vec(&statement).expect("JSON"), &signer);
         let json = serde_json::to_vec(&envelope).expect("JSON");
         store.keep_certificate("local/small", "stage2-continuity", &json).expect("written");

@@ -55,6 +55,10 @@ pub enum Reason {
     /// `what` is in the genitive where it is a digest: `weights' digest`.
     #[error("the {what} differs: certified {certified}, now {found}; certify again if the change was meant")]
     Differs { what: &'static str, certified: String, found: String },
+    #[error(
+        "its scope does not cover the {what} `{wanted}`: it is for {certified}; certify for that, by a suite that covers it"
+    )]
+    OutOfScope { what: &'static str, wanted: String, certified: String },
     #[error("it is valid from {0} on only; check this machine's clock")]
     NotYetValid(String),
     #[error("it expired at {0}; certify again")]
@@ -189,7 +193,7 @@ fn same_runs_on(certified: &RunsOn, found: &BoundSubject) -> Result<(), Reason> 
             at_most("number of calls answered at once", limits.running, limits_now.running)
         }
         (
-            RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: _ },
+            RunsOn::Vendor { kind, base_url_sha256, region, model, answered_as: _, fingerprints: _ },
             BoundSubject::Vendor { kind: kind_now, base_url_sha256: url_now, region: region_now, model: model_now },
         ) => {
             same("vendor's kind", kind, kind_now)?;

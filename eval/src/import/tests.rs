@@ -38,8 +38,15 @@ fn checks(imported: &Imported, item: usize) -> Value {
 fn passes(imported: &Imported, item: usize, text: &str) -> bool {
     let chat = Chat::default();
     let content = vec![Part::Text(text.to_owned())];
-    let answer =
-        Answer { id: None, model: None, content, finish: Finish::Stop, usage: Usage::default(), logprobs: Vec::new() };
+    let answer = Answer {
+        id: None,
+        model: None,
+        fingerprint: None,
+        content,
+        finish: Finish::Stop,
+        usage: Usage::default(),
+        logprobs: Vec::new(),
+    };
     let asked = Asked { chat: &chat, answers: &[answer], evidence: None };
     imported.suite.items[item].checks.iter().flat_map(|(_, checks)| checks).all(|check| check.judge(asked).is_ok())
 }

@@ -15,6 +15,9 @@ pub struct AnswerRecord {
     pub latency_ms: u64,
     /// What the vendor said the model is.
     pub model: Option<String>,
+    /// What the vendor said of what stands behind that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// In millionths of a dollar, where the target has a price.
     pub cost_micros: Option<u64>,
 }
@@ -60,6 +63,7 @@ impl AnswerRecord {
             output_tokens: answer.usage.output_tokens,
             latency_ms,
             model: answer.model.clone(),
+            fingerprint: answer.fingerprint.clone(),
             cost_micros,
         }
     }
@@ -84,7 +88,15 @@ impl AnswerRecord {
             RecordedFinish::ContentFilter => Finish::ContentFilter,
         };
         let usage = Usage { input_tokens: self.input_tokens, output_tokens: self.output_tokens, ..Usage::default() };
-        Answer { id: None, model: None, content: content.collect(), finish, usage, logprobs: Vec::new() }
+        Answer {
+            id: None,
+            model: None,
+            fingerprint: None,
+            content: content.collect(),
+            finish,
+            usage,
+            logprobs: Vec::new(),
+        }
     }
 
     /// All that a reader sees, in order.

@@ -29,6 +29,7 @@ pub(super) fn answer(text: &str) -> AnswerRecord {
         output_tokens: Some(1),
         latency_ms: 1,
         model: None,
+        fingerprint: None,
         cost_micros: None,
     }
 }
@@ -50,6 +51,7 @@ pub(super) fn report(suite: &Suite, items: Vec<ItemResult>, against: Option<Agai
         engine: None,
         subject: String::new(),
         answered_as: Vec::new(),
+        fingerprints: Vec::new(),
         suite: suite.id().clone(),
         split: Split::Gate,
         attempt: 1,
@@ -86,7 +88,9 @@ fn a_cluster_is_one_draw_and_passes_as_a_whole() {
 
 #[test]
 fn zero_tolerance_forgives_nothing() {
-    let (suite, tolerant) = (suite("threshold: 0.8, zero_tolerance: true"), suite("threshold: 0.8"));
+    let tolerant = suite("threshold: 0.8");
+    let mut suite = tolerant.clone();
+    suite.gates[0].zero_tolerance = true;
     let verdict = |suite: &Suite| report(suite, items(suite, &[7]), None).verdict;
     assert_eq!((verdict(&suite), verdict(&tolerant)), (Verdict::Fail, Verdict::Pass));
 }

@@ -23,6 +23,7 @@ fn answer(text: &str, finish: Finish) -> Answer {
     Answer {
         id: None,
         model: None,
+        fingerprint: None,
         content: vec![Part::Text(text.into())],
         finish,
         usage: Usage { output_tokens: Some(text.split_whitespace().count() as u64), ..Usage::default() },

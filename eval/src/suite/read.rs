@@ -9,7 +9,7 @@ use backstop_models::chat::Sampling;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Gate, Item, JudgeRules, Split, Suite, SuiteError, SuiteId};
+use super::{Gate, Item, JudgeRules, Split, Suite, SuiteError, SuiteId, Tier};
 use crate::{score::Check, statistics};
 
 mod ask;
@@ -20,6 +20,8 @@ mod schema;
 pub use schema::{SuiteFile, file_schema, suite_schema};
 
 const MAX_ASKS: usize = 10;
+/// What a gate without tolerance must at least show.
+const MEANT: f64 = 0.95;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,7 @@ struct RawHeader {
     purpose: String,
     #[serde(default)]
     use_cases: Vec<Spanned<String>>,
+    tiers: Option<Spanned<Vec<Tier>>>,
     sampling: RawSampling,
     /// Of an item that does not say.
     max_tokens: u32,
@@ -114,6 +117,7 @@ pub(super) fn suite(
         id: SuiteId { name: header.name.value, version: header.version.value, digest },
         purpose: header.purpose.trim().to_owned(),
         use_cases: header.use_cases.into_iter().map(|case| case.value).collect(),
+        tiers: header.tiers.map_or_else(Tier::all, |tiers| tiers.value),
         sampling: Sampling {
             temperature: Some(header.sampling.temperature),
             seed: Some(header.sampling.seed),
@@ -217,6 +221,10 @@ fn check_header<'a>(name: &str, header: &RawHeader, at: impl Fn(u64) -> Place<'a
     if !(0.0..=2.0).contains(&temperature) || top_p.is_some_and(|top_p| !(top_p > 0.0 && top_p <= 1.0)) {
         return at(1).fail("in `sampling`, temperature must be from 0 to 2 and top_p above 0 and at most 1");
     }
+    if let Some(tiers) = header.tiers.as_ref().filter(|tiers| tiers.value.is_empty()) {
+        return at(tiers.defined.line())
+            .fail("a suite that is for no tier certifies nothing; leave `tiers` out for all");
+    }
     if let Some(case) = header.use_cases.iter().find(|case| !is_name(&case.value)) {
         return at(case.defined.line())
             .fail(format!("the use case `{}` must consist of lower-case letters, digits and hyphens", case.value));
@@ -318,6 +326,12 @@ fn check_reach<'a>(
             return at.fail(format!(
                 "the gate `{}` cannot be passed: {draws} {what} out of {draws} only show {best:.3}, below {}; add items or lower it",
                 gate.id, gate.threshold
+            ));
+        }
+        if gate.zero_tolerance && best < MEANT {
+            return at.fail(format!(
+                "the gate `{}` has zero tolerance over {draws} draws, which show no more than {best:.3}; 59 are the fewest that mean it (0.95), 299 for 0.99",
+                gate.id
             ));
         }
         if let Some(margin) = gate.margin {

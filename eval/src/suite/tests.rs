@@ -107,6 +107,17 @@ fn a_fault_in_the_header_has_its_line() {
         ),
         ("errors_allowed: 0\n", "errors_allowed: 0\nepochs: 11\n", "tiny.yaml:8: epochs must be from 1 to 10"),
         ("errors_allowed: 0\n", "errors_allowed: 0\nuse_cases: [Big Thing]\n", "the use case `Big Thing` must consist"),
+        (
+            "errors_allowed: 0\n",
+            "errors_allowed: 0\ntiers: [critcal]\n",
+            "`critcal` is not known here, did you mean `critical`?",
+        ),
+        ("errors_allowed: 0\n", "errors_allowed: 0\ntiers: []\n", "tiny.yaml:8: a suite that is for no tier"),
+        (
+            "threshold: 0.1\n",
+            "threshold: 0.1\n    zero_tolerance: true\n",
+            "over 2 draws, which show no more than 0.224; 59 are",
+        ),
         ("errors_allowed: 0\n", "errors_allowed: 0\ncanary: short\n", "a canary needs 16 letters"),
         ("threshold: 0.1\n", "threshold: 0.9\n", "cannot be passed: 2 right answers out of 2 only show 0.224"),
     ] {

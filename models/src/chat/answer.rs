@@ -115,6 +115,8 @@ pub struct Answer {
     pub id: Option<String>,
     /// What the vendor says the model is.
     pub model: Option<String>,
+    /// What the vendor says of what stands behind that name (OpenAI's `system_fingerprint`); only of whole answers.
+    pub fingerprint: Option<String>,
     pub content: Vec<Part>,
     pub finish: Finish,
     pub usage: Usage,
@@ -187,7 +189,7 @@ impl Fold {
     /// The answer, or `None` when the stream had no [`Finish`].
     pub fn into_answer(self) -> Option<Answer> {
         let Self { id, model, content, finish, usage, logprobs, .. } = self;
-        Some(Answer { id, model, content, finish: finish?, usage, logprobs })
+        Some(Answer { id, model, fingerprint: None, content, finish: finish?, usage, logprobs })
     }
 
     fn push_delta(&mut self, delta: Delta) {

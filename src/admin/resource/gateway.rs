@@ -150,11 +150,10 @@ fn look(asked: &Asked, settings: &Settings, route: &Route, seen: &HealthView) ->
             Decision::AttemptDespite { reason } | Decision::LastResort { reason } => (stands, Some(reason.to_string())),
             Decision::Skip(fault) => ("passed over", Some(fault.detail.clone())),
         };
-        let needs_none =
-            step.index == 0 && !step.target.is_local() && !standings.has_looked_at(&step.target, &route.suite);
+        let needs_none = step.index == 0 && !step.target.is_local() && !standings.has_looked_at(&step.target, route);
         let objection = match needs_none {
             true => Some("a first target at a vendor needs no certificate, so none was looked for".to_owned()),
-            false => standings.objection(&step.target, &route.suite).map(|why| why.to_string()),
+            false => standings.objection(&step.target, route).map(|why| why.to_string()),
         };
         let of_target = |id: &TargetId| seen.targets.get(id);
         TargetView {

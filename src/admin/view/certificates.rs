@@ -31,6 +31,10 @@ pub struct CertificateView {
     pub digest: String,
     pub signers: Vec<String>,
     pub attempt: u64,
+    /// What it is for; a route that names a use case needs it here.
+    pub use_cases: Vec<String>,
+    /// The criticality of the routes that it is for.
+    pub tiers: Vec<String>,
     /// It holds, but not for long.
     pub warning: Option<String>,
     /// `null`: it holds for what is here now.
@@ -61,6 +65,8 @@ fn view(listed: Listed, gate: &Gate, settings: &Settings, state: &StateDir) -> C
         digest: certificate.digest().to_owned(),
         signers: certificate.signers().to_vec(),
         attempt: certified.attempt,
+        use_cases: certified.scope.use_cases.clone(),
+        tiers: certified.scope.tiers.iter().map(ToString::to_string).collect(),
         warning: held.as_ref().ok().and_then(|warning| warning.map(|warning| warning.to_string())),
         fault: held.err(),
     }

@@ -7,17 +7,19 @@ use backstop_eval::{certificate::Signer, suite::Suite};
 use clap::Args;
 use time::OffsetDateTime;
 
-use super::super::{installation::Installation, operator::operator, print};
+use super::{
+    super::{installation::Installation, operator::operator, print},
+    scope::ScopeArgs,
+};
 use crate::{
     domain::TargetId,
     release::{self, Gate},
 };
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 pub(super) struct CertifyArgs {
     /// The digest of a stored run that passed: the name of its file under `eval/runs`, or the first digits of it
-    #[arg(long, value_name = "DIGEST", conflicts_with_all = ["file", "key_dir"])]
+    #[arg(long, value_name = "DIGEST", required_unless_present = "file", conflicts_with_all = ["file", "key_dir"])]
     run: Option<String>,
     /// A certificate to add a signature to, once it was read and its numbers were verified
     #[arg(long, value_name = "FILE", requires = "key_dir")]
@@ -25,6 +27,8 @@ pub(super) struct CertifyArgs {
     /// The directory of the second signer's own key, which is made there when it has none
     #[arg(long, value_name = "DIR", requires = "file")]
     key_dir: Option<PathBuf>,
+    #[command(flatten)]
+    scope: ScopeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -38,14 +42,17 @@ pub(super) struct RevokeArgs {
 
 pub(super) async fn certify(installation: Installation, args: CertifyArgs) -> anyhow::Result<ExitCode> {
     match (args.run, args.file, args.key_dir) {
-        (Some(run), _, _) => from_run(installation, run).await,
+        (Some(run), _, _) => from_run(installation, run, args.scope).await,
+        (None, Some(_), Some(_)) if args.scope.is_given() => {
+            bail!("a second signature is on what was signed first: --tier and --use-case go with --run")
+        }
         (None, Some(file), Some(key_dir)) => countersign(&installation, &file, &key_dir).await,
         _ => bail!("name a stored run with --run, or a certificate with --file and --key-dir"),
     }
 }
 
 /// What is certified is what is here now: the bytes, the engine and the suite must still be those of the run.
-async fn from_run(installation: Installation, run: String) -> anyhow::Result<ExitCode> {
+async fn from_run(installation: Installation, run: String, scope: ScopeArgs) -> anyhow::Result<ExitCode> {
     let (state, settings) = (installation.state.clone(), installation.settings());
     let found = tokio::task::spawn_blocking(move || {
         let gate = Gate::open(&state)?;
@@ -56,13 +63,15 @@ async fn from_run(installation: Installation, run: String) -> anyhow::Result<Exi
         let target = TargetId::try_from(report.target.clone())
             .map_err(|what| anyhow::anyhow!("{what}: a run against a URL cannot be certified"))?;
         let binding = gate.binding(&settings, &target, suite.id()).map_err(anyhow::Error::msg)?;
-        anyhow::Ok((gate, suite, report, binding, digest))
+        let scope = scope.of(&suite)?;
+        anyhow::Ok((gate, suite, report, (binding, scope), digest))
     });
-    let (gate, suite, report, binding, digest) = found.await.context("the task ended early")??;
+    let (gate, suite, report, (binding, scope), digest) = found.await.context("the task ended early")??;
     let certificates = gate.certificates();
     let audit = installation.audit().await?;
-    let act = release::certifying(operator(), &binding, &digest);
-    let issue = async { anyhow::Ok(certificates.issue(&suite, &report, &binding, OffsetDateTime::now_utc())?) };
+    let act = release::certifying(operator(), (&binding, &scope), &digest);
+    let (bound, now) = ((&binding, scope), OffsetDateTime::now_utc());
+    let issue = async { anyhow::Ok(certificates.issue(&suite, &report, bound, now)?) };
     audit.around(act, issue).await.context("it cannot be certified")?;
     installation.sign(&audit).await;
     let path = certificates.certificate_path(&binding.target, &binding.suite.name);

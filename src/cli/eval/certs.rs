@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use backstop_eval::certificate::{CertificateStore, PublicKey, RawReport};
+use backstop_eval::certificate::{Certificate, CertificateStore, PublicKey, RawReport, Reason, Trust};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{
@@ -40,17 +40,41 @@ pub(super) async fn list(installation: Installation) -> anyhow::Result<ExitCode>
 
 /// Exit code 1 where signature, numbers or time do not hold. Whether the model on disk is still the same is not asked: the file may be
 /// from another machine.
-pub(super) fn verify(installation: &Installation, file: &Path, keys: &[PathBuf]) -> anyhow::Result<ExitCode> {
+pub(super) fn verify(installation: &Installation, file: &Path) -> anyhow::Result<ExitCode> {
     let store = CertificateStore::open(&installation.state.eval())?;
     let trust = installation.settings().gate.trust;
-    let keys: Vec<PublicKey> = match keys {
-        [] => store.keys(&trust).context("name the signers' public keys with --key FILE")?,
-        named => named.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?,
+    let keys = store.keys(&trust).context("name the signers' public keys with --key FILE")?;
+    let (certificate, mut said) = verified(file, &keys, &trust)?;
+    store.stands(&certificate, &keys).with_context(|| format!("{} does not verify", file.display()))?;
+    said.push_str(match store.raw_report(&certificate) {
+        RawReport::Intact => "report: here and unchanged\n",
+        RawReport::Changed => "report: CHANGED since it was certified\n",
+        RawReport::Missing => "report: not on this machine\n",
+    });
+    print::text(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With nothing but the file and public keys: no config and no state directory is looked for. What was revoked or suspended since
+/// cannot be told.
+pub(super) fn verify_offline(file: &Path, keys: &[PathBuf], signatures: usize) -> anyhow::Result<ExitCode> {
+    let keys: Vec<PublicKey> = keys.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?;
+    let (_, mut said) = verified(file, &keys, &Trust { signatures, ..Trust::default() })?;
+    said.push_str("not looked at: the report, and whether it was revoked or suspended since\n");
+    print::text(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The certificate, and what it says.
+fn verified(file: &Path, keys: &[PublicKey], trust: &Trust) -> anyhow::Result<(Certificate, String)> {
+    let read = || {
+        let certificate = Certificate::read_file(file, keys)?;
+        certificate.is_a_pass()?;
+        trust.is_signed(&certificate)?;
+        let warning = trust.in_time(&certificate, OffsetDateTime::now_utc())?;
+        Ok::<_, Reason>((certificate, warning))
     };
-    let certificate = store.read_file(file, &keys).with_context(|| format!("{} does not verify", file.display()))?;
-    certificate.is_a_pass()?;
-    trust.is_signed(&certificate)?;
-    let warning = trust.in_time(&certificate, OffsetDateTime::now_utc())?;
+    let (certificate, warning) = read().with_context(|| format!("{} does not verify", file.display()))?;
     let certified = certificate.predicate();
     let mut said = format!("verified: signed by {}\n", certificate.signers().join(" and "));
     said.push_str(&format!("certificate: sha256 {}\n", certificate.digest()));
@@ -67,16 +91,11 @@ pub(super) fn verify(installation: &Installation, file: &Path, keys: &[PathBuf])
     if !certified.scope.use_cases.is_empty() {
         said.push_str(&format!("use cases: {}\n", certified.scope.use_cases.join(", ")));
     }
+    said.push_str(&format!("tiers: {}\n", certified.scope.tiers_listed()));
     said.push_str(&format!("attempt: {}\n", certified.attempt));
     certified.gates.iter().for_each(|gate| said.push_str(&format!("{}\n", gate.describe())));
     said.push_str(&format!("issued: {}\nuntil: {}\n", shown(certified.issued_at), shown(certified.expires_at)));
-    said.push_str(match store.raw_report(&certificate) {
-        RawReport::Intact => "report: here and unchanged\n",
-        RawReport::Changed => "report: CHANGED since it was certified\n",
-        RawReport::Missing => "report: not on this machine\n",
-    });
-    print::text(&said)?;
-    Ok(ExitCode::SUCCESS)
+    Ok((certificate, said))
 }
 
 /// Hashing a model takes seconds, so off the runtime's threads.

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use backstop_eval::{
+    certificate::Scope,
     referee::Bench,
     report::{Against, ItemResult, Report, Verdict},
     run::{self, Bar, Journal, Reuse, RunOptions},
@@ -17,6 +18,7 @@ use super::{
     super::{installation::Installation, operator::operator, print},
     located::{Located, located},
     referees::{self, Chosen},
+    scope::ScopeArgs,
     subject_for::{self, Examined},
 };
 use crate::{
@@ -62,6 +64,8 @@ pub(super) struct RunArgs {
     /// Store a certificate when it passes
     #[arg(long)]
     certify: bool,
+    #[command(flatten)]
+    scope: ScopeArgs,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -114,10 +118,15 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
             installation.state.suites().display()
         );
     }
+    if args.scope.is_given() && !args.certify {
+        bail!("--tier and --use-case say what a certificate is for; add --certify");
+    }
     let suite = suite.with_split(split)?;
+    // What is wrong with it is said before anything is asked.
+    let scope = args.scope.of(&suite)?;
     let settings = installation.settings();
     let gate = Arc::new(Gate::open(&installation.state)?);
-    let desk = Desk { installation, settings, gate, suite, args };
+    let desk = Desk { installation, settings, gate, suite, scope, args };
     let examined = desk.examined(&desk.args.target).await?;
     if desk.args.certify && examined.binding.is_none() {
         bail!("a URL cannot be certified: add it to the config under `vendors` and name it as vendor/model");
@@ -137,12 +146,14 @@ struct Desk<'a> {
     settings: Settings,
     gate: Arc<Gate>,
     suite: Suite,
+    /// What a certificate would be for.
+    scope: Scope,
     args: RunArgs,
 }
 
 impl Desk<'_> {
     async fn examined(&self, target: &str) -> anyhow::Result<Examined> {
-        let Self { installation, settings, gate, suite, args } = self;
+        let Self { installation, settings, gate, suite, args, .. } = self;
         let by_url = subject_for::ByUrl { model: args.model.as_deref(), secret: args.secret.as_deref() };
         subject_for::examined(installation, gate, settings, suite.id(), target, by_url).await
     }
@@ -169,7 +180,7 @@ impl Desk<'_> {
     }
 
     async fn bench(&self, examined: &Examined) -> anyhow::Result<Bench> {
-        let Self { installation, settings, gate, suite, args } = self;
+        let Self { installation, settings, gate, suite, args, .. } = self;
         // What the command line says of a family is said of the target, not of the incumbent.
         let name = examined.subject.name();
         let chosen = match &args.against {
@@ -198,9 +209,9 @@ impl Desk<'_> {
         let certificate_file = match &examined.binding {
             Some(binding) if self.args.certify && report.verdict == Verdict::Pass => {
                 let audit = self.installation.audit().await?;
-                let act = release::certifying(operator(), binding, &report_sha256);
-                let issue =
-                    async { anyhow::Ok(certificates.issue(&self.suite, report, binding, OffsetDateTime::now_utc())?) };
+                let act = release::certifying(operator(), (binding, &self.scope), &report_sha256);
+                let (bound, now) = ((binding, self.scope.clone()), OffsetDateTime::now_utc());
+                let issue = async { anyhow::Ok(certificates.issue(&self.suite, report, bound, now)?) };
                 audit.around(act, issue).await.context("the pass cannot be certified")?;
                 self.installation.sign(&audit).await;
                 Some(certificates.certificate_path(&binding.target, &binding.suite.name))

@@ -44,6 +44,8 @@ pub(super) fn show(installation: &Installation, name: &str) -> anyhow::Result<Ex
     if !suite.use_cases.is_empty() {
         said.push_str(&format!("use cases: {}\n", suite.use_cases.join(", ")));
     }
+    let tiers: Vec<&str> = suite.tiers.iter().map(|tier| tier.name()).collect();
+    said.push_str(&format!("tiers: {}\n", tiers.join(", ")));
     said.push_str(&format!("{} items decide, {} are for practice\n", suite.items.len(), suite.items_aside()));
     suite.gates.iter().for_each(|gate| said.push_str(&described(&suite, gate)));
     said.push('\n');

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::print::{self, Align},
-    domain::{Factor, Meter, PriceRow, PriceState, Prices, Rates, day_text},
+    domain::{Meter, PriceRow, PriceState, Prices, Rates, day_text, time_text},
 };
 
 /// Which rows of a model are given.
@@ -81,8 +81,12 @@ pub(super) fn rows(priced: &Priced, at: i64) -> String {
             }
             for (name, factor) in [("batch", row.batch), ("priority", row.priority)] {
                 if let Some(factor) = factor {
-                    text.push_str(&format!("    {name:<14} × {}\n", times(factor)));
+                    text.push_str(&format!("    {name:<14} × {factor}\n"));
                 }
+            }
+            for hours in &row.hours {
+                let (from, until) = (time_text(hours.from_min), time_text(hours.until_min));
+                text.push_str(&format!("    {from}–{until} UTC × {}\n", hours.factor));
             }
             if !row.source.is_empty() {
                 text.push_str(&format!("    source         {} (checked {})\n", row.source, day(row.checked_ms)));
@@ -111,6 +115,13 @@ pub(super) fn json(priced: &Priced, (at, which): (i64, Which)) -> anyhow::Result
 
 /// `state`: of the row that counts at the time that was asked for.
 fn object(target: &str, row: &PriceRow, state: Option<&str>) -> Value {
+    let hours = |hours: &crate::domain::Hours| {
+        json!({
+            "from": time_text(hours.from_min),
+            "until": time_text(hours.until_min),
+            "factor": hours.factor.to_string(),
+        })
+    };
     let tier = |tier: &crate::domain::Tier| json!({ "above_tokens": tier.above, "usd": rates(&tier.rates) });
     json!({
         "target": target,
@@ -120,8 +131,9 @@ fn object(target: &str, row: &PriceRow, state: Option<&str>) -> Value {
         "until": row.until_ms.map(day_text),
         "usd": rates(&row.rates),
         "tiers": row.tiers.iter().map(tier).collect::<Vec<_>>(),
-        "batch_factor": row.batch.map(times),
-        "priority_factor": row.priority.map(times),
+        "batch_factor": row.batch.map(|factor| factor.to_string()),
+        "priority_factor": row.priority.map(|factor| factor.to_string()),
+        "hours": row.hours.iter().map(hours).collect::<Vec<_>>(),
         "source": Some(&*row.source).filter(|source| !source.is_empty()),
         "checked": row.checked_ms.map(day_text),
     })
@@ -148,15 +160,13 @@ fn others(row: &PriceRow, state: PriceState) -> String {
         .map(|(meter, rate)| format!("{} {rate}", meter.as_str()))
         .collect();
     others.extend(row.tiers.iter().map(|tier| format!("more above {}", tier.above)));
+    if !row.hours.is_empty() {
+        others.push("by the hour".to_owned());
+    }
     if state == PriceState::Stale {
         others.push("stale".to_owned());
     }
     if others.is_empty() { "-".to_owned() } else { others.join(", ") }
-}
-
-fn times(factor: Factor) -> String {
-    let digits = format!("{}.{:06}", factor.millionths / 1_000_000, factor.millionths % 1_000_000);
-    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn day(unix_ms: Option<i64>) -> String {

@@ -4,9 +4,12 @@ use anyhow::Context as _;
 use backstop_models::catalog::Catalog;
 use serde_json::{Value, json};
 
-use super::{Bench, described_line, filed, line, print};
+use super::{Bench, canary, described_line, filed, line, print};
 use crate::{
-    cli::print::Align,
+    cli::{
+        drill::{described, drill_on, said_of},
+        print::Align,
+    },
     domain::{RouteId, TargetId},
     release::{
         Gate,
@@ -54,6 +57,16 @@ fn told(deed: &Deed) -> (String, Option<String>) {
         Deed::RolledBack { from, to, reason } => (format!("rolled back from {from} to {to}"), reason.clone()),
         Deed::Retired { number } => (format!("{number} let go"), None),
         Deed::Left { vendor, pct, reason } => (format!("{pct} % of the calls leave `{vendor}`"), reason.clone()),
+        Deed::LeftInSteps { vendor, steps, reason, .. } => {
+            let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+            (format!("the calls leave `{vendor}` in steps of {} %", steps.join(", ")), reason.clone())
+        }
+        Deed::LeftFurther { vendor, pct } => (format!("{pct} % of the calls leave `{vendor}`"), None),
+        Deed::LeavingHalted { vendor, reason } => {
+            (format!("no further step away from `{vendor}`"), Some(reason.clone()))
+        }
+        Deed::Canary { share, reason } => (canary::told(share), reason.clone()),
+        Deed::CanaryEnded { release, reason } => (format!("{release} is not tried any more"), reason.clone()),
         Deed::Returned { vendor, reason } => (format!("back to `{vendor}`"), reason.clone()),
     }
 }
@@ -105,7 +118,10 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
     if json {
         let mut said = Vec::new();
         for route in &routes {
-            said.push(described_line(bench, route, &line(bench, route).await?));
+            let mut one = described_line(bench, route, &line(bench, route).await?);
+            one["drill"] = json!(drill_on(&bench.installation, route).await.map(|drill| described(&drill)));
+            one["shadows"] = json!(canary::shadows(bench, route).await);
+            said.push(one);
         }
         return print::json(&said);
     }
@@ -125,7 +141,10 @@ pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) ->
             .map(|lease| format!("{} until {}", lease.number, desk::moment(lease.until_unix_ms)))
             .collect();
         let differs = filed(bench, route).is_some_and(|filed| line.asks_for_import(&filed));
-        let note = if differs { format!("the file differs: `backstop release import {route}`") } else { String::new() };
+        let drill = drill_on(&bench.installation, route).await.map(|drill| said_of(&drill));
+        let tried = line.canary.map(|running| canary::told(&running.share));
+        let differs = differs.then(|| format!("the file differs: `backstop release import {route}`"));
+        let note = differs.into_iter().chain(tried).chain(drill).collect::<Vec<_>>().join("; ");
         let (serves, since) = (line.primary.to_string(), print::moment(line.since_unix_ms));
         let targets = list(line.serving());
         rows.push(vec![route.to_string(), serves, since, by.to_owned(), targets, leases.join(", "), note]);
@@ -156,12 +175,7 @@ pub(super) async fn notes(bench: &Bench, route: &RouteId, number: u32, json: boo
 
 pub(super) fn card(bench: &Bench, target: &TargetId, suite: Option<String>, json: bool) -> anyhow::Result<()> {
     let state = &bench.installation.state;
-    let of_route = || {
-        let has = |route: &&crate::config::Route| route.targets.iter().any(|one| one.id == *target);
-        let routes = &bench.settings.routes;
-        routes.values().find(has).or_else(|| routes.values().next()).map(|route| route.suite.clone())
-    };
-    let suite = suite.or_else(of_route).unwrap_or_else(|| crate::config::DEFAULT_SUITE.to_owned());
+    let suite = suite.unwrap_or_else(|| paper::suite_of(&bench.settings, target));
     let gate = Gate::open(state)?;
     let certificate = gate.certificate(&bench.settings, target, &suite);
     let catalog = Catalog::load(&state.catalog())?;

@@ -107,7 +107,7 @@ pub(super) async fn rows(store: &Store, filter: &UsageFilter, settings: &Setting
         let lines = today
             .prices(&row.target)
             .and_then(|prices| prices.at(row.at.started_unix_ms))
-            .map(|(prices, _)| (prices.lines(&row.usage).0, prices.name.to_string()));
+            .map(|(prices, _)| (prices.lines(&row.usage, row.at.started_unix_ms).0, prices.name.to_string()));
         rows.add(&row, lines);
     })
     .await?;

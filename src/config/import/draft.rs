@@ -18,12 +18,16 @@ pub(super) struct Vendor {
     pub(super) operated_by: Option<String>,
 }
 
+/// Rates by our own keys, in US dollars per million tokens.
+pub(super) type Rates = Vec<(&'static str, f64)>;
+
 #[derive(Debug, Default, Clone)]
 pub(super) struct Model {
-    pub(super) input_per_mtok: Option<f64>,
-    pub(super) output_per_mtok: Option<f64>,
-    pub(super) cached_input_per_mtok: Option<f64>,
-    pub(super) cache_write_per_mtok: Option<f64>,
+    pub(super) rates: Rates,
+    /// Keys of a price that are no rates of tokens: factors, and what a request costs.
+    pub(super) besides: Rates,
+    /// By how many tokens of prompt they begin above.
+    pub(super) tiers: BTreeMap<u64, Rates>,
     pub(super) context_tokens: Option<u32>,
 }
 
@@ -37,21 +41,31 @@ pub(super) struct Route {
     pub(super) next_on_content_policy: bool,
 }
 
+/// The rates that a model may have without a row of prices.
+const FLAT: [&str; 4] = ["input_per_mtok", "output_per_mtok", "cached_input_per_mtok", "cache_write_per_mtok"];
+
 impl Model {
     pub(super) fn is_empty(&self) -> bool {
         self.fields().is_empty()
     }
 
     fn fields(&self) -> Vec<(&'static str, String)> {
-        let price = |key, usd: Option<f64>| usd.map(|usd| (key, number(usd)));
-        let fields = [
-            price("input_per_mtok", self.input_per_mtok),
-            price("output_per_mtok", self.output_per_mtok),
-            price("cached_input_per_mtok", self.cached_input_per_mtok),
-            price("cache_write_per_mtok", self.cache_write_per_mtok),
-            self.context_tokens.map(|tokens| ("context_tokens", tokens.to_string())),
-        ];
-        fields.into_iter().flatten().collect()
+        let written = |rates: &Rates| rates.iter().map(|(key, usd)| (*key, number(*usd))).collect::<Vec<_>>();
+        let flat = self.rates.iter().all(|(key, _)| FLAT.contains(key));
+        let mut fields = written(&self.rates);
+        if !(flat && self.besides.is_empty() && self.tiers.is_empty()) {
+            fields.extend(written(&self.besides));
+            if !self.tiers.is_empty() {
+                let tier = |(above, rates): (&u64, &Rates)| {
+                    map(&[vec![("above_tokens", above.to_string())], written(rates)].concat())
+                };
+                let tiers: Vec<String> = self.tiers.iter().map(tier).collect();
+                fields.push(("tiers", format!("[{}]", tiers.join(", "))));
+            }
+            fields = vec![("prices", format!("[{}]", map(&fields)))];
+        }
+        fields.extend(self.context_tokens.map(|tokens| ("context_tokens", tokens.to_string())));
+        fields
     }
 }
 
@@ -102,9 +116,14 @@ fn section<'a>(out: &mut String, name: &str, entries: impl Iterator<Item = (&'a 
     }
     let _ = writeln!(out, "{name}:");
     for (key, fields) in entries {
-        let fields: Vec<String> = fields.into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
-        let _ = writeln!(out, "  {}: {{ {} }}", scalar(key), fields.join(", "));
+        let _ = writeln!(out, "  {}: {}", scalar(key), map(&fields));
     }
+}
+
+/// A map on one line.
+fn map(fields: &[(&'static str, String)]) -> String {
+    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    format!("{{ {} }}", fields.join(", "))
 }
 
 /// A text as YAML: plain where every reader takes it for a text, else in double quotes as JSON has them.

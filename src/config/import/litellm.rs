@@ -5,6 +5,7 @@
 
 mod deployment;
 mod ladder;
+mod price;
 mod provider;
 
 use std::path::Path as FilePath;

@@ -51,6 +51,35 @@ fn what_has_nothing_for_us_is_an_error_with_reasons() {
     }
 }
 
+#[test]
+fn every_price_that_we_know_is_carried() {
+    let text = r#"
+model_list:
+  - model_name: long
+    litellm_params: { model: gemini/gemini-2.5-pro, api_key: os.environ/KEY }
+    model_info:
+      input_cost_per_token: 1.25e-06
+      output_cost_per_token: 1e-05
+      cache_read_input_token_cost: 1.25e-07
+      input_cost_per_audio_token: 1.25e-06
+      output_cost_per_reasoning_token: 1e-05
+      input_cost_per_token_above_200k_tokens: 2.5e-06
+      output_cost_per_token_above_200k_tokens: 1.5e-05
+      input_cost_per_token_batches: 6.25e-07
+      output_cost_per_token_batches: 5e-06
+      input_cost_per_token_priority: 2.5e-06
+      input_cost_per_request: 0.001
+      max_input_tokens: 1048576
+"#;
+    let imported = import(text).expect("imports");
+    let price = "{ prices: [{ input_per_mtok: 1.25, output_per_mtok: 10, cached_input_per_mtok: 0.125, reasoning_per_mtok: 10, \
+                 audio_input_per_mtok: 1.25, per_request: 0.001, batch_factor: 0.5, priority_factor: 2, \
+                 tiers: [{ above_tokens: 200000, input_per_mtok: 2.5, output_per_mtok: 15 }] }], context_tokens: 1048576 }";
+    assert!(imported.yaml.contains(price), "{}", imported.yaml);
+    assert!(imported.notes.is_empty(), "{:?}", imported.notes);
+    load(&imported.yaml, Path::new("backstop.yaml")).unwrap_or_else(|findings| panic!("{findings:?}"));
+}
+
 fn word() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => prop::sample::select(vec![

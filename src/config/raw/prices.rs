@@ -34,10 +34,28 @@ pub(in crate::config) struct Price {
     pub(in crate::config) batch_factor: Option<f64>,
     /// What a call costs of that in the vendor's faster class of service: 2 for twice as much.
     pub(in crate::config) priority_factor: Option<f64>,
+    /// Hours of the day in which all of that is multiplied, for vendors that are dearer at peak times or cheaper at night. The moment at
+    /// which a call begins counts.
+    pub(in crate::config) hours: Option<Vec<Hours>>,
     /// Other prices for the whole call when its prompt is long.
     pub(in crate::config) tiers: Option<Vec<Tier>>,
     /// Where it was read, for `backstop prices show`.
     pub(in crate::config) source: Option<String>,
+}
+
+/// A span of every day, in UTC.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Hours {
+    /// Its first minute, as `08:30`.
+    #[schemars(required)]
+    pub(in crate::config) from: Option<String>,
+    /// The first minute after it; one before `from` is on the next day, and `24:00` is midnight.
+    #[schemars(required)]
+    pub(in crate::config) until: Option<String>,
+    /// What everything costs of the usual price: 2 for twice as much.
+    #[schemars(required)]
+    pub(in crate::config) factor: Option<f64>,
 }
 
 /// What is not said here is as without the tier.

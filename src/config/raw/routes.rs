@@ -16,6 +16,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) targets: Option<Vec<TargetText>>,
     /// The suite that a fallback of this route must have passed [default: stage2-continuity].
     pub(in crate::config) suite: Option<String>,
+    /// What the route is for, say `expense-claims`: the certificate of a fallback must have it in its scope [default: any].
+    pub(in crate::config) use_case: Option<String>,
     /// How long each stage may take.
     pub(in crate::config) deadlines: Option<Deadlines>,
     /// What happens when a stream breaks after its first content has left [default: error].

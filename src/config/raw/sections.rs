@@ -126,6 +126,17 @@ pub(in crate::config) struct Sentinel {
     pub(in crate::config) questions: Option<u32>,
     /// Nobody is asked.
     pub(in crate::config) off: Option<bool>,
+    /// What it means when an answer has a `system_fingerprint` that none had when the model was certified [default: bind].
+    pub(in crate::config) fingerprints: Option<Fingerprints>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Fingerprints {
+    /// It is not what passed: the certificate is suspended.
+    Bind,
+    /// Nothing: this vendor changes it without changing the model.
+    Ignore,
 }
 
 /// Bounds on what callers may send.
@@ -141,4 +152,7 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) failed_auth_per_minute: Option<u64>,
     /// Connections that one address may hold open [default: 1024].
     pub(in crate::config) connections_per_ip: Option<u64>,
+    /// Addresses that are counted one by one, for all of this [default: 32768]. Past it, those that come new are counted together
+    /// with others of their network, and callers with a key are not refused for it.
+    pub(in crate::config) most_addresses: Option<u64>,
 }

@@ -25,6 +25,9 @@ pub(in crate::config) struct Vendor {
     pub(in crate::config) api_version: Option<String>,
     /// Who runs the models, when that is not this vendor: what different-vendor rules and share caps count by.
     pub(in crate::config) operated_by: Option<String>,
+    /// What it costs of its kind's built-in prices, for a region's surcharge or a discount of yours: 1.1 for a tenth more [default: 1].
+    /// Prices under `models` are taken as they stand.
+    pub(in crate::config) price_factor: Option<f64>,
     /// Whether it is your own hardware: not a vendor to the share cap, and an end for critical routes.
     pub(in crate::config) self_hosted: Option<bool>,
     /// The name of its secret in the vault [default: the vendor's name].

@@ -3,7 +3,7 @@
 use super::Resolver;
 use crate::{
     config::{path::Path, raw, words},
-    domain::{Factor, Meter, PriceRow, Prices, Rate, Rates, Tier, day_text, parse_day},
+    domain::{Factor, Hours, Meter, PriceRow, Prices, Rate, Rates, Tier, day_text, parse_day, parse_time},
 };
 
 /// The four keys that a model has beside `prices`.
@@ -75,6 +75,7 @@ impl Resolver<'_, '_> {
         }
         let batch = self.factor(path, "batch_factor", raw.batch_factor);
         let priority = self.factor(path, "priority_factor", raw.priority_factor);
+        let hours = self.hours(&path.key("hours"), raw.hours.as_deref().unwrap_or_default());
         let mut tiers = Vec::new();
         for (index, tier) in raw.tiers.iter().flatten().enumerate() {
             let path = path.key("tiers").index(index);
@@ -109,7 +110,33 @@ impl Resolver<'_, '_> {
         let name = format!("config:{}", from.map_or_else(|| "always".to_owned(), day_text));
         let source = raw.source.as_deref().unwrap_or_default().into();
         let row = PriceRow::always(&name, rates);
-        Some(PriceRow { from_ms: from, until_ms: until, tiers, batch, priority, source, ..row })
+        Some(PriceRow { from_ms: from, until_ms: until, tiers, batch, priority, hours, source, ..row })
+    }
+
+    /// What is faulty is reported and left out.
+    fn hours(&mut self, path: &Path, given: &[raw::Hours]) -> Vec<Hours> {
+        let mut all: Vec<Hours> = Vec::new();
+        for (index, raw) in given.iter().enumerate() {
+            let path = path.index(index);
+            let factor = self.factor(&path, "factor", raw.factor);
+            let [from, until] = [("from", &raw.from), ("until", &raw.until)].map(|(key, text)| {
+                let time = parse_time(text.as_deref()?);
+                if time.is_none() {
+                    self.error(&path.key(key), "this is not a time of the day", "write it as `08:30`, in UTC");
+                }
+                time
+            });
+            let (Some(from_min), Some(until_min), Some(factor)) = (from, until, factor) else { continue };
+            let hours = Hours { from_min, until_min, factor };
+            if from_min == until_min {
+                self.error(&path, "it ends when it begins", "a factor that always holds belongs into the rates");
+            } else if all.iter().any(|other| other.overlaps(&hours)) {
+                self.error(&path, "it holds at the same time as another one", "end the earlier one with `until`");
+            } else {
+                all.push(hours);
+            }
+        }
+        all
     }
 
     /// `None`: one of them is faulty, which was reported.
@@ -132,7 +159,7 @@ impl Resolver<'_, '_> {
         rate
     }
 
-    fn factor(&mut self, path: &Path, key: &str, number: Option<f64>) -> Option<Factor> {
+    pub(super) fn factor(&mut self, path: &Path, key: &str, number: Option<f64>) -> Option<Factor> {
         let factor = Factor::from_number(number?);
         if factor.is_none() {
             self.error(&path.key(key), "a factor is from 0 to 100", "0.5 is half the price");

@@ -27,6 +27,9 @@ impl Resolver<'_, '_> {
         let deadlines = raw.deadlines.as_ref().map(|raw| self.deadlines(&path.key("deadlines"), raw));
         let suite = raw.suite.clone().unwrap_or_else(|| DEFAULT_SUITE.to_owned());
         self.name(&path.key("suite"), &suite);
+        if let Some(case) = &raw.use_case {
+            self.name(&path.key("use_case"), case);
+        }
         Route {
             id: RouteId::new(name),
             criticality: match raw.criticality {
@@ -36,8 +39,11 @@ impl Resolver<'_, '_> {
             },
             targets: self.targets(&path.key("targets"), raw.targets.as_deref()),
             suite,
+            use_case: raw.use_case.clone(),
             deadlines: deadlines.unwrap_or_default(),
             steers: Vec::new(),
+            release: None,
+            canary: None,
             mid_stream: match raw.mid_stream {
                 Some(raw::MidStream::Buffer) => MidStream::Buffer,
                 Some(raw::MidStream::Restart) => MidStream::Restart,

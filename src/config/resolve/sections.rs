@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backstop_eval::certificate::PublicKey;
 
 use super::{Resolver, tenants::Budgets};
-use crate::config::{LogFormat, Settings, VaultSource, path::Path, raw, words};
+use crate::config::{Fingerprints, LogFormat, Settings, VaultSource, path::Path, raw, words};
 
 impl Resolver<'_, '_> {
     pub(super) fn sections(&mut self, file: &raw::File, settings: &mut Settings) {
@@ -62,6 +62,7 @@ impl Resolver<'_, '_> {
         for (key, given, setting) in [
             ("failed_auth_per_minute", raw.failed_auth_per_minute, &mut settings.doors.failed_auth_per_minute),
             ("connections_per_ip", raw.connections_per_ip, &mut settings.doors.connections_per_ip),
+            ("most_addresses", raw.most_addresses, &mut settings.doors.most_addresses),
         ] {
             let Some(given) = given else { continue };
             if given == 0 {
@@ -161,6 +162,10 @@ impl Resolver<'_, '_> {
                 self.error(&path.key("questions"), "this is from 1 to 1000", "");
             }
         }
+        settings.gate.fingerprints = match sentinel.fingerprints {
+            Some(raw::Fingerprints::Ignore) => Fingerprints::Ignore,
+            Some(raw::Fingerprints::Bind) | None => Fingerprints::Bind,
+        };
         if sentinel.off == Some(true) {
             settings.gate.sentinel_every = None;
         }

@@ -131,6 +131,7 @@ impl Resolver<'_, '_> {
             project: raw.project.clone(),
             api_version: raw.api_version.clone(),
             operated_by: raw.operated_by.clone(),
+            price_factor: self.factor(path, "price_factor", raw.price_factor),
             self_hosted: raw.self_hosted.unwrap_or(kind.self_hosted),
             secret: raw.secret.clone().unwrap_or_else(|| name.to_owned()),
             max_tokens_field: match raw.max_tokens_field {

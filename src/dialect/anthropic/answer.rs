@@ -57,6 +57,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     Ok(Answer {
         id: read.id.map(owned),
         model: read.model.map(owned),
+        fingerprint: None,
         content,
         finish: read_stop(&reason.0, read.stop_sequence.map(owned)),
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),

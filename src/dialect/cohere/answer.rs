@@ -65,6 +65,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     Ok(Answer {
         id: read.id.map(owned),
         model: None,
+        fingerprint: None,
         content: read_message(message)?,
         finish: read_finish(&reason.0)?,
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),

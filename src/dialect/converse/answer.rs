@@ -84,6 +84,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     Ok(Answer {
         id: None,
         model: None,
+        fingerprint: None,
         content: blocks.into_iter().filter_map(read_block).collect(),
         finish: read_stop(&reason.0)?,
         usage: read.usage.map(UsageIn::read).unwrap_or_default(),

@@ -23,6 +23,8 @@ struct Completion<'a> {
     #[serde(borrow)]
     model: Option<Text<'a>>,
     #[serde(borrow)]
+    system_fingerprint: Option<Text<'a>>,
+    #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<UsageIn>,
     #[serde(borrow)]
@@ -92,6 +94,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     Ok(Answer {
         id: read.id.map(owned),
         model: read.model.map(owned),
+        fingerprint: read.system_fingerprint.map(owned).filter(|fingerprint| !fingerprint.is_empty()),
         content: match (choice.message, choice.text) {
             (Some(message), _) => read_message(message)?,
             (None, Some(text)) => {

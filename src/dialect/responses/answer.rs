@@ -108,7 +108,15 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
     }
     let (finish, usage) = (read.finish(held)?, read.usage().unwrap_or_default());
     let owned = |text: Text<'_>| text.0.into_owned();
-    Ok(Answer { id: read.id.map(owned), model: read.model.map(owned), content, finish, usage, logprobs: Vec::new() })
+    Ok(Answer {
+        id: read.id.map(owned),
+        model: read.model.map(owned),
+        fingerprint: None,
+        content,
+        finish,
+        usage,
+        logprobs: Vec::new(),
+    })
 }
 
 impl ResponseIn<'_> {

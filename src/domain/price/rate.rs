@@ -39,6 +39,14 @@ impl Factor {
     }
 }
 
+/// Without zeros at the end: `1.1`, `2`.
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{}.{:06}", self.millionths / 1_000_000, self.millionths % 1_000_000);
+        f.write_str(digits.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 /// US dollars without zeros at the end: `0.15`, `3`, `0.003625`.
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

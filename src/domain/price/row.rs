@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Factor, PER_MICRO, PriceState, Rate};
+use super::{Factor, Hours, PER_MICRO, PriceState, Rate};
 use crate::domain::{Service, TokenUsage};
 
 /// What is counted and paid for.
@@ -125,6 +125,8 @@ pub struct PriceRow {
     pub batch: Option<Factor>,
     /// What the vendor's faster class of service costs of that.
     pub priority: Option<Factor>,
+    /// When all of that is multiplied; no two hold at once.
+    pub hours: Vec<Hours>,
     /// Where it was read; empty where that is for the reader to know.
     pub source: Arc<str>,
     /// When somebody last looked whether it is still so.
@@ -174,13 +176,30 @@ impl PriceRow {
             tiers: Vec::new(),
             batch: None,
             priority: None,
+            hours: Vec::new(),
             source: "".into(),
             checked_ms: None,
         }
     }
 
-    /// What `usage` is made of, and whether the row has a rate for each of it. No token is in two lines.
-    pub fn lines(&self, usage: &TokenUsage) -> (Vec<Line>, PriceState) {
+    /// The same at `factor` of every rate; its name says so.
+    pub(super) fn times(&self, factor: Factor) -> Self {
+        let rates = |rates: &Rates| {
+            rates.iter().fold(Rates::default(), |all, (meter, rate)| all.with(meter, rate.times(factor)))
+        };
+        let tiers = self.tiers.iter().map(|tier| Tier { above: tier.above, rates: rates(&tier.rates) }).collect();
+        Self { name: format!("{}×{factor}", self.name).into(), rates: rates(&self.rates), tiers, ..self.clone() }
+    }
+
+    /// What all rates are multiplied with in a call that began at `unix_ms`.
+    fn at_that_hour(&self, unix_ms: i64) -> Factor {
+        self.hours.iter().find(|hours| hours.holds(unix_ms)).map_or(Factor::ONE, |hours| hours.factor)
+    }
+
+    /// What `usage` is made of in a call that began at `unix_ms`, and whether the row has a rate for each of it. No token is in
+    /// two lines.
+    pub fn lines(&self, usage: &TokenUsage, unix_ms: i64) -> (Vec<Line>, PriceState) {
+        let hour = self.at_that_hour(unix_ms);
         let tier = self.tiers.iter().rfind(|tier| usage.input > tier.above);
         let (factor, mut state) = match usage.service {
             Service::Standard => (Factor::ONE, PriceState::Valid),
@@ -193,14 +212,16 @@ impl PriceRow {
                 if meter.is_dearer() && own != meter {
                     state = PriceState::Partial;
                 }
-                let rate = if meter == Meter::Machine { rate? } else { rate?.times(factor) };
+                let rate = if meter == Meter::Machine { rate? } else { rate?.times(factor).times(hour) };
                 Some(Line { meter, quantity, rate })
             });
         (lines.collect(), state)
     }
 
-    /// What an attempt that uses no more than `most` costs at worst, whichever kinds its tokens are of.
-    pub(super) fn worst(&self, most: &Most) -> u128 {
+    /// What an attempt that uses no more than `most` costs at worst, whichever kinds its tokens are of, in a call that began at
+    /// `unix_ms`.
+    pub(super) fn worst(&self, most: &Most, unix_ms: i64) -> u128 {
+        let hour = self.at_that_hour(unix_ms);
         let factor = [self.batch, self.priority].into_iter().flatten().fold(Factor::ONE, Factor::max);
         let tiers = || self.tiers.iter().filter(|tier| most.input > tier.above).map(Some).chain([None]);
         let dearest = |kinds: &dyn Fn(Meter) -> bool| {
@@ -212,9 +233,13 @@ impl PriceRow {
         let tokens = |meter: Meter| meter < Meter::Request;
         let line = |meter, quantity, rate| Line { meter, quantity, rate }.amount();
         [
-            line(Meter::Input, most.input, dearest(&|meter| meter < Meter::Output).times(factor)),
-            line(Meter::Output, most.output, dearest(&|meter| tokens(meter) && meter >= Meter::Output).times(factor)),
-            line(Meter::Request, 1, dearest(&|meter| meter == Meter::Request).times(factor)),
+            line(Meter::Input, most.input, dearest(&|meter| meter < Meter::Output).times(factor).times(hour)),
+            line(
+                Meter::Output,
+                most.output,
+                dearest(&|meter| tokens(meter) && meter >= Meter::Output).times(factor).times(hour),
+            ),
+            line(Meter::Request, 1, dearest(&|meter| meter == Meter::Request).times(factor).times(hour)),
             line(Meter::Machine, most.machine_us, dearest(&|meter| meter == Meter::Machine)),
         ]
         .into_iter()

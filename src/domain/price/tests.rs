@@ -122,6 +122,19 @@ fn the_row_of_the_calls_time_counts_and_an_ended_one_is_stale() {
 }
 
 #[test]
+fn hours_of_the_day_multiply_all_rates_and_a_factor_makes_another_list() {
+    let peak = Hours { from_min: 60, until_min: 240, factor: Factor { millionths: 2_000_000 } };
+    let row = PriceRow { hours: vec![peak], ..row(&[(Meter::Input, 1.0), (Meter::Request, 0.5)]) };
+    let usage = TokenUsage { input: 1_000_000, ..TokenUsage::default() };
+    let prices = Prices::new(vec![row]);
+    let of = |prices: &Prices, hour: i64| prices.quote(&usage, hour * 3_600_000).map(|quote| quote.cost.micros);
+    assert_eq!([0, 1, 3, 4, 25].map(|hour| of(&prices, hour)), [1, 2, 2, 1, 2].map(|of| Some(of * 1_500_000)));
+    let dearer = prices.times(Factor { millionths: 1_100_000 });
+    assert_eq!((of(&dearer, 0), of(&dearer, 1)), (Some(1_650_000), Some(3_300_000)));
+    assert!(dearer.rows()[0].name.ends_with("×1.1"), "{}", dearer.rows()[0].name);
+}
+
+#[test]
 fn rates_are_shown_as_they_were_written() {
     for text in ["0.15", "3", "0.003625", "1000000000", "0.000000001"] {
         assert_eq!(rate(text.parse().expect("a number")).to_string(), text);
@@ -161,11 +174,17 @@ fn rows() -> impl Strategy<Value = PriceRow> {
         rates
     });
     let factor = prop::option::of((0u32..3_000_000).prop_map(|millionths| Factor { millionths }));
-    (rates.clone(), prop::collection::vec((0u64..300_000, rates), 0..3), factor.clone(), factor).prop_map(
-        |(rates, mut tiers, batch, priority)| {
+    let hours = (0u16..1440, 0u16..1440, 0u32..3_000_000).prop_map(|(from_min, until_min, millionths)| Hours {
+        from_min,
+        until_min,
+        factor: Factor { millionths },
+    });
+    let hours = prop::collection::vec(hours, 0..3);
+    (rates.clone(), prop::collection::vec((0u64..300_000, rates), 0..3), factor.clone(), factor, hours).prop_map(
+        |(rates, mut tiers, batch, priority, hours)| {
             tiers.sort_by_key(|(above, _)| *above);
             let tiers = tiers.into_iter().map(|(above, rates)| Tier { above, rates }).collect();
-            PriceRow { tiers, batch, priority, ..PriceRow::always("any", rates) }
+            PriceRow { tiers, batch, priority, hours, ..PriceRow::always("any", rates) }
         },
     )
 }
@@ -173,14 +192,14 @@ fn rows() -> impl Strategy<Value = PriceRow> {
 proptest! {
     /// Whatever is used within the bounds costs no more than was set aside, and no token is paid for twice.
     #[test]
-    fn nothing_costs_more_than_its_worst_case(usage in usages(), row in rows(), more in 0u64..1000) {
+    fn nothing_costs_more_than_its_worst_case(usage in usages(), row in rows(), more in 0u64..1000, at in 0i64..200_000_000) {
         let most = Most { input: usage.input + more, output: usage.output, machine_us: usage.machine_us };
-        let (lines, _) = row.lines(&usage);
+        let (lines, _) = row.lines(&usage, at);
         let sum = |kinds: fn(Meter) -> bool| lines.iter().filter(|line| kinds(line.meter)).map(|line| line.quantity).sum::<u64>();
         prop_assert!(sum(|meter| meter < Meter::Output) <= usage.input);
         prop_assert!(sum(|meter| (Meter::Output..=Meter::ImageOutput).contains(&meter)) <= usage.output);
         let prices = Prices::new(vec![row]);
-        let (quote, worst) = (prices.quote(&usage, 0).expect("a row"), prices.worst(&most, 0).expect("a row"));
+        let (quote, worst) = (prices.quote(&usage, at).expect("a row"), prices.worst(&most, at).expect("a row"));
         prop_assert!(quote.cost <= worst, "{quote:?} {worst}");
     }
 

@@ -12,7 +12,7 @@ use crate::{
     clock,
     config::{BreakerPolicy, LatencyPolicy, Place, Settings},
     domain::{Fault, FaultKind, Source, TargetId},
-    limit::share::Hold,
+    limit::{Density, share::Hold},
     route::{
         Baselines, Breaker, BreakerStanding, CallKind, Estimate, OutagePolicy, OutageTicket, Outages, Quota,
         RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict, read_rate_headers,
@@ -33,6 +33,7 @@ pub struct Cell {
     host: Arc<Hosted>,
     breaker_policy: BreakerPolicy,
     latency_policy: LatencyPolicy,
+    density: Density,
     state: Mutex<State>,
 }
 
@@ -112,7 +113,8 @@ impl Cell {
         };
         let (breaker_policy, latency_policy) = (settings.breaker, settings.latency);
         let address = address(settings, &id);
-        Self { id, place, address, host, breaker_policy, latency_policy, state: Mutex::new(state) }
+        let density = Density::default();
+        Self { id, place, address, host, breaker_policy, latency_policy, density, state: Mutex::new(state) }
     }
 
     pub(super) fn fits(&self, place: &Place, host: &Arc<Hosted>, settings: &Settings) -> bool {
@@ -125,6 +127,11 @@ impl Cell {
 
     pub fn id(&self) -> &TargetId {
         &self.id
+    }
+
+    /// What it makes of bodies.
+    pub fn density(&self) -> &Density {
+        &self.density
     }
 
     pub fn place(&self) -> &Place {

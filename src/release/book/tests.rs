@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{CanaryBy, CanaryMode};
 
 fn target(text: &str) -> TargetId {
     TargetId::parse(text).expect("a target")
@@ -63,6 +64,38 @@ fn a_promotion_keeps_the_old_targets_before_the_end_at_home_and_a_rollback_swaps
     assert_eq!((line.primary, line.retained().map(|lease| lease.number)), (1, Some(2)));
 }
 
+#[test]
+fn a_canary_stands_before_what_serves_and_every_move_ends_it() {
+    let canary = |release: u32, pct: u8| {
+        let share = CanaryShare { release, pct, by: CanaryBy::Key, mode: CanaryMode::Serve };
+        Deed::Canary { share, reason: None }
+    };
+    let begun = [
+        recorded(1, &["a/1", "b/1", "local/m"], Origin::Config),
+        recorded(2, &["b/2", "local/m"], Origin::Proposal),
+        canary(2, 10),
+    ];
+    let after = |more: &[Deed]| {
+        let book = book(&[&begun, more].concat());
+        book.line(&RouteId::new("chat")).expect("is there").clone()
+    };
+    let running = after(&[]).canary.expect("runs");
+    let order: Vec<String> =
+        after(&[]).canary_order(running, &TargetId::is_local).iter().map(ToString::to_string).collect();
+    assert_eq!(order, ["b/2", "a/1", "b/1", "local/m"]);
+    assert_eq!(
+        after(&[canary(2, 20)]).canary.map(|running| (running.share.pct, running.since_unix_ms)),
+        Some((20, 4000))
+    );
+    let other = Deed::CanaryEnded { release: 1, reason: None };
+    assert!(after(&[other]).canary.is_some(), "an end that comes late ends nothing else");
+    assert_eq!(after(&[Deed::CanaryEnded { release: 2, reason: None }]).canary, None);
+    assert_eq!(after(&[promoted(2, 1)]).canary, None);
+    let back = [promoted(2, 1), canary(1, 5), Deed::RolledBack { from: 2, to: 1, reason: None }];
+    assert_eq!(after(&back).canary, None);
+    assert_eq!(after(&[promoted(2, 1), canary(2, 5)]).canary, None, "what serves is not tried");
+}
+
 fn deed() -> impl Strategy<Value = Deed> {
     let number = 1..6_u32;
     prop_oneof![
@@ -73,6 +106,11 @@ fn deed() -> impl Strategy<Value = Deed> {
         )),
         (number.clone(), number.clone()).prop_map(|(number, from)| promoted(number, from)),
         (number.clone(), number.clone()).prop_map(|(from, to)| Deed::RolledBack { from, to, reason: None }),
+        (number.clone(), 0..120_u8).prop_map(|(release, pct)| {
+            let (by, mode) = (CanaryBy::Key, CanaryMode::Serve);
+            Deed::Canary { share: CanaryShare { release, pct, by, mode }, reason: None }
+        }),
+        number.clone().prop_map(|release| Deed::CanaryEnded { release, reason: None }),
         number.prop_map(|number| Deed::Retired { number }),
     ]
 }
@@ -86,6 +124,13 @@ proptest! {
         let line = once.line(&RouteId::new("chat")).expect("begun");
         prop_assert!(!line.serving().is_empty());
         prop_assert!(line.leases.iter().all(|lease| lease.number != line.primary && line.releases.contains_key(&lease.number)));
+        if let Some(running) = line.canary {
+            let CanaryShare { release, pct, .. } = running.share;
+            prop_assert!(release != line.primary && line.releases.contains_key(&release) && (1..=100).contains(&pct));
+            let order = line.canary_order(running, &TargetId::is_local);
+            prop_assert_eq!(order.first(), line.release(release).and_then(|release| release.targets.first()));
+            prop_assert!(line.serving().iter().all(|target| order.contains(target)));
+        }
         let order = line.order(&TargetId::is_local);
         let mut known = order.clone();
         known.sort();

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     course::Look,
-    sequential::{Seen, evidence_of_mean, evidence_of_rate, mean_within, place_above, rate_at_most},
+    sequential::{
+        Seen, evidence_of_mean, evidence_of_rate, mean_within, mean_within_always, place_above, place_above_always,
+        rate_at_most, rate_at_most_always,
+    },
 };
 use crate::{
     config::{Comparison, Metric, Rule, Side},
     domain::RouteId,
-    store::{CallSums, ShareOf, Store, StoreError, SumFilter},
+    store::{CallSums, CallsOf, ShareOf, Store, StoreError, SumFilter},
 };
 
 /// The share of calls that may be slower than a P99.
@@ -23,6 +26,27 @@ const TAIL: f64 = 0.01;
 pub struct Span {
     pub since_unix_ms: i64,
     pub until_unix_ms: i64,
+    pub of: Watched,
+}
+
+/// Whose calls are looked at, and with what they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// All of the route's, with all that came before.
+    Route,
+    /// A release that serves, with what others answered before.
+    Release(u32),
+    /// A canary, with what the others answer at the same time.
+    Canary(u32),
+}
+
+/// How a baseline came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Baseline {
+    /// It is over.
+    Before,
+    /// It grows while it is looked at, so its own uncertainty must hold at every look.
+    Beside,
 }
 
 /// One comparison, as it stands.
@@ -117,12 +141,8 @@ async fn measure(
     (route, span): (&RouteId, Span),
     alpha: f64,
 ) -> Result<Measured, StoreError> {
-    let now = SumFilter { route: route.clone(), since_unix_ms: span.since_unix_ms, until_unix_ms: span.until_unix_ms };
-    let before = SumFilter {
-        route: route.clone(),
-        since_unix_ms: span.since_unix_ms.saturating_sub(ms(rule.window)),
-        until_unix_ms: span.since_unix_ms,
-    };
+    let (now, before, kind) = sides(rule, comparison, route, span);
+    let allowed = (rule.min_samples, alpha, kind);
     match &comparison.metric {
         Metric::ErrorRate | Metric::RefusalRate => {
             let hits = |sums: &CallSums| match comparison.metric {
@@ -130,7 +150,7 @@ async fn measure(
                 _ => sums.failed,
             };
             let (old, new) = (store.call_sums(before, None).await?, store.call_sums(now, None).await?);
-            Ok(of_rate(comparison, (hits(&old), old.calls), (hits(&new), new.calls), (rule.min_samples, alpha)))
+            Ok(of_rate(comparison, (hits(&old), old.calls), (hits(&new), new.calls), allowed))
         }
         Metric::Finished(_) | Metric::SchemaValidRate | Metric::SentinelScore => {
             let what = match comparison.metric {
@@ -139,14 +159,18 @@ async fn measure(
                 _ => ShareOf::PassedProbes,
             };
             let (old, new) = (store.share_of(what, before).await?, store.share_of(what, now).await?);
-            Ok(of_rate(comparison, (old.hits, old.of), (new.hits, new.of), (rule.min_samples, alpha)))
+            Ok(of_rate(comparison, (old.hits, old.of), (new.hits, new.of), allowed))
         }
         Metric::P99Ms => {
             let (mut baseline, mut bound) = (None, Some(comparison.offset));
             if comparison.factor != 0.0 {
                 let count = store.call_sums(before.clone(), None).await?.answered;
                 baseline = store.call_quantile_ms(before.clone(), TAIL).await?;
-                bound = match place_above(count, TAIL, alpha).filter(|_| count >= rule.min_samples) {
+                let place = match kind {
+                    Baseline::Before => place_above(count, TAIL, alpha),
+                    Baseline::Beside => place_above_always(count, TAIL, alpha),
+                };
+                bound = match place.filter(|_| count >= rule.min_samples) {
                     None => None,
                     // The share whose place from the top that is, the middle of it.
                     Some(place) => {
@@ -169,7 +193,7 @@ async fn measure(
                 sum_of_squares: sums.cost_of_squares / 1e12,
             };
             let (old, new) = (of(store.call_sums(before, None).await?), of(store.call_sums(now, None).await?));
-            Ok(of_mean(comparison, old, new, (rule.min_samples, alpha)))
+            Ok(of_mean(comparison, old, new, allowed))
         }
         Metric::Kpi(name) => {
             let seen = |sums: crate::store::KpiSums| Seen {
@@ -179,16 +203,48 @@ async fn measure(
             };
             let old = seen(store.kpi_sums(name.clone(), before).await?);
             let new = seen(store.kpi_sums(name.clone(), now).await?);
-            Ok(of_mean(comparison, old, new, (rule.min_samples, alpha)))
+            Ok(of_mean(comparison, old, new, allowed))
         }
     }
 }
 
-fn of_rate(comparison: &Comparison, old: (u64, u64), new: (u64, u64), (least, alpha): (u64, f64)) -> Measured {
+/// What is looked at, and what with.
+fn sides(rule: &Rule, comparison: &Comparison, route: &RouteId, span: Span) -> (SumFilter, SumFilter, Baseline) {
+    let (since, until) = (span.since_unix_ms, span.until_unix_ms);
+    let filter =
+        |since_unix_ms, until_unix_ms, calls| SumFilter { route: route.clone(), calls, since_unix_ms, until_unix_ms };
+    let earlier = since.saturating_sub(ms(rule.window));
+    match span.of {
+        // Figures from elsewhere, and probes, do not say which release they are of: they are compared with those from before.
+        Watched::Canary(release) if !matches!(comparison.metric, Metric::Kpi(_) | Metric::SentinelScore) => {
+            let now = filter(since, until, CallsOf::Only(release));
+            (now, filter(since, until, CallsOf::Not(release)), Baseline::Beside)
+        }
+        Watched::Release(release) => {
+            let now = filter(since, until, CallsOf::Serving(release));
+            // It may have been tried on some of them.
+            (now, filter(earlier, since, CallsOf::Not(release)), Baseline::Before)
+        }
+        Watched::Canary(_) | Watched::Route => {
+            (filter(since, until, CallsOf::Any), filter(earlier, since, CallsOf::Any), Baseline::Before)
+        }
+    }
+}
+
+fn of_rate(
+    comparison: &Comparison,
+    old: (u64, u64),
+    new: (u64, u64),
+    (least, alpha, baseline): (u64, f64, Baseline),
+) -> Measured {
     let share = |(hits, n): (u64, u64)| (n > 0).then(|| hits as f64 / n as f64);
+    let at_most = match baseline {
+        Baseline::Before => rate_at_most,
+        Baseline::Beside => rate_at_most_always,
+    };
     let kind = || match comparison.side {
-        Side::Above => rate_at_most(old.0, old.1, alpha),
-        Side::Below => 1.0 - rate_at_most(old.1 - old.0, old.1, alpha),
+        Side::Above => at_most(old.0, old.1, alpha),
+        Side::Below => 1.0 - at_most(old.1 - old.0, old.1, alpha),
     };
     let bound = match comparison.factor {
         0.0 => Some(comparison.offset),
@@ -203,12 +259,17 @@ fn of_rate(comparison: &Comparison, old: (u64, u64), new: (u64, u64), (least, al
     Measured { samples: new.1, value: share(new), baseline, bound, evidence }
 }
 
-fn of_mean(comparison: &Comparison, old: Seen, new: Seen, (least, alpha): (u64, f64)) -> Measured {
+fn of_mean(comparison: &Comparison, old: Seen, new: Seen, (least, alpha, baseline): (u64, f64, Baseline)) -> Measured {
     let sign = if comparison.side == Side::Above { 1.0 } else { -1.0 };
+    let within = match baseline {
+        Baseline::Before => mean_within,
+        Baseline::Beside => mean_within_always,
+    };
     let bound = match comparison.factor {
         0.0 => Some(comparison.offset),
-        factor => (old.count >= least.max(2))
-            .then(|| factor * (old.mean() + sign * mean_within(&old, alpha)) + comparison.offset),
+        factor => {
+            (old.count >= least.max(2)).then(|| factor * (old.mean() + sign * within(&old, alpha)) + comparison.offset)
+        }
     };
     let turned = Seen { sum: sign * new.sum, ..new };
     let evidence = bound.map_or(0.0, |bound| evidence_of_mean(&turned, sign * bound));
@@ -232,21 +293,41 @@ mod tests {
 
     #[test]
     fn a_worse_rate_is_evidence_on_its_side_alone() {
-        let worse = of_rate(&comparison("error_rate > baseline + 0.02"), (10, 1000), (80, 800), (100, 0.005));
+        let worse =
+            of_rate(&comparison("error_rate > baseline + 0.02"), (10, 1000), (80, 800), (100, 0.005, Baseline::Before));
         assert!(worse.evidence > 200_f64.ln() && worse.bound.is_some_and(|bound| bound > 0.03), "{:?}", worse.bound);
-        let better = of_rate(&comparison("error_rate > baseline + 0.02"), (10, 1000), (2, 800), (100, 0.005));
+        let better =
+            of_rate(&comparison("error_rate > baseline + 0.02"), (10, 1000), (2, 800), (100, 0.005, Baseline::Before));
         assert!(better.evidence < 0.0);
-        let without = of_rate(&comparison("error_rate > baseline + 0.02"), (1, 10), (80, 800), (100, 0.005));
+        let without =
+            of_rate(&comparison("error_rate > baseline + 0.02"), (1, 10), (80, 800), (100, 0.005, Baseline::Before));
         assert_eq!((without.bound, without.evidence), (None, 0.0));
     }
 
     #[test]
+    fn a_baseline_that_grows_beside_it_is_allowed_more_doubt() {
+        let of = |kind| of_rate(&comparison("error_rate > baseline"), (10, 1000), (60, 800), (100, 0.005, kind));
+        let (before, beside) = (of(Baseline::Before), of(Baseline::Beside));
+        assert!(beside.bound > before.bound && beside.evidence < before.evidence && beside.evidence > 200_f64.ln());
+    }
+
+    #[test]
     fn a_rate_that_falls_is_evidence_where_less_is_worse() {
-        let fell = of_rate(&comparison("schema_valid_rate < baseline - 0.02"), (990, 1000), (600, 800), (100, 0.005));
+        let fell = of_rate(
+            &comparison("schema_valid_rate < baseline - 0.02"),
+            (990, 1000),
+            (600, 800),
+            (100, 0.005, Baseline::Before),
+        );
         assert!(fell.evidence > 200_f64.ln() && fell.bound.is_some_and(|bound| bound < 0.98), "{:?}", fell.bound);
-        let rose = of_rate(&comparison("schema_valid_rate < baseline - 0.02"), (900, 1000), (795, 800), (100, 0.005));
+        let rose = of_rate(
+            &comparison("schema_valid_rate < baseline - 0.02"),
+            (900, 1000),
+            (795, 800),
+            (100, 0.005, Baseline::Before),
+        );
         assert!(rose.evidence < 0.0, "{}", rose.evidence);
-        let fixed = of_rate(&comparison("sentinel_score < 0.9"), (0, 0), (10, 40), (20, 0.005));
+        let fixed = of_rate(&comparison("sentinel_score < 0.9"), (0, 0), (10, 40), (20, 0.005, Baseline::Before));
         assert!(fixed.evidence > 200_f64.ln() && fixed.baseline.is_none());
     }
 
@@ -257,9 +338,19 @@ mod tests {
             sum: mean * count as f64,
             sum_of_squares: (mean * mean + 0.25) * count as f64,
         };
-        let fell = of_mean(&comparison("kpi:csat < baseline - 0.1"), of(4.5, 400), of(4.0, 200), (30, 0.005));
+        let fell = of_mean(
+            &comparison("kpi:csat < baseline - 0.1"),
+            of(4.5, 400),
+            of(4.0, 200),
+            (30, 0.005, Baseline::Before),
+        );
         assert!(fell.evidence > 200_f64.ln(), "{}", fell.evidence);
-        let rose = of_mean(&comparison("kpi:csat < baseline - 0.1"), of(4.5, 400), of(4.8, 200), (30, 0.005));
+        let rose = of_mean(
+            &comparison("kpi:csat < baseline - 0.1"),
+            of(4.5, 400),
+            of(4.8, 200),
+            (30, 0.005, Baseline::Before),
+        );
         assert!(rose.evidence <= 0.0);
     }
 

@@ -88,6 +88,44 @@ pub(super) fn rate_at_most(hits: u64, n: u64, alpha: f64) -> f64 {
     high
 }
 
+/// As [`rate_at_most`], at every moment while more is seen: the largest rate that the evidence has never refuted (a confidence sequence).
+pub(super) fn rate_at_most_always(hits: u64, n: u64, alpha: f64) -> f64 {
+    if hits >= n {
+        return 1.0;
+    }
+    let enough = (1.0 / alpha).ln();
+    let (mut low, mut high) = (hits as f64 / n as f64, 1.0);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        // That there are fewer hits than so many is that there are more of the others.
+        if evidence_of_rate(n - hits, n, 1.0 - middle) < enough {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// As [`mean_within`], at every moment while more is seen.
+pub(super) fn mean_within_always(seen: &Seen, alpha: f64) -> f64 {
+    if seen.count < 2 {
+        return f64::INFINITY;
+    }
+    let (n, enough) = (seen.count as f64, (1.0 / alpha).ln());
+    let spread = n * SPREAD;
+    let z2 = 2.0 * (1.0 + spread) / spread * (enough + 0.5 * (1.0 + spread).ln());
+    (z2 * seen.variance() / n).sqrt()
+}
+
+/// As [`place_above`], at every moment while more is seen.
+pub(super) fn place_above_always(n: u64, share: f64, alpha: f64) -> Option<u64> {
+    let enough = (1.0 / alpha).ln();
+    // Were the quantile above the sample in that place, fewer than `place` samples would lie above it: so few that it is refuted.
+    let fits = |place: u64| evidence_of_rate(n - (place - 1), n, 1.0 - share) >= enough;
+    (1..=n).take_while(|place| fits(*place)).last()
+}
+
 /// How far from its mean what was seen may be taken to be, with probability `alpha` on one side.
 pub(super) fn mean_within(seen: &Seen, alpha: f64) -> f64 {
     if seen.count < 2 {
@@ -127,6 +165,8 @@ fn ln_gamma(x: f64) -> f64 {
     shift + (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
 }
 
+#[cfg(test)]
+mod always;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

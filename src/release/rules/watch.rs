@@ -13,14 +13,14 @@ use serde_json::json;
 
 use super::{
     course::{Course, Deed},
-    figures::{Finding, Span, look},
+    figures::{Finding, Span, Watched, look},
 };
 use crate::{
     audit::Audit,
     clock,
-    config::{Rule, RuleAction, Settings},
+    config::{CanaryMode, Rule, RuleAction, Settings},
     domain::{Act, Action, Actor, RouteId},
-    release::{Cause, InForce, Trigger, book::CameBy},
+    release::{At, Cause, Trigger, book::CameBy},
     store::Store,
 };
 
@@ -35,12 +35,33 @@ pub struct RuleState {
     pub rule: String,
     pub route: String,
     pub version: u64,
+    /// Whether that is tried on a part of the calls: then it is compared with the others of the same time.
+    #[serde(default)]
+    pub canary: bool,
     pub action: String,
     pub when: String,
     pub findings: Vec<Finding>,
     pub looked_at_unix_ms: i64,
     /// What it did, if it did anything at this version.
     pub outcome: Option<String>,
+}
+
+/// What a rule looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    is_canary: bool,
+    version: u64,
+    since_unix_ms: i64,
+}
+
+impl Subject {
+    fn watched(self) -> Watched {
+        match (u32::try_from(self.version), self.is_canary) {
+            (Ok(version), true) => Watched::Canary(version),
+            (Ok(version), false) => Watched::Release(version),
+            (Err(_), _) => Watched::Route,
+        }
+    }
 }
 
 /// Shared with those who show it.
@@ -50,7 +71,8 @@ pub struct Watcher {
     audit: Audit,
     trigger: Trigger,
     settings: Arc<ArcSwap<Settings>>,
-    seen: Arc<Mutex<BTreeMap<(String, RouteId), RuleState>>>,
+    /// By rule, route, and whether it is the canary's.
+    seen: Arc<Mutex<BTreeMap<(String, RouteId, bool), RuleState>>>,
 }
 
 impl Watcher {
@@ -65,7 +87,7 @@ impl Watcher {
 
     /// Goes on until aborted.
     pub async fn run(self) {
-        let mut courses: BTreeMap<(String, RouteId, u64), Course> = BTreeMap::new();
+        let mut courses: BTreeMap<(String, RouteId, Subject), Course> = BTreeMap::new();
         loop {
             let begun = clock::now();
             let settings = self.settings.load_full();
@@ -74,11 +96,12 @@ impl Watcher {
                 for route in
                     settings.routes.keys().filter(|route| rule.routes.is_empty() || rule.routes.contains(route))
                 {
-                    let Some(in_force) = self.watched(rule, route) else { continue };
-                    let place = (rule.name.clone(), route.clone(), in_force.version);
-                    let mut course = courses.remove(&place).unwrap_or_default();
-                    self.look_once(rule, route, &in_force, &mut course).await;
-                    kept.insert(place, course);
+                    for subject in self.watched(rule, route) {
+                        let place = (rule.name.clone(), route.clone(), subject);
+                        let mut course = courses.remove(&place).unwrap_or_default();
+                        self.look_once(rule, route, subject, &mut course).await;
+                        kept.insert(place, course);
+                    }
                 }
             }
             courses = kept;
@@ -86,18 +109,31 @@ impl Watcher {
         }
     }
 
-    /// What the rule watches on that route now.
-    fn watched(&self, rule: &Rule, route: &RouteId) -> Option<InForce> {
-        let in_force = self.trigger.in_force(route)?;
-        let age = clock::unix_ms().saturating_sub(in_force.since_unix_ms);
-        let in_time = u128::try_from(age).is_ok_and(|ms| ms <= rule.watch.as_millis());
+    /// What the rule watches on that route now: what serves since not so long ago, and what is tried.
+    fn watched(&self, rule: &Rule, route: &RouteId) -> Vec<Subject> {
+        let Some(in_force) = self.trigger.in_force(route) else { return Vec::new() };
         // What has come back is what was there before: nothing is new about it.
-        Some(in_force).filter(|in_force| in_time && in_force.came_by != CameBy::Rollback)
+        let serving = (in_force.came_by != CameBy::Rollback).then_some(Subject {
+            is_canary: false,
+            version: in_force.version,
+            since_unix_ms: in_force.since_unix_ms,
+        });
+        let canary = in_force.canary.filter(|canary| canary.mode == CanaryMode::Serve).map(|canary| Subject {
+            is_canary: true,
+            version: canary.version,
+            since_unix_ms: canary.since_unix_ms,
+        });
+        let now = clock::unix_ms();
+        let in_time = |subject: &Subject| {
+            let age = now.saturating_sub(subject.since_unix_ms);
+            u128::try_from(age).is_ok_and(|ms| ms <= rule.watch.as_millis())
+        };
+        serving.into_iter().chain(canary).filter(in_time).collect()
     }
 
-    async fn look_once(&self, rule: &Rule, route: &RouteId, in_force: &InForce, course: &mut Course) {
+    async fn look_once(&self, rule: &Rule, route: &RouteId, subject: Subject, course: &mut Course) {
         let now = clock::unix_ms();
-        let span = Span { since_unix_ms: in_force.since_unix_ms, until_unix_ms: now };
+        let span = Span { since_unix_ms: subject.since_unix_ms, until_unix_ms: now, of: subject.watched() };
         let (looked, findings) = match look(&self.store, rule, route, span).await {
             Ok(looked) => looked,
             Err(error) => {
@@ -112,16 +148,17 @@ impl Watcher {
                 tracing::error!(rule = rule.name, %route, "a rule cannot decide: {why}");
                 Some(format!("undecided: {why}"))
             }
-            Deed::Act => Some(self.act(rule, route, &findings).await),
+            Deed::Act => Some(self.act(rule, route, (subject, &findings)).await),
         };
-        let place = (rule.name.clone(), route.clone());
+        let place = (rule.name.clone(), route.clone(), subject.is_canary);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.get(&place).filter(|before| before.version == in_force.version);
+        let before = seen.get(&place).filter(|before| before.version == subject.version);
         let outcome = outcome.or_else(|| before.and_then(|before| before.outcome.clone()));
         let state = RuleState {
             rule: rule.name.clone(),
             route: route.to_string(),
-            version: in_force.version,
+            version: subject.version,
+            canary: subject.is_canary,
             action: rule.action.as_str().to_owned(),
             when: rule.when.to_string(),
             findings,
@@ -131,7 +168,7 @@ impl Watcher {
         seen.insert(place, state);
     }
 
-    async fn act(&self, rule: &Rule, route: &RouteId, findings: &[Finding]) -> String {
+    async fn act(&self, rule: &Rule, route: &RouteId, (subject, findings): (Subject, &[Finding])) -> String {
         let breached = findings.iter().filter(|finding| finding.look == "breached").map(|finding| {
             let value = finding.value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
             format!(
@@ -139,8 +176,11 @@ impl Watcher {
                 finding.comparison, finding.samples, finding.evidence
             )
         });
-        let reason = format!("rule {}: {}", rule.name, breached.collect::<Vec<_>>().join("; "));
-        let cause = Cause { kind: "rule", name: rule.name.clone(), reason: reason.clone(), actor: Actor::gateway() };
+        let whose = if subject.is_canary { format!(", version {} on trial", subject.version) } else { String::new() };
+        let reason = format!("rule {}{whose}: {}", rule.name, breached.collect::<Vec<_>>().join("; "));
+        let at = if subject.is_canary { At::Canary(subject.version) } else { At::Release };
+        let (kind, name, actor) = ("rule", rule.name.clone(), Actor::gateway());
+        let cause = Cause { kind, name, reason: reason.clone(), actor, at };
         match rule.action {
             RuleAction::Rollback => self.trigger.fire(route, cause).await.to_string(),
             RuleAction::Pause => self.trigger.pause(route, cause).await,

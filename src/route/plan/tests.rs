@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     config::{Capabilities, Criticality, Deadlines, Hosting, MidStream, OnCallerFault, Place, Target},
     domain::RouteId,
-    route::Standing,
+    route::{Demand, Standing},
 };
 
 fn target(id: &str) -> Target {
@@ -26,7 +26,10 @@ fn route(targets: &[&str]) -> Route {
         criticality: Criticality::Critical,
         targets: targets.iter().map(|id| target(id)).collect(),
         steers: Vec::new(),
+        release: None,
+        canary: None,
         suite: "s".into(),
+        use_case: None,
         deadlines: Deadlines { connect: second, first_token: second, idle: second, attempt: second, total: second },
         mid_stream: MidStream::Error,
         hedge: None,
@@ -36,6 +39,10 @@ fn route(targets: &[&str]) -> Route {
         on_budget: crate::config::OnBudget::Refuse,
         limits: crate::config::Limits::NONE,
     }
+}
+
+fn demand(suite: &str) -> Demand {
+    Demand { suite: suite.into(), ..Demand::of(&route(&[])) }
 }
 
 fn decisions(plan: &Plan) -> Vec<&Decision> {
@@ -64,8 +71,8 @@ fn open(route: &Route) -> Plan {
 #[test]
 fn a_fallback_without_a_certificate_is_skipped_and_a_primary_needs_none() {
     let mut standings = Standings::default();
-    standings.set(TargetId::parse("b/y").expect("a target"), "s", Standing::Certified);
-    standings.set(TargetId::parse("b/y").expect("a target"), "other", Standing::Certified);
+    standings.set(TargetId::parse("b/y").expect("a target"), demand("s"), Standing::Certified);
+    standings.set(TargetId::parse("b/y").expect("a target"), demand("other"), Standing::Certified);
     let plan = plan(&route(&["a/x", "b/y", "local/z"]), &standings, Enforcement::Strict);
     let [first, second, third] = decisions(&plan)[..] else { panic!("three steps") };
     assert_eq!((first, second), (&Decision::Attempt, &Decision::Attempt));
@@ -75,7 +82,7 @@ fn a_fallback_without_a_certificate_is_skipped_and_a_primary_needs_none() {
 #[test]
 fn a_certificate_of_another_suite_does_not_count() {
     let mut standings = Standings::default();
-    standings.set(TargetId::parse("b/y").expect("a target"), "other", Standing::Certified);
+    standings.set(TargetId::parse("b/y").expect("a target"), demand("other"), Standing::Certified);
     let plan = plan(&route(&["a/x", "b/y"]), &standings, Enforcement::Strict);
     assert!(matches!(decisions(&plan)[..], [Decision::Attempt, Decision::Skip(_)]));
 }
@@ -201,7 +208,7 @@ fn of_an_own_model_that_embeds_the_gate_has_the_last_word() {
     let local = route.targets[1].id.clone();
     let decided = |standing| {
         let mut standings = Standings::default();
-        standings.set(local.clone(), &route.suite, standing);
+        standings.set(local.clone(), Demand::of(&route), standing);
         plan(&route, &standings, Enforcement::Strict).narrowed(&route, &EMBED, &[]).steps.remove(1).decision
     };
     assert_eq!(decided(Standing::Certified), Decision::Attempt);
@@ -228,4 +235,35 @@ fn a_breach_is_one_for_embeddings_too() {
     route.targets.push(Target { breach: Some("the same operator".into()), ..embeds("a2/small", "small") });
     let plan = plan(&route, &Standings::default(), Enforcement::Strict).narrowed(&route, &EMBED, &[]);
     assert!(is_skipped(decisions(&plan)[1], FaultKind::BreaksInvariant));
+}
+
+proptest! {
+    /// Who is seen as down is not asked, whatever else is wrong; everybody else is planned as without the drill.
+    #[test]
+    fn a_drill_takes_out_its_vendors_alone(
+        down in prop::collection::btree_set(0_usize..4, 0..4),
+        ill in prop::collection::vec((any::<bool>(), any::<bool>()), 4),
+    ) {
+        let route = route(&["a1/m", "b1/m", "c1/m", "local/m"]);
+        let name = |index: usize| route.targets[index].id.vendor.clone();
+        let down: BTreeSet<VendorId> = down.into_iter().map(name).collect();
+        let health: Vec<TargetHealth> = ill
+            .iter()
+            .map(|(ill, answers)| match (ill, answers) {
+                (false, _) => TargetHealth::default(),
+                (true, true) => unwell(FaultKind::BreakerOpen, Answers::AtTimes),
+                (true, false) => unwell(FaultKind::BreakerOpen, Answers::Never),
+            })
+            .collect();
+        let need = Need::default();
+        let drilled = open(&route).drilled("d", &down).narrowed(&route, &need, &health);
+        for step in &drilled.steps {
+            if down.contains(&step.target.vendor) {
+                prop_assert!(is_skipped(&step.decision, FaultKind::Drill), "{step:?}");
+            }
+        }
+        if down.is_empty() {
+            prop_assert_eq!(drilled, open(&route).narrowed(&route, &need, &health));
+        }
+    }
 }

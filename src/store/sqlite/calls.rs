@@ -141,7 +141,7 @@ fn one_per_id(calls: Vec<Journaled>) -> Vec<Journaled> {
 async fn put_rows(connection: &mut SqliteConnection, calls: &[Journaled]) -> Result<HashSet<String>, StoreError> {
     let mut query = QueryBuilder::<Db>::new(
         "INSERT INTO calls (id, started_unix_ms, tenant, key_id, feature, route, dialect, streamed, served_by, ending, \
-         status, ttft_ms, total_ms, overhead_ms, journal, task, finish) ",
+         status, ttft_ms, total_ms, overhead_ms, journal, task, drill, release, finish) ",
     );
     query.push_values(calls, |mut row, Journaled { outcome, journal }| {
         row.push_bind(outcome.call.to_string())
@@ -160,6 +160,8 @@ async fn put_rows(connection: &mut SqliteConnection, calls: &[Journaled]) -> Res
             .push_bind(outcome.overhead_ms)
             .push_bind(&**journal)
             .push_bind(outcome.task.as_str())
+            .push_bind(outcome.drill.as_deref())
+            .push_bind(outcome.release)
             .push_bind(outcome.finish.map(|finish| finish.as_str()));
     });
     query.push(
@@ -167,7 +169,8 @@ async fn put_rows(connection: &mut SqliteConnection, calls: &[Journaled]) -> Res
          key_id = excluded.key_id, feature = excluded.feature, route = excluded.route, dialect = excluded.dialect, \
          streamed = excluded.streamed, served_by = excluded.served_by, ending = excluded.ending, \
          status = excluded.status, ttft_ms = excluded.ttft_ms, total_ms = excluded.total_ms, \
-         overhead_ms = excluded.overhead_ms, journal = excluded.journal, task = excluded.task, finish = excluded.finish \
+         overhead_ms = excluded.overhead_ms, journal = excluded.journal, task = excluded.task, \
+         drill = excluded.drill, release = excluded.release, finish = excluded.finish \
          WHERE calls.ending = 'open' AND excluded.ending <> 'open' RETURNING id",
     );
     let new: Vec<String> = query.build_query_scalar().persistent(calls.len() == CHUNK).fetch_all(connection).await?;

@@ -11,7 +11,7 @@ use super::{BUSY_TIMEOUT, is_busy, opening};
 use crate::{clock, store::StoreError};
 
 /// In order; a file's `user_version` is how many of them it has had.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../migrations/sqlite/0001_calls.sql"),
     include_str!("../migrations/sqlite/0002_clients.sql"),
     include_str!("../migrations/sqlite/0003_roles.sql"),
@@ -24,6 +24,9 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/sqlite/0021_releases.sql"),
     include_str!("../migrations/sqlite/0025_admin.sql"),
     include_str!("../migrations/sqlite/0026_triggers.sql"),
+    include_str!("../migrations/sqlite/0022_call_release.sql"),
+    include_str!("../migrations/sqlite/0023_shadows.sql"),
+    include_str!("../migrations/sqlite/0024_drills.sql"),
     include_str!("../migrations/sqlite/0029_quality.sql"),
 ];
 

@@ -5,6 +5,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite as Db};
 use super::{
     Sqlite,
     rows::{count, unsigned},
+    triggers::counted,
 };
 use crate::{
     domain::{CallId, JsonVerdict},
@@ -61,12 +62,14 @@ impl Quality for Sqlite {
 
     fn share_of(&self, what: ShareOf, filter: SumFilter) -> Answer<'_, Share> {
         Box::pin(async move {
+            let counted = counted(filter.calls);
             let (sql, word) = match what {
-                ShareOf::Finished(reason) => (FINISHED, Some(reason.as_str())),
-                ShareOf::ValidJson => (JSON, Some(JsonVerdict::Valid.as_str())),
-                ShareOf::PassedProbes => (PROBES, None),
+                ShareOf::Finished(reason) => (format!("{FINISHED} {counted}"), Some(reason.as_str())),
+                ShareOf::ValidJson => (format!("{JSON} {counted}"), Some(JsonVerdict::Valid.as_str())),
+                // Those of the gateway's own, which belong to no release.
+                ShareOf::PassedProbes => (PROBES.to_owned(), None),
             };
-            let query = sqlx::query(sql).bind(filter.route.as_str());
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(filter.route.as_str());
             let query = query.bind(filter.since_unix_ms).bind(filter.until_unix_ms).bind(word);
             let row = query.fetch_one(&self.pool).await?;
             Ok(Share { hits: unsigned(row.try_get("hits")?), of: unsigned(row.try_get("n")?) })

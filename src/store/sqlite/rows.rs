@@ -51,6 +51,7 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
         key: KeyId::new(text("key_id")?),
         feature: row.try_get::<Option<String>, _>("feature")?.map(FeatureId::new),
         route: RouteId::new(text("route")?),
+        release: row.try_get("release")?,
         dialect: word("dialect", &text("dialect")?)?,
         task: word("task", &text("task")?)?,
         streamed: row.try_get("streamed")?,
@@ -63,6 +64,7 @@ pub(super) fn call(row: &SqliteRow) -> Result<Outcome, StoreError> {
         ttft_ms: row.try_get("ttft_ms")?,
         total_ms: row.try_get("total_ms")?,
         overhead_ms: row.try_get("overhead_ms")?,
+        drill: row.try_get::<Option<String>, _>("drill")?.map(Into::into),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::RouteId,
     store::{
         Answer, StoreError,
-        triggers::{CallSums, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers},
+        triggers::{CallSums, CallsOf, IncidentRow, KpiPoint, KpiSums, SumFilter, Triggers},
     },
 };
 
@@ -113,14 +113,15 @@ impl Triggers for Sqlite {
                 "WITH told AS (SELECT c.ending, c.total_ms, \
                  (SELECT sum(a.cost_micros) FROM attempts a WHERE a.call_id = c.id) AS cost, \
                  EXISTS (SELECT 1 FROM attempts a WHERE a.call_id = c.id AND a.fault = 'content_policy') AS refused \
-                 FROM calls c WHERE c.route = ?1 AND c.started_unix_ms >= ?2 AND c.started_unix_ms < ?3 \
+                 FROM calls c WHERE c.route = ?1 AND c.started_unix_ms >= ?2 AND c.started_unix_ms < ?3 {} \
                  AND (NOT ({SAYS_NOTHING}) OR (refused AND c.ending = 'failed'))) \
                  SELECT count(*) AS calls, coalesce(sum(ending IN ('failed', 'interrupted') AND NOT refused), 0) AS failed, \
                  coalesce(sum(refused), 0) AS refused, \
                  coalesce(sum(ending = 'answered'), 0) AS answered, \
                  coalesce(sum(ending = 'answered' AND ?4 IS NOT NULL AND total_ms > ?4), 0) AS slower, \
                  coalesce(sum(CAST(cost AS REAL)), 0.0) AS cost, \
-                 coalesce(sum(CAST(cost AS REAL) * cost), 0.0) AS squares, count(cost) AS priced FROM told"
+                 coalesce(sum(CAST(cost AS REAL) * cost), 0.0) AS squares, count(cost) AS priced FROM told",
+                counted(filter.calls)
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(filter.route.as_str());
             let query = query.bind(filter.since_unix_ms).bind(filter.until_unix_ms).bind(slower_than_ms);
@@ -141,8 +142,11 @@ impl Triggers for Sqlite {
 
     fn call_quantile_ms(&self, filter: SumFilter, share: f64) -> Answer<'_, Option<f64>> {
         Box::pin(async move {
-            let span = "FROM calls WHERE route = ? AND started_unix_ms >= ? AND started_unix_ms < ? AND ending = 'answered' \
-                 AND task <> 'count_tokens'";
+            let counted = counted(filter.calls);
+            let span = format!(
+                "FROM calls c WHERE route = ? AND started_unix_ms >= ? AND started_unix_ms < ? AND ending = 'answered' \
+                 AND task <> 'count_tokens' {counted}"
+            );
             let count = format!("SELECT count(*) {span}");
             let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).bind(filter.route.as_str());
             let count = query.bind(filter.since_unix_ms).bind(filter.until_unix_ms).fetch_one(&self.pool).await?;
@@ -153,6 +157,17 @@ impl Triggers for Sqlite {
             Ok(query.fetch_optional(&self.pool).await?)
         })
     }
+}
+
+/// Whose calls count; those that nobody got an answer of, and those of drills, never do. Numbers alone, so nothing of it comes from outside.
+pub(super) fn counted(calls: CallsOf) -> String {
+    let of_release = match calls {
+        CallsOf::Any => String::new(),
+        CallsOf::Serving(release) => format!("AND (c.release IS NULL OR c.release = {release})"),
+        CallsOf::Only(release) => format!("AND c.release = {release}"),
+        CallsOf::Not(release) => format!("AND c.release IS NOT {release}"),
+    };
+    format!("AND c.tenant <> '(shadow)' AND c.drill IS NULL {of_release}")
 }
 
 fn incident(row: &SqliteRow) -> Result<IncidentRow, StoreError> {

@@ -96,3 +96,29 @@ async fn both_forms_say_the_same() {
     let named = desk.run(&["--server", &url, "tenants", "list"]);
     assert!(named.code == Some(1) && named.stderr.contains("does not answer"), "{named:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_release_is_managed_from_another_machine() {
+    let (home, _vendor) = home("").await;
+    let gateway = home.serve();
+    let manager = token(&home, "release-manager");
+    let url = admin(&gateway, &manager).await.base().trim_end_matches("/admin/v1").to_owned();
+    let desk = Desk::new(&url, &manager);
+    let made = desk.ok(&["release", "propose", "chat", "--targets", "near/fake-2,near/fake-1", "--reason", "newer"]);
+    assert!(made.starts_with("release 2 of chat"), "{made}");
+    desk.ok(&["release", "canary", "chat", "2", "--pct", "10", "--reason", "a look first"]);
+    let shown = desk.ok(&["release", "status", "chat"]);
+    assert!(shown.contains("2 has 10 % (serve)"), "{shown}");
+    desk.ok(&["--server", &url, "release", "canary", "chat", "--stop", "--reason", "enough"]);
+    let moved = desk.ok(&["release", "promote", "chat", "2", "--reason", "evaluated"]);
+    assert!(moved.contains("release 2 in the place of 1: near/fake-2, near/fake-1"), "{moved}");
+    let back = desk.ok(&["--server", &url, "release", "rollback", "chat", "--reason", "worse"]);
+    assert!(back.contains("release 1 in the place of 2"), "{back}");
+    assert!(desk.ok(&["release", "card", "near/fake-2"]).contains("near/fake-2"));
+    let vouching = ["release", "promote", "chat", "2", "--reason", "x", "--approve-by", "somebody"];
+    let vouching = desk.run(&vouching);
+    assert!(vouching.code == Some(1) && vouching.stderr.contains("nobody vouches for another"), "{vouching:?}");
+    let local = desk.run(&["--server", &url, "release", "history", "chat"]);
+    assert!(local.code == Some(1) && local.stderr.contains("state directory alone"), "{local:?}");
+    assert!(!desk.home.state().exists(), "the desk has a state directory of its own");
+}

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A critical route of `old`, then `new`, then our own hardware.
-fn home(old: &Vendor, new: &Vendor, own: &Vendor, more: &str) -> Home {
+pub(super) fn home(old: &Vendor, new: &Vendor, own: &Vendor, more: &str) -> Home {
     let own = format!("kind: openai_compatible, base_url: \"{}/v1\", self_hosted: true", own.url());
     let config = Config::warn().vendor("old", "openai", &old.url()).vendor("new", "openai", &new.url());
     let config = config.vendor_with("own", &own).route_with(
@@ -32,7 +32,7 @@ fn promote(home: &Home) {
     home.ok(&["release", "promote", "chat", &number, "--reason", "evaluated", "--approve-by", "a second person"]);
 }
 
-async fn served_by(gateway: &Gateway, target: &str, within: Duration) -> Duration {
+pub(super) async fn served_by(gateway: &Gateway, target: &str, within: Duration) -> Duration {
     let begin = Instant::now();
     loop {
         let answer = gateway.client().chat(&question("chat", "hi")).await;
@@ -108,4 +108,96 @@ async fn a_rule_takes_the_route_back_when_the_new_release_fails() {
     served_by(&gateway, "old/m", Duration::from_secs(10)).await;
     let entries = client.get("/audit?action=trigger").await.expect(200).json();
     assert!(entries[0]["reason"].as_str().is_some_and(|why| why.contains("rule refuses")), "{entries:#}");
+}
+
+/// Release 2, `new` first, on so many of a hundred calls.
+fn try_out(home: &Home, pct: &str) {
+    let args = ["release", "propose", "chat", "--targets", "new/m,own/m", "--reason", "newer"];
+    let number = home.json(&args)["release"].to_string();
+    let args = ["release", "canary", "chat", &number, "--pct", pct, "--by", "call", "--reason", "a look first"];
+    home.ok(&[&args[..], &["--approve-by", "a second person"]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_rule_ends_a_canary_that_is_worse_than_what_serves_beside_it() {
+    let old = Vendor::openai(Say::Text("old")).await;
+    let new = Vendor::start(|number, seen| match number % 2 {
+        0 => Reply::openai(seen, &Say::Text("new")),
+        _ => Reply::openai_error(400, "content_policy_violation"),
+    })
+    .await;
+    let own = Vendor::openai(Say::Text("own")).await;
+    // The first would fire on the whole route's figures too: that it does not shows whose calls it counts.
+    let rules = "rules: [{ name: serving, when: \"refusal_rate > 5%\", action: rollback, hold: 1s, min_samples: 20 }, \
+                 { name: beside, when: \"refusal_rate > baseline + 5%\", action: pause, hold: 1s, min_samples: 20 }]";
+    let home = home(&old, &new, &own, rules);
+    let gateway = home.serve();
+    let client = admin(&gateway, &token(&home, "operator")).await;
+    served_by(&gateway, "old/m", Duration::from_secs(10)).await;
+    try_out(&home, "30");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let states = loop {
+        for _ in 0..40 {
+            gateway.client().chat(&question("chat", "hi")).await;
+        }
+        let states = client.get("/rules").await.expect(200).json();
+        let of = |rule: &str| {
+            let states = states.as_array().into_iter().flatten();
+            states.clone().find(|one| one["rule"] == rule && one["canary"] == true).cloned()
+        };
+        if let Some(state) = [of("serving"), of("beside")].into_iter().flatten().find(|one| one["outcome"].is_string())
+        {
+            break state;
+        }
+        assert!(Instant::now() < deadline, "no rule has acted: {states:#}");
+    };
+    assert!(
+        states["outcome"].as_str().is_some_and(|what| what.contains("version 2 is not tried any more")),
+        "{states:#}"
+    );
+    let status = home.json(&["release", "status", "chat"])[0].clone();
+    assert_eq!((&status["serving"], &status["canary"]), (&json!(1), &json!(null)), "{status}");
+    // What serves was found to be well all the time.
+    let rules = client.get("/rules").await.expect(200).json();
+    let serving = rules.as_array().into_iter().flatten().find(|one| one["rule"] == "serving" && one["canary"] == false);
+    let serving = serving.expect("is looked at");
+    assert_eq!((&serving["outcome"], &serving["findings"][0]["value"]), (&json!(null), &json!(0.0)), "{serving:#}");
+    let ends = client.get("/audit?action=release.canary_end").await.expect(200).json();
+    assert_eq!(ends.as_array().map(Vec::len), Some(1), "{ends:#}");
+    assert!(ends[0]["reason"].as_str().is_some_and(|why| why.contains("version 2 on trial")), "{ends:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_incident_ends_the_canary_first_and_spares_what_serves() {
+    let (old, new) = (Vendor::openai(Say::Text("old")).await, Vendor::openai(Say::Text("new")).await);
+    let own = Vendor::openai(Say::Text("own")).await;
+    let home = home(&old, &new, &own, "");
+    let gateway = home.serve();
+    let client = admin(&gateway, &token(&home, "operator")).await;
+    promote(&home);
+    served_by(&gateway, "new/m", Duration::from_secs(10)).await;
+    let propose = ["release", "propose", "chat", "--targets", "old/m,own/m", "--reason", "newer"];
+    let number = home.json(&propose)["release"].to_string();
+    let args = ["release", "canary", "chat", &number, "--pct", "50", "--by", "call", "--reason", "a look first"];
+    home.ok(&[&args[..], &["--approve-by", "a second person"]].concat());
+    served_by(&gateway, "old/m", Duration::from_secs(10)).await;
+    let incident = |id: &str| json!({"id": id, "route": "chat", "severity": "SEV1", "title": "wrong answers"});
+    let taken = put(&client, Method::POST, "/incidents", &incident("INC-1")).await.expect(200).json();
+    assert_eq!(taken["action"], "canary_ended", "{taken}");
+    // Another alarm of the same cause, a moment later.
+    let other = put(&client, Method::POST, "/incidents", &incident("INC-2")).await.expect(200).json();
+    assert!(other["detail"].as_str().is_some_and(|why| why.contains("less than a minute ago")), "{other}");
+    let status = home.json(&["release", "status", "chat"])[0].clone();
+    assert_eq!((&status["serving"], &status["canary"]), (&json!(2), &json!(null)), "{status}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let before = old.seen_count();
+        for _ in 0..20 {
+            gateway.client().chat(&question("chat", "hi")).await.expect(200);
+        }
+        if old.seen_count() == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the canary still answers");
+    }
 }

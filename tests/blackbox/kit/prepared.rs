@@ -11,9 +11,11 @@ use std::{
     time::Instant,
 };
 
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    client::question,
     gateway::{FIRST_START, Gateway},
     home::Home,
 };
@@ -47,6 +49,19 @@ pub fn home(config: &str) -> Home {
     let home = Home::new(config);
     copy(&prepared().state, home.state()).expect("the prepared state can be copied");
     home
+}
+
+/// A stream of so many tokens, whatever the model would rather say: its end is not allowed before.
+pub fn endless(route: &str, tokens: u32) -> Value {
+    let mut body = question(route, "Count from one to a thousand.");
+    (body["max_tokens"], body["temperature"], body["stream"]) = (json!(tokens), json!(0), json!(true));
+    let numbers = json!({ "type": "array", "items": { "type": "integer" }, "minItems": tokens });
+    let schema = json!({
+        "type": "object", "properties": { "numbers": numbers }, "required": ["numbers"], "additionalProperties": false,
+    });
+    body["response_format"] =
+        json!({ "type": "json_schema", "json_schema": { "name": "numbers", "strict": true, "schema": schema } });
+    body
 }
 
 /// An installation without a config file, on its second start; and the key that the first one printed.

@@ -172,6 +172,11 @@ impl Vendor {
         assert!(ended.is_ok(), "a connection to the vendor is still open after 20 s");
     }
 
+    /// Replies that are being sent now.
+    pub fn busy(&self) -> usize {
+        *self.log.busy.borrow()
+    }
+
     /// Returns once no reply is under way: each was sent whole, or the other side has hung up on it.
     pub async fn all_replied(&self) {
         let mut busy = self.log.busy.subscribe();

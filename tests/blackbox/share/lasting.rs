@@ -99,3 +99,60 @@ async fn two_gateways_on_one_database_know_of_each_other() {
     first.stop();
     second.stop();
 }
+
+/// Hourly sums of so many days ago, as a long life leaves them.
+async fn leave_sums(home: &Home, days_ago: &[i64]) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.state().join("backstop.db"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("opens");
+    for days in days_ago {
+        for sql in [
+            "INSERT INTO share_hours SELECT (unixepoch() / 3600 - ?1 * 24) * 3600000, 'a', 'old', 7, 1, 0",
+            "INSERT INTO used SELECT (unixepoch() / 3600 - ?1 * 24) * 3600000, 'acme', 'k', '', 'chat', 1, 7, 0",
+        ] {
+            sqlx::query(sql).bind(days).execute(&pool).await.expect("runs");
+        }
+    }
+    pool.close().await;
+}
+
+/// How many days ago the hourly sums of both kinds are that are there.
+async fn kept_sums(home: &Home) -> [Vec<i64>; 2] {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.state().join("backstop.db")).read_only(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("opens");
+    let days = async |sql: &'static str| sqlx::query_scalar(sql).fetch_all(&pool).await.expect("runs");
+    let both = [
+        days("SELECT (unixepoch() - hour_unix_ms / 1000) / 86400 FROM share_hours ORDER BY 1").await,
+        days("SELECT (unixepoch() - hour_unix_ms / 1000) / 86400 FROM used ORDER BY 1").await,
+    ];
+    pool.close().await;
+    both
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn sums_that_no_window_reaches_are_forgotten_and_calls_are_not() {
+    let (a, b) = (Vendor::openai(Say::Text("a")).await, Vendor::openai(Say::Text("b")).await);
+    let config = |cap: &str| two(&a.url(), &b.url()).route("chat", &["a/x", "b/y"]).more(cap).text();
+    let home = Home::new(&config(""));
+    let gateway = home.serve();
+    ask(&gateway, "chat").await;
+    gateway.stop();
+    leave_sums(&home, &[40, 91, 100, 200, 900]).await;
+    let until = async |wanted: [Vec<i64>; 2]| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while kept_sums(&home).await != wanted {
+            assert!(std::time::Instant::now() < deadline, "{:?}, not {wanted:?}", kept_sums(&home).await);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let gateway = home.serve();
+    until([vec![0, 40, 91], vec![0, 40, 91]]).await;
+    gateway.stop();
+    // A longer window keeps its own hours.
+    home.configure(&config("share_cap: { max: 0.7, window: 300d }"));
+    leave_sums(&home, &[200, 900]).await;
+    let gateway = home.serve();
+    until([vec![0, 40, 91, 200], vec![0, 40, 91]]).await;
+    gateway.stop();
+    let calls = home.json(&["calls", "list"]);
+    assert_eq!(calls.as_array().map(Vec::len), Some(1), "{calls:#}");
+}

@@ -67,7 +67,8 @@ fn what_was_taken_back_stays_taken_back() {
     assert_eq!(reason, "it was revoked: it answered in French (2026-11-22T12:00:00Z); certify again");
     // A new pass is a new certificate, and it names the one whose place it takes.
     let later = NOW + Duration::minutes(1);
-    let new = store.issue(&bench.suite, &bench.report(0), &bench.binding(), later).expect("it passed again");
+    let new =
+        store.issue(&bench.suite, &bench.report(0), (&bench.binding(), bench.scope()), later).expect("it passed again");
     assert_eq!(new.predicate().supersedes.as_deref(), Some(held.digest()));
     store.check(&bench.binding(), &Trust::default(), later).expect("the new one holds");
     fs::write(bench.path(), &old).expect("the old one is put back");
@@ -85,7 +86,7 @@ fn what_is_suspended_waits_for_a_new_certificate() {
     store.suspend(&held, "it answers as another model", NOW).expect("suspended");
     assert!(bench.refused(&bench.binding(), NOW).contains("it is suspended: it answers as another model"));
     let later = NOW + Duration::minutes(1);
-    store.issue(&bench.suite, &bench.report(0), &bench.binding(), later).expect("it passed again");
+    store.issue(&bench.suite, &bench.report(0), (&bench.binding(), bench.scope()), later).expect("it passed again");
     store.check(&bench.binding(), &Trust::default(), later).expect("the new one holds");
 }
 
@@ -108,7 +109,7 @@ fn more_than_was_examined_is_not_certified_and_less_is() {
 fn a_report_of_practice_of_old_answers_or_of_other_bytes_certifies_nothing() {
     let bench = Bench::new();
     let issue = |report: &Report| {
-        let issued = bench.store().issue(&bench.suite, report, &bench.binding(), NOW);
+        let issued = bench.store().issue(&bench.suite, report, (&bench.binding(), bench.scope()), NOW);
         issued.expect_err("it must be refused").to_string()
     };
     let mut reused = bench.report(0);
@@ -144,4 +145,34 @@ fn attempts_are_counted_over_every_end() {
     let whole = fs::read(&file).expect("there");
     fs::write(&file, &whole[..whole.len() - 9]).expect("cut as by a crash");
     assert_eq!(begin("one", false).number, 4);
+}
+
+#[test]
+fn its_scope_is_the_suites_or_a_part_of_it() {
+    let mut bench = Bench::new();
+    bench.suite.use_cases = vec!["expense-claims".into(), "ticket-triage".into()];
+    bench.suite.tiers = vec![Tier::Batch, Tier::Standard];
+    let narrowed = |tiers: &[Tier], cases: &[&str]| {
+        let cases: Vec<String> = cases.iter().map(ToString::to_string).collect();
+        Scope::narrowed(&bench.suite, tiers, &cases).map_err(|error| error.to_string())
+    };
+    assert_eq!(narrowed(&[], &[]), Ok(bench.scope()));
+    let part = narrowed(&[Tier::Batch], &["ticket-triage"]).expect("a part");
+    assert_eq!((part.tiers_listed().as_str(), part.use_cases_listed().as_str()), ("batch", "ticket-triage"));
+    let said = narrowed(&[Tier::Critical], &[]).expect_err("more than the suite is for");
+    assert!(said.contains("not for the tier `critical`; it is for: batch, standard"), "{said}");
+    let said = narrowed(&[], &["paying"]).expect_err("likewise");
+    assert!(said.contains("not for the use case `paying`; it is for: expense-claims, ticket-triage"), "{said}");
+
+    let held = bench.store().issue(&bench.suite, &bench.report(0), (&bench.binding(), part), NOW).expect("it passed");
+    let is_for = |tier, use_case| held.is_for(Purpose { tier, use_case }).map_err(|reason| reason.to_string());
+    assert_eq!(is_for(Tier::Batch, None), Ok(()));
+    assert_eq!(is_for(Tier::Batch, Some("ticket-triage")), Ok(()));
+    assert!(is_for(Tier::Standard, None).is_err_and(|why| why.contains("the tier `standard`: it is for batch")));
+    assert!(is_for(Tier::Batch, Some("expense-claims")).is_err_and(|why| why.contains("it is for ticket-triage")));
+    // What was certified before there were tiers is for all of them.
+    let mut statement = serde_json::to_value(held.statement()).expect("JSON");
+    statement["predicate"]["scope"].as_object_mut().expect("an object").remove("tiers");
+    let before: Statement = serde_json::from_value(statement).expect("it is read still");
+    assert_eq!(before.predicate.scope.tiers, Tier::ALL);
 }

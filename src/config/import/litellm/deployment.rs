@@ -4,7 +4,7 @@ use std::path::Path as FilePath;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Importer, provider::Provider};
+use super::{Importer, price, provider::Provider};
 use crate::config::{
     import::{
         SecretSource,
@@ -28,14 +28,6 @@ pub(super) struct Known {
 
 /// What `litellm_params` says that we carry, besides prices.
 const PARAMS: [&str; 6] = ["model", "api_key", "api_base", "base_url", "custom_llm_provider", "mode"];
-/// Prices and sizes, in `litellm_params` or `model_info`.
-const COSTS: [&str; 5] = [
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "cache_read_input_token_cost",
-    "cache_creation_input_token_cost",
-    "max_input_tokens",
-];
 
 impl Importer<'_> {
     pub(super) fn deployments(&mut self, tree: &Node) {
@@ -75,7 +67,7 @@ impl Importer<'_> {
         let credential = credential_of(params, provider, base_url.as_deref());
         let vendor = self.vendor(kind, base_url, credential);
         let target = format!("{}/{model}", vendor.name);
-        let prices = prices(params, info);
+        let prices = price::of(params, info);
         fits(&vendor, &target, name, &prices)?;
 
         if !self.draft.vendors.iter().any(|known| known.name == vendor.name) {
@@ -85,9 +77,9 @@ impl Importer<'_> {
             self.draft.models.entry(target.clone()).or_insert(prices);
         }
         self.add_target(name, target, item, path);
-        self.not_carried(params, &path.key("litellm_params"), &[&PARAMS[..], &COSTS].concat());
+        self.not_carried(params, &path.key("litellm_params"), &[&PARAMS[..], &price::keys()].concat());
         if let Some(info) = info {
-            self.not_carried(info, &path.key("model_info"), &[&["mode", "id"], &COSTS[..]].concat());
+            self.not_carried(info, &path.key("model_info"), &[&["mode", "id"], &price::keys()[..]].concat());
         }
         self.not_carried(item, path, &["model_name", "litellm_params", "model_info"]);
         Ok(())
@@ -193,23 +185,6 @@ fn same_secret(one: Option<&SecretSource>, other: Option<&SecretSource>) -> bool
         | (Some(SecretSource::Elsewhere(one)), Some(SecretSource::Elsewhere(other))) => one == other,
         _ => false,
     }
-}
-
-/// `model_info` says more than `litellm_params`, where both say it.
-fn prices(params: &Node, info: Option<&Node>) -> Model {
-    let number = |key| info.and_then(|info| info.get(key)).or_else(|| params.get(key)).and_then(Node::as_number);
-    let per_mtok = |key| number(key).map(|usd| usd * 1e6);
-    let mut model = Model {
-        context_tokens: number("max_input_tokens").filter(|tokens| *tokens >= 1.0).map(|tokens| tokens as u32),
-        ..Model::default()
-    };
-    if let (Some(input), Some(output)) = (per_mtok("input_cost_per_token"), per_mtok("output_cost_per_token")) {
-        model.input_per_mtok = Some(input);
-        model.output_per_mtok = Some(output);
-        model.cached_input_per_mtok = per_mtok("cache_read_input_token_cost");
-        model.cache_write_per_mtok = per_mtok("cache_creation_input_token_cost");
-    }
-    model
 }
 
 /// Whether our own loader takes it: what it would refuse is not put into the draft.

@@ -159,6 +159,7 @@ fn a_written_answer_reads_back_as_it_was() {
         let answer = Answer {
             id: None,
             model: None,
+            fingerprint: None,
             content: content.clone(),
             finish: finish.clone(),
             usage,
