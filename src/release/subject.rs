@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use backstop_eval::subject::{BoxFuture, Scored, Subject, SubjectError};
-use backstop_models::chat::{Answer, Chat, Usage};
+use backstop_models::chat::{Answer, Chat, Sampling, Usage};
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
 use crate::{
     clock,
     config::Vendor,
-    dialect::{self, Outgoing},
+    dialect::{self, BadRequest, Outgoing},
     domain::{Dialect, Fault, FaultKind, Prices, TargetId, Task, TokenUsage, Wire},
     vault::Vault,
     vendor::{Client, HttpAsk, answer_fault, ask_whole},
@@ -104,7 +104,16 @@ impl VendorSubject {
             include_usage: false,
             default_max_tokens: 1024,
         };
+        // A seed is a wish, and a vendor that has no such setting is certified by what it answers all the same.
+        let unseeded = |refused: BadRequest| match refused.param.as_deref() {
+            Some("seed") => {
+                let sampling = Sampling { seed: None, ..chat.sampling.clone() };
+                dialect::write_request(self.vendor.wire, &Chat { sampling, ..chat.clone() }, &outgoing)
+            }
+            _ => Err(refused),
+        };
         let body = dialect::write_request(self.vendor.wire, chat, &outgoing)
+            .or_else(unseeded)
             .map_err(|error| Fault::new(FaultKind::Unsupported, error.message).with_param(error.param))?;
         let body = self.send(self.vendor.wire, body).await?;
         dialect::read_answer(self.vendor.wire, &body).map_err(answer_fault)
