@@ -33,7 +33,7 @@ const WIDE: &str = "rpm: 100000000, rpd: 1000000000, tpm: 100000000000, tpd: 100
 fn plain(vendor: &Vendor) -> Config {
     Config::warn()
         .vendor("near", "openai", &vendor.url())
-        .more("models: { near/fake-1: { input_per_mtok: 1, output_per_mtok: 2 }, own/fake-1: { input_per_mtok: 0, output_per_mtok: 0 } }")
+        .more("models: { near/fake-1: { input_per_mtok: 1, output_per_mtok: 2 } }")
         .more("trusted_proxies: [127.0.0.1]")
 }
 

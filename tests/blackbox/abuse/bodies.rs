@@ -38,7 +38,7 @@ async fn begin(gateway: &Gateway) -> TcpStream {
 
 /// What is answered first; empty where the connection ends without.
 async fn answer(stream: &mut TcpStream) -> String {
-    let mut said = Vec::new();
+    let mut said = Vec::with_capacity(8192);
     let _ = stream.read_buf(&mut said).await;
     String::from_utf8_lossy(&said).into_owned()
 }
@@ -105,7 +105,7 @@ async fn who_sends_bodies_slowly_keeps_no_other_tenant_out_and_is_turned_away_in
         }
         std::future::pending::<()>().await;
     };
-    let mut said = Vec::new();
+    let mut said = Vec::with_capacity(8192);
     let read = reader.read_buf(&mut said);
     tokio::select! {
         () = drip => {}
