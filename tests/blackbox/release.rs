@@ -292,7 +292,7 @@ async fn a_promotion_is_refused_with_every_reason_and_a_lease_is_kept() {
     }
     let whole = story.propose("new/m,old/m,own/m");
     let said = story.home.run(&["release", "promote", "chat", &whole.to_string(), "--reason", "hope", "--json"]);
-    assert!(said.stdout.contains("\"certificate\"") && said.stderr.contains("new/m has no certificate"), "{said:?}");
+    assert!(said.stdout.contains("\"certificate\"") && said.stderr.contains("new/m is not certified by"), "{said:?}");
     assert_eq!(story.status()["serving"], 1, "all or nothing");
     story.home.configure(&story.config(&["old/m", "new/m", "own/m"]));
     story.promote(whole);

@@ -150,7 +150,7 @@ impl Load {
 fn write_suite(home: &Home) {
     let header = format!(
         "name: {SUITE}\nversion: 1.0.0\npurpose: it says something\nuse_cases: [speaking]\n\
-         sampling: {{ temperature: 0 }}\nmax_tokens: 4\ndeadline_seconds: 60\nerrors_allowed: 0\ngates:\n  \
+         sampling: {{ temperature: 0, seed: 1 }}\nmax_tokens: 4\ndeadline_seconds: 60\nerrors_allowed: 0\ngates:\n  \
          - {{ id: speaks, about: it says something, threshold: 0.5, min_items: {ITEMS} }}\n"
     );
     let item = |i| {
