@@ -212,8 +212,8 @@ fn table(then: &[Instead]) -> String {
             leaves.join(", "),
             one.serves.as_ref().map_or("nobody".to_owned(), ToString::to_string),
             certificate(one),
-            cost(&one.usd_per_mtok.1),
-            cost(&one.usd_per_mtok.0),
+            cost(&one.usd_per_mtok[1]),
+            cost(&one.usd_per_mtok[0]),
             format!("{}, before {}", ms(one.median_first_token_ms.1), ms(one.median_first_token_ms.0)),
             if one.over_cap { format!("{share}, over the cap") } else { share },
         ]

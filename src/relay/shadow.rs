@@ -76,7 +76,7 @@ pub(super) struct Beside {
 #[derive(Debug)]
 pub(super) enum Given {
     Body(Dialect, Bytes),
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 impl Shadows {

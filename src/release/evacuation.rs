@@ -38,7 +38,7 @@ pub struct Instead {
     /// Until when its certificate holds, where it has one.
     pub certified_until_unix_ms: Option<i64>,
     /// Dollars per million tokens, in and out, before and then.
-    pub usd_per_mtok: (Option<(f64, f64)>, Option<(f64, f64)>),
+    pub usd_per_mtok: [Option<(f64, f64)>; 2],
     /// The median time to the first token, as the gateway has measured it, before and then.
     pub median_first_token_ms: (Option<f64>, Option<f64>),
     /// The part of all volume in the share cap's window that its operator would have, were it so; 0 to 1.
@@ -111,7 +111,7 @@ pub fn instead(
                 route: route.id.clone(),
                 objection: objection.filter(|_| settings.enforcement == Enforcement::Warn).map(|why| why.to_string()),
                 certified_until_unix_ms: None,
-                usd_per_mtok: (dollars(settings, &leaves[0]), serves.as_ref().and_then(|one| dollars(settings, one))),
+                usd_per_mtok: [dollars(settings, &leaves[0]), serves.as_ref().and_then(|one| dollars(settings, one))],
                 median_first_token_ms: (median(leaves.first()), median(serves.as_ref())),
                 over_cap: !own
                     && total >= settings.share_cap.min_volume

@@ -25,7 +25,7 @@ impl Call {
         let served = self.outcome.served_by;
         let meter = self.open.iter().find(|(slot, _)| Some(slot.0) == served).map(|(_, meter)| meter);
         if let Some(answer) = meter.and_then(Meter::take_answer) {
-            beside.tell(Given::Answer(answer));
+            beside.tell(Given::Answer(Box::new(answer)));
         }
     }
 

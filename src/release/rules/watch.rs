@@ -71,9 +71,11 @@ pub struct Watcher {
     audit: Audit,
     trigger: Trigger,
     settings: Arc<ArcSwap<Settings>>,
-    /// By rule, route, and whether it is the canary's.
-    seen: Arc<Mutex<BTreeMap<(String, RouteId, bool), RuleState>>>,
+    seen: Arc<Mutex<BTreeMap<SeenBy, RuleState>>>,
 }
+
+/// The rule, the route, and whether it is the canary's.
+type SeenBy = (String, RouteId, bool);
 
 impl Watcher {
     pub fn new(store: Store, audit: Audit, trigger: Trigger, settings: Arc<ArcSwap<Settings>>) -> Self {

@@ -23,6 +23,8 @@ use crate::{
     vendor::{Reply, Vendor},
 };
 
+type Edit = fn(&mut Value);
+
 /// What `check` says against the fallback.
 fn refusal(home: &Home) -> String {
     home.run(&["check"]).expect_failure()
@@ -36,7 +38,7 @@ async fn an_edited_score_digest_scope_or_validity_is_seen() {
     certify(&home);
     let file = certificate(&home);
     let forge = Forge::of(file.clone());
-    let edits: [(&str, fn(&mut Value)); 7] = [
+    let edits: [(&str, Edit); 7] = [
         ("score", |statement| statement["predicate"]["gates"][0]["k"] = json!(59)),
         ("bound", |statement| statement["predicate"]["gates"][0]["bound"] = json!(0.99)),
         ("threshold", |statement| statement["predicate"]["gates"][0]["threshold"] = json!(0.5)),
@@ -76,7 +78,7 @@ async fn another_key_signs_nothing_and_the_right_one_no_failure() {
     let said = refusal(&home);
     assert!(said.contains("it is signed by sha256:") && said.contains("and the key here is sha256:"), "{said}");
     // Who holds the key can sign anything; what does not pass by its own numbers is refused all the same.
-    let claims: [(&str, fn(&mut Value)); 5] = [
+    let claims: [(&str, Edit); 5] = [
         ("too few items", |predicate| {
             for field in ["k", "n", "items", "items_passed"] {
                 predicate["gates"][0][field] = json!(3);
