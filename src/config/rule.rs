@@ -57,6 +57,8 @@ pub enum Metric {
     ErrorRate,
     /// The share of calls whose content a target refused.
     RefusalRate,
+    /// The share of answered calls that another than the first target served.
+    FallbackRate,
     /// Admission to last byte, which one answered call of a hundred passes.
     P99Ms,
     /// In US dollars.
@@ -117,7 +119,7 @@ fn comparison(words: &[&str]) -> Result<Comparison, String> {
     };
     // What is better is no breach, and whoever wrote it meant the other side.
     match (&metric, side) {
-        (Metric::P99Ms, Side::Below) => {
+        (Metric::P99Ms | Metric::FallbackRate, Side::Below) => {
             return Err(format!("a {metric} that is lower is no breach; write `{metric} > …`"));
         }
         (Metric::SchemaValidRate | Metric::SentinelScore, Side::Above) => {
@@ -148,6 +150,7 @@ impl FromStr for Metric {
         match text {
             "error_rate" => Ok(Self::ErrorRate),
             "refusal_rate" => Ok(Self::RefusalRate),
+            "fallback_rate" => Ok(Self::FallbackRate),
             "p99_ms" => Ok(Self::P99Ms),
             "cost_per_call" => Ok(Self::CostPerCall),
             "schema_valid_rate" => Ok(Self::SchemaValidRate),
@@ -167,7 +170,7 @@ impl FromStr for Metric {
     }
 }
 
-const METRICS: &str = "error_rate, refusal_rate, p99_ms, cost_per_call, finish_reason:REASON, schema_valid_rate, sentinel_score \
+const METRICS: &str = "error_rate, refusal_rate, fallback_rate, p99_ms, cost_per_call, finish_reason:REASON, schema_valid_rate, sentinel_score \
      and kpi:NAME";
 
 impl fmt::Display for Metric {
@@ -175,6 +178,7 @@ impl fmt::Display for Metric {
         match self {
             Self::ErrorRate => f.write_str("error_rate"),
             Self::RefusalRate => f.write_str("refusal_rate"),
+            Self::FallbackRate => f.write_str("fallback_rate"),
             Self::P99Ms => f.write_str("p99_ms"),
             Self::CostPerCall => f.write_str("cost_per_call"),
             Self::Finished(reason) => write!(f, "finish_reason:{}", reason.as_str()),

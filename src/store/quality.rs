@@ -28,6 +28,8 @@ pub struct ProbeRow {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareOf {
+    /// Of answered calls, those that another than the first target of their order served.
+    FellBack,
     /// Of answers whose end is known, those that ended so.
     Finished(FinishReason),
     /// Of answers that were to be JSON and were checked, those that are.

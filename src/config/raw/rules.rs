@@ -11,7 +11,8 @@ use super::DurationText;
 pub(in crate::config) struct Rule {
     #[schemars(required)]
     pub(in crate::config) name: Option<String>,
-    /// Comparisons with `and` and `or`: of `error_rate`, `refusal_rate`, `p99_ms`, `cost_per_call` or `kpi:NAME`, by `>` or `<`, with a
+    /// Comparisons with `and` and `or`: of `error_rate`, `refusal_rate`, `fallback_rate`, `p99_ms`, `cost_per_call`,
+    /// `finish_reason:REASON`, `schema_valid_rate`, `sentinel_score` or `kpi:NAME`, by `>` or `<`, with a
     /// number, `baseline`, `baseline + 0.02` or `baseline * 1.5`.
     #[schemars(required, example = "error_rate > baseline + 0.02")]
     pub(in crate::config) when: Option<String>,

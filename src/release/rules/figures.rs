@@ -152,8 +152,9 @@ async fn measure(
             let (old, new) = (store.call_sums(before, None).await?, store.call_sums(now, None).await?);
             Ok(of_rate(comparison, (hits(&old), old.calls), (hits(&new), new.calls), allowed))
         }
-        Metric::Finished(_) | Metric::SchemaValidRate | Metric::SentinelScore => {
+        Metric::FallbackRate | Metric::Finished(_) | Metric::SchemaValidRate | Metric::SentinelScore => {
             let what = match comparison.metric {
+                Metric::FallbackRate => ShareOf::FellBack,
                 Metric::Finished(reason) => ShareOf::Finished(reason),
                 Metric::SchemaValidRate => ShareOf::ValidJson,
                 _ => ShareOf::PassedProbes,

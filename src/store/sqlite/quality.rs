@@ -19,6 +19,9 @@ use crate::{
 /// Answers whose end is known.
 const FINISHED: &str = "SELECT count(*) AS n, coalesce(sum(c.finish = ?4), 0) AS hits FROM calls c WHERE c.route = ?1 \
      AND c.started_unix_ms >= ?2 AND c.started_unix_ms < ?3 AND c.ending = 'answered' AND c.finish IS NOT NULL";
+const FELL_BACK: &str = "SELECT count(*) AS n, coalesce(sum(a.target_index > 0), 0) AS hits FROM calls c \
+     JOIN attempts a ON a.call_id = c.id AND a.position = c.served_by WHERE c.route = ?1 AND c.started_unix_ms >= ?2 \
+     AND c.started_unix_ms < ?3 AND c.ending = 'answered' AND c.task <> 'count_tokens' AND ?4 IS NULL";
 const JSON: &str = "SELECT count(*) AS n, coalesce(sum(k.verdict = ?4), 0) AS hits FROM calls c \
      JOIN answer_checks k ON k.call_id = c.id WHERE c.route = ?1 AND c.started_unix_ms >= ?2 AND c.started_unix_ms < ?3 \
      AND c.ending = 'answered' AND k.verdict <> 'unchecked'";
@@ -64,6 +67,7 @@ impl Quality for Sqlite {
         Box::pin(async move {
             let counted = counted(filter.calls);
             let (sql, word) = match what {
+                ShareOf::FellBack => (format!("{FELL_BACK} {counted}"), None),
                 ShareOf::Finished(reason) => (format!("{FINISHED} {counted}"), Some(reason.as_str())),
                 ShareOf::ValidJson => (format!("{JSON} {counted}"), Some(JsonVerdict::Valid.as_str())),
                 // Those of the gateway's own, which belong to no release.

@@ -167,6 +167,33 @@ async fn a_rule_ends_a_canary_that_is_worse_than_what_serves_beside_it() {
     assert!(ends[0]["reason"].as_str().is_some_and(|why| why.contains("version 2 on trial")), "{ends:#}");
 }
 
+/// Its callers are answered by what serves, so no error tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_canary_that_fails_behind_the_fallback_is_seen_by_who_answers_for_it() {
+    let old = Vendor::openai(Say::Text("old")).await;
+    let new = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;
+    let own = Vendor::openai(Say::Text("own")).await;
+    let rules = "rules: [{ name: beside, when: \"fallback_rate > baseline + 20%\", action: pause, hold: 1s, min_samples: 20 }, \
+                 { name: errors, when: \"error_rate > 1%\", action: alert, hold: 1s, min_samples: 20 }]";
+    let home = home(&old, &new, &own, rules);
+    let gateway = home.serve();
+    let client = admin(&gateway, &token(&home, "operator")).await;
+    served_by(&gateway, "old/m", Duration::from_secs(10)).await;
+    try_out(&home, "50");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while home.json(&["release", "status", "chat"])[0]["canary"].is_object() {
+        for _ in 0..40 {
+            gateway.client().chat(&question("chat", "hi")).await.expect(200);
+        }
+        assert!(Instant::now() < deadline, "it is still tried: {}", client.get("/rules").await.body);
+    }
+    let ends = client.get("/audit?action=release.canary_end").await.expect(200).json();
+    assert!(ends[0]["reason"].as_str().is_some_and(|why| why.contains("beside")), "{ends:#}");
+    let rules = client.get("/rules").await.expect(200).json();
+    let errors = rules.as_array().into_iter().flatten().filter(|one| one["rule"] == "errors");
+    assert!(errors.into_iter().all(|one| one["outcome"].is_null()), "{rules:#}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_incident_ends_the_canary_first_and_spares_what_serves() {
     let (old, new) = (Vendor::openai(Say::Text("old")).await, Vendor::openai(Say::Text("new")).await);
