@@ -98,6 +98,11 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
     fraction
 }
 
+/// ln B(a, b) for `a`, `b` > 0 (DLMF 5.12.1, <https://dlmf.nist.gov/5.12.E1>).
+pub fn ln_beta(a: f64, b: f64) -> f64 {
+    ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
+}
+
 /// ln Γ(x) for `x` > 0, to about 1e-15 relative.
 ///
 /// Stirling's series (DLMF 5.11.1, <https://dlmf.nist.gov/5.11.E1>) at `x` ≥ 15, reached by Γ(x + 1) = x Γ(x).

@@ -35,6 +35,13 @@ fn bounds_agree_with_published_ones() {
 /// The example of R's manual page of `binom.test` (Mendel's peas, 682 of 925, two-sided 95 %: lower end 0.7076683), which is
 /// the 0.025-quantile of Beta(682, 244).
 #[test]
+fn the_logarithm_of_gamma_is_that_of_factorials_and_of_one_half() {
+    assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-11);
+    assert!((ln_gamma(11.0) - 3_628_800_f64.ln()).abs() < 1e-11);
+    assert!((ln_beta(0.5, 0.5) - std::f64::consts::PI.ln()).abs() < 1e-11);
+}
+
+#[test]
 fn incomplete_beta_agrees_with_published_values() {
     assert!(close(incomplete_beta(0.707_668_3, 682.0, 244.0), 0.025, 1e-6));
     // I_x(1, 1) = x, I_x(a, 1) = x^a, I_1/2(a, a) = 1/2 (DLMF 8.17).

@@ -79,12 +79,7 @@ async fn a_sev1_takes_the_route_back_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_rule_takes_the_route_back_when_the_new_release_fails() {
     let old = Vendor::openai(Say::Text("old")).await;
-    // Answers, and what it answers is refused by itself every second time.
-    let new = Vendor::start(|number, seen| match number % 2 {
-        0 => Reply::openai(seen, &Say::Text("new")),
-        _ => Reply::openai_error(400, "content_policy_violation"),
-    })
-    .await;
+    let new = refusing().await;
     let own = Vendor::openai(Say::Text("own")).await;
     let rules = "rules: [{ name: refuses, when: \"refusal_rate > 10% or error_rate > 30%\", action: rollback, hold: 1s, \
                  min_samples: 20 }]";
@@ -110,6 +105,15 @@ async fn a_rule_takes_the_route_back_when_the_new_release_fails() {
     assert!(entries[0]["reason"].as_str().is_some_and(|why| why.contains("rule refuses")), "{entries:#}");
 }
 
+/// Answers, and refuses every second question for its content.
+async fn refusing() -> Vendor {
+    Vendor::start(|number, seen| match number % 2 {
+        0 => Reply::openai(seen, &Say::Text("new")),
+        _ => Reply::openai_error(400, "content_policy_violation"),
+    })
+    .await
+}
+
 /// Release 2, `new` first, on so many of a hundred calls.
 fn try_out(home: &Home, pct: &str) {
     let args = ["release", "propose", "chat", "--targets", "new/m,own/m", "--reason", "newer"];
@@ -121,11 +125,7 @@ fn try_out(home: &Home, pct: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_rule_ends_a_canary_that_is_worse_than_what_serves_beside_it() {
     let old = Vendor::openai(Say::Text("old")).await;
-    let new = Vendor::start(|number, seen| match number % 2 {
-        0 => Reply::openai(seen, &Say::Text("new")),
-        _ => Reply::openai_error(400, "content_policy_violation"),
-    })
-    .await;
+    let new = refusing().await;
     let own = Vendor::openai(Say::Text("own")).await;
     // The first would fire on the whole route's figures too: that it does not shows whose calls it counts.
     let rules = "rules: [{ name: serving, when: \"refusal_rate > 5%\", action: rollback, hold: 1s, min_samples: 20 }, \
