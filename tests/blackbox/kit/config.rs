@@ -59,10 +59,13 @@ impl Config {
         self
     }
 
+    /// Where no share cap is asked for, none bites: on a fast machine a test that calls for some seconds would reach the
+    /// default's volume, and be sent to another vendor than the one that it watches.
     pub fn text(&self) -> String {
         let section = |name: &str, body: &str| if body.is_empty() { String::new() } else { format!("{name}:\n{body}") };
+        let cap = if self.more.contains("share_cap:") { "" } else { "share_cap: { min_volume: 1000000000000 }\n" };
         format!(
-            "listen: 127.0.0.1:0\nenforcement: {}\n{}{}tenants: {{ acme: {{}} }}\n{}",
+            "listen: 127.0.0.1:0\nenforcement: {}\n{}{}tenants: {{ acme: {{}} }}\n{cap}{}",
             self.enforcement,
             section("vendors", &self.vendors),
             section("routes", &self.routes),
