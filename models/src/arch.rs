@@ -90,13 +90,66 @@ pub(crate) struct Scratch {
     positions: Vec<u32>,
     /// The residual stream.
     stream: Vec<f32>,
-    normed: Vec<f32>,
+    /// What is to be added to it, if it still is.
+    change: Vec<f32>,
+    changed: bool,
     queries: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
     attended: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
+}
+
+impl Scratch {
+    /// Where a product's results go that the stream is to be changed by.
+    fn change(&mut self) -> (&Activations, &mut [f32]) {
+        self.change.resize(self.stream.len(), 0.0);
+        self.changed = true;
+        (&self.activations, &mut self.change)
+    }
+
+    /// Adds what is to be added to the stream, and makes its norm the inputs of `matrices`.
+    fn absorb(&mut self, pool: &Pool, norm: (&[f32], f32), matrices: &[&Matrix]) {
+        let change = std::mem::take(&mut self.changed).then_some(self.change.as_slice());
+        kernel::absorb(pool, (&mut self.stream, change), norm, &mut self.activations, matrices);
+    }
+
+    /// Keeps these rows, in this order, of a stream that nothing is to be added to.
+    fn keep(&mut self, places: &[usize], width: usize) {
+        for (to, from) in places.iter().enumerate() {
+            self.positions[to] = self.positions[*from];
+            self.stream.copy_within(from * width..(from + 1) * width, to * width);
+        }
+        self.positions.truncate(places.len());
+        self.stream.truncate(places.len() * width);
+    }
+}
+
+/// The last rows of each piece of a step, as attention takes them.
+struct Rows<'a> {
+    spans: Vec<Span<'a>>,
+    plan: Vec<Run>,
+    /// Where they stand among all rows of the step.
+    places: Vec<usize>,
+}
+
+impl<'a> Rows<'a> {
+    /// `group`: heads of queries to a head of keys. `count`: how many of a piece's last rows.
+    fn new(batch: &[Piece<'a>], group: usize, count: impl Fn(&Piece<'a>) -> usize) -> Self {
+        let (mut spans, mut places, mut row) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
+        for piece in batch {
+            let count = count(piece);
+            row += piece.tokens.len();
+            if count > 0 {
+                let start = piece.sequence.len() + piece.tokens.len() - count;
+                let rows = places.len()..places.len() + count;
+                spans.push(Span { blocks: piece.sequence.blocks(), start, rows });
+                places.extend(row - count..row);
+            }
+        }
+        Self { plan: kernel::runs(&spans, group), spans, places }
+    }
 }
 
 /// What divides the rotary frequencies, in files that have it.
@@ -136,54 +189,76 @@ impl Transformer {
         })
     }
 
+    /// Of the last layer: `wanted` are the rows that anybody asks for. From there on no others are computed, and none are left
+    /// where nobody asks for any.
     fn attention(
         &self,
         number: usize,
-        (spans, plan): (&[Span<'_>], &[Run]),
+        rows: &Rows<'_>,
+        wanted: Option<&Rows<'_>>,
         store: &mut KvStore,
         scratch: &mut Scratch,
     ) {
         let Self { shape, pool, .. } = self;
         let layer = &self.layers[number];
-        let rows = scratch.positions.len();
         let (queries, keys) = (shape.heads * shape.head_width, shape.kv_heads * shape.head_width);
-        scratch.normed.resize(rows * shape.width, 0.0);
-        scratch.queries.resize(rows * queries, 0.0);
-        scratch.keys.resize(rows * keys, 0.0);
-        scratch.values.resize(rows * keys, 0.0);
-        scratch.attended.resize(rows * queries, 0.0);
-        kernel::rms_norm(pool, &scratch.stream, &layer.attention_norm, shape.epsilon, &mut scratch.normed);
+        let count = scratch.positions.len();
+        scratch.keys.resize(count * keys, 0.0);
+        scratch.values.resize(count * keys, 0.0);
         let matrices = [&layer.query, &layer.key, &layer.value];
-        scratch.activations.set(pool, &scratch.normed, shape.width, &matrices);
-        kernel::multiply(
-            pool,
-            &scratch.activations,
-            &matrices,
-            &mut [&mut scratch.queries, &mut scratch.keys, &mut scratch.values],
-        );
-        if let Some([query, key, value]) = &layer.biases {
-            kernel::add_bias(pool, &mut scratch.queries, query);
+        scratch.absorb(pool, (&layer.attention_norm, shape.epsilon), &matrices);
+        let outs = &mut [&mut [], scratch.keys.as_mut_slice(), &mut scratch.values];
+        let now = match wanted {
+            Some(_) => 1..3,
+            None => {
+                scratch.queries.resize(count * queries, 0.0);
+                outs[0] = &mut scratch.queries;
+                0..3
+            }
+        };
+        kernel::multiply(pool, &scratch.activations, &matrices[now.clone()], &mut outs[now]);
+        if let Some([_, key, value]) = &layer.biases {
             kernel::add_bias(pool, &mut scratch.keys, key);
             kernel::add_bias(pool, &mut scratch.values, value);
         }
-        if let Some([query, key]) = &layer.head_norms {
-            kernel::rms_norm_in_place(pool, &mut scratch.queries, query, shape.epsilon);
-            kernel::rms_norm_in_place(pool, &mut scratch.keys, key, shape.epsilon);
+        let norms = layer.head_norms.as_ref();
+        self.turn(number, norms.map(|[_, key]| key), &scratch.positions, &mut scratch.keys);
+        kernel::store(pool, store, number, &rows.spans, (&scratch.keys, &scratch.values));
+        if let Some(wanted) = wanted {
+            scratch.keep(&wanted.places, shape.width);
+            if scratch.positions.is_empty() {
+                return;
+            }
+            scratch.queries.resize(scratch.positions.len() * queries, 0.0);
+            scratch.absorb(pool, (&layer.attention_norm, shape.epsilon), &[&layer.query]);
+            kernel::multiply(pool, &scratch.activations, &[&layer.query], &mut [&mut scratch.queries]);
         }
-        let window = shape.window(number);
-        let rotary = self.local_rotary.as_ref().filter(|_| window.is_some()).unwrap_or(&self.rotary);
-        for rows in [&mut scratch.queries, &mut scratch.keys] {
-            kernel::rotate(pool, rows, shape.head_width, &scratch.positions, rotary, shape.rotary.pairs);
+        if let Some([query, ..]) = &layer.biases {
+            kernel::add_bias(pool, &mut scratch.queries, query);
         }
-        kernel::store(pool, store, number, spans, (&scratch.keys, &scratch.values));
-        let how = Attend { heads: shape.heads, scale: shape.attention_scale, window };
-        kernel::attend(pool, store, number, (spans, plan), how, (&scratch.queries, &mut scratch.attended));
+        self.turn(number, norms.map(|[query, _]| query), &scratch.positions, &mut scratch.queries);
+        let how = Attend { heads: shape.heads, scale: shape.attention_scale, window: shape.window(number) };
+        let asked = wanted.unwrap_or(rows);
+        scratch.attended.resize(scratch.positions.len() * queries, 0.0);
+        let plan = (asked.spans.as_slice(), asked.plan.as_slice());
+        kernel::attend(pool, store, number, plan, how, (&scratch.queries, &mut scratch.attended));
         scratch.activations.set(pool, &scratch.attended, queries, &[&layer.output]);
-        kernel::multiply(pool, &scratch.activations, &[&layer.output], &mut [&mut scratch.normed]);
+        let (inputs, change) = scratch.change();
+        kernel::multiply(pool, inputs, &[&layer.output], &mut [change]);
         if let Some(weight) = &layer.post_attention_norm {
-            kernel::rms_norm_in_place(pool, &mut scratch.normed, weight, shape.epsilon);
+            kernel::rms_norm_in_place(pool, &mut scratch.change, weight, shape.epsilon);
         }
-        kernel::add(pool, &mut scratch.stream, &scratch.normed);
+    }
+
+    /// Heads of queries or keys as attention wants them: of one length where the family says so, turned by their position.
+    fn turn(&self, number: usize, norm: Option<&Vec<f32>>, positions: &[u32], rows: &mut [f32]) {
+        let Self { shape, pool, .. } = self;
+        if let Some(norm) = norm {
+            kernel::rms_norm_in_place(pool, rows, norm, shape.epsilon);
+        }
+        let local = self.local_rotary.as_ref().filter(|_| shape.window(number).is_some());
+        let rotary = local.unwrap_or(&self.rotary);
+        kernel::rotate(pool, rows, shape.head_width, positions, rotary, shape.rotary.pairs);
     }
 
     fn feed(&self, number: usize, scratch: &mut Scratch) {
@@ -192,39 +267,24 @@ impl Transformer {
         let rows = scratch.positions.len();
         scratch.gate.resize(rows * shape.hidden, 0.0);
         scratch.up.resize(rows * shape.hidden, 0.0);
-        kernel::rms_norm(pool, &scratch.stream, &layer.feed_norm, shape.epsilon, &mut scratch.normed);
         let matrices = [&layer.gate, &layer.up];
-        scratch.activations.set(pool, &scratch.normed, shape.width, &matrices);
+        scratch.absorb(pool, (&layer.feed_norm, shape.epsilon), &matrices);
         let outs = &mut [scratch.gate.as_mut_slice(), &mut scratch.up];
         kernel::multiply(pool, &scratch.activations, &matrices, outs);
-        kernel::gated(pool, &mut scratch.gate, &scratch.up, shape.hidden, shape.gate);
-        scratch.activations.set(pool, &scratch.gate, shape.hidden, &[&layer.down]);
-        kernel::multiply(pool, &scratch.activations, &[&layer.down], &mut [&mut scratch.normed]);
+        let (gate, inputs) = ((shape.hidden, shape.gate), &mut scratch.activations);
+        kernel::gated(pool, (&scratch.gate, &scratch.up), gate, inputs, &[&layer.down]);
+        let (inputs, change) = scratch.change();
+        kernel::multiply(pool, inputs, &[&layer.down], &mut [change]);
         if let Some(weight) = &layer.post_feed_norm {
-            kernel::rms_norm_in_place(pool, &mut scratch.normed, weight, shape.epsilon);
+            kernel::rms_norm_in_place(pool, &mut scratch.change, weight, shape.epsilon);
         }
-        kernel::add(pool, &mut scratch.stream, &scratch.normed);
     }
 
-    /// Only the rows after which logits are wanted go through the largest matrix.
-    fn logits(&self, batch: &[Piece<'_>], scratch: &mut Scratch, logits: &mut Vec<f32>) {
-        let width = self.shape.width;
-        let (mut row, mut wanted) = (0, 0);
-        for piece in batch {
-            row += piece.tokens.len();
-            let rows = piece.want.rows(piece.tokens.len());
-            scratch.stream.copy_within((row - rows) * width..row * width, wanted * width);
-            wanted += rows;
-        }
-        logits.resize(wanted * self.shape.vocabulary, 0.0);
-        if wanted == 0 {
-            return;
-        }
-        scratch.normed.resize(wanted * width, 0.0);
-        let stream = &scratch.stream[..wanted * width];
-        kernel::rms_norm(&self.pool, stream, &self.norm, self.shape.epsilon, &mut scratch.normed);
+    /// Of the rows that are left: those after which logits are wanted.
+    fn logits(&self, scratch: &mut Scratch, logits: &mut Vec<f32>) {
+        logits.resize(scratch.positions.len() * self.shape.vocabulary, 0.0);
         let output = self.output.as_ref().unwrap_or(&self.embeddings);
-        scratch.activations.set(&self.pool, &scratch.normed, width, &[output]);
+        scratch.absorb(&self.pool, (&self.norm, self.shape.epsilon), &[output]);
         kernel::multiply(&self.pool, &scratch.activations, &[output], &mut [logits]);
     }
 }
@@ -304,23 +364,23 @@ impl Forward for Transformer {
         let Store::Cpu(store) = &mut cache.store else {
             return Err(ForwardError("keys and values are not where this model computes".to_owned()));
         };
+        scratch.changed = false;
         let Scratch { positions, stream, .. } = scratch;
         embed(&self.shape, &self.embeddings, self.rotary.positions(), batch, (positions, stream))?;
-        let mut row = 0;
-        let spans: Vec<Span<'_>> = batch
-            .iter()
-            .map(|piece| {
-                let rows = row..row + piece.tokens.len();
-                row = rows.end;
-                Span { blocks: piece.sequence.blocks(), start: piece.sequence.len(), rows }
-            })
-            .collect();
-        let plan = kernel::runs(&spans, self.shape.heads / self.shape.kv_heads);
+        let group = self.shape.heads / self.shape.kv_heads;
+        let rows = Rows::new(batch, group, |piece| piece.tokens.len());
+        let wanted = Rows::new(batch, group, |piece| piece.want.rows(piece.tokens.len()));
         for layer in 0..self.layers.len() {
-            self.attention(layer, (&spans, &plan), store, scratch);
+            let is_last = layer + 1 == self.layers.len();
+            let fewer = Some(&wanted).filter(|wanted| is_last && wanted.places.len() < rows.places.len());
+            self.attention(layer, &rows, fewer, store, scratch);
+            if scratch.positions.is_empty() {
+                logits.clear();
+                return Ok(());
+            }
             self.feed(layer, scratch);
         }
-        self.logits(batch, scratch, logits);
+        self.logits(scratch, logits);
         Ok(())
     }
 }

@@ -30,6 +30,6 @@ pub use foreign::bound_candle;
 pub(crate) use level::Level;
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
-pub(crate) use ops::{Gate, Pairs, Rotary, add, add_bias, exponentials, gated, rms_norm, rms_norm_in_place, rotate};
+pub(crate) use ops::{Gate, Pairs, Rotary, absorb, add_bias, exponentials, gated, rms_norm_in_place, rotate};
 pub(crate) use pack::Source;
 pub(crate) use pool::Pool;

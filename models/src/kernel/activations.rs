@@ -1,10 +1,12 @@
 //! The inputs of a matrix product, quantized once per row: 32 signed bytes share a scale, as in ggml's Q8_1.
 
+use std::cell::RefCell;
+
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::level::Level;
 use super::matrix::{Line, Matrix};
-use super::ops::ROUND;
+use super::ops::{ROUND, WORTH_SHARING};
 use super::pool::{Parts, Pool};
 
 /// Rows of a group: they lie side by side, so that a kernel reads them as one stream.
@@ -41,33 +43,65 @@ pub(super) const GROUP_LINES: usize = GROUP * 32 / 64;
 impl Activations {
     /// Takes over `input`, rows of `columns`, in the forms that `matrices` are multiplied with.
     pub(crate) fn set(&mut self, pool: &Pool, input: &[f32], columns: usize, matrices: &[&Matrix]) {
-        let rows = input.len() / columns;
+        let of = |row: usize, out: &mut [f32]| out.copy_from_slice(&input[row * columns..][..columns]);
+        self.fill(pool, (input.len() / columns, columns), matrices, of);
+    }
+
+    /// As [`Self::set`], of rows as `compute(row, out)` leaves them, so that they need not be stored in between.
+    pub(super) fn fill(
+        &mut self,
+        pool: &Pool,
+        (rows, columns): (usize, usize),
+        matrices: &[&Matrix],
+        compute: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
         (self.rows, self.columns) = (rows, columns);
-        if matrices.iter().any(|matrix| !matrix.is_integer()) {
-            self.raw.clear();
-            self.raw.extend_from_slice(input);
-        }
-        if !matrices.iter().any(|matrix| matrix.is_integer()) {
-            return;
-        }
+        let integers = matrices.iter().any(|matrix| matrix.is_integer());
+        let floats = matrices.iter().any(|matrix| !matrix.is_integer());
         let (blocks, groups) = (columns / 32, rows.div_ceil(GROUP));
-        self.q.resize(groups * blocks * GROUP_LINES, Line([0; 64]));
-        self.scales.resize(groups * blocks, Scales::default());
-        let run = if rows < 8 { groups } else { groups.div_ceil(pool.threads() * 2) }.max(1);
+        if floats {
+            self.raw.resize(rows * columns, 0.0);
+        }
+        if integers {
+            self.q.resize(groups * blocks * GROUP_LINES, Line([0; 64]));
+            self.scales.resize(groups * blocks, Scales::default());
+        }
+        let parts = if rows * columns < WORTH_SHARING / 4 { 1 } else { pool.threads() * 2 };
+        let run = groups.div_ceil(parts).max(1);
         let level = pool.level();
-        let (q, scales) = (Parts::new(&mut self.q), Parts::new(&mut self.scales));
+        let (raw, q, scales) = (Parts::new(&mut self.raw), Parts::new(&mut self.q), Parts::new(&mut self.scales));
         pool.each(groups.div_ceil(run), |index| {
+            let mut row_of_its_own = ROW.take();
+            row_of_its_own.resize(columns, 0.0);
             for group in index * run..groups.min(index * run + run) {
-                // SAFETY: each group is one index's alone.
-                let (q, scales) = unsafe {
-                    (q.part(group * blocks * GROUP_LINES, blocks * GROUP_LINES), scales.part(group * blocks, blocks))
-                };
                 for (place, row) in (group * GROUP..rows.min(group * GROUP + GROUP)).enumerate() {
-                    quantize(level, &input[row * columns..(row + 1) * columns], place, q, scales);
+                    // SAFETY: each row is of one group, and each group is one index's alone.
+                    let values = if floats {
+                        unsafe { raw.part(row * columns, columns) }
+                    } else {
+                        row_of_its_own.as_mut_slice()
+                    };
+                    compute(row, values);
+                    if integers {
+                        // SAFETY: as above.
+                        let (q, scales) = unsafe {
+                            (
+                                q.part(group * blocks * GROUP_LINES, blocks * GROUP_LINES),
+                                scales.part(group * blocks, blocks),
+                            )
+                        };
+                        quantize(level, values, place, q, scales);
+                    }
                 }
             }
+            ROW.set(row_of_its_own);
         });
     }
+}
+
+thread_local! {
+    /// A row before it is rounded.
+    static ROW: RefCell<Vec<f32>> = RefCell::default();
 }
 
 fn quantize(level: Level, input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {

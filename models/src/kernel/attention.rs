@@ -87,7 +87,7 @@ impl KvShape {
 /// When a span has fewer blocks than its tokens need.
 pub(crate) fn store(pool: &Pool, kv: &mut KvStore, layer: usize, spans: &[Span<'_>], (keys, values): (&[f32], &[f32])) {
     let rows = spans.iter().map(|span| span.rows.end).max().unwrap_or(0);
-    let run = if rows < 16 { rows.max(1) } else { rows.div_ceil(2 * pool.threads()) };
+    let run = if rows < 8 { rows.max(1) } else { rows.div_ceil(2 * pool.threads()) };
     let writer = Writer { layer, parts: Parts::new(kv.bits.reinterpret_cast_mut::<f16>()), kv: kv.shape };
     pool.each(rows.div_ceil(run), |index| {
         for span in spans {

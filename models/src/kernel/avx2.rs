@@ -84,10 +84,9 @@ pub(super) unsafe fn expand(integer: &Integer, lines: &[Line], into: &mut Expand
 pub(super) unsafe fn dot<const PACKED: bool>(
     integer: &Integer,
     piece: Piece<'_>,
-    groups: &[Inputs<'_>],
+    group: Inputs<'_>,
     sums: &mut [Sums],
 ) {
-    let group = groups[0];
     // SAFETY: the caller's, in each case.
     unsafe {
         match sums {

@@ -14,7 +14,7 @@ use super::multiply::{Inputs, Piece, Sums};
 mod attention;
 mod quantize;
 
-pub(super) use attention::{TOGETHER, score, weigh};
+pub(super) use attention::{TOGETHER, score, soften, weigh};
 pub(super) use quantize::quantize;
 
 /// As [`super::portable::dot`], of up to four rows of one group, or all rows of two or four groups.
@@ -25,18 +25,18 @@ pub(super) use quantize::quantize;
 pub(super) unsafe fn dot<const PACKED: bool>(
     integer: &Integer,
     piece: Piece<'_>,
-    groups: &[Inputs<'_>],
+    inputs: Inputs<'_>,
     sums: &mut [Sums],
 ) {
     // SAFETY: the caller's, in each case.
     unsafe {
-        match (sums.len(), groups) {
-            (1, [a]) => rows::<1, 1, PACKED>(integer, piece, &[*a], sums),
-            (2, [a]) => rows::<2, 1, PACKED>(integer, piece, &[*a], sums),
-            (3, [a]) => rows::<3, 1, PACKED>(integer, piece, &[*a], sums),
-            (4, [a]) => rows::<4, 1, PACKED>(integer, piece, &[*a], sums),
-            (8, [a, b]) => rows::<8, 2, PACKED>(integer, piece, &[*a, *b], sums),
-            (16, [a, b, c, d]) => rows::<16, 4, PACKED>(integer, piece, &[*a, *b, *c, *d], sums),
+        match sums.len() {
+            1 => rows::<1, 1, PACKED>(integer, piece, inputs, sums),
+            2 => rows::<2, 1, PACKED>(integer, piece, inputs, sums),
+            3 => rows::<3, 1, PACKED>(integer, piece, inputs, sums),
+            4 => rows::<4, 1, PACKED>(integer, piece, inputs, sums),
+            8 => rows::<8, 2, PACKED>(integer, piece, inputs, sums),
+            16 => rows::<16, 4, PACKED>(integer, piece, inputs, sums),
             _ => unreachable!("some rows of one group, or whole groups"),
         }
     }
@@ -48,16 +48,16 @@ pub(super) unsafe fn dot<const PACKED: bool>(
 unsafe fn rows<const M: usize, const G: usize, const PACKED: bool>(
     integer: &Integer,
     piece: Piece<'_>,
-    groups: &[Inputs<'_>; G],
+    inputs: Inputs<'_>,
     sums: &mut [Sums],
 ) {
     let Ok(sums) = <&mut [Sums; M]>::try_from(sums) else { unreachable!("a place for each row") };
     // SAFETY: the caller's, in each case.
     unsafe {
         match (integer.nibbles && PACKED, integer.halves) {
-            (true, _) => blocks::<M, G, false, PACKED, true>(piece, groups, sums),
-            (false, false) => blocks::<M, G, false, PACKED, false>(piece, groups, sums),
-            (false, true) => blocks::<M, G, true, PACKED, false>(piece, groups, sums),
+            (true, _) => blocks::<M, G, false, PACKED, true>(piece, inputs, sums),
+            (false, false) => blocks::<M, G, false, PACKED, false>(piece, inputs, sums),
+            (false, true) => blocks::<M, G, true, PACKED, false>(piece, inputs, sums),
         }
     }
 }
@@ -69,7 +69,7 @@ unsafe fn rows<const M: usize, const G: usize, const PACKED: bool>(
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn blocks<const M: usize, const G: usize, const HALVES: bool, const PACKED: bool, const NIBBLES: bool>(
     piece: Piece<'_>,
-    groups: &[Inputs<'_>; G],
+    inputs: Inputs<'_>,
     sums: &mut [Sums; M],
 ) {
     let (parts, count) = if HALVES { (2, 4) } else { (1, 8) };
@@ -79,9 +79,9 @@ unsafe fn blocks<const M: usize, const G: usize, const HALVES: bool, const PACKE
         // SAFETY: a block has so many lines, packed or expanded.
         let lines = unsafe { piece.lines.as_ptr().add(block * if PACKED { body + parts } else { 8 }) };
         let mut q = [std::ptr::null::<i32>(); G];
-        for (q, group) in q.iter_mut().zip(groups) {
-            // SAFETY: two lines of inputs for each block.
-            *q = unsafe { group.q.as_ptr().add(block * GROUP_LINES).cast() };
+        for (group, q) in q.iter_mut().enumerate() {
+            // SAFETY: two lines of inputs for each block of each group.
+            *q = unsafe { inputs.q.as_ptr().add((group * inputs.apart + block) * GROUP_LINES).cast() };
         }
         for part in 0..parts {
             let mut products = [_mm512_setzero_si512(); M];
@@ -119,11 +119,11 @@ unsafe fn blocks<const M: usize, const G: usize, const HALVES: bool, const PACKE
             };
             let mut scaled = |m: usize| {
                 // SAFETY: scales for each block.
-                let inputs = unsafe { &*groups[m / GROUP].scales.as_ptr().add(block) };
-                let sum = if HALVES { &inputs.half_sum[part] } else { &inputs.sum };
+                let scales = unsafe { &*inputs.scales.as_ptr().add(m / GROUP * inputs.apart + block) };
+                let sum = if HALVES { &scales.half_sum[part] } else { &scales.sum };
                 let place = sums[m].0.as_mut_ptr();
                 let product = _mm512_cvtepi32_ps(products[m]);
-                let d = _mm512_mul_ps(d, _mm512_set1_ps(inputs.scale[m % GROUP]));
+                let d = _mm512_mul_ps(d, _mm512_set1_ps(scales.scale[m % GROUP]));
                 // SAFETY: 16 aligned values.
                 unsafe {
                     let total = _mm512_fmadd_ps(product, d, _mm512_load_ps(place));

@@ -11,6 +11,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::activations::{Activations, GROUP, GROUP_LINES, Scales};
+use super::float::leveled;
 use super::level::Level;
 use super::matrix::{Body, Integer, Line, Matrix, TILE};
 use super::pool::{Parts, Pool};
@@ -22,6 +23,10 @@ use super::{float, portable};
 pub(super) const CHUNK: usize = 24;
 /// Blocks of 32 columns of packed weights that many rows meet at once, at most: up to 36 KiB.
 const RUN: usize = 64;
+/// Bytes of inputs that some tiles meet one after the other.
+const ROWS_AT_HAND: usize = 28 << 10;
+/// Bytes of these tiles.
+const TILES_AT_HAND: usize = 256 << 10;
 /// Columns of float weights that are expanded at once: 16 KiB.
 const FLOATS: usize = 256;
 
@@ -45,11 +50,13 @@ pub(super) struct Expanded {
     pub blocks: usize,
 }
 
-/// A group of rows of inputs that meets a piece, from the piece's first block on.
+/// Groups of rows of inputs that meet a piece, the first of them from the piece's first block on.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
     pub q: &'a [Line],
     pub scales: &'a [Scales],
+    /// Each group begins so many blocks after the one before.
+    pub apart: usize,
 }
 
 /// What a tile gives for one row of inputs, so far.
@@ -82,10 +89,12 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
                 let first = item * run;
                 let last = matrix.rows().div_ceil(TILE).min(first.saturating_add(run));
                 return SCRATCH.with_borrow_mut(|scratch| {
-                    for rows in panels(pool.level(), input) {
-                        for tile in first..last {
-                            scratch.tile(pool.level(), matrix, input, rows.clone(), tile);
-                            scratch.put(place, matrix, rows.start, tile);
+                    let level = pool.level();
+                    for rows in panels(level, input) {
+                        let (tiles, run) = together_at_hand(level, matrix, rows.len());
+                        for (tile, rows) in blocked(first..last, tiles, rows, run) {
+                            scratch.tile(level, matrix, input, rows.clone(), tile);
+                            scratch.put(level, place, matrix, rows.start, tile);
                         }
                     }
                 });
@@ -99,6 +108,35 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
 fn panels(level: Level, input: &Activations) -> impl Iterator<Item = Range<usize>> {
     let rows = (panel(level) / (input.columns * 3 / 2).max(1)).next_multiple_of(4 * GROUP).max(8 * GROUP);
     (0..input.rows).step_by(rows).map(move |first| first..input.rows.min(first + rows))
+}
+
+/// How many tiles meet how many rows of a panel before others do. Where a tile is not expanded for all rows of a panel, these are
+/// so few that they stay in the first-level cache, and the tiles in the second-level one.
+fn together_at_hand(level: Level, matrix: &Matrix, rows: usize) -> (usize, usize) {
+    match &matrix.body {
+        Body::Integer(integer) if few(level) == usize::MAX => {
+            let tile = integer.stride() * matrix.columns() / 32 * size_of::<Line>();
+            let run = (ROWS_AT_HAND / (matrix.columns() * 3 / 2)).next_multiple_of(4 * GROUP);
+            ((TILES_AT_HAND / tile).max(1), run.max(4 * GROUP))
+        }
+        _ => (1, rows.max(1)),
+    }
+}
+
+/// All of `tiles` with all of `rows`: so many tiles with so many rows, then the same tiles with the next.
+fn blocked(
+    tiles: Range<usize>,
+    tiles_at_once: usize,
+    rows: Range<usize>,
+    rows_at_once: usize,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let cut = |range: Range<usize>, step| {
+        let end = range.end;
+        range.step_by(step).map(move |first| first..end.min(first + step))
+    };
+    cut(tiles, tiles_at_once).flat_map(move |tiles| {
+        cut(rows.clone(), rows_at_once).flat_map(move |rows| tiles.clone().map(move |tile| (tile, rows.clone())))
+    })
 }
 
 /// Bytes of inputs that are met by one tile after the other: they stay in the second-level cache, of which machines with
@@ -173,8 +211,7 @@ impl Scratch {
         let lines = &integer.lines[tile * blocks * stride..][..blocks * stride];
         let inputs = |row: usize, first: usize| {
             let at = row / GROUP * blocks + first;
-            let end = (row / GROUP + 1) * blocks;
-            Inputs { q: &input.q[at * GROUP_LINES..end * GROUP_LINES], scales: &input.scales[at..end] }
+            Inputs { q: &input.q[at * GROUP_LINES..], scales: &input.scales[at..], apart: blocks }
         };
         if rows.len() <= few(level) {
             // A short run of a tile stays in the first-level cache while all rows meet it.
@@ -217,19 +254,44 @@ impl Scratch {
     }
 
     /// Writes the tile's sums to their places in the matrix's output, for rows from `first` on.
-    fn put(&self, place: &Parts<f32>, matrix: &Matrix, first: usize, tile: usize) {
+    fn put(&self, level: Level, place: &Parts<f32>, matrix: &Matrix, first: usize, tile: usize) {
         let width = matrix.rows();
         let count = TILE.min(width - tile * TILE);
         let unit = matrix.unit();
-        for (row, Sums(sums)) in (first..).zip(&self.sums) {
-            // SAFETY: each tile has its own columns of the output, and each tile is one thread's alone.
-            let out = unsafe { place.part(row * width + tile * TILE, count) };
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * unit);
+        put(level, &self.sums, unit, place, (first * width + tile * TILE, width, count));
+    }
+}
+
+leveled! {
+    /// `sums · unit`, `count` of each, to a place that begins at `at` and has rows of `width`.
+    fn put(sums: &[Sums], unit: f32, place: &Parts<f32>, shape: (usize, usize, usize)) = put_plainly
+}
+
+#[inline(always)]
+fn put_plainly<const FUSED: bool>(
+    sums: &[Sums],
+    unit: f32,
+    place: &Parts<f32>,
+    (at, width, count): (usize, usize, usize),
+) {
+    for (row, Sums(sums)) in sums.iter().enumerate() {
+        // SAFETY: each tile has its own columns of the output, and each tile is one thread's alone.
+        let out = unsafe { place.part(at + row * width, count) };
+        match out.first_chunk_mut::<TILE>() {
+            Some(out) => {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = sum * unit;
+                }
+            }
+            None => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * unit),
         }
     }
 }
 
 /// A piece of a tile with all rows of inputs, as many at a time as the level takes.
+///
+/// Inlined: handed over in memory, a piece would be read before the results of the last tile are written, and wait for them.
+#[inline(always)]
 fn whole<'a, const PACKED: bool>(
     (level, integer): (Level, &Integer),
     piece: Piece<'_>,
@@ -239,13 +301,7 @@ fn whole<'a, const PACKED: bool>(
     let mut row = 0;
     while row < sums.len() {
         let count = together(level, sums.len() - row);
-        let sums = &mut sums[row..row + count];
-        let group = |number: usize| inputs(row + number * GROUP);
-        match count.div_ceil(GROUP) {
-            4 => dot::<PACKED>(level, integer, piece, &[0, 1, 2, 3].map(group), sums),
-            2 => dot::<PACKED>(level, integer, piece, &[0, 1].map(group), sums),
-            _ => dot::<PACKED>(level, integer, piece, &[group(0)], sums),
-        }
+        dot::<PACKED>(level, integer, piece, inputs(row), &mut sums[row..row + count]);
         row += count;
     }
 }
@@ -275,31 +331,25 @@ fn expand(level: Level, integer: &Integer, lines: &[Line], into: &mut Expanded) 
 }
 
 /// Adds to `sums`, one for each row of the groups. `PACKED`: the piece is as it lies in the matrix.
-fn dot<const PACKED: bool>(
-    level: Level,
-    integer: &Integer,
-    piece: Piece<'_>,
-    groups: &[Inputs<'_>],
-    sums: &mut [Sums],
-) {
+#[inline(always)]
+fn dot<const PACKED: bool>(level: Level, integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, sums: &mut [Sums]) {
+    let reach = (sums.len().div_ceil(GROUP) - 1) * inputs.apart + piece.blocks;
     let stride = if PACKED { integer.stride() } else { 8 };
     assert!(
         piece.lines.len() >= piece.blocks * stride
             && (PACKED || piece.scales.len() >= 2 * piece.blocks)
-            && groups
-                .iter()
-                .all(|group| { group.q.len() >= piece.blocks * GROUP_LINES && group.scales.len() >= piece.blocks })
-            && groups.len() == sums.len().div_ceil(GROUP),
+            && inputs.q.len() >= reach * GROUP_LINES
+            && inputs.scales.len() >= reach,
         "weights, inputs and sums of one shape"
     );
     match level {
-        Level::Portable => portable::dot(piece, groups, sums, integer.halves),
+        Level::Portable => portable::dot(piece, inputs, sums, integer.halves),
         // SAFETY: the level says that the machine has it, and shapes fit by the assertion.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { avx2::dot::<PACKED>(integer, piece, groups, sums) },
+        Level::Avx2 => unsafe { avx2::dot::<PACKED>(integer, piece, inputs, sums) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::dot::<PACKED>(integer, piece, groups, sums) },
+        Level::Avx512Vnni => unsafe { avx512::dot::<PACKED>(integer, piece, inputs, sums) },
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a transformer does between its matrix products, row by row.
 
+use super::activations::Activations;
 use super::float::{fma, leveled};
 use super::level::Level;
-use super::pool::Pool;
+use super::matrix::Matrix;
+use super::pool::{Parts, Pool};
 
 /// Fewer values than this are not worth a second thread.
-const WORTH_SHARING: usize = 1 << 14;
+pub(super) const WORTH_SHARING: usize = 1 << 14;
 
 /// The function of a gated feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,34 +77,50 @@ impl Rotary {
     }
 }
 
-/// Each row of `input` over its root mean square, times `weight`.
-pub(crate) fn rms_norm(pool: &Pool, input: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-    let width = weight.len();
-    shared(pool, out, width, |first, rows| {
-        norm(pool.level(), &input[first * width..][..rows.len()], weight, epsilon, rows);
+/// Adds `change`, if any, to the rows of `stream`, and makes each of these over its root mean square, times
+/// `weight`, the inputs of `matrices`.
+pub(crate) fn absorb(
+    pool: &Pool,
+    (stream, change): (&mut [f32], Option<&[f32]>),
+    (weight, epsilon): (&[f32], f32),
+    inputs: &mut Activations,
+    matrices: &[&Matrix],
+) {
+    let (level, width) = (pool.level(), weight.len());
+    let shape = (stream.len() / width, width);
+    let stream = Parts::new(stream);
+    inputs.fill(pool, shape, matrices, |row, out| {
+        // SAFETY: each row is computed once.
+        let stream = unsafe { stream.part(row * width, width) };
+        if let Some(change) = change {
+            sum(level, stream, &change[row * width..][..width]);
+        }
+        norm(level, stream, weight, epsilon, out);
     });
 }
 
-/// As [`rms_norm`], in place.
-pub(crate) fn rms_norm_in_place(pool: &Pool, values: &mut [f32], weight: &[f32], epsilon: f32) {
-    shared(pool, values, weight.len(), |_, rows| norm_in_place(pool.level(), rows, weight, epsilon));
-}
-
-/// `gate = f(gate) · up`, over rows of `width`.
-pub(crate) fn gated(pool: &Pool, gate: &mut [f32], up: &[f32], width: usize, kind: Gate) {
-    shared(pool, gate, width, |first, rows| {
-        let up = &up[first * width..][..rows.len()];
+/// Makes `f(gate) · up`, of rows of `width`, the inputs of `matrices`.
+pub(crate) fn gated(
+    pool: &Pool,
+    (gate, up): (&[f32], &[f32]),
+    (width, kind): (usize, Gate),
+    inputs: &mut Activations,
+    matrices: &[&Matrix],
+) {
+    let level = pool.level();
+    inputs.fill(pool, (gate.len() / width, width), matrices, |row, out| {
+        let up = &up[row * width..][..width];
+        out.copy_from_slice(&gate[row * width..][..width]);
         match kind {
-            Gate::Silu => silu(pool.level(), rows, up),
-            Gate::Gelu => gelu(pool.level(), rows, up),
+            Gate::Silu => silu(level, out, up),
+            Gate::Gelu => gelu(level, out, up),
         }
     });
 }
 
-/// `into += from`.
-pub(crate) fn add(pool: &Pool, into: &mut [f32], from: &[f32]) {
-    let level = pool.level();
-    sum(level, into, from);
+/// Each row over its root mean square, times `weight`.
+pub(crate) fn rms_norm_in_place(pool: &Pool, values: &mut [f32], weight: &[f32], epsilon: f32) {
+    shared(pool, values, weight.len(), |_, rows| norm_in_place(pool.level(), rows, weight, epsilon));
 }
 
 /// Adds `bias` to each row.
@@ -250,17 +268,34 @@ fn sum_plainly<const FUSED: bool>(into: &mut [f32], from: &[f32]) {
 /// bits: a conversion that vectorizes, where `as` checks for what is no number.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
+/// What [`exp`] is made of.
+pub(super) struct ETo {
+    /// Beyond, and below its negative, it is what it is there.
+    pub most: f32,
+    /// −ln 2, in two parts.
+    pub ln_2: [f32; 2],
+    pub first: f32,
+    pub coefficients: [f32; 5],
+}
+
+pub(super) const E_TO: ETo = ETo {
+    most: 87.3,
+    ln_2: [-0.693_359_4, 2.121_944_4e-4],
+    first: 1.987_569_1e-4,
+    coefficients: [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
+};
+
 /// e to the `x`, to about two units in the last place: 2ⁿ · e^r with |r| ≤ ln 2 / 2, e^r by a polynomial (Cephes' `expf`).
 /// Beyond ±87.3 it is what it is there; not a number stays that.
 #[inline(always)]
 pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
-    let within = x.clamp(-87.3, 87.3);
+    let within = x.clamp(-E_TO.most, E_TO.most);
     let shifted = fma::<FUSED>(within, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = fma::<FUSED>(n, -0.693_359_4, within);
-    let r = fma::<FUSED>(n, 2.121_944_4e-4, r);
-    let mut y = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+    let r = fma::<FUSED>(n, E_TO.ln_2[0], within);
+    let r = fma::<FUSED>(n, E_TO.ln_2[1], r);
+    let mut y = E_TO.first;
+    for coefficient in E_TO.coefficients {
         y = fma::<FUSED>(y, r, coefficient);
     }
     let y = fma::<FUSED>(y, r * r, r + 1.0);
@@ -298,10 +333,10 @@ mod tests {
         fn gates_are_their_formulas(x in -20f32..20.0, up in -3f32..3.0) {
             for pool in levels() {
                 let mut gate = [x; 5];
-                gated(&pool, &mut gate, &[up; 5], 5, Gate::Silu);
+                silu(pool.level(), &mut gate, &[up; 5]);
                 prop_assert!((gate[4] - x / (1.0 + (-x).exp()) * up).abs() < 1e-4);
                 let mut gate = [x; 5];
-                gated(&pool, &mut gate, &[up; 5], 5, Gate::Gelu);
+                gelu(pool.level(), &mut gate, &[up; 5]);
                 let z = 0.797_884_6 * (x + 0.044_715 * x.powi(3));
                 prop_assert!((gate[4] - 0.5 * x * (1.0 + z.tanh()) * up).abs() < 1e-4);
             }
@@ -313,7 +348,7 @@ mod tests {
         for pool in levels() {
             let input: Vec<f32> = (0..37 * 600).map(|i| ((i * 37) % 101) as f32 - 50.0).collect();
             let mut out = vec![0.0; input.len()];
-            rms_norm(&pool, &input, &[2.0; 37], 0.0, &mut out);
+            norm(pool.level(), &input, &[2.0; 37], 0.0, &mut out);
             for row in out.chunks_exact(37) {
                 let mean = row.iter().map(|x| x * x).sum::<f32>() / 37.0;
                 assert!((mean - 4.0).abs() < 1e-3, "{mean}");

@@ -28,20 +28,20 @@ pub(super) fn expand(integer: &Integer, lines: &[Line], into: &mut Expanded) {
 }
 
 /// Adds the products of the expanded piece to `sums`.
-pub(super) fn dot(piece: Piece<'_>, groups: &[Inputs<'_>], sums: &mut [Sums], halves: bool) {
+pub(super) fn dot(piece: Piece<'_>, inputs: Inputs<'_>, sums: &mut [Sums], halves: bool) {
     for (row, Sums(sums)) in sums.iter_mut().enumerate() {
-        let (group, place) = (&groups[row / GROUP], row % GROUP);
+        let (first, place) = (row / GROUP * inputs.apart, row % GROUP);
         for block in 0..piece.blocks {
             let mut products = [[0i32; TILE]; 2];
             for line in 0..8 {
                 let at = (line * GROUP + place) * 4;
-                let a = &group.q[block * GROUP_LINES + at / 64].0[at % 64..][..4];
+                let a = &inputs.q[(first + block) * GROUP_LINES + at / 64].0[at % 64..][..4];
                 let w = &piece.lines[8 * block + line].0;
                 for (row, sum) in products[line / 4].iter_mut().enumerate() {
                     *sum += (0..4).map(|i| i32::from(w[4 * row + i]) * i32::from(a[i] as i8)).sum::<i32>();
                 }
             }
-            let scales = &group.scales[block];
+            let scales = &inputs.scales[first + block];
             let scale = scales.scale[place];
             if halves {
                 for (half, products) in products.iter().enumerate() {

@@ -72,7 +72,12 @@ fn meet(
         (&queries[range.start * width..range.end * width], &mut sums[range.start * width..range.end * width]);
     score(queries, scores);
     let state = (&gathered.sees[range.clone()], &mut gathered.highest[range.clone()], &mut gathered.weight[range]);
-    soften(level, scores, first, state.0, (state.1, state.2), sums);
+    match level {
+        // SAFETY: the level says that the machine has it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::soften(scores, first, state.0, (state.1, state.2), sums) },
+        _ => soften(level, scores, first, state.0, (state.1, state.2), sums),
+    }
     weigh(scores, sums);
 }
 
@@ -117,35 +122,46 @@ fn soften_plainly<const FUSED: bool>(
             scores.fill(0.0);
             continue;
         }
-        if (from, to) != (0, BLOCK) {
+        let whole = (from, to) == (0, BLOCK);
+        if !whole {
             scores[..from].fill(f32::NEG_INFINITY);
             scores[to..].fill(f32::NEG_INFINITY);
         }
-        let mut most = [f32::NEG_INFINITY; LANES];
-        for scores in scores.chunks_exact(LANES) {
-            most.iter_mut().zip(scores).for_each(|(most, score)| *most = if *score > *most { *score } else { *most });
-        }
-        let most = most.into_iter().fold(highest[i], |a, b| if b > a { b } else { a });
+        // Arrays, not slices: they stay in registers.
+        let mut powers = *scores;
+        let most = largest(&powers).max(highest[i]);
         if most > highest[i] {
             let factor = exp::<FUSED>(highest[i] - most);
             weight[i] *= factor;
             sums[i * width..][..width].iter_mut().for_each(|sum| *sum *= factor);
             highest[i] = most;
         }
-        let mut lanes = [0f32; LANES];
-        for score in scores.iter_mut() {
-            *score = exp::<FUSED>(*score - most);
-        }
-        if (from, to) != (0, BLOCK) {
+        powers.iter_mut().for_each(|power| *power = exp::<FUSED>(*power - most));
+        if !whole {
             // What is masked has no weight at all, not just next to none.
-            scores[..from].fill(0.0);
-            scores[to..].fill(0.0);
+            powers[..from].fill(0.0);
+            powers[to..].fill(0.0);
         }
-        for scores in scores.chunks_exact(LANES) {
-            lanes.iter_mut().zip(scores).for_each(|(lane, weight)| *lane += weight);
+        let mut lanes = [0f32; LANES];
+        for half in powers.as_chunks::<LANES>().0 {
+            lanes.iter_mut().zip(half).for_each(|(lane, power)| *lane += power);
         }
         weight[i] += lanes.iter().sum::<f32>();
+        *scores = powers;
     }
+}
+
+/// By halves, so that it takes few steps.
+#[inline(always)]
+fn largest(scores: &[f32; BLOCK]) -> f32 {
+    let mut most = *scores;
+    let mut half = BLOCK / 2;
+    while half > 0 {
+        let (low, high) = most.split_at_mut(half);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low = if *high > *low { *high } else { *low });
+        half /= 2;
+    }
+    most[0]
 }
 
 #[inline(always)]

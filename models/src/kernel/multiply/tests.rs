@@ -159,3 +159,40 @@ fn a_tensor_of_the_wrong_size_is_refused() {
         assert!(Matrix::pack(&pool, GgmlDType::Q4_1, shape, &vec![0; bytes]).is_err(), "{shape:?}");
     }
 }
+
+#[test]
+#[ignore = "says how fast it is"]
+fn it_says_how_fast_products_are() {
+    for (dtype, rows, columns) in [
+        (GgmlDType::Q4_1, 1536, 576),
+        (GgmlDType::Q4_1, 576, 1536),
+        (GgmlDType::Q4K, 2048, 2048),
+        (GgmlDType::Q8_0, 1536, 576),
+    ] {
+        let (bytes, _) = quantized(dtype, rows, columns, 7);
+        for threads in [1, 2] {
+            let pool = Pool::new(threads);
+            let matrix = Matrix::pack(&pool, dtype, (rows, columns), &bytes).expect("it is packed");
+            for inputs in [1, 4, 8, 16, 128, 512] {
+                let input = random(inputs * columns, 1);
+                let mut activations = Activations::default();
+                activations.set(&pool, &input, columns, &[&matrix]);
+                let mut out = vec![0.0; inputs * rows];
+                let times = 4000 / inputs + 8;
+                let rounds = (0..7).map(|_| {
+                    let started = std::time::Instant::now();
+                    for _ in 0..times {
+                        multiply(&pool, &activations, &[&matrix], &mut [&mut out]);
+                    }
+                    started.elapsed().as_secs_f64() / times as f64
+                });
+                let best = rounds.fold(f64::INFINITY, f64::min);
+                let operations = 2.0 * (rows * columns * inputs) as f64;
+                println!(
+                    "{dtype:?} {rows}x{columns}, {threads} threads, {inputs} rows: {:.0} GOP/s",
+                    operations / best / 1e9
+                );
+            }
+        }
+    }
+}
