@@ -159,6 +159,47 @@ fn chunked_batched_and_from_the_cache_are_what_whole_alone_and_cold_are() {
 }
 
 #[test]
+fn what_is_asked_for_changes_nothing_but_what_is_told() {
+    for family in FAMILIES {
+        let model = load(&Tiny::of(family, GgmlDType::Q4_1).write().files);
+        let other: Vec<u32> = TOKENS.iter().rev().copied().collect();
+        let asked = |wants: [Want; 3]| {
+            let mut cache = new_cache(&model);
+            let tokens = [&TOKENS[..], &other[..], &TOKENS[..7]];
+            let mut sequences = tokens.map(|_| cache.begin(&[]));
+            for (sequence, tokens) in sequences.iter_mut().zip(tokens) {
+                sequence.reserve(tokens.len() + 1).expect("there is room");
+            }
+            let (mut scratch, mut logits) = (Scratch::default(), Vec::new());
+            let mut step = |sequences: &[Sequence; 3], tokens: [&[u32]; 3], wants: [Want; 3]| -> Vec<Vec<f32>> {
+                let pieces = sequences.iter().zip(tokens).zip(wants);
+                let batch: Vec<_> = pieces.map(|((sequence, tokens), want)| Piece { tokens, sequence, want }).collect();
+                model.forward(&batch, &mut cache, &mut scratch, &mut logits).expect("it computes");
+                logits.chunks_exact(model.vocabulary()).map(<[f32]>::to_vec).collect()
+            };
+            let told = step(&sequences, tokens, wants);
+            sequences.iter_mut().zip(tokens).for_each(|(sequence, tokens)| sequence.advance(tokens));
+            (told, step(&sequences, [&[3], &[4], &[5]], [Want::Last; 3]))
+        };
+        let (all, after) = asked([Want::All; 3]);
+        assert_eq!(all.len(), 40 + 40 + 7);
+        for wants in [
+            [Want::Last; 3],
+            [Want::Nothing; 3],
+            [Want::Nothing, Want::All, Want::Last],
+            [Want::All, Want::Nothing, Want::Nothing],
+        ] {
+            let (told, then) = asked(wants);
+            let ends = [0..40, 40..80, 80..87].into_iter().zip(wants);
+            let expected: Vec<_> =
+                ends.flat_map(|(rows, want)| &all[rows.end - want.rows(rows.len())..rows.end]).collect();
+            assert!(told.iter().eq(expected), "{family:?} {wants:?}: of the step itself");
+            assert_eq!(then, after, "{family:?} {wants:?}: of the step after it");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_computed_is_an_error() {
     let model = load(&Tiny::new().write().files);
     let mut cache = new_cache(&model);
