@@ -13,10 +13,14 @@ mod openapi;
 mod refused;
 mod resource;
 mod router;
+mod site;
 mod token;
+pub mod verb;
 pub mod view;
 
+pub use refused::Refused;
 pub use router::router;
+pub use site::{Site, find_route};
 pub use token::{IssuedToken, NewToken, TokenAdmin, TokenAdminError, Tokens, token_id};
 
 use std::sync::Arc;
@@ -26,7 +30,7 @@ use crate::{
     audit::Audit,
     config::{Settings, StateDir},
     limit::Limiter,
-    release::{Gate, Incidents, Trigger, rules::Watcher, shelf::Shelf},
+    release::{Filed, Gate, Incidents, Trigger, rules::Watcher, shelf::Shelf},
     store::Store,
 };
 
@@ -47,6 +51,8 @@ pub struct Admin {
     pub incidents: Incidents,
     pub rules: Watcher,
     pub shelf: Arc<Shelf>,
+    /// Orders of targets as the config file in force has them.
+    pub filed: Filed,
     oidc: oidc::Oidc,
     once: once::Once,
 }
@@ -54,7 +60,7 @@ pub struct Admin {
 impl Admin {
     /// Everything but the writes under way, which it keeps itself.
     pub fn new(parts: AdminParts) -> Arc<Self> {
-        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules, shelf } = parts;
+        let AdminParts { api, audit, store, gate, state, tokens, limiter, http, trigger, rules, shelf, filed } = parts;
         let once = once::Once::new(store.clone());
         let oidc = oidc::Oidc::new(http.clone(), audit.clone());
         let incidents = Incidents::new(store.clone(), audit.clone(), trigger.clone());
@@ -71,6 +77,7 @@ impl Admin {
             incidents,
             rules,
             shelf,
+            filed,
             oidc,
             once,
         })
@@ -95,4 +102,5 @@ pub struct AdminParts {
     pub trigger: Trigger,
     pub rules: Watcher,
     pub shelf: Arc<Shelf>,
+    pub filed: Filed,
 }

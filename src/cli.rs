@@ -16,6 +16,7 @@ pub mod limits;
 pub mod login;
 pub mod models;
 mod operator;
+mod place;
 pub mod prices;
 mod print;
 pub mod release;
@@ -106,20 +107,25 @@ impl Cli {
 }
 
 impl Verb {
-    /// Whether it can be asked of a server.
-    fn has_a_remote_form(&self) -> bool {
-        matches!(
-            self,
-            Self::Tenants(_)
-                | Self::Keys(_)
-                | Self::Limits(_)
-                | Self::Calls(_)
-                | Self::Usage(_)
-                | Self::Audit(_)
-                | Self::Release(_)
-                | Self::Login(_)
-                | Self::Logout(_)
-        )
+    /// Why it is not asked of a server; `None`: it can be, or says itself what of it cannot.
+    fn stays_here(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) => Some("a gateway runs where it is started"),
+            Self::Check(_) => Some("a config file is checked where it lies"),
+            Self::Import(_) => Some("a file is read where it lies"),
+            Self::Vault(_) => Some("secrets are set where they are kept, and do not travel"),
+            Self::Models(_) => Some("weights are files of the machine that serves them"),
+            Self::Bench(_) => Some("it measures the machine that it runs on"),
+            Self::Vendor(_)
+            | Self::Drill(_)
+            | Self::Share(_)
+            | Self::Alerts(_)
+            | Self::Admin(_)
+            | Self::Prices(_)
+            | Self::Routes(_)
+            | Self::Eval(_) => Some("it has no form over the admin API"),
+            _ => None,
+        }
     }
 }
 
@@ -135,11 +141,26 @@ impl Context {
     }
 }
 
+/// A command line that asks for what cannot be: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
 /// Runs one verb to its exit code: 0 done, 1 error, 2 usage; `eval run` adds 10 fail and 11 inconclusive.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match run_verb(cli).await {
+        Err(error) if error.is::<Usage>() => {
+            eprintln!("error: {error}");
+            Ok(ExitCode::from(2))
+        }
+        done => done,
+    }
+}
+
+async fn run_verb(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = &cli.context;
-    if context.names_a_server() && !cli.verb.has_a_remote_form() {
-        anyhow::bail!("this verb works on the state directory alone; leave --server and --context out");
+    if let Some(why) = cli.verb.stays_here() {
+        context.is_here(why)?;
     }
     match cli.verb {
         Verb::Serve(args) => serve::run(context, args).await,

@@ -6,6 +6,7 @@ pub mod change;
 pub mod desk;
 pub mod drill;
 pub mod evacuation;
+mod filed;
 mod gate;
 mod incident;
 mod keeper;
@@ -25,6 +26,7 @@ mod subject;
 mod trigger;
 
 pub use certifying::{certifying, revoking, signing};
+pub use filed::Filed;
 pub use gate::{Examination, Gate, GateError};
 pub use incident::{Incidents, Phase, Report, Taken};
 pub use keeper::Keeper;

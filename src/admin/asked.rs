@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Admin, refused::Refused};
+use super::{Admin, refused::Refused, site::Site};
 use crate::domain::{Actor, OperatorRole, RouteId};
 
 /// Whoever came in.
@@ -28,6 +28,19 @@ impl Asked {
 
     pub(super) fn actor(&self) -> Actor {
         self.operator.actor.clone()
+    }
+
+    /// This gateway, and who asks.
+    pub(super) fn site(&self) -> Site {
+        let admin = &self.admin;
+        Site {
+            state: admin.state.clone(),
+            settings: Arc::new(admin.settings().with_orders(&admin.filed.orders())),
+            store: Some(admin.store.clone()),
+            shelf: Arc::clone(&admin.shelf),
+            gate: Arc::clone(&admin.gate),
+            actor: self.actor(),
+        }
     }
 
     /// A route that the config names.

@@ -6,23 +6,26 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{audit::AuditError, store::StoreError, vault::KeyAdminError};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refused {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
     pub(super) status: StatusCode,
     /// For programs; does not change.
     pub(super) code: &'static str,
     /// For people.
     pub(super) message: String,
+    /// For programs: what is missing, say.
+    pub(super) detail: Option<Box<Value>>,
     pub(super) retry_after: Option<Duration>,
 }
 
 impl Refused {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None }
+        Self { status, code, message: message.into(), detail: None, retry_after: None }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -77,7 +80,20 @@ impl Refused {
     }
 
     pub(super) fn body(&self) -> String {
-        json!({ "error": { "code": self.code, "message": self.message } }).to_string()
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some(detail) = &self.detail {
+            error["detail"] = Value::clone(detail);
+        }
+        json!({ "error": error }).to_string()
+    }
+
+    pub fn detail(&self) -> Option<&Value> {
+        self.detail.as_deref()
+    }
+
+    pub(super) fn with_detail(mut self, detail: Value) -> Self {
+        self.detail = Some(Box::new(detail));
+        self
     }
 }
 

@@ -4,8 +4,10 @@
 mod audit;
 mod calls;
 mod certificates;
+mod drills;
 mod keys;
 mod login;
+mod releases;
 mod tenants;
 mod tokens;
 mod usage;
@@ -13,8 +15,12 @@ mod usage;
 pub use audit::{EntryView, entries};
 pub use calls::{CallView, EndingView};
 pub use certificates::{CertificateView, certificates};
+pub use drills::DrillOn;
 pub use keys::{KeyView, keys};
 pub use login::{LoginView, login};
+pub use releases::{
+    CanaryEnded, CardView, DiffView, DoneView, PaperView, PricedTarget, Proposed, ReleasesView, RolledBack,
+};
 pub use tenants::{TenantView, tenant};
 pub use tokens::{TokenView, tokens};
 pub use usage::{UsageView, usage};

@@ -42,6 +42,7 @@ pub(super) async fn listening(app: &App) -> io::Result<Option<(SocketAddr, Liste
         trigger: app.trigger.clone(),
         rules: app.rules.clone(),
         shelf: Arc::clone(&app.releases.shelf),
+        filed: app.releases.filed.clone(),
     });
     let router = admin::router(&admin);
     Ok(Some((address, Listening { listener, router, limiter, settings: Arc::clone(&app.settings) })))

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use crate::{
     observe::metric,
     relay::{Relay, Snapshot},
     release::{
-        Keeper,
+        Filed, Keeper,
         book::{Book, Deed},
         desk,
         evacuation::steps::{Stepper, StepperParts},
@@ -41,21 +41,12 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct Releases {
     pub shelf: Arc<Shelf>,
-    filed: Arc<Mutex<Orders>>,
+    pub filed: Filed,
 }
 
 impl Releases {
     pub fn new(shelf: Shelf, filed: Orders) -> Self {
-        Self { shelf: Arc::new(shelf), filed: Arc::new(Mutex::new(filed)) }
-    }
-
-    pub fn filed(&self) -> Orders {
-        self.filed.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The file that is in force says this.
-    pub fn file(&self, orders: Orders) {
-        *self.filed.lock().unwrap_or_else(PoisonError::into_inner) = orders;
+        Self { shelf: Arc::new(shelf), filed: Filed::new(filed) }
     }
 
     /// `settings`, with the orders of governed routes as the book has them.
@@ -198,7 +189,7 @@ impl Follower {
             }
         };
         let current = self.settings.load_full();
-        let filed = self.releases.filed();
+        let filed = self.releases.filed.orders();
         let mut orders = filed.clone();
         orders.extend(known.book.orders(&current));
         orders.retain(|route, _| current.routes.contains_key(route));
@@ -324,6 +315,6 @@ async fn record(releases: &Releases, known: &Known) {
 }
 
 fn unrecorded(releases: &Releases, known: &Known) -> Vec<(RouteId, Deed)> {
-    let filed = releases.filed().into_iter();
+    let filed = releases.filed.orders().into_iter();
     filed.filter_map(|(route, targets)| Some((route.clone(), desk::following(known, &route, targets)?))).collect()
 }

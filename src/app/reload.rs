@@ -154,7 +154,7 @@ fn watch_config(app: &App, origin: PathBuf, began: Began) -> Watch {
         counter!(metric::RELOADS, "result" => reloaded.as_str()).increment(1);
         let orders = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(orders), Reloaded::Applied { .. } | Reloaded::Unchanged) = (orders, reloaded) {
-            book.file(orders);
+            book.filed.set(orders);
         }
         match reloaded {
             Reloaded::Applied { settings, .. } => {

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{Context, installation::Installation, operator::operator, print};
 use crate::{
+    admin::view::DrillOn,
     clock,
     config::{Criticality, Settings},
     domain::{Act, Action, RouteId, VendorId},
@@ -319,24 +320,16 @@ async fn stop(installation: &Installation, store: &Store, (reason, json): (&str,
 }
 
 /// The drill that `route` is in now, for the verbs that show routes. Without a database none is known.
-pub(super) async fn drill_on(installation: &Installation, route: &RouteId) -> Option<DrillRow> {
+pub(super) async fn drill_on(installation: &Installation, route: &RouteId) -> Option<DrillOn> {
     let row = installation.store().await.ok()?.drill_on().await.ok()??;
-    let is_on = row.taken_unix_ms.is_some() && clock::unix_ms() < row.ends_unix_ms;
-    let plan = DrillPlan::of(&row).filter(|plan| plan.routes.contains(route))?;
-    (is_on && !plan.vendors.is_empty()).then_some(row)
-}
-
-/// For programs.
-pub(super) fn described(row: &DrillRow) -> serde_json::Value {
-    json!({ "id": row.id, "plan": DrillPlan::of(row), "ends_unix_ms": row.ends_unix_ms })
+    DrillOn::of(&row, route, clock::unix_ms())
 }
 
 /// One line for people.
-pub(super) fn said_of(row: &DrillRow) -> String {
-    let vendors: Vec<String> =
-        DrillPlan::of(row).iter().flat_map(|plan| &plan.vendors).map(ToString::to_string).collect();
-    let until = print::moment(row.ends_unix_ms);
-    format!("a drill is on until {until}; seen as down for its calls: {} ({})", vendors.join(", "), row.id)
+pub(super) fn said_of(drill: &DrillOn) -> String {
+    let vendors: Vec<String> = drill.plan.iter().flat_map(|plan| &plan.vendors).map(ToString::to_string).collect();
+    let until = print::moment(drill.ends_unix_ms);
+    format!("a drill is on until {until}; seen as down for its calls: {} ({})", vendors.join(", "), drill.id)
 }
 
 fn reported(row: &DrillRow) -> anyhow::Result<Report> {

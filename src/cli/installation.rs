@@ -2,16 +2,18 @@
 //!
 //! A server may be running on the same state; nothing here gets in its way.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
 use backstop_models::catalog::Catalog;
 
-use super::Context;
+use super::{Context, operator::operator};
 use crate::{
+    admin::Site,
     audit::{self, Audit},
     config::{self, Settings, Severity, StateDir, VaultSource},
     domain::TenantId,
+    release::{Gate, shelf::Shelf},
     store::Store,
     vault::Vault,
     vendor::Clients,
@@ -62,6 +64,25 @@ impl Installation {
     pub(super) fn settings_or_embedded(&self) -> anyhow::Result<Settings> {
         let default_model = Catalog::load(&self.state.catalog())?.default_model().id.to_string();
         Ok(self.settings().or_embedded_routes(&default_model))
+    }
+
+    /// What operators' verbs work with. A database that cannot be opened keeps nobody from what needs none.
+    pub(super) async fn site(&self) -> anyhow::Result<Site> {
+        let store = match self.store().await {
+            Ok(store) => Some(store),
+            Err(error) => {
+                eprintln!("warning: {error:#}; the last good copy of the releases counts");
+                None
+            }
+        };
+        Ok(Site {
+            state: self.state.clone(),
+            settings: Arc::new(self.settings_or_embedded()?),
+            shelf: Arc::new(Shelf::open(&self.state, store.clone())),
+            store,
+            gate: Arc::new(Gate::open(&self.state)?),
+            actor: operator(),
+        })
     }
 
     pub(super) async fn store(&self) -> anyhow::Result<Store> {

@@ -1,29 +1,21 @@
-//! `backstop release rules test`: what each rule would have done over the stored history. Changes nothing and asks no gateway.
+//! `backstop release rules`: those that there are, and what each would have done over the stored history. Changes nothing.
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::{
     Context,
     installation::Installation,
     print::{self, Align},
+    remote::Remote,
 };
 use crate::{
-    clock,
-    config::{Rule, Settings},
-    domain::RouteId,
-    ledger,
-    release::rules::{Course, Deed, Finding, Span, Watched, look},
-    store::Store,
+    admin::verb::rules as verb,
+    release::rules::{RuleState, Tested},
 };
 
-/// Looks of one dry run at the most: it is no longer than that, however long the history.
-const MOST_LOOKS: i64 = 400;
-
-/// Rules on a route's figures: test.
+/// Rules on a route's figures: list, test.
 #[derive(Debug, Args)]
 pub(super) struct RulesArgs {
     #[command(subcommand)]
@@ -32,6 +24,12 @@ pub(super) struct RulesArgs {
 
 #[derive(Debug, Subcommand)]
 enum RulesVerb {
+    /// Every rule on every route; a gateway that is asked (--server) says how each stands
+    List {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Run every rule over the stored history, as if each route had been promoted so long ago
     Test {
         /// When the promotion would have been; the baseline is the rule's window before
@@ -49,75 +47,48 @@ enum RulesVerb {
     },
 }
 
-/// What one rule would have done on one route.
-#[derive(Debug, Serialize)]
-struct Tested {
-    rule: String,
-    route: String,
-    action: &'static str,
-    /// `null`: it would have done nothing.
-    acts_at_unix_ms: Option<i64>,
-    looks: u64,
-    /// At the moment when it acts, or at the end.
-    findings: Vec<Finding>,
-}
-
 pub(super) async fn run(context: &Context, args: RulesArgs) -> anyhow::Result<ExitCode> {
-    let RulesVerb::Test { since, rule, route, json } = args.verb;
-    let installation = Installation::find(context)?;
-    let (settings, store) = (installation.settings_or_embedded()?, installation.store().await?);
-    ledger::catch_up(&installation.state, &store).await?;
-    let tested = test_all(&settings, &store, since, (rule.as_deref(), route.as_deref())).await?;
-    if json {
-        print::json(&tested)?
-    } else {
-        print::text(&table(&tested))?
+    let remote = Remote::find(context).await?;
+    match args.verb {
+        RulesVerb::List { json } => {
+            let states: Vec<RuleState> = match &remote {
+                Some(remote) => remote.get("/rules", &[]).await?,
+                None => verb::listed(&Installation::find(context)?.site().await?).await?,
+            };
+            if json { print::json(&states)? } else { print::text(&listed(&states))? }
+        }
+        RulesVerb::Test { since, rule, route, json } => {
+            let tested = match &remote {
+                Some(remote) => {
+                    let query = [("since_ms", Some(since.as_millis().to_string())), ("rule", rule), ("route", route)];
+                    remote.get("/rules/test", &query).await?
+                }
+                None => {
+                    let site = Installation::find(context)?.site().await?;
+                    verb::test(&site, since, (rule.as_deref(), route.as_deref())).await?
+                }
+            };
+            if json { print::json(&tested)? } else { print::text(&table(&tested))? }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn test_all(
-    settings: &Settings,
-    store: &Store,
-    since: Duration,
-    only: (Option<&str>, Option<&str>),
-) -> anyhow::Result<Vec<Tested>> {
-    if settings.rules.is_empty() {
-        bail!("the config has no `rules:`; docs/triggers.md shows how they are written");
-    }
-    let mut tested = Vec::new();
-    for rule in settings.rules.iter().filter(|rule| only.0.is_none_or(|name| rule.name == name)) {
-        let routes = settings.routes.keys().filter(|route| rule.routes.is_empty() || rule.routes.contains(route));
-        for route in routes.filter(|route| only.1.is_none_or(|name| route.as_str() == name)) {
-            tested.push(test(rule, route, store, since).await?);
-        }
-    }
-    if tested.is_empty() {
-        bail!("the config has no such rule on such a route");
-    }
-    Ok(tested)
-}
-
-async fn test(rule: &Rule, route: &RouteId, store: &Store, since: Duration) -> anyhow::Result<Tested> {
-    let now = clock::unix_ms();
-    let begin = now.saturating_sub(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-    let watched = i64::try_from(rule.watch.as_millis()).unwrap_or(i64::MAX);
-    let end = now.min(begin.saturating_add(watched));
-    let step = ((end - begin) / MOST_LOOKS).max(5000);
-    let (mut course, mut looks, mut at, mut findings) = (Course::default(), 0, begin, Vec::new());
-    let mut acts_at_unix_ms = None;
-    while at < end && acts_at_unix_ms.is_none() {
-        at = (at + step).min(end);
-        let looked =
-            look(store, rule, route, Span { since_unix_ms: begin, until_unix_ms: at, of: Watched::Route }).await?;
-        findings = looked.1;
-        looks += 1;
-        if course.take(rule, looked.0, at) == Deed::Act {
-            acts_at_unix_ms = Some(at);
-        }
-    }
-    let action = rule.action.as_str();
-    Ok(Tested { rule: rule.name.clone(), route: route.to_string(), action, acts_at_unix_ms, looks, findings })
+fn listed(states: &[RuleState]) -> String {
+    let columns = ["rule", "route", "release", "it does", "when", "looked at", "outcome"];
+    let cells = |state: &RuleState| {
+        let looked = Some(state.looked_at_unix_ms).filter(|at| *at > 0).map(print::moment);
+        vec![
+            state.rule.clone(),
+            state.route.clone(),
+            format!("{}{}", state.version, if state.canary { " (canary)" } else { "" }),
+            state.action.clone(),
+            state.when.clone(),
+            looked.unwrap_or_else(|| "-".to_owned()),
+            state.outcome.clone().unwrap_or_default(),
+        ]
+    };
+    print::table(&columns.map(|head| (head, Align::Left)), &states.iter().map(cells).collect::<Vec<_>>())
 }
 
 fn table(tested: &[Tested]) -> String {

@@ -17,10 +17,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Context,
+    Context, Usage,
     login::{Login, login_path},
 };
-use crate::vendor::Clients;
+use crate::{admin::Refused, vendor::Clients};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(150);
@@ -59,10 +59,34 @@ impl std::fmt::Debug for SecretText {
     }
 }
 
+/// What a server said instead of doing it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Refusal {
+    message: String,
+    detail: Option<Value>,
+}
+
+/// What programs are told of why it was not done, by a server or here.
+pub(super) fn detail(error: &anyhow::Error) -> Option<&Value> {
+    let by_server = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.detail.as_ref());
+    by_server.or_else(|| error.downcast_ref::<Refused>()?.detail())
+}
+
 impl Context {
     /// Whether a server was asked for in so many words.
     pub(super) fn names_a_server(&self) -> bool {
         self.server.is_some() || self.context.is_some()
+    }
+
+    /// Refuses a server where the verb works on this machine alone.
+    pub(super) fn is_here(&self, why: &str) -> Result<(), Usage> {
+        if !self.names_a_server() {
+            return Ok(());
+        }
+        Err(Usage(format!(
+            "{why}: this verb works on the state directory alone; run it on the gateway's machine, without --server and --context"
+        )))
     }
 
     /// The context file that the command line names, or the usual one; with what is in it, where it is there.
@@ -109,6 +133,11 @@ impl Remote {
         }
     }
 
+    /// The server that the command line names.
+    pub(super) async fn named(context: &Context) -> anyhow::Result<Self> {
+        Self::find(context).await?.context("no server is named; say --server")
+    }
+
     /// Where nobody has a token yet.
     pub(super) fn unknown(server: &str, http: reqwest::Client) -> anyhow::Result<Self> {
         Self::with_token(server, http, String::new())
@@ -151,6 +180,11 @@ impl Remote {
             Err(_) => send().await.with_context(|| self.silent())?,
         };
         answer(response).await
+    }
+
+    /// As [`Self::write`], where nothing of the answer is shown.
+    pub(super) async fn act(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<()> {
+        self.write::<Value>(method, path, body).await.map(drop)
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -197,7 +231,10 @@ async fn answer<T: DeserializeOwned>(mut response: reqwest::Response) -> anyhow:
     }
     let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     match said.pointer("/error/message").and_then(Value::as_str) {
-        Some(message) => bail!("{message}"),
+        Some(message) => {
+            let detail = said.pointer("/error/detail").cloned();
+            Err(Refusal { message: message.to_owned(), detail }.into())
+        }
         None => bail!("the server answered {}; is that a gateway's `admin.listen`?", status.as_u16()),
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Context,
-    drill::{described, drill_on, said_of},
+    drill::{drill_on, said_of},
     installation::Installation,
     print::{self, Align},
     share::from_ledger,
@@ -160,8 +160,8 @@ async fn explain(
     let drill = drill_on(installation, &route.id).await;
     if args.json {
         let seen = running.then_some(view.at_unix_ms);
-        let (route, said) = (&route.id, drill.map(|drill| described(&drill)));
-        let all = serde_json::json!({"route": route, "health_at_unix_ms": seen, "drill": said, "targets": explained});
+        let route = &route.id;
+        let all = serde_json::json!({"route": route, "health_at_unix_ms": seen, "drill": drill, "targets": explained});
         return print::json(&all);
     }
     let source = if running {

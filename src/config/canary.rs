@@ -32,7 +32,7 @@ pub enum CanaryMode {
 }
 
 /// A share of a route's calls for one release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CanaryShare {
     pub release: u32,
     /// So many of a hundred; 1 to 100.

@@ -8,6 +8,7 @@ mod leaving;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use canary::Running;
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// What was done to a route's releases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub enum Deed {
     /// A release was put down.
@@ -92,7 +93,7 @@ pub enum Deed {
 }
 
 /// Where a release came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// It follows the config file.
@@ -103,7 +104,7 @@ pub enum Origin {
 }
 
 /// How the release that serves came to serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CameBy {
     Config,
@@ -112,7 +113,7 @@ pub enum CameBy {
 }
 
 /// One act, with its place in time.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     pub id: String,
     pub at_unix_ms: i64,
@@ -123,7 +124,7 @@ pub struct Done {
 }
 
 /// One immutable order of targets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Release {
     pub number: u32,
     pub targets: Vec<TargetId>,
@@ -137,7 +138,7 @@ pub struct Release {
 }
 
 /// A release that stays as a fallback at least until then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lease {
     pub number: u32,
     pub until_unix_ms: i64,

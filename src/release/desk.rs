@@ -10,9 +10,11 @@ mod told;
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use canary::{CanaryOrder, Tried};
-pub use told::{described, moment};
+pub use told::moment;
 
 use again::Tries;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
@@ -47,7 +49,7 @@ pub struct Promotion {
 }
 
 /// A release that serves now.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moved {
     pub route: RouteId,
     pub from: u32,

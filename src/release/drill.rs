@@ -10,6 +10,7 @@ mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use conductor::{Conductor, ConductorParts};
@@ -28,7 +29,7 @@ pub const TAKEN_WITHIN_MS: i64 = 10_000;
 pub const LONGEST_MS: i64 = 24 * 3600 * 1000;
 
 /// Whose calls see the vendors as down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The gateway's own questions alone.
@@ -38,7 +39,7 @@ pub enum Mode {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrillPlan {
     pub mode: Mode,
     /// So many of a hundred calls of callers; 0 in a synthetic drill.

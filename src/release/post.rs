@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE_MS: i64 = 300_000;
 
 /// What waits for one paper.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Todo {
     pub name: String,
     pub kind: String,

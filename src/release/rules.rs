@@ -4,9 +4,11 @@
 mod course;
 mod figures;
 mod sequential;
+mod tested;
 mod watch;
 
 pub use course::{Course, Deed, Look};
 pub use figures::{Finding, Span, Watched, look};
 pub use sequential::{Seen, evidence_of_mean, evidence_of_rate};
+pub use tested::{TestError, Tested, test_all};
 pub use watch::{RuleState, Watcher};

@@ -13,7 +13,7 @@ use metrics::counter;
 use serde_json::json;
 
 use super::book::CameBy;
-use super::reversal::{InForce, NotReversed, OnTrial, Order, Retained, Reversal, Reversed};
+use super::reversal::{InForce, NotReversed, OnTrial, Order, Retained, Reversal};
 use crate::{
     audit::Audit,
     clock,
@@ -176,18 +176,6 @@ impl Trigger {
             tracing::error!(error = &error as &dyn std::error::Error, "a trigger is not in the audit log");
         }
         fired
-    }
-
-    /// A person's own decision: the guards that keep a machine from it do not keep them.
-    pub async fn roll_back_by_hand(
-        &self,
-        route: &RouteId,
-        reason: &str,
-        actor: Actor,
-    ) -> Result<Reversed, NotReversed> {
-        let in_force = self.in_force(route).ok_or_else(|| NotReversed::NothingRetained(route.clone()))?;
-        let order = Order { route: route.clone(), from_version: in_force.version, reason: reason.to_owned(), actor };
-        self.parts.reversal.roll_back(order).await
     }
 
     /// What is being rolled out goes no further; what became of that, for people.

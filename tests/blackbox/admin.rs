@@ -1,5 +1,6 @@
 //! Operators over the admin API: who is let in, what each role may, writes that are repeated, and what stands in the audit log.
 
+mod both;
 mod document;
 mod login;
 mod oidc;

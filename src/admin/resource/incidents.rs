@@ -18,11 +18,9 @@ use crate::{
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let report =
         "Report an incident on a route, or its end; severity 1 or 2 takes the route back to its retained version";
-    let rollback = "Take a route back to its retained version, with a reason";
     vec![
         Endpoint::read("/incidents", Right::Read, "The latest incidents, and what each has led to", list),
         Endpoint::write((Method::POST, "/incidents"), Right::IncidentReport, report, take),
-        Endpoint::write((Method::POST, "/routes/{route}/rollback"), Right::RollBack, rollback, roll_back),
     ]
 }
 
@@ -68,22 +66,6 @@ struct IncidentView {
     resolved_unix_ms: Option<i64>,
     /// What became of the rollback that it asked for; `null`: it asked for none.
     outcome: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Rollback {
-    /// Why; kept for ever.
-    reason: String,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct RolledBack {
-    route: String,
-    from_version: u64,
-    to_version: u64,
-    /// What serves first now.
-    primary: String,
 }
 
 impl From<IncidentRow> for IncidentView {
@@ -132,20 +114,4 @@ async fn take(asked: Asked, new: NewIncident) -> Result<Taken, Refused> {
         actor: asked.actor(),
     };
     Ok(asked.admin.incidents.take(report).await)
-}
-
-async fn roll_back(asked: Asked, rollback: Rollback) -> Result<RolledBack, Refused> {
-    let route = asked.route(asked.param("route"))?;
-    let reason = rollback.reason.trim();
-    if reason.is_empty() {
-        return Err(Refused::invalid("`reason` is empty; say why"));
-    }
-    let reversed = asked.admin.trigger.roll_back_by_hand(&route, reason, asked.actor()).await;
-    let reversed = reversed.map_err(|error| Refused::conflict("not_rolled_back", error.to_string()))?;
-    Ok(RolledBack {
-        route: route.to_string(),
-        from_version: reversed.from_version,
-        to_version: reversed.to_version,
-        primary: reversed.primary.to_string(),
-    })
 }

@@ -1,5 +1,7 @@
 //! Figures of the business (Stage 5 monitoring), as others measure them: what rules compare besides the gateway's own.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,13 +11,14 @@ use super::{
         asked::Asked,
         endpoint::{Endpoint, Nothing},
         refused::Refused,
+        verb::rules as verb,
     },
     ledger::limit,
 };
 use crate::{
     clock,
     domain::{Right, RouteId, is_plain_name},
-    release::rules::RuleState,
+    release::rules::{RuleState, Tested},
     store::KpiPoint,
 };
 
@@ -24,6 +27,7 @@ const KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
 /// How far ahead of ours a clock may be.
 const AHEAD_MS: i64 = 5 * 60 * 1000;
 const MOST_POINTS: usize = 1000;
+const WEEK_MS: u64 = 7 * 24 * 3600 * 1000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let report = "Report figures of routes; one for the same name, route and moment takes the place of an earlier one";
@@ -31,6 +35,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::read("/kpis", Right::Read, "The latest figures", list),
         Endpoint::write((Method::POST, "/kpis"), Right::KpiReport, report, take),
         Endpoint::read("/rules", Right::Read, "Every rule on every route, as it was seen last", rules),
+        Endpoint::read(
+            "/rules/test",
+            Right::Read,
+            "What each rule would have done over the stored history",
+            test_rules,
+        ),
     ]
 }
 
@@ -72,6 +82,20 @@ struct KpiView {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Kept {
     kept: usize,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct TestQuery {
+    /// As if each route had been promoted so many ms ago [default: 7 days].
+    since_ms: Option<u64>,
+    rule: Option<String>,
+    route: Option<String>,
+}
+
+async fn test_rules(asked: Asked, query: TestQuery) -> Result<Vec<Tested>, Refused> {
+    let since = Duration::from_millis(query.since_ms.unwrap_or(WEEK_MS));
+    verb::test(&asked.site(), since, (query.rule.as_deref(), query.route.as_deref())).await
 }
 
 async fn rules(asked: Asked, _: Nothing) -> Result<Vec<RuleState>, Refused> {

@@ -2,49 +2,63 @@
 //!
 //! A person counts by the name of its token; nobody vouches for another one here.
 
-use std::sync::Arc;
-
 use axum::http::Method;
-use backstop_models::catalog::Catalog;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::json;
 
 use super::super::{
     asked::Asked,
     endpoint::{Endpoint, Nothing},
     refused::{Refused, chain},
+    verb::releases as verb,
+    view::{CanaryEnded, CardView, DiffView, DoneView, PaperView, Proposed, ReleasesView, RolledBack},
 };
 use crate::{
     config::{CanaryBy, CanaryMode},
     domain::{Right, RouteId, TargetId},
     release::{
-        book::{Line, Release},
-        desk::{CanaryOrder, Desk, DeskError, Promotion},
-        paper, post,
-        shadows::ShadowView,
+        desk::{CanaryOrder, DeskError, Moved, Promotion, Tried},
+        post::{self, Todo},
         shelf::ShelfError,
     },
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut all = reads();
+    all.extend(writes());
+    all
+}
+
+fn reads() -> Vec<Endpoint> {
+    let read = Right::Read;
+    vec![
+        Endpoint::read("/releases", read, "Every route's releases: what serves, is retained, is tried", list_all),
+        Endpoint::read("/releases/pending", read, "Cards and notes that some place has not acknowledged yet", pending),
+        Endpoint::read("/routes/{route}/releases", read, "A route's releases", list),
+        Endpoint::read("/routes/{route}/releases/history", read, "Everything that was done to them", history),
+        Endpoint::read("/routes/{route}/releases/{number}/diff", read, "What changes from it to another", diff),
+        Endpoint::read("/routes/{route}/releases/{number}/notes", read, "The release notes of its promotion", notes),
+        Endpoint::read("/models/{id}/card", read, "The model card of a target (`vendor%2Fmodel`)", card),
+    ]
+}
+
+fn writes() -> Vec<Endpoint> {
     let promote = "Make a release the one that serves; refused with every reason at once";
     let canary = "Try a release on a part of the route's calls, or on another part than so far";
     let end = "End the route's canary: all calls go to what serves, at once and without the database";
+    let propose_new = "Put down a new order of targets; nothing changes until it is promoted";
+    let back = "Take a route back to its retained version, with a reason";
+    let retire_old = "Let a retained release go, once its time is over";
     vec![
-        Endpoint::read(
-            "/routes/{route}/releases",
-            Right::Read,
-            "A route's releases: what serves, is retained, is tried",
-            list,
-        ),
+        Endpoint::write((Method::POST, "/routes/{route}/releases"), Right::ReleasePropose, propose_new, propose)
+            .makes(),
         Endpoint::write(
-            (Method::POST, "/routes/{route}/releases"),
-            Right::ReleasePropose,
-            "Put down a new order of targets; nothing changes until it is promoted",
-            propose,
-        )
-        .makes(),
+            (Method::POST, "/routes/{route}/releases/import"),
+            Right::ReleasePromote,
+            "Take the config file's order over as a release that serves",
+            import,
+        ),
         Endpoint::write(
             (Method::POST, "/routes/{route}/releases/{number}/approve"),
             Right::ReleaseApprove,
@@ -63,8 +77,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             canary,
             begin_canary,
         ),
+        Endpoint::write(
+            (Method::POST, "/routes/{route}/releases/{number}/retire"),
+            Right::ReleasePromote,
+            retire_old,
+            retire,
+        ),
         Endpoint::write((Method::DELETE, "/routes/{route}/canary"), Right::RollBack, end, end_canary),
-        Endpoint::read("/models/{id}/card", Right::Read, "The model card of a target (`vendor%2Fmodel`)", card),
+        Endpoint::write((Method::POST, "/routes/{route}/rollback"), Right::RollBack, back, roll_back),
     ]
 }
 
@@ -99,6 +119,29 @@ struct NewCanary {
     reason: String,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EndOfCanary {
+    /// Only if this release is tried.
+    #[serde(default)]
+    release: Option<u32>,
+    /// Why; kept for ever.
+    reason: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    /// Only if this release serves now.
+    #[serde(default)]
+    from: Option<u32>,
+    /// A certain retained release instead of the latest.
+    #[serde(default)]
+    to: Option<u32>,
+    /// Why; kept for ever.
+    reason: String,
+}
+
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct CardQuery {
@@ -106,173 +149,97 @@ struct CardQuery {
     suite: Option<String>,
 }
 
-/// A route's releases.
-#[derive(Debug, Serialize, JsonSchema)]
-struct ReleasesView {
-    route: String,
-    /// The number of the one that serves.
-    serving: u32,
-    since_unix_ms: i64,
-    retained: Vec<RetainedView>,
-    canary: Option<CanaryView>,
-    /// What came of asking releases beside what serves.
-    shadows: Vec<ShadowView>,
-    releases: Vec<ReleaseView>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct ReleaseView {
-    release: u32,
-    targets: Vec<String>,
-    reason: Option<String>,
-    at_unix_ms: i64,
-    /// The audit entries of those who approved it.
-    approvals: Vec<String>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct RetainedView {
-    release: u32,
-    until_unix_ms: i64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct CanaryView {
-    release: u32,
-    pct: u8,
-    by: CanaryBy,
-    mode: CanaryMode,
-    since_unix_ms: i64,
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct DiffQuery {
+    /// The other release [default: the one that serves].
+    to: Option<u32>,
 }
 
 /// What was done.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Done {
-    route: String,
+struct Acted {
+    route: RouteId,
     release: u32,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct Promoted {
-    route: String,
-    release: u32,
-    /// What served before, and is retained.
-    from: u32,
-    targets: Vec<String>,
-    decided_unix_ms: i64,
-    /// What strict enforcement would have refused.
-    cautions: Vec<String>,
+async fn list_all(asked: Asked, _: Nothing) -> Result<Vec<ReleasesView>, Refused> {
+    verb::status(&asked.site(), None).await
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct CardView {
-    target: String,
-    markdown: String,
-    /// With Hugging Face's field names.
-    card: Value,
+async fn pending(asked: Asked, _: Nothing) -> Result<Vec<Todo>, Refused> {
+    Ok(post::pending(&asked.admin.state))
 }
 
 async fn list(asked: Asked, _: Nothing) -> Result<ReleasesView, Refused> {
-    let route = asked.route(asked.param("route"))?;
-    let line = line(&asked, &route).await?;
-    let shadows = asked.admin.store.shadows(route.clone()).await?;
-    let release = |release: &Release| ReleaseView {
-        release: release.number,
-        targets: texts(&release.targets),
-        reason: release.reason.clone(),
-        at_unix_ms: release.at_unix_ms,
-        approvals: release.approvals.clone(),
-    };
-    let retained = line.leases.iter().rev();
-    let retained = retained.map(|lease| RetainedView { release: lease.number, until_unix_ms: lease.until_unix_ms });
-    let canary = line.canary.map(|running| CanaryView {
-        release: running.share.release,
-        pct: running.share.pct,
-        by: running.share.by,
-        mode: running.share.mode,
-        since_unix_ms: running.since_unix_ms,
-    });
-    Ok(ReleasesView {
-        route: route.to_string(),
-        serving: line.primary,
-        since_unix_ms: line.since_unix_ms,
-        retained: retained.collect(),
-        canary,
-        shadows: shadows.into_iter().map(ShadowView::from).collect(),
-        releases: line.releases.values().map(release).collect(),
-    })
+    verb::of_route(&asked.site(), &RouteId::new(asked.param("route"))).await
 }
 
-async fn propose(asked: Asked, new: Proposal) -> Result<Done, Refused> {
-    let route = asked.route(asked.param("route"))?;
-    let reason = said(&new.reason)?;
-    let targets = new.targets.iter().map(|text| target(text)).collect::<Result<Vec<_>, _>>()?;
-    let release = desk(&asked).propose(&route, targets, reason).await?;
-    Ok(Done { route: route.to_string(), release })
+async fn history(asked: Asked, _: Nothing) -> Result<Vec<DoneView>, Refused> {
+    verb::history(&asked.site(), &RouteId::new(asked.param("route"))).await
 }
 
-async fn approve(asked: Asked, why: Why) -> Result<Done, Refused> {
-    let (route, release) = (asked.route(asked.param("route"))?, number(&asked)?);
-    desk(&asked).approve(&route, release, said(&why.reason)?).await?;
-    Ok(Done { route: route.to_string(), release })
+async fn diff(asked: Asked, query: DiffQuery) -> Result<DiffView, Refused> {
+    verb::diff(&asked.site(), &RouteId::new(asked.param("route")), (number(&asked)?, query.to)).await
 }
 
-async fn promote_release(asked: Asked, why: Why) -> Result<Promoted, Refused> {
-    let (route, number) = (asked.route(asked.param("route"))?, number(&asked)?);
-    let promotion = Promotion { number, reason: said(&why.reason)?.to_owned(), approved_by: Vec::new() };
-    let (gate, store) = (&asked.admin.gate, &asked.admin.store);
-    let moved = desk(&asked).promote((gate, store), &route, promotion).await?;
-    let (admin, line) = (Arc::clone(&asked.admin), line(&asked, &route).await?);
-    let settings = admin.settings();
-    let papers = paper::of_promotion(&settings, (&admin.state, gate), (&route, &line), (moved.from, moved.to));
-    if let Err(error) = post::keep(&admin.state, &papers, &settings.release.publish) {
-        tracing::warn!(%error, %route, "notes and card are not written; `backstop release notes` makes them anew");
-    }
-    Ok(Promoted {
-        route: route.to_string(),
-        release: moved.to,
-        from: moved.from,
-        targets: texts(&moved.targets),
-        decided_unix_ms: moved.decided_unix_ms,
-        cautions: moved.cautions.into_iter().map(|need| need.why).collect(),
-    })
-}
-
-async fn begin_canary(asked: Asked, new: NewCanary) -> Result<CanaryView, Refused> {
-    let (route, number) = (asked.route(asked.param("route"))?, number(&asked)?);
-    let NewCanary { pct, by, mode, reason } = new;
-    let order = CanaryOrder { number, pct, by, mode, reason: said(&reason)?.to_owned(), approved_by: Vec::new() };
-    let (gate, store) = (&asked.admin.gate, &asked.admin.store);
-    let tried = desk(&asked).canary((gate, store), &route, order).await?;
-    Ok(CanaryView { release: number, pct, by, mode, since_unix_ms: tried.decided_unix_ms })
-}
-
-async fn end_canary(asked: Asked, why: Why) -> Result<Done, Refused> {
-    let route = asked.route(asked.param("route"))?;
-    let release = desk(&asked).end_canary(&route, None, said(&why.reason)?).await?;
-    Ok(Done { route: route.to_string(), release })
+async fn notes(asked: Asked, _: Nothing) -> Result<PaperView, Refused> {
+    verb::notes(&asked.site(), &RouteId::new(asked.param("route")), number(&asked)?).await
 }
 
 async fn card(asked: Asked, query: CardQuery) -> Result<CardView, Refused> {
-    let target = target(asked.param("id"))?;
-    let (admin, settings) = (Arc::clone(&asked.admin), asked.admin.settings());
-    let made = tokio::task::spawn_blocking(move || {
-        let suite = query.suite.unwrap_or_else(|| paper::suite_of(&settings, &target));
-        let certificate = admin.gate.certificate(&settings, &target, &suite);
-        let catalog = Catalog::load(&admin.state.catalog()).map_err(|error| Refused::internal(chain(&error)))?;
-        let card = paper::card(&settings, Some(&catalog), &target, certificate.as_ref());
-        Ok(CardView { target: target.to_string(), markdown: card.markdown, card: card.json })
-    });
+    let (site, target) = (asked.site(), target(asked.param("id"))?);
+    let made = tokio::task::spawn_blocking(move || verb::card(&site, &target, query.suite));
     made.await.map_err(|error| Refused::internal(error.to_string()))?
 }
 
-fn desk(asked: &Asked) -> Desk<'_> {
-    Desk { shelf: &asked.admin.shelf, settings: asked.admin.settings(), actor: asked.actor() }
+async fn propose(asked: Asked, new: Proposal) -> Result<Proposed, Refused> {
+    let route = asked.route(asked.param("route"))?;
+    let reason = said(&new.reason)?;
+    let targets = new.targets.iter().map(|text| target(text)).collect::<Result<Vec<_>, _>>()?;
+    verb::propose(&asked.site(), &route, targets, reason).await
 }
 
-async fn line(asked: &Asked, route: &RouteId) -> Result<Line, Refused> {
-    let known = asked.admin.shelf.read().await.map_err(DeskError::from)?;
-    Ok(desk(asked).begun(&known, route)?.1)
+async fn import(asked: Asked, why: Why) -> Result<Option<Moved>, Refused> {
+    let route = asked.route(asked.param("route"))?;
+    let promotion = Promotion { reason: said(&why.reason)?.to_owned(), ..Promotion::default() };
+    verb::import(&asked.site(), &route, promotion).await
+}
+
+async fn approve(asked: Asked, why: Why) -> Result<Acted, Refused> {
+    let (route, release) = (asked.route(asked.param("route"))?, number(&asked)?);
+    asked.site().desk().approve(&route, release, said(&why.reason)?).await?;
+    Ok(Acted { route, release })
+}
+
+async fn promote_release(asked: Asked, why: Why) -> Result<Moved, Refused> {
+    let (route, number) = (asked.route(asked.param("route"))?, number(&asked)?);
+    let promotion = Promotion { number, reason: said(&why.reason)?.to_owned(), approved_by: Vec::new() };
+    verb::promote(&asked.site(), &route, promotion).await
+}
+
+async fn begin_canary(asked: Asked, new: NewCanary) -> Result<Tried, Refused> {
+    let (route, number) = (asked.route(asked.param("route"))?, number(&asked)?);
+    let NewCanary { pct, by, mode, reason } = new;
+    let order = CanaryOrder { number, pct, by, mode, reason: said(&reason)?.to_owned(), approved_by: Vec::new() };
+    verb::canary(&asked.site(), &route, order).await
+}
+
+async fn retire(asked: Asked, why: Why) -> Result<Acted, Refused> {
+    let (route, release) = (RouteId::new(asked.param("route")), number(&asked)?);
+    asked.site().desk().retire(&route, release, said(&why.reason)?).await?;
+    Ok(Acted { route, release })
+}
+
+async fn end_canary(asked: Asked, end: EndOfCanary) -> Result<CanaryEnded, Refused> {
+    let route = asked.route(asked.param("route"))?;
+    verb::end_canary(&asked.site(), &route, end.release, said(&end.reason)?).await
+}
+
+async fn roll_back(asked: Asked, rollback: Rollback) -> Result<RolledBack, Refused> {
+    let route = asked.route(asked.param("route"))?;
+    let which = (rollback.from, rollback.to);
+    verb::roll_back(&asked.site(), &route, which, said(&rollback.reason)?).await
 }
 
 fn number(asked: &Asked) -> Result<u32, Refused> {
@@ -284,25 +251,23 @@ fn target(text: &str) -> Result<TargetId, Refused> {
     TargetId::parse(text.trim()).ok_or_else(|| Refused::invalid(format!("`{text}` is no target; write vendor/model")))
 }
 
-fn said(reason: &str) -> Result<&str, Refused> {
+pub(super) fn said(reason: &str) -> Result<&str, Refused> {
     match reason.trim() {
         "" => Err(Refused::invalid("`reason` is empty; say why")),
         reason => Ok(reason),
     }
 }
 
-fn texts(targets: &[TargetId]) -> Vec<String> {
-    targets.iter().map(ToString::to_string).collect()
-}
-
 impl From<DeskError> for Refused {
     fn from(error: DeskError) -> Self {
+        let said = error.to_string();
         match error {
-            DeskError::NoRoute { .. } | DeskError::NoRelease { .. } => Self::not_found(error.to_string()),
-            DeskError::Needs { .. } => Self::conflict("needs", error.to_string()),
-            DeskError::Refused(_) | DeskError::Shelf(ShelfError::Overtaken) => {
-                Self::conflict("not_done", error.to_string())
+            DeskError::NoRoute { .. } | DeskError::NoRelease { .. } => Self::not_found(said),
+            DeskError::Needs { route, number, needs } => {
+                let detail = json!({ "route": route, "release": number, "refused": needs });
+                Self::conflict("needs", said).with_detail(detail)
             }
+            DeskError::Refused(_) | DeskError::Shelf(ShelfError::Overtaken) => Self::conflict("not_done", said),
             DeskError::Shelf(_) => Self::unavailable(chain(&error)),
             DeskError::Store(error) => error.into(),
         }

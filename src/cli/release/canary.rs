@@ -4,16 +4,26 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
+use reqwest::Method;
 use serde_json::json;
 
-use super::{Bench, line, print};
+use super::{Place, acts, part, releases, shown, vouched_for};
 use crate::{
-    cli::{Context, installation::Installation, operator::operator, print::Align},
+    admin::{
+        verb::releases as verb,
+        view::{CanaryEnded, ReleasesView},
+    },
+    cli::{
+        Context,
+        installation::Installation,
+        operator::operator,
+        print::{self, Align},
+        remote::Remote,
+    },
     config::{CanaryBy, CanaryMode, CanaryShare},
     domain::RouteId,
     release::{
-        Gate,
-        desk::{CanaryOrder, Desk, DeskError},
+        desk::{CanaryOrder, Desk, DeskError, Tried},
         shadows::ShadowView,
         shelf::Shelf,
     },
@@ -49,14 +59,12 @@ pub(super) struct CanaryArgs {
     pub(super) json: bool,
 }
 
-pub(super) async fn run(bench: &Bench, args: CanaryArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(place: &Place, args: CanaryArgs) -> anyhow::Result<ExitCode> {
     let route = RouteId::new(&args.route);
     if args.show {
-        show(bench, &route, args.json).await?;
+        show(place, &route, args.json).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let gate = Arc::new(Gate::open(&bench.installation.state)?);
-    let store = bench.installation.store().await?;
     let order = CanaryOrder {
         number: args.number.context("name the release")?,
         pct: args.pct.context("say --pct")?,
@@ -65,12 +73,21 @@ pub(super) async fn run(bench: &Bench, args: CanaryArgs) -> anyhow::Result<ExitC
         reason: args.reason.unwrap_or_default(),
         approved_by: args.approve_by,
     };
-    let tried = match bench.desk().canary((&gate, &store), &route, order).await {
-        Ok(tried) => tried,
-        Err(error @ DeskError::Needs { .. }) => return super::refused(&error, args.json),
-        Err(error) => return Err(error.into()),
+    let tried: anyhow::Result<Tried> = match place {
+        Place::Server(remote) => {
+            vouched_for(&order.approved_by)?;
+            let body = json!({ "pct": order.pct, "by": order.by, "mode": order.mode, "reason": order.reason });
+            remote.write(Method::POST, &format!("{}/{}/canary", releases(&route), order.number), &body).await
+        }
+        Place::Here(here) => verb::canary(&here.site, &route, order).await.map_err(Into::into),
     };
-    bench.sign().await?;
+    let tried = match tried {
+        Ok(tried) => tried,
+        Err(error) => return acts::refused(error, args.json),
+    };
+    if let Place::Here(here) = place {
+        here.sign().await?;
+    }
     if args.json {
         print::json(&tried)?;
     } else {
@@ -82,12 +99,19 @@ pub(super) async fn run(bench: &Bench, args: CanaryArgs) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// Like a rollback: whatever the config and the database are like.
+/// Like a rollback: whatever the config and the database are like; a server is asked only where one is named.
 pub(super) async fn stop(context: &Context, args: CanaryArgs) -> anyhow::Result<ExitCode> {
     let route = RouteId::new(&args.route);
+    let reason = args.reason.unwrap_or_default();
+    if context.names_a_server() {
+        let path = format!("/routes/{}/canary", part(route.as_str()));
+        let body = json!({ "reason": reason, "release": args.number });
+        let ended: CanaryEnded = Remote::named(context).await?.write(Method::DELETE, &path, &body).await?;
+        said(&ended, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let installation = Installation::despite_config(context)?;
     let settings = Arc::new(installation.settings());
-    let reason = args.reason.unwrap_or_default();
     // The copy first: nothing here waits for a database that is slow or away.
     let shelf = Shelf::open(&installation.state, None);
     let desk = Desk { shelf: &shelf, settings: Arc::clone(&settings), actor: operator() };
@@ -99,36 +123,33 @@ pub(super) async fn stop(context: &Context, args: CanaryArgs) -> anyhow::Result<
         }
         done => done?,
     };
-    if args.json {
-        print::json(&json!({ "route": route, "release": release, "pct": 0 }))?;
-    } else {
-        println!("release {release} is not tried on {route} any more");
-    }
-    super::carry_over(&installation, "the end of the canary").await
+    said(&CanaryEnded { route, release, pct: 0 }, args.json)?;
+    acts::carry_over(&installation, "the end of the canary").await
 }
 
-async fn show(bench: &Bench, route: &RouteId, json: bool) -> anyhow::Result<()> {
-    let (line, shadows) = (line(bench, route).await?, shadows(bench, route).await);
+fn said(ended: &CanaryEnded, json: bool) -> anyhow::Result<()> {
     if json {
-        let said = json!({ "route": route, "serving": line.primary, "canary": line.canary, "shadows": shadows });
+        return print::json(ended);
+    }
+    println!("release {} is not tried on {} any more", ended.release, ended.route);
+    Ok(())
+}
+
+async fn show(place: &Place, route: &RouteId, json: bool) -> anyhow::Result<()> {
+    let ReleasesView { serving, canary, shadows, .. } = shown::of_route(place, route).await?;
+    if json {
+        let said = json!({ "route": route, "serving": serving, "canary": canary, "shadows": shadows });
         return print::json(&said);
     }
-    match line.canary {
+    match canary {
         Some(running) => println!(
-            "{route}: {} since {}; {} serves the rest",
+            "{route}: {} since {}; {serving} serves the rest",
             told(&running.share),
             print::moment(running.since_unix_ms),
-            line.primary
         ),
-        None => println!("{route}: nothing is tried; {} serves", line.primary),
+        None => println!("{route}: nothing is tried; {serving} serves"),
     }
     if shadows.is_empty() { Ok(()) } else { Ok(print::text(&table(&shadows))?) }
-}
-
-/// What came of asking releases beside what serves; nothing while the database is away.
-pub(super) async fn shadows(bench: &Bench, route: &RouteId) -> Vec<ShadowView> {
-    let Ok(store) = bench.installation.store().await else { return Vec::new() };
-    store.shadows(route.clone()).await.unwrap_or_default().into_iter().map(ShadowView::from).collect()
 }
 
 fn table(shadows: &[ShadowView]) -> String {

@@ -1,43 +1,36 @@
-//! What `release history`, `diff` and `status` print.
+//! What `release history`, `diff`, `status`, `notes`, `card` and `pending` print.
 
-use anyhow::Context as _;
-use backstop_models::catalog::Catalog;
-use serde_json::{Value, json};
-
-use super::{Bench, canary, described_line, filed, line, print};
+use super::{Place, canary, part, releases};
 use crate::{
+    admin::{
+        verb::releases as verb,
+        view::{CardView, DiffView, DoneView, PaperView, PricedTarget, ReleasesView},
+    },
     cli::{
-        drill::{described, drill_on, said_of},
-        print::Align,
+        drill::said_of,
+        print::{self, Align},
     },
     domain::{RouteId, TargetId},
     release::{
-        Gate,
-        book::{CameBy, Deed, Done},
-        change::dollars,
-        desk, paper, post,
+        book::{CameBy, Deed},
+        desk,
+        post::{self, Todo},
     },
 };
 
-pub(super) async fn history(bench: &Bench, route: &RouteId, json: bool) -> anyhow::Result<()> {
-    let (line, shifts) = (line(bench, route).await?, bench.shelf.shifts());
-    let shifted = |done: &Done| shifts.get(&done.id).copied();
+pub(super) async fn history(place: &Place, route: &RouteId, json: bool) -> anyhow::Result<()> {
+    let history: Vec<DoneView> = match place {
+        Place::Server(remote) => remote.get(&format!("{}/history", releases(route)), &[]).await?,
+        Place::Here(here) => verb::history(&here.site, route).await?,
+    };
     if json {
-        let said = line.history.iter().map(|done| {
-            let mut value = serde_json::to_value(done)?;
-            if let Some(at) = shifted(done) {
-                value["traffic_shifted_unix_ms"] = json!(at);
-                value["decision_to_traffic_ms"] = json!(at - done.at_unix_ms);
-            }
-            Ok(value)
-        });
-        return print::json(&said.collect::<anyhow::Result<Vec<Value>>>()?);
+        return print::json(&history);
     }
     let heads = [("when", Align::Left), ("what", Align::Left), ("shifted in", Align::Right), ("reason", Align::Left)];
-    let rows = line.history.iter().map(|done| {
-        let (what, reason) = told(&done.deed);
-        let took = shifted(done).map(|at| format!("{} ms", at - done.at_unix_ms)).unwrap_or_default();
-        vec![print::moment(done.at_unix_ms), what, took, reason.unwrap_or_default()]
+    let rows = history.iter().map(|one| {
+        let (what, reason) = told(&one.done.deed);
+        let took = one.decision_to_traffic_ms.map(|ms| format!("{ms} ms")).unwrap_or_default();
+        vec![print::moment(one.done.at_unix_ms), what, took, reason.unwrap_or_default()]
     });
     Ok(print::text(&print::table(&heads, &rows.collect::<Vec<_>>()))?)
 }
@@ -71,37 +64,27 @@ fn told(deed: &Deed) -> (String, Option<String>) {
     }
 }
 
-pub(super) async fn diff(bench: &Bench, route: &RouteId, (old, new): (u32, u32), json: bool) -> anyhow::Result<()> {
-    let line = line(bench, route).await?;
-    let find = |number: u32| {
-        let found = line.release(number).map(|release| &release.targets);
-        found.with_context(|| {
-            format!("route `{route}` has no release {number}; `backstop release history {route}` lists them")
-        })
+pub(super) async fn diff(place: &Place, route: &RouteId, (old, new): (u32, u32), json: bool) -> anyhow::Result<()> {
+    let diff: DiffView = match place {
+        Place::Server(remote) => {
+            let path = format!("{}/{old}/diff", releases(route));
+            remote.get(&path, &[("to", Some(new.to_string()))]).await?
+        }
+        Place::Here(here) => verb::diff(&here.site, route, (old, Some(new))).await?,
     };
-    let (before, after) = (find(old)?, find(new)?);
-    let gone: Vec<&TargetId> = before.iter().filter(|target| !after.contains(target)).collect();
-    let come: Vec<&TargetId> = after.iter().filter(|target| !before.contains(target)).collect();
-    let moved = gone.is_empty() && come.is_empty() && before != after;
-    let prices = |target: &TargetId| dollars(&bench.settings, target);
     if json {
-        let priced = |targets: &[TargetId]| -> Value {
-            targets.iter().map(|target| json!({ "target": target, "prices": prices(target) })).collect()
-        };
-        return print::json(&json!({
-            "route": route, "old": old, "new": new, "removed": gone, "added": come, "reordered": moved,
-            "old_targets": priced(before), "new_targets": priced(after),
-        }));
+        return print::json(&diff);
     }
     let mut said = format!("{route}: release {old} → {new}\n");
-    for (at, target) in before.iter().enumerate().filter(|(_, target)| gone.contains(target)) {
-        said.push_str(&format!("- {at} {target}{}\n", price_words(&prices(target))));
+    let place_of = |list: &[PricedTarget], target: &TargetId| list.iter().position(|one| one.target == *target);
+    for (at, one) in diff.old_targets.iter().enumerate().filter(|(_, one)| diff.removed.contains(&one.target)) {
+        said.push_str(&format!("- {at} {}{}\n", one.target, price_words(&one.prices)));
     }
-    for (at, target) in after.iter().enumerate() {
-        let sign = if come.contains(&target) { '+' } else { ' ' };
-        let was = before.iter().position(|other| other == target);
-        let was = was.filter(|was| *was != at).map(|was| format!(", was {was}")).unwrap_or_default();
-        said.push_str(&format!("{sign} {at} {target}{was}{}\n", price_words(&prices(target))));
+    for (at, one) in diff.new_targets.iter().enumerate() {
+        let sign = if diff.added.contains(&one.target) { '+' } else { ' ' };
+        let was = place_of(&diff.old_targets, &one.target).filter(|was| *was != at);
+        let was = was.map(|was| format!(", was {was}")).unwrap_or_default();
+        said.push_str(&format!("{sign} {at} {}{was}{}\n", one.target, price_words(&one.prices)));
     }
     Ok(print::text(&said)?)
 }
@@ -110,81 +93,67 @@ fn price_words(prices: &Option<(f64, f64)>) -> String {
     prices.map(|(input, output)| format!("  ${input} in, ${output} out per million tokens")).unwrap_or_default()
 }
 
-pub(super) async fn status(bench: &Bench, route: Option<RouteId>, json: bool) -> anyhow::Result<()> {
-    let routes: Vec<RouteId> = match route {
-        Some(route) => vec![route],
-        None => bench.settings.routes.keys().cloned().collect(),
+pub(super) async fn of_route(place: &Place, route: &RouteId) -> anyhow::Result<ReleasesView> {
+    match place {
+        Place::Server(remote) => remote.get(&releases(route), &[]).await,
+        Place::Here(here) => Ok(verb::of_route(&here.site, route).await?),
+    }
+}
+
+pub(super) async fn status(place: &Place, route: Option<RouteId>, json: bool) -> anyhow::Result<()> {
+    let shown: Vec<ReleasesView> = match (place, route) {
+        (_, Some(route)) => vec![of_route(place, &route).await?],
+        (Place::Server(remote), None) => remote.get("/releases", &[]).await?,
+        (Place::Here(here), None) => verb::status(&here.site, None).await?,
     };
     if json {
-        let mut said = Vec::new();
-        for route in &routes {
-            let mut one = described_line(bench, route, &line(bench, route).await?);
-            one["drill"] = json!(drill_on(&bench.installation, route).await.map(|drill| described(&drill)));
-            one["shadows"] = json!(canary::shadows(bench, route).await);
-            said.push(one);
-        }
-        return print::json(&said);
+        return print::json(&shown);
     }
     let heads = ["route", "serves", "since", "by", "targets", "retained", ""].map(|head| (head, Align::Left));
-    let mut rows = Vec::new();
-    for route in &routes {
-        let line = line(bench, route).await?;
-        let by = match line.came_by {
+    let cells = |one: &ReleasesView| {
+        let by = match one.came_by {
             CameBy::Config => "config",
             CameBy::Promotion => "promotion",
             CameBy::Rollback => "rollback",
         };
-        let leases: Vec<String> = line
-            .leases
+        let leases: Vec<String> = one
+            .retained
             .iter()
-            .rev()
-            .map(|lease| format!("{} until {}", lease.number, desk::moment(lease.until_unix_ms)))
+            .map(|one| format!("{} until {}", one.release, desk::moment(one.lease.until_unix_ms)))
             .collect();
-        let differs = filed(bench, route).is_some_and(|filed| line.asks_for_import(&filed));
-        let drill = drill_on(&bench.installation, route).await.map(|drill| said_of(&drill));
-        let tried = line.canary.map(|running| canary::told(&running.share));
-        let differs = differs.then(|| format!("the file differs: `backstop release import {route}`"));
+        let differs = one.file_differs.then(|| format!("the file differs: `backstop release import {}`", one.route));
+        let tried = one.canary.map(|running| canary::told(&running.share));
+        let drill = one.drill.as_ref().map(said_of);
         let note = differs.into_iter().chain(tried).chain(drill).collect::<Vec<_>>().join("; ");
-        let (serves, since) = (line.primary.to_string(), print::moment(line.since_unix_ms));
-        let targets = list(line.serving());
-        rows.push(vec![route.to_string(), serves, since, by.to_owned(), targets, leases.join(", "), note]);
-    }
-    Ok(print::text(&print::table(&heads, &rows))?)
-}
-
-pub(super) async fn notes(bench: &Bench, route: &RouteId, number: u32, json: bool) -> anyhow::Result<()> {
-    let line = line(bench, route).await?;
-    let state = &bench.installation.state;
-    let from = line.history.iter().rev().find_map(|done| match &done.deed {
-        Deed::Promoted { number: to, from, .. } if *to == number => Some(*from),
-        _ => None,
-    });
-    // What would be told of one that is not promoted: against what serves now.
-    let old = from.unwrap_or(line.primary);
-    let gate = Gate::open(state)?;
-    let made = paper::of_promotion(&bench.settings, (state, &gate), (route, &line), (old, number)).into_iter().next();
-    let made = made.with_context(|| format!("route `{route}` has no release {number}"))?;
-    // What was told stands, whatever is known by now.
-    let kept = post::kept(state, &made.name).filter(|_| from.is_some());
-    let (markdown, said) = match kept {
-        Some((markdown, json)) => (markdown, serde_json::from_str(&json)?),
-        None => (made.markdown, made.json),
+        let (serves, since) = (one.serving.to_string(), print::moment(one.since_unix_ms));
+        vec![one.route.to_string(), serves, since, by.to_owned(), list(&one.targets), leases.join(", "), note]
     };
-    if json { print::json(&said) } else { Ok(print::text(&markdown)?) }
+    Ok(print::text(&print::table(&heads, &shown.iter().map(cells).collect::<Vec<_>>()))?)
 }
 
-pub(super) fn card(bench: &Bench, target: &TargetId, suite: Option<String>, json: bool) -> anyhow::Result<()> {
-    let state = &bench.installation.state;
-    let suite = suite.unwrap_or_else(|| paper::suite_of(&bench.settings, target));
-    let gate = Gate::open(state)?;
-    let certificate = gate.certificate(&bench.settings, target, &suite);
-    let catalog = Catalog::load(&state.catalog())?;
-    let card = paper::card(&bench.settings, Some(&catalog), target, certificate.as_ref());
-    if json { print::json(&card.json) } else { Ok(print::text(&card.markdown)?) }
+pub(super) async fn notes(place: &Place, route: &RouteId, number: u32, json: bool) -> anyhow::Result<()> {
+    let notes: PaperView = match place {
+        Place::Server(remote) => remote.get(&format!("{}/{number}/notes", releases(route)), &[]).await?,
+        Place::Here(here) => verb::notes(&here.site, route, number).await?,
+    };
+    if json { print::json(&notes.json) } else { Ok(print::text(&notes.markdown)?) }
 }
 
-pub(super) fn pending(bench: &Bench, json: bool) -> anyhow::Result<()> {
-    let todos = post::pending(&bench.installation.state);
+pub(super) async fn card(place: &Place, target: &TargetId, suite: Option<String>, json: bool) -> anyhow::Result<()> {
+    let card: CardView = match place {
+        Place::Server(remote) => {
+            remote.get(&format!("/models/{}/card", part(&target.to_string())), &[("suite", suite)]).await?
+        }
+        Place::Here(here) => verb::card(&here.site, target, suite)?,
+    };
+    if json { print::json(&card.card) } else { Ok(print::text(&card.markdown)?) }
+}
+
+pub(super) async fn pending(place: &Place, json: bool) -> anyhow::Result<()> {
+    let todos: Vec<Todo> = match place {
+        Place::Server(remote) => remote.get("/releases/pending", &[]).await?,
+        Place::Here(here) => post::pending(&here.site.state),
+    };
     if json {
         return print::json(&todos);
     }

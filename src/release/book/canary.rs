@@ -1,6 +1,7 @@
 //! A release that is tried on a part of a route's calls: one at a time, never the one that serves, and ended by every move of what serves.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Book, Line};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// What is tried now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Running {
     #[serde(flatten)]
     pub share: CanaryShare,

@@ -1,12 +1,13 @@
 //! A vendor that is being left in steps: which come when, and what holds the next one up. Pure.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Deed, Line};
 use crate::domain::VendorId;
 
 /// The steps of one evacuation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Leaving {
     /// Parts of a hundred calls, in order.
     pub steps: Vec<u8>,

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Desk, DeskError, again::Tries, find, named};
@@ -32,7 +34,7 @@ pub struct CanaryOrder {
 }
 
 /// A canary that runs now.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tried {
     pub route: RouteId,
     #[serde(flatten)]

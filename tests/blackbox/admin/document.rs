@@ -70,7 +70,11 @@ async fn what_is_served_is_what_the_document_says() {
     // Where to log in is there only where there is an identity provider.
     let elsewhere = |path: &str| path.ends_with("openapi.json") || path.ends_with("/login");
     for (path, method, _) in all.iter().filter(|(path, method, _)| method == "get" && !elsewhere(path)) {
-        let filled = path.replace("{tenant}", "initech").replace("{route}", "chat").replace("{seq}", "0");
+        let filled = path
+            .replace("{tenant}", "initech")
+            .replace("{route}", "chat")
+            .replace("{seq}", "0")
+            .replace("{number}", "1");
         let filled = filled.replace("/models/{id}/", "/models/near%2Ffake-1/");
         let filled = filled.replace("{id}", answered.expect_header("x-request-id"));
         let answer = security.get(filled.strip_prefix("/admin/v1").expect("all are there")).await.expect(200);

@@ -3,21 +3,35 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use super::{admin, home, token};
-use crate::home::{Home, Ran, finish};
+use crate::{
+    gateway::Gateway,
+    home::{Home, Ran, finish},
+};
 
 /// Another machine of the operator's: the binary, a home of its own, and no state.
 pub(super) struct Desk {
     pub(super) home: Home,
+    url: String,
 }
 
 impl Desk {
     /// Without a context file.
     pub(super) fn bare() -> Self {
-        Self { home: Home::without_config() }
+        Self { home: Home::without_config(), url: String::new() }
     }
 
-    fn new(url: &str, token: &str) -> Self {
-        let desk = Self::bare();
+    /// With a context file that names `gateway`.
+    pub(super) async fn at(gateway: &Gateway, token: &str) -> Self {
+        let url = admin(gateway, token).await.base().trim_end_matches("/admin/v1").to_owned();
+        Self::new(&url, token)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn new(url: &str, token: &str) -> Self {
+        let desk = Self { url: url.to_owned(), ..Self::bare() };
         let dir = desk.home.path().join(".config/backstop");
         fs::create_dir_all(&dir).expect("can be made");
         fs::write(dir.join("context.toml"), format!("server = \"{url}\"\ntoken_file = \"token\"\n")).expect("writes");
@@ -81,7 +95,7 @@ async fn both_forms_say_the_same() {
     let refused = desk.run(&["tenants", "add", "initech"]);
     assert_eq!((refused.code, refused.stderr.contains("already")), (Some(1), true), "{refused:?}");
     let no_form = desk.run(&["--server", &url, "eval", "list"]);
-    assert_eq!((no_form.code, no_form.stderr.contains("state directory")), (Some(1), true), "{no_form:?}");
+    assert_eq!((no_form.code, no_form.stderr.contains("state directory")), (Some(2), true), "{no_form:?}");
     let far = desk.run(&["--server", "http://192.0.2.7:8081", "keys", "list"]);
     assert!(far.code == Some(1) && far.stderr.contains("unencrypted"), "{far:?}");
     desk.chmod("token", 0o644);
@@ -95,30 +109,4 @@ async fn both_forms_say_the_same() {
     assert!(local.code == Some(0) && local.stderr.contains("working on the state directory"), "{local:?}");
     let named = desk.run(&["--server", &url, "tenants", "list"]);
     assert!(named.code == Some(1) && named.stderr.contains("does not answer"), "{named:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_release_is_managed_from_another_machine() {
-    let (home, _vendor) = home("").await;
-    let gateway = home.serve();
-    let manager = token(&home, "release-manager");
-    let url = admin(&gateway, &manager).await.base().trim_end_matches("/admin/v1").to_owned();
-    let desk = Desk::new(&url, &manager);
-    let made = desk.ok(&["release", "propose", "chat", "--targets", "near/fake-2,near/fake-1", "--reason", "newer"]);
-    assert!(made.starts_with("release 2 of chat"), "{made}");
-    desk.ok(&["release", "canary", "chat", "2", "--pct", "10", "--reason", "a look first"]);
-    let shown = desk.ok(&["release", "status", "chat"]);
-    assert!(shown.contains("2 has 10 % (serve)"), "{shown}");
-    desk.ok(&["--server", &url, "release", "canary", "chat", "--stop", "--reason", "enough"]);
-    let moved = desk.ok(&["release", "promote", "chat", "2", "--reason", "evaluated"]);
-    assert!(moved.contains("release 2 in the place of 1: near/fake-2, near/fake-1"), "{moved}");
-    let back = desk.ok(&["--server", &url, "release", "rollback", "chat", "--reason", "worse"]);
-    assert!(back.contains("release 1 in the place of 2"), "{back}");
-    assert!(desk.ok(&["release", "card", "near/fake-2"]).contains("near/fake-2"));
-    let vouching = ["release", "promote", "chat", "2", "--reason", "x", "--approve-by", "somebody"];
-    let vouching = desk.run(&vouching);
-    assert!(vouching.code == Some(1) && vouching.stderr.contains("nobody vouches for another"), "{vouching:?}");
-    let local = desk.run(&["--server", &url, "release", "history", "chat"]);
-    assert!(local.code == Some(1) && local.stderr.contains("state directory alone"), "{local:?}");
-    assert!(!desk.home.state().exists(), "the desk has a state directory of its own");
 }

@@ -52,7 +52,7 @@ async fn an_incident_is_kept_once_and_says_why_nothing_was_rolled_back() {
     let log = client.get("/audit?action=trigger").await.expect(200).json();
     assert_eq!((log.as_array().map(Vec::len), &log[0]["object"]["name"]), (Some(1), &json!("chat")), "{log:#}");
     let by_hand = put(&client, Method::POST, "/routes/chat/rollback", &json!({"reason": "a drill"})).await.expect(409);
-    assert!(by_hand.body.contains("no earlier version"), "{by_hand:?}");
+    assert!(by_hand.body.contains("no earlier release"), "{by_hand:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
