@@ -116,14 +116,9 @@ impl Verb {
             Self::Vault(_) => Some("secrets are set where they are kept, and do not travel"),
             Self::Models(_) => Some("weights are files of the machine that serves them"),
             Self::Bench(_) => Some("it measures the machine that it runs on"),
-            Self::Vendor(_)
-            | Self::Drill(_)
-            | Self::Share(_)
-            | Self::Alerts(_)
-            | Self::Admin(_)
-            | Self::Prices(_)
-            | Self::Routes(_)
-            | Self::Eval(_) => Some("it has no form over the admin API"),
+            Self::Alerts(_) | Self::Admin(_) | Self::Prices(_) | Self::Eval(_) => {
+                Some("it has no form over the admin API")
+            }
             _ => None,
         }
     }

@@ -3,15 +3,18 @@
 mod alerts;
 mod audit;
 mod certificates;
+mod drills;
 mod gateway;
 mod incidents;
 mod keys;
 mod kpis;
 mod ledger;
 mod releases;
+mod shares;
 mod tenants;
 mod tokens;
 mod vault;
+mod vendors;
 mod webhook;
 
 pub(super) use webhook::{PATHS as WEBHOOKS, webhooks};
@@ -31,6 +34,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         vault::endpoints(),
         tokens::endpoints(),
         releases::endpoints(),
+        vendors::endpoints(),
+        drills::endpoints(),
+        shares::endpoints(),
         incidents::endpoints(),
         kpis::endpoints(),
     ];

@@ -2,36 +2,30 @@
 
 mod shown;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use serde_json::json;
 
-use super::{Context, installation::Installation, operator::operator, print};
+use super::{
+    Context, Usage,
+    place::Place,
+    print,
+    remote::{Remote, part},
+};
 use crate::{
-    admin::view::DrillOn,
-    clock,
-    config::{Criticality, Settings},
-    domain::{Act, Action, RouteId, VendorId},
-    relay::health::read_views,
-    release::{
-        Gate,
-        drill::{DrillPlan, LONGEST_MS, Mode, Prospect, Report, TAKEN_WITHIN_MS, all_vendors, prospect},
-        shelf::Shelf,
+    admin::{
+        verb::drills as verb,
+        view::{DrillBegun, DrillOn, DrillStopped, DrillView, DrillsView},
     },
-    store::{DrillEnd, DrillRow, Record, Store},
+    release::drill::{LONGEST_MS, Report},
 };
 
-/// A server's word that is older than this is of one that does not run, in ms.
-const FRESH_MS: i64 = 10_000;
-/// How long it waits for files that do not answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether a drill is over: here, and over a network.
 const LOOK: Duration = Duration::from_millis(50);
+const LOOK_THERE: Duration = Duration::from_millis(500);
 
 /// Game days: outage, stop, status, report
 #[derive(Debug, Args)]
@@ -110,219 +104,118 @@ struct OutageArgs {
 }
 
 pub async fn run(context: &Context, args: DrillArgs) -> anyhow::Result<ExitCode> {
-    let installation = Installation::find(context)?;
-    let store = installation.store().await?;
+    let place = Place::find(context).await?;
     match args.verb {
-        DrillVerb::Outage(args) => outage(&installation, &store, args).await,
-        DrillVerb::Stop { reason, json } => stop(&installation, &store, (&reason, json)).await,
-        DrillVerb::Status { limit, json } => shown::status(&installation, &store, limit, json).await,
-        DrillVerb::Report { id, json } => {
-            let row = match &id {
-                Some(id) => store.find_drill(id.clone()).await?.with_context(|| format!("there is no drill {id}"))?,
-                None => {
-                    let ended = store.drills(1000).await?.into_iter().find(|row| row.ended_unix_ms.is_some());
-                    ended.context("there was no drill yet; `backstop drill outage --all` begins one")?
+        DrillVerb::Outage(args) => outage(&place, args).await,
+        DrillVerb::Stop { reason, json } => {
+            let stopped: DrillStopped = match &place {
+                Place::Server(remote) => {
+                    remote.write(Method::POST, "/drills/stop", &json!({ "reason": reason })).await?
+                }
+                Place::Here(here) => {
+                    let stopped = verb::stop(&here.site, &reason).await?;
+                    here.sign().await?;
+                    stopped
                 }
             };
-            shown::report(&reported(&row)?, json)?;
+            match json {
+                true => print::json(&stopped)?,
+                false => {
+                    print::text(&format!("drill {} ends; a running gateway follows within a second\n", stopped.drill))?
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        DrillVerb::Status { limit, json } => {
+            let view: DrillsView = match &place {
+                Place::Server(remote) => remote.get("/drills", &[("limit", Some(limit.to_string()))]).await?,
+                Place::Here(here) => verb::status(&here.site, limit).await?,
+            };
+            shown::status(&view, json)
+        }
+        DrillVerb::Report { id, json } => {
+            shown::report(&report(&place, id.as_deref()).await?, json)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn outage(installation: &Installation, store: &Store, args: OutageArgs) -> anyhow::Result<ExitCode> {
+async fn outage(place: &Place, args: OutageArgs) -> anyhow::Result<ExitCode> {
     let duration_ms = i64::try_from(args.duration.as_millis()).unwrap_or(i64::MAX);
     if duration_ms == 0 || duration_ms > LONGEST_MS {
-        eprintln!("error: --duration takes more than nothing and at most 24h");
-        return Ok(ExitCode::from(2));
+        return Err(Usage("--duration takes more than nothing and at most 24h".to_owned()).into());
     }
-    let seen = read_views(&installation.state.health()).ok().flatten();
-    if seen.is_none_or(|seen| clock::unix_ms().saturating_sub(seen.at_unix_ms) > FRESH_MS) {
-        bail!("no gateway serves on this state directory, and a drill is held by one; start `backstop serve` first");
-    }
-    let filed = installation.settings_or_embedded()?;
-    let shelf = Shelf::open(&installation.state, Some(store.clone()));
-    let settings = shelf.read().await.map(|known| known.book.applied(&filed)).unwrap_or(filed);
-    let plan = planned(installation, settings, &args, duration_ms).await?;
-    let now = clock::unix_ms();
-    let row = DrillRow {
-        id: clock::entry_id(),
-        plan: serde_json::to_string(&plan)?,
-        asked_unix_ms: now,
-        ends_unix_ms: now.saturating_add(duration_ms),
-        taken_unix_ms: None,
-        ended_unix_ms: None,
-        outcome: None,
-        report: None,
-    };
-    let act = Act::new(operator(), Action::DrillStart, ("drill", row.id.as_str())).after(json!(plan));
-    let act = plan.reason.iter().cloned().fold(act, Act::reason);
-    let audit = installation.audit_on(store.clone()).await?;
-    if !store.open_drill(row.clone(), Record::of(&act)).await? {
-        bail!("a drill is on already; `backstop drill status` shows it and `backstop drill stop` ends it");
-    }
-    installation.sign(&audit).await;
-    let Some(taken) = taken(store, &row).await? else {
-        withdraw(store, &row, plan).await?;
-        bail!("no gateway took the drill up within {} s; see that `backstop serve` runs", TAKEN_WITHIN_MS / 1000);
-    };
-    if args.detach && taken.ended_unix_ms.is_none() {
-        match args.json {
-            true => print::json(&json!({ "drill": row.id, "plan": plan, "ends_unix_ms": row.ends_unix_ms }))?,
-            false => {
-                print::text(&format!("drill {} is on; `backstop drill report {}` once it is over\n", row.id, row.id))?
-            }
+    let (json, detach) = (args.json, args.detach);
+    let begun = begin(place, args, duration_ms).await?;
+    begun.cautions.iter().for_each(|caution| eprintln!("warning: {caution}"));
+    let DrillView { drill: id, plan, ends_unix_ms, ended_unix_ms, .. } = begun.drill;
+    if detach && ended_unix_ms.is_none() {
+        match json {
+            true => print::json(&json!({ "drill": id, "plan": plan, "ends_unix_ms": ends_unix_ms }))?,
+            false => print::text(&format!("drill {id} is on; `backstop drill report {id}` once it is over\n"))?,
         }
         return Ok(ExitCode::SUCCESS);
     }
-    print::note(&format!("drill {} is on, until {} at most", row.id, print::moment(row.ends_unix_ms)));
-    let report = reported(&ended(store, &row.id).await?)?;
-    installation.sign(&audit).await;
+    print::note(&format!("drill {id} is on, until {} at most", print::moment(ends_unix_ms)));
+    ended(place, &id).await?;
+    let report = report(place, Some(&id)).await?;
+    if let Place::Here(here) = place {
+        here.sign().await?;
+    }
     if report.outcome == "refused" {
-        if args.json {
+        if json {
             print::json(&report)?;
         }
-        bail!("the drill is refused: {}", report.why.unwrap_or_default());
+        anyhow::bail!("the drill is refused: {}", report.why.unwrap_or_default());
     }
-    shown::report(&report, args.json)?;
+    shown::report(&report, json)?;
     let holds = !report.routes.is_empty() && report.routes.iter().all(|route| route.holds);
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is asked for, if it can be held.
-async fn planned(
-    installation: &Installation,
-    settings: Settings,
-    args: &OutageArgs,
-    duration_ms: i64,
-) -> anyhow::Result<DrillPlan> {
-    let gate = Gate::open(&installation.state)?;
-    let looked = settings.clone();
-    let standings = tokio::task::spawn_blocking(move || gate.examine(&looked, PATIENCE).standings).await?;
-    let vendors = vendors(&settings, &args.vendors)?;
-    let down: BTreeSet<VendorId> = vendors.iter().cloned().collect();
-    let mut prospects = BTreeMap::new();
-    let mut routes: Vec<RouteId> = args.routes.iter().map(RouteId::new).collect();
-    if args.all {
-        routes = settings.routes.keys().cloned().collect();
-    }
-    routes.sort();
-    routes.dedup();
-    for name in &routes {
-        let Some(route) = settings.routes.get(name) else {
-            let known: Vec<&str> = settings.routes.keys().map(RouteId::as_str).collect();
-            bail!("there is no route `{name}`; routes: {}", known.join(", "));
-        };
-        prospects.insert(name, prospect(&settings, &standings, route, &down));
-    }
-    let names: Vec<&str> = vendors.iter().map(VendorId::as_str).collect();
-    for (name, prospect) in &prospects {
-        let critical = settings.routes.get(*name).is_some_and(|route| route.criticality == Criticality::Critical);
-        match prospect {
-            Prospect::Nobody if critical => bail!(
-                "on the critical route `{name}` nobody would be left to serve without {}; give it a certified target of another vendor first",
-                names.join(", ")
-            ),
-            Prospect::Nobody => eprintln!("warning: on route `{name}` nobody is left to serve: its calls will fail"),
-            Prospect::Untouched if !args.all => {
-                bail!("route `{name}` has no target of {}: nothing of it would be down", names.join(", "))
-            }
-            Prospect::Untouched | Prospect::Serves(_) => {}
+async fn begin(place: &Place, args: OutageArgs, duration_ms: i64) -> anyhow::Result<DrillBegun> {
+    let OutageArgs { routes, all, vendors, live_pct, questions, reason, .. } = args;
+    match place {
+        Place::Server(remote) => {
+            let body = json!({
+                "routes": routes, "all": all, "vendors": vendors, "duration_ms": duration_ms, "live_pct": live_pct,
+                "questions": questions, "reason": reason,
+            });
+            remote.write(Method::POST, "/drills", &body).await
+        }
+        Place::Here(here) => {
+            let order = verb::DrillOrder { routes, all, vendors, duration_ms, live_pct, questions, reason };
+            let begun = verb::begin(&here.site, order).await?;
+            here.sign().await?;
+            Ok(begun)
         }
     }
-    let touched = |name: &RouteId| prospects.get(name).is_some_and(|found| *found != Prospect::Untouched);
-    let routes: Vec<RouteId> = routes.iter().filter(|name| touched(name)).cloned().collect();
-    if routes.is_empty() {
-        bail!("no route has a target of {}", if names.is_empty() { "any vendor".to_owned() } else { names.join(", ") });
-    }
-    let (mode, questions) = match args.live_pct {
-        Some(_) => (Mode::Live, 0),
-        None => (Mode::Synthetic, args.questions.map_or(settings.drill.questions, usize::from)),
-    };
-    let live_pct = args.live_pct.unwrap_or(0);
-    Ok(DrillPlan { mode, live_pct, routes, vendors, duration_ms, questions, reason: args.reason.clone() })
 }
 
-fn vendors(settings: &Settings, named: &[String]) -> anyhow::Result<Vec<VendorId>> {
-    if named.is_empty() {
-        return Ok(all_vendors(settings));
-    }
-    let mut vendors: Vec<VendorId> = named.iter().map(|name| VendorId::new(name.trim())).collect();
-    vendors.sort();
-    vendors.dedup();
-    if let Some(unknown) = vendors.iter().find(|id| !id.is_local() && !settings.vendors.contains_key(*id)) {
-        let known: Vec<&str> = settings.vendors.keys().map(VendorId::as_str).collect();
-        bail!("there is no vendor `{unknown}`; those there are: {}", known.join(", "));
-    }
-    Ok(vendors)
-}
-
-/// The drill once a server has it, or has refused it; `None`: none has.
-async fn taken(store: &Store, row: &DrillRow) -> anyhow::Result<Option<DrillRow>> {
-    while clock::unix_ms() < row.asked_unix_ms + TAKEN_WITHIN_MS {
-        let found = store.find_drill(row.id.clone()).await?;
-        if let Some(found) = found.filter(|found| found.taken_unix_ms.is_some() || found.ended_unix_ms.is_some()) {
-            return Ok(Some(found));
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(None)
-}
-
-async fn withdraw(store: &Store, row: &DrillRow, plan: DrillPlan) -> anyhow::Result<()> {
-    let (now, why) = (clock::unix_ms(), "no gateway took it up".to_owned());
-    let outcome = "withdrawn";
-    let act = Act::new(operator(), Action::DrillEnd, ("drill", row.id.as_str()));
-    let act = act.after(json!({ "outcome": outcome })).reason(why.clone());
-    let report = Report {
-        drill: row.id.clone(),
-        plan,
-        outcome: outcome.to_owned(),
-        why: Some(why),
-        began_unix_ms: row.asked_unix_ms,
-        ended_unix_ms: now,
-        routes: Vec::new(),
-    };
-    let report = Some(serde_json::to_string(&report)?);
-    let end = DrillEnd { id: row.id.clone(), at_unix_ms: now, outcome, report };
-    store.close_drill(end, Record::of(&act)).await?;
-    Ok(())
-}
-
-/// The drill once it is over; a server that ended meanwhile goes on when it is started again.
-async fn ended(store: &Store, id: &str) -> anyhow::Result<DrillRow> {
+/// Waits until it is over; a gateway that ended meanwhile goes on when it is started again.
+async fn ended(place: &Place, id: &str) -> anyhow::Result<()> {
     loop {
-        let found = store.find_drill(id.to_owned()).await?.with_context(|| format!("there is no drill {id}"))?;
-        if found.ended_unix_ms.is_some() {
-            return Ok(found);
+        let (drill, pause) = match place {
+            Place::Server(remote) => (found(remote, id).await?, LOOK_THERE),
+            Place::Here(here) => (verb::find(&here.site, id).await?, LOOK),
+        };
+        if drill.ended_unix_ms.is_some() {
+            return Ok(());
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
-async fn stop(installation: &Installation, store: &Store, (reason, json): (&str, bool)) -> anyhow::Result<ExitCode> {
-    let Some(row) = store.drill_on().await? else { bail!("no drill is on") };
-    let now = clock::unix_ms();
-    let act = Act::new(operator(), Action::DrillStop, ("drill", row.id.as_str()))
-        .before(json!({ "ends_unix_ms": row.ends_unix_ms }))
-        .after(json!({ "ends_unix_ms": now }))
-        .reason(reason);
-    let audit = installation.audit_on(store.clone()).await?;
-    if !store.stop_drill(row.id.clone(), now, Record::of(&act)).await? {
-        bail!("the drill is about to end by itself");
-    }
-    installation.sign(&audit).await;
-    match json {
-        true => print::json(&json!({ "drill": row.id, "ends_unix_ms": now }))?,
-        false => print::text(&format!("drill {} ends; a running gateway follows within a second\n", row.id))?,
-    }
-    Ok(ExitCode::SUCCESS)
+async fn found(remote: &Remote, id: &str) -> anyhow::Result<DrillView> {
+    let found = remote.get(&format!("/drills/{}", part(id)), &[]).await;
+    found.with_context(|| format!("the drill goes on; `backstop drill report {id}` once it is over"))
 }
 
-/// The drill that `route` is in now, for the verbs that show routes. Without a database none is known.
-pub(super) async fn drill_on(installation: &Installation, route: &RouteId) -> Option<DrillOn> {
-    let row = installation.store().await.ok()?.drill_on().await.ok()??;
-    DrillOn::of(&row, route, clock::unix_ms())
+async fn report(place: &Place, id: Option<&str>) -> anyhow::Result<Report> {
+    match place {
+        Place::Server(remote) => remote.get(&format!("/drills/{}/report", part(id.unwrap_or("last"))), &[]).await,
+        Place::Here(here) => Ok(verb::report(&here.site, id).await?),
+    }
 }
 
 /// One line for people.
@@ -330,10 +223,4 @@ pub(super) fn said_of(drill: &DrillOn) -> String {
     let vendors: Vec<String> = drill.plan.iter().flat_map(|plan| &plan.vendors).map(ToString::to_string).collect();
     let until = print::moment(drill.ends_unix_ms);
     format!("a drill is on until {until}; seen as down for its calls: {} ({})", vendors.join(", "), drill.id)
-}
-
-fn reported(row: &DrillRow) -> anyhow::Result<Report> {
-    let json = row.report.as_deref();
-    let json = json.with_context(|| format!("drill {} has no report yet: it is on", row.id))?;
-    serde_json::from_str(json).with_context(|| format!("the report of drill {} cannot be read", row.id))
 }

@@ -9,22 +9,16 @@ mod simulating;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::{
     Context,
-    installation::Installation,
+    place::Place,
     print::{self, Align},
 };
 use crate::{
-    clock,
-    config::Settings,
-    ledger,
-    limit::{
-        Share,
-        share::{OperatorShare, ShareView, percent},
-    },
-    store::{ShareOverride, Store},
+    admin::{verb::shares as verb, view::SharesView},
+    limit::share::{OperatorShare, ShareView, percent},
+    store::ShareOverride,
 };
 
 /// Shares: each vendor's part of the volume, its trend and forecast; override, simulate.
@@ -44,41 +38,25 @@ enum ShareVerb {
     Simulate(simulating::SimulateArgs),
 }
 
-/// Everything, for programs.
-#[derive(Debug, Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    view: &'a ShareView,
-    #[serde(rename = "override")]
-    overridden: Option<&'a ShareOverride>,
-}
-
 pub async fn run(context: &Context, args: ShareArgs) -> anyhow::Result<ExitCode> {
-    let installation = Installation::find(context)?;
     match args.verb {
-        Some(ShareVerb::Override(args)) => return overriding::run(&installation, args).await,
-        Some(ShareVerb::Simulate(args)) => return simulating::run(&installation, args).await,
+        Some(ShareVerb::Simulate(args)) => {
+            context.is_here("the past is replayed where the ledger is")?;
+            return simulating::run(&super::installation::Installation::find(context)?, args).await;
+        }
+        Some(ShareVerb::Override(args)) => return overriding::run(&Place::find(context).await?, args).await,
         None => {}
     }
-    let (settings, store) = (installation.settings_or_embedded()?, installation.store().await?);
-    ledger::catch_up(&installation.state, &store).await?;
-    let (share, overridden) = from_ledger(&settings, &store).await?;
-    let view = share.view();
+    let shown: SharesView = match Place::find(context).await? {
+        Place::Server(remote) => remote.get("/share", &[]).await?,
+        Place::Here(here) => verb::shown(&here.site).await?,
+    };
     if args.json {
-        print::json(&Shown { view: &view, overridden: overridden.as_ref() })?;
+        print::json(&shown)?;
     } else {
-        print::text(&table(&view, overridden.as_ref()))?;
+        print::text(&table(&shown.view, shown.overridden.as_ref()))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The shares as the database has them, and the override that holds.
-pub(super) async fn from_ledger(settings: &Settings, store: &Store) -> anyhow::Result<(Share, Option<ShareOverride>)> {
-    let share = Share::new(settings);
-    let overridden = store.share_override(clock::unix_ms()).await?;
-    let rows = store.shares_since(share.since_unix_ms(), None).await?;
-    share.follow(rows, overridden.as_ref().map(|overridden| overridden.ends_unix_ms));
-    Ok((share, overridden))
 }
 
 fn table(view: &ShareView, overridden: Option<&ShareOverride>) -> String {
@@ -86,7 +64,7 @@ fn table(view: &ShareView, overridden: Option<&ShareOverride>) -> String {
         0 => format!("{} d", view.window_hours / 24),
         _ => format!("{} h", view.window_hours),
     };
-    let state = match view.state {
+    let state = match &*view.state {
         "off" => "there is no cap (max 1)".to_owned(),
         "warming_up" => format!("not in force: less than min_volume, {}, was served in the window", view.min_volume),
         _ => "in force".to_owned(),
@@ -137,7 +115,7 @@ fn line(view: &ShareView, share: &OperatorShare) -> Vec<String> {
         percent(share.share),
         share.share_of_last_day.map_or_else(none, percent),
         trend.unwrap_or_else(none),
-        share.state.to_owned(),
+        share.state.to_string(),
         reaches.unwrap_or_else(none),
     ]
 }

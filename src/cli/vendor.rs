@@ -1,30 +1,24 @@
 //! `backstop vendor evacuate`: away from a vendor within hours, in steps, and back with one command.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use serde_json::json;
 
 use super::{
-    Context,
-    installation::Installation,
-    operator::operator,
+    Context, Usage,
+    place::Place,
     print::{self, Align},
+    remote::part,
 };
 use crate::{
-    domain::VendorId,
-    relay::health::read_views,
-    release::{
-        Gate,
-        book::Book,
-        evacuation::{Instead, Move, date_certificates, instead, move_calls, volumes},
-        shelf::Shelf,
+    admin::{
+        verb::evacuations as verb,
+        view::{EvacuationView, LeavingView},
     },
+    release::evacuation::{Instead, Move},
 };
-
-/// How long it waits for files that do not answer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Vendors: get away from one
 #[derive(Debug, Args)]
@@ -68,126 +62,76 @@ enum VendorVerb {
 
 pub async fn run(context: &Context, args: VendorArgs) -> anyhow::Result<ExitCode> {
     let VendorVerb::Evacuate { vendor, dry_run, pct, steps, every, status, back, reason, json } = args.verb;
-    let installation = Installation::find(context)?;
-    let store = installation.store().await.ok();
-    let shelf = Shelf::open(&installation.state, store.clone());
-    let known = shelf.read().await?;
-    let settings = known.book.applied(&installation.settings_or_embedded()?);
-    let Some(id) = settings.vendors.keys().find(|id| id.as_str() == vendor).cloned() else {
-        let names: Vec<&str> = settings.vendors.keys().map(VendorId::as_str).collect();
-        bail!("there is no vendor `{vendor}`; those there are: {}", names.join(", "));
-    };
+    let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+    let how = if back { Ok(Move::Back) } else { verb::way(pct, steps, every_ms) };
+    let how = how.map_err(Usage)?;
+    let place = Place::find(context).await?;
+    let path = format!("/vendors/{}/evacuation", part(&vendor));
     if status {
-        show_status(&known.book, &id, json)?;
+        let view: LeavingView = match &place {
+            Place::Server(remote) => remote.get(&path, &[]).await?,
+            Place::Here(here) => verb::status(&here.site, &vendor).await?,
+        };
+        show_status(&view, json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let how = match how((pct, back), steps, every) {
-        Ok(how) => how,
-        Err(why) => {
-            eprintln!("error: {why}");
-            return Ok(ExitCode::from(2));
+    let view: EvacuationView = match &place {
+        Place::Server(remote) if dry_run => remote.get(&format!("{path}/preview"), &[]).await?,
+        Place::Server(remote) => {
+            let (method, body) = match &how {
+                Move::Back => (Method::DELETE, json!({ "reason": reason })),
+                Move::Off(pct) => (Method::POST, json!({ "pct": pct, "reason": reason })),
+                Move::InSteps { steps, every_ms } => {
+                    (Method::POST, json!({ "steps": steps, "every_ms": every_ms, "reason": reason }))
+                }
+            };
+            remote.write(method, &path, &body).await?
         }
+        Place::Here(here) if dry_run => verb::preview(&here.site, &vendor).await?,
+        Place::Here(here) => verb::evacuate(&here.site, &vendor, (&how, &reason)).await?,
     };
-    let gate = Arc::new(Gate::open(&installation.state)?);
-    let (looker, looked) = (Arc::clone(&gate), settings.clone());
-    let standings = tokio::task::spawn_blocking(move || looker.examine(&looked, PATIENCE).standings).await?;
-    let health = read_views(&installation.state.health()).ok().flatten().unwrap_or_default();
-    let volumes = match &store {
-        Some(store) => volumes(store, &settings).await.unwrap_or_else(|error| {
-            eprintln!("warning: the database does not tell of volumes, so shares are unknown: {error}");
-            Default::default()
-        }),
-        None => Default::default(),
-    };
-    let mut then = instead(&settings, &standings, (&health, &volumes), &id);
-    date_certificates(&mut then, &settings, &gate);
-    let pct = match &how {
-        Move::Back => 0,
-        Move::Off(pct) => *pct,
-        Move::InSteps { steps, .. } => steps[0],
-    };
-    let moved = if dry_run {
-        Vec::new()
-    } else {
-        if pct > 0
-            && let Some(nobody) = then.iter().find(|one| one.serves.is_none())
-        {
-            bail!("on route `{}` nobody may serve instead; give it a certified target first", nobody.route);
-        }
-        let moved = move_calls((&shelf, &settings), &id, (&how, &reason), operator()).await?;
-        if let Err(error) = shelf.reconcile().await {
-            eprintln!("warning: the act waits in the state directory for the database: {error:#}");
-        }
-        moved
-    };
+    view.cautions.iter().for_each(|caution| eprintln!("warning: {caution}"));
     if json {
-        print::json(
-            &json!({ "vendor": id, "pct": if dry_run { None } else { Some(pct) }, "moved": moved, "routes": then }),
-        )?;
+        print::json(&view)?;
     } else {
-        print::text(&table(&then))?;
-        let routes: Vec<String> = moved.iter().map(ToString::to_string).collect();
-        match (dry_run, pct) {
-            (true, _) => {}
-            (false, 0) => println!("`{id}` is asked in its place again on: {}", routes.join(", ")),
-            (false, pct) => {
-                let then = match &how {
-                    Move::InSteps { steps, .. } => {
-                        format!(", then {:?} %, every {}", &steps[1..], humantime::format_duration(every))
-                    }
-                    Move::Off(_) | Move::Back => String::new(),
-                };
-                println!("{pct} % of the calls leave `{id}`{then} on: {}; --back takes them back", routes.join(", "))
-            }
-        }
+        print::text(&table(&view.routes))?;
+        told(&view, &how);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn how((pct, back): (u8, bool), steps: Vec<u8>, every: Duration) -> Result<Move, String> {
-    if back {
-        return Ok(Move::Back);
+fn told(view: &EvacuationView, how: &Move) {
+    let EvacuationView { vendor, pct, moved, .. } = view;
+    let routes: Vec<String> = moved.iter().map(ToString::to_string).collect();
+    let routes = routes.join(", ");
+    match pct {
+        None => {}
+        Some(0) => println!("`{vendor}` is asked in its place again on: {routes}"),
+        Some(pct) => {
+            let then = match how {
+                Move::InSteps { steps, every_ms } => {
+                    let every = Duration::from_millis(every_ms.unsigned_abs());
+                    format!(", then {:?} %, every {}", &steps[1..], humantime::format_duration(every))
+                }
+                Move::Off(_) | Move::Back => String::new(),
+            };
+            println!("{pct} % of the calls leave `{vendor}`{then} on: {routes}; --back takes them back");
+        }
     }
-    if steps.is_empty() {
-        return Ok(Move::Off(pct));
-    }
-    if !steps.is_sorted_by(|one, next| one < next) {
-        return Err("--steps takes parts of a hundred that grow, say 10,25,50,100".to_owned());
-    }
-    let every_ms = i64::try_from(every.as_millis()).ok().filter(|ms| *ms > 0);
-    let every_ms = every_ms.ok_or("--every takes more than nothing")?;
-    Ok(Move::InSteps { steps, every_ms })
 }
 
 /// How far each route has left the vendor.
-fn show_status(book: &Book, vendor: &VendorId, json: bool) -> anyhow::Result<()> {
-    let mut said = Vec::new();
-    for (route, line) in book.lines() {
-        let Some(pct) = line.left.get(vendor).copied() else { continue };
-        let leaving = line.leaving.get(vendor);
-        let next = leaving.and_then(|leaving| Some((leaving.next(pct)?, leaving.next_unix_ms())));
-        let halted = leaving.and_then(|leaving| leaving.halted.clone());
-        said.push((route, pct, leaving, next, halted));
-    }
+fn show_status(view: &LeavingView, json: bool) -> anyhow::Result<()> {
     if json {
-        let routes: Vec<_> = said
-            .iter()
-            .map(|(route, pct, leaving, next, halted)| {
-                json!({
-                    "route": route, "pct": pct, "steps": leaving.map(|leaving| &leaving.steps),
-                    "every_ms": leaving.map(|leaving| leaving.every_ms), "next_pct": next.map(|(pct, _)| pct),
-                    "next_unix_ms": next.map(|(_, at)| at), "halted": halted,
-                })
-            })
-            .collect();
-        return print::json(&json!({ "vendor": vendor, "routes": routes }));
+        return print::json(view);
     }
-    if said.is_empty() {
-        return Ok(print::text(&format!("no route is leaving `{vendor}`\n"))?);
+    if view.routes.is_empty() {
+        return Ok(print::text(&format!("no route is leaving `{}`\n", view.vendor))?);
     }
-    let rows = said.iter().map(|(route, pct, _, next, halted)| {
+    let rows = view.routes.iter().map(|one| {
+        let next = one.next_pct.zip(one.next_unix_ms);
         let next = next.map(|(pct, at)| format!("{pct} % at {}", print::moment(at))).unwrap_or_default();
-        vec![route.to_string(), format!("{pct} %"), next, halted.clone().unwrap_or_default()]
+        vec![one.route.to_string(), format!("{} %", one.pct), next, one.halted.clone().unwrap_or_default()]
     });
     let heads = ["route", "leaves", "next", "halted"].map(|head| (head, Align::Left));
     Ok(print::text(&print::table(&heads, &rows.collect::<Vec<_>>()))?)

@@ -55,6 +55,8 @@ pub enum Action {
     TriggerFire,
     /// The share cap refuses no call for a while.
     ShareOverride,
+    /// Somebody wants that; it takes a second person.
+    ShareOverrideAsk,
     /// It holds again before that is over.
     ShareOverrideEnd,
     /// A route's order of targets was put down as a release, from the config file.
@@ -116,6 +118,7 @@ impl Action {
             Self::ModelRemove => "model.remove",
             Self::TriggerFire => "trigger.fire",
             Self::ShareOverride => "share.override",
+            Self::ShareOverrideAsk => "share.override_ask",
             Self::ShareOverrideEnd => "share.override_end",
             Self::ReleaseRecord => "release.record",
             Self::ReleaseImport => "release.import",

@@ -31,10 +31,16 @@ pub enum Right {
     IncidentReport,
     /// One act that makes things as they were.
     RollBack,
+    /// Calls are moved off a vendor.
+    VendorEvacuate,
+    /// Vendors are seen as down for some calls, on purpose.
+    DrillStart,
     ReleasePropose,
     ReleasePromote,
     ReleaseApprove,
     CertificateRevoke,
+    /// The share cap refuses nothing for a while.
+    ShareOverride,
     /// Names of secrets; no right shows a value.
     VaultNames,
     VaultChange,
@@ -45,7 +51,7 @@ pub enum Right {
 }
 
 impl Right {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Read,
         Self::TenantChange,
         Self::KeyChange,
@@ -53,10 +59,13 @@ impl Right {
         Self::KpiReport,
         Self::IncidentReport,
         Self::RollBack,
+        Self::VendorEvacuate,
+        Self::DrillStart,
         Self::ReleasePropose,
         Self::ReleasePromote,
         Self::ReleaseApprove,
         Self::CertificateRevoke,
+        Self::ShareOverride,
         Self::VaultNames,
         Self::VaultChange,
         Self::TokenRead,
@@ -73,9 +82,10 @@ impl Right {
             | Self::AlertTest
             | Self::KpiReport
             | Self::IncidentReport
-            | Self::RollBack => OperatorRole::Operator,
-            Self::ReleasePropose | Self::ReleasePromote => OperatorRole::ReleaseManager,
-            Self::ReleaseApprove | Self::CertificateRevoke => OperatorRole::CoeLead,
+            | Self::RollBack
+            | Self::VendorEvacuate => OperatorRole::Operator,
+            Self::DrillStart | Self::ReleasePropose | Self::ReleasePromote => OperatorRole::ReleaseManager,
+            Self::ReleaseApprove | Self::CertificateRevoke | Self::ShareOverride => OperatorRole::CoeLead,
             Self::VaultNames | Self::VaultChange | Self::TokenRead | Self::TokenChange | Self::AuditPersonal => {
                 OperatorRole::Security
             }
@@ -126,7 +136,7 @@ mod tests {
     use super::*;
 
     /// Who may what, written out: one line a right, one column a role, in the order of [`OperatorRole::ALL`].
-    const TABLE: [(Right, [bool; 5]); 16] = {
+    const TABLE: [(Right, [bool; 5]); 19] = {
         const X: bool = true;
         const O: bool = false;
         [
@@ -137,10 +147,13 @@ mod tests {
             (Right::KpiReport, [O, X, X, X, O]),
             (Right::IncidentReport, [O, X, X, X, O]),
             (Right::RollBack, [O, X, X, X, O]),
+            (Right::VendorEvacuate, [O, X, X, X, O]),
+            (Right::DrillStart, [O, O, X, X, O]),
             (Right::ReleasePropose, [O, O, X, X, O]),
             (Right::ReleasePromote, [O, O, X, X, O]),
             (Right::ReleaseApprove, [O, O, O, X, O]),
             (Right::CertificateRevoke, [O, O, O, X, O]),
+            (Right::ShareOverride, [O, O, O, X, O]),
             (Right::VaultNames, [O, O, O, O, X]),
             (Right::VaultChange, [O, O, O, O, X]),
             (Right::TokenRead, [O, O, O, O, X]),

@@ -7,7 +7,8 @@ pub mod steps;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// What becomes of one route.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Instead {
     pub route: RouteId,
     /// What of the vendor it has, in order.

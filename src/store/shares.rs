@@ -1,6 +1,7 @@
 //! What vendors have served by the hour, for the share cap; its overrides; and calls in short, to be replayed.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Answer, audit::Record};
 use crate::domain::{CallId, RouteId, TargetId, Task, VendorId, Volume};
@@ -33,7 +34,7 @@ pub struct ShareRow {
 }
 
 /// A time in which the cap refuses nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShareOverride {
     pub id: String,
     pub begins_unix_ms: i64,

@@ -1,14 +1,15 @@
 //! The gateway itself: how it is, what it serves from, and the config in force.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::{
     asked::Asked,
     endpoint::{Endpoint, Nothing},
     refused::Refused,
-    view::{self, CertificateView},
+    verb::routes as verb,
+    view::{self, CertificateView, ExplainedView, LatencyView},
 };
 use crate::{
     api, clock,
@@ -24,8 +25,37 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::read("/me", Right::Read, "Whose token this is", me),
         Endpoint::read("/routes", Right::Read, "All routes and their targets, each with its standing", routes),
         Endpoint::read("/routes/{route}", Right::Read, "One route, with the certificates of its targets", route),
+        Endpoint::read(
+            "/routes/{route}/explain",
+            Right::Read,
+            "Which target would serve such a question, and why",
+            explain,
+        ),
+        Endpoint::read("/latencies", Right::Read, "What counts as slow, target by target", latencies),
         Endpoint::read("/config", Right::Read, "The config in force, without secrets: they are named in it", config),
     ]
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Question {
+    /// A question with tools.
+    tools: bool,
+    /// A question that wants JSON.
+    json_schema: bool,
+    /// A question with an image.
+    images: bool,
+    /// A prompt of so many tokens.
+    input_tokens: u64,
+    /// An answer of at most so many tokens.
+    max_tokens: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LatencyQuery {
+    /// Only the targets of this route.
+    route: Option<String>,
 }
 
 /// How the gateway is.
@@ -175,6 +205,16 @@ fn look(asked: &Asked, settings: &Settings, route: &Route, seen: &HealthView) ->
         version: asked.admin.trigger.in_force(&route.id).map(|in_force| in_force.version),
         targets: plan.steps.iter().enumerate().map(target).collect(),
     }
+}
+
+async fn explain(asked: Asked, question: Question) -> Result<ExplainedView, Refused> {
+    let Question { tools, json_schema, images, input_tokens, max_tokens } = question;
+    let question = verb::Question { tools, json_schema, images, input_tokens, max_tokens };
+    verb::explain(&asked.site(), asked.param("route"), &question).await
+}
+
+async fn latencies(asked: Asked, query: LatencyQuery) -> Result<Vec<LatencyView>, Refused> {
+    verb::latency(&asked.site(), query.route.as_deref()).await
 }
 
 /// By section. Values that could be secrets are not in a config: it names what the vault holds.

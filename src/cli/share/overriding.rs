@@ -3,23 +3,21 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    cli::{installation::Installation, operator::operator, print},
-    clock,
-    domain::{Act, Action, Approval},
-    store::{Record, ShareOverride, Store},
+    admin::{
+        verb::shares::{self as verb, MOST_CHARS, MOST_HOURS},
+        view::OverrideView,
+    },
+    cli::{Usage, place::Place, print},
 };
 
-const HOUR_MS: i64 = 3_600_000;
-/// Longer than a week is no exception but another cap.
-const MOST_HOURS: i64 = 168;
-const MOST_CHARS: usize = 500;
-
 /// Let calls through where only vendors at their cap are left, for some hours
+///
+/// Two persons agree to it. On the state directory both are named with --approver; on a server each runs this with a token of their own.
 #[derive(Debug, Args)]
 pub(super) struct OverrideArgs {
     /// How long: 1 to 168 hours
@@ -28,14 +26,13 @@ pub(super) struct OverrideArgs {
     /// Why; it stays readable in the audit log for ever
     #[arg(long, value_name = "TEXT", required_unless_present = "end")]
     reason: Option<String>,
-    /// Who agrees to it: given twice, for two different persons
+    /// Who agrees to it: given twice, for two different persons; not on a server, where a person is a token
     #[arg(
         long = "approver",
         visible_alias = "approved-by",
         alias = "approvers",
         value_name = "NAME",
-        value_delimiter = ',',
-        required_unless_present = "end"
+        value_delimiter = ','
     )]
     approvers: Vec<String>,
     /// End the override that holds now, before its time
@@ -46,94 +43,49 @@ pub(super) struct OverrideArgs {
     json: bool,
 }
 
-pub(super) async fn run(installation: &Installation, args: OverrideArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(place: &Place, args: OverrideArgs) -> anyhow::Result<ExitCode> {
     let reason = args.reason.as_deref().unwrap_or_default().trim();
     if (reason.is_empty() && !args.end) || reason.chars().count() > MOST_CHARS {
-        eprintln!("error: --reason takes 1 to {MOST_CHARS} characters that say why");
-        return Ok(ExitCode::from(2));
+        return Err(Usage(format!("--reason takes 1 to {MOST_CHARS} characters that say why")).into());
     }
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store.clone()).await?;
-    let done = if args.end {
-        end(&store, reason).await?
-    } else {
-        let approvers = match two_persons(&args.approvers) {
-            Ok(approvers) => approvers,
-            Err(why) => {
-                eprintln!("error: {why}");
-                return Ok(ExitCode::from(2));
+    let wanted = (args.hours.unwrap_or(1), reason);
+    let done: OverrideView = match place {
+        Place::Server(remote) if args.end => {
+            remote.write(Method::DELETE, "/share/override", &json!({ "reason": reason })).await?
+        }
+        Place::Server(remote) => {
+            if !args.approvers.is_empty() {
+                let why =
+                    "on a server nobody vouches for another: whoever agrees runs this too, with a token of their own";
+                return Err(Usage(why.to_owned()).into());
             }
-        };
-        begin(&store, args.hours.unwrap_or(1), reason, approvers).await?
+            let body = json!({ "hours": wanted.0, "reason": reason });
+            remote.write(Method::POST, "/share/override", &body).await?
+        }
+        Place::Here(here) => {
+            let done = match args.end {
+                true => verb::end(&here.site, reason).await?,
+                false => {
+                    let approvers = verb::two_persons(&args.approvers).map_err(Usage)?;
+                    verb::begin(&here.site, wanted, approvers).await?
+                }
+            };
+            here.sign().await?;
+            done
+        }
     };
-    installation.sign(&audit).await;
     if args.json {
         print::json(&done)?;
     } else if args.end {
         print::text("the share cap holds again; a running gateway follows within 2 s\n")?;
-    } else {
-        let until = print::moment(done.ends_unix_ms);
+    } else if done.in_force {
+        let until = print::moment(done.what.ends_unix_ms);
         print::text(&format!("the share cap refuses no call until {until}; a running gateway follows within 2 s\n"))?;
+    } else {
+        let hours = wanted.0;
+        print::text(&format!(
+            "asked for: it takes a second person, who runs `backstop share override --hours {hours} --reason …` with a token of their own within an hour\n"
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn begin(store: &Store, hours: i64, reason: &str, approvers: [String; 2]) -> anyhow::Result<ShareOverride> {
-    let now = clock::unix_ms();
-    let new = ShareOverride {
-        id: clock::entry_id(),
-        begins_unix_ms: now,
-        ends_unix_ms: now + hours * HOUR_MS,
-        reason: reason.to_owned(),
-    };
-    let act = Act::new(operator(), Action::ShareOverride, ("share_cap", new.id.as_str()))
-        .after(json!({ "hours": hours, "begins_unix_ms": now, "ends_unix_ms": new.ends_unix_ms }))
-        .reason(reason)
-        .approved(approvers.iter().map(|name| Approval::named(name, now)).collect());
-    if !store.begin_share_override(new.clone(), Record::of(&act)).await? {
-        bail!("the share cap is overridden already; end that first with `backstop share override --end --reason …`");
-    }
-    Ok(new)
-}
-
-async fn end(store: &Store, reason: &str) -> anyhow::Result<ShareOverride> {
-    let now = clock::unix_ms();
-    let Some(holds) = store.share_override(now).await? else { bail!("the share cap is not overridden now") };
-    let act = Act::new(operator(), Action::ShareOverrideEnd, ("share_cap", holds.id.as_str()))
-        .before(json!({ "ends_unix_ms": holds.ends_unix_ms }))
-        .after(json!({ "ends_unix_ms": now }));
-    let act = if reason.is_empty() { act } else { act.reason(reason) };
-    if !store.end_share_override(holds.id.clone(), now, Record::of(&act)).await? {
-        bail!("the share cap is not overridden now");
-    }
-    Ok(ShareOverride { ends_unix_ms: now, ..holds })
-}
-
-/// Two names that are not one person's in another spelling.
-fn two_persons(names: &[String]) -> Result<[String; 2], String> {
-    let names: Vec<String> = names.iter().map(|name| name.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    if names.iter().any(|name| name.is_empty() || name.chars().count() > MOST_CHARS) {
-        return Err("--approver takes a person's name".to_owned());
-    }
-    match <[String; 2]>::try_from(names) {
-        Ok([one, other]) if one.to_lowercase() == other.to_lowercase() => {
-            Err(format!("an override takes two persons, and `{one}` is one; name another with --approver"))
-        }
-        Ok(both) => Ok(both),
-        Err(names) => Err(format!("an override takes two approvers, not {}; name each with --approver", names.len())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_person_is_not_two() {
-        let two = |names: &[&str]| two_persons(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert!(two(&["alice", "bob"]).is_ok());
-        for names in [&["alice"][..], &["alice", "Alice "], &["alice", ""], &["a", "b", "c"]] {
-            assert!(two(names).is_err(), "{names:?}");
-        }
-    }
 }

@@ -1,8 +1,9 @@
 //! Shares for people to look at: now, in the last day, and the day on which a share would reach its cap. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     hours::{HOUR_MS, Hours, hour_of},
@@ -17,22 +18,22 @@ const LIKE_DAYS: i64 = 7;
 const MOST_DAYS: i64 = 3660;
 
 /// All shares at one moment, as `backstop share --json` prints them. Volumes are in the unit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShareView {
     pub at_unix_ms: i64,
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     pub window_hours: i64,
     pub max: f64,
     pub soft: f64,
     pub min_volume: u64,
     /// `off` (there is no cap), `warming_up` (less than the least volume: nothing is refused), `in_force`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     pub total: u64,
     /// By name; own hardware, which has no cap, is `null` and last.
     pub vendors: Vec<OperatorShare>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorShare {
     /// Who runs the models; `null`: our own hardware.
     pub vendor: Option<String>,
@@ -44,7 +45,7 @@ pub struct OperatorShare {
     /// Of the last 24 hours' volume; `null`: there was none.
     pub share_of_last_day: Option<f64>,
     /// `ok`, `steered` (past the soft mark), `capped`, `own`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// When the share reaches the cap if all coming days are like the mean of the last seven; `null`: never so, or not within
     /// one window; now where it is reached.
     pub reaches_max_unix_ms: Option<i64>,
@@ -78,7 +79,7 @@ impl ShareView {
                     reserved: rule.count(*reserved),
                     share,
                     share_of_last_day: (last_day > 0).then(|| of_last_day(hours) as f64 / last_day as f64),
-                    state,
+                    state: state.into(),
                     reaches_max_unix_ms: is_vendor
                         .then(reaches)
                         .flatten()
@@ -94,12 +95,12 @@ impl ShareView {
         };
         Self {
             at_unix_ms: now_unix_ms,
-            unit: rule.unit.as_str(),
+            unit: rule.unit.as_str().into(),
             window_hours: rule.hours,
             max: rule.max,
             soft: rule.soft,
             min_volume: rule.min_volume,
-            state,
+            state: state.into(),
             total,
             vendors,
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use backstop_eval::{certificate::Certificate, statistics::incomplete_beta};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::DrillPlan;
@@ -15,7 +16,7 @@ use crate::{
 /// Of a model that is as certified, so few passes have this probability at most.
 const FALSE_ALARM: f64 = 0.01;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub drill: String,
     pub plan: DrillPlan,
@@ -28,7 +29,7 @@ pub struct Report {
     pub routes: Vec<RouteReport>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteReport {
     pub route: RouteId,
     /// Calls that saw the vendors as down.
@@ -56,29 +57,31 @@ pub struct RouteReport {
     pub holds: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotAnswered {
+    #[schemars(with = "String")]
     pub ending: Ending,
     /// What the caller got.
     pub status: u16,
     pub calls: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Served {
     pub target: TargetId,
     pub calls: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
     pub target: TargetId,
+    #[schemars(with = "String")]
     pub fault: FaultKind,
     pub attempts: u64,
 }
 
 /// How long calls took to their first content, in ms; a whole answer counts with all of its time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
     pub calls: u64,
     pub p50_ms: Option<f64>,
@@ -86,7 +89,7 @@ pub struct Times {
 }
 
 /// One gate of the suite, over the questions that one target answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quality {
     pub target: TargetId,
     pub gate: String,
@@ -99,7 +102,7 @@ pub struct Quality {
     pub worse: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Certified {
     pub k: usize,
     pub n: usize,

@@ -1,6 +1,7 @@
 //! Every operator's verb in both forms, on one gateway: over its admin API from another machine, and on its state directory. Both print the
 //! same, and what one does the other sees.
 
+mod leaving;
 mod releases;
 
 use super::remote::Desk;

@@ -1,6 +1,6 @@
 //! The API's document: a sound one, and what is served is what it says.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -67,6 +67,14 @@ async fn what_is_served_is_what_the_document_says() {
     ));
     let figure = json!({"name": "csat", "route": "chat", "value": 4.0});
     seen.push(("/admin/v1/kpis".to_owned(), "post", put(&operator, Method::POST, "/kpis", &figure).await.json()));
+    let drill = json!({"all": true, "questions": 1, "duration_ms": 1000});
+    let drill =
+        put(&security.with_key(&token(&home, "release-manager")), Method::POST, "/drills", &drill).await.expect(201);
+    let (begun, drill) = (drill.json(), drill.json()["drill"].as_str().unwrap_or_default().to_owned());
+    seen.push(("/admin/v1/drills".to_owned(), "post", begun));
+    while security.get(&format!("/drills/{drill}/report")).await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     // Where to log in is there only where there is an identity provider.
     let elsewhere = |path: &str| path.ends_with("openapi.json") || path.ends_with("/login");
     for (path, method, _) in all.iter().filter(|(path, method, _)| method == "get" && !elsewhere(path)) {
@@ -74,7 +82,9 @@ async fn what_is_served_is_what_the_document_says() {
             .replace("{tenant}", "initech")
             .replace("{route}", "chat")
             .replace("{seq}", "0")
-            .replace("{number}", "1");
+            .replace("{number}", "1")
+            .replace("{vendor}", "near")
+            .replace("{drill}", &drill);
         let filled = filled.replace("/models/{id}/", "/models/near%2Ffake-1/");
         let filled = filled.replace("{id}", answered.expect_header("x-request-id"));
         let answer = security.get(filled.strip_prefix("/admin/v1").expect("all are there")).await.expect(200);
