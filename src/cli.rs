@@ -9,6 +9,7 @@ pub mod check;
 pub mod drill;
 pub mod eval;
 pub mod import;
+pub mod incidents;
 mod installation;
 pub mod keys;
 mod limit_args;
@@ -26,7 +27,6 @@ pub mod routes;
 pub mod serve;
 pub mod share;
 mod span;
-mod spending;
 pub mod tenants;
 pub mod usage;
 pub mod vault;
@@ -83,6 +83,7 @@ pub enum Verb {
     Release(release::ReleaseArgs),
     Vendor(vendor::VendorArgs),
     Drill(drill::DrillArgs),
+    Incidents(incidents::IncidentsArgs),
     Calls(calls::CallsArgs),
     Usage(usage::UsageArgs),
     Prices(prices::PricesArgs),
@@ -116,9 +117,7 @@ impl Verb {
             Self::Vault(_) => Some("secrets are set where they are kept, and do not travel"),
             Self::Models(_) => Some("weights are files of the machine that serves them"),
             Self::Bench(_) => Some("it measures the machine that it runs on"),
-            Self::Alerts(_) | Self::Admin(_) | Self::Prices(_) | Self::Eval(_) => {
-                Some("it has no form over the admin API")
-            }
+            Self::Prices(_) => Some("it has no form over the admin API"),
             _ => None,
         }
     }
@@ -171,6 +170,7 @@ async fn run_verb(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Release(args) => release::run(context, args).await,
         Verb::Vendor(args) => vendor::run(context, args).await,
         Verb::Drill(args) => drill::run(context, args).await,
+        Verb::Incidents(args) => incidents::run(context, args).await,
         Verb::Calls(args) => calls::run(context, args).await,
         Verb::Usage(args) => usage::run(context, args).await,
         Verb::Prices(args) => prices::run(context, args).await,

@@ -1,16 +1,16 @@
 //! Proves that receivers can be reached: a test alert and its end, so that no test leaves an incident open.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Alert, Entry, Post, Sent, SinkId, State};
 use crate::{clock, config::AlertSink};
 
 /// What came of testing one receiver.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TestedSink {
-    pub kind: &'static str,
+    pub kind: String,
     pub name: String,
     pub ok: bool,
     /// What it answered.
@@ -38,6 +38,6 @@ async fn test_one(post: &Post, sink: &AlertSink) -> TestedSink {
             break;
         }
     }
-    let (kind, name) = (sink.kind(), SinkId::of(sink).name().to_owned());
+    let (kind, name) = (sink.kind().to_owned(), SinkId::of(sink).name().to_owned());
     TestedSink { kind, name, ok: result.is_ok(), status: result.as_ref().ok().copied(), error: result.err() }
 }

@@ -2,15 +2,18 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
 
 use super::{
     Context,
-    installation::Installation,
     keys::expiry,
-    operator::operator,
+    place::{Here, Place},
     print::{self, Align},
+    remote::{Remote, part},
 };
 use crate::{
     admin::{
@@ -65,27 +68,56 @@ enum TokenVerb {
 
 pub async fn run(context: &Context, args: AdminArgs) -> anyhow::Result<ExitCode> {
     let AdminVerb::Token(verb) = args.verb;
-    let installation = Installation::find(context)?;
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store.clone()).await?;
-    let admin = TokenAdmin::new(store, operator());
+    match Place::find(context).await? {
+        Place::Server(remote) => run_remote(&remote, verb).await?,
+        Place::Here(here) => run_here(&here, verb).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_here(here: &Here, verb: TokenVerb) -> anyhow::Result<()> {
+    let audit = here.audit().await?;
+    let admin = TokenAdmin::new(here.site.store()?.clone(), here.site.actor.clone());
     match verb {
         TokenVerb::Issue { role, name, expires } => {
             let issued = admin.issue(NewToken { role, name, expires_unix_ms: expires }).await?;
-            print::note(&format!("token {} of role {role}; it is not shown again:", issued.id));
-            print::text(&format!("{}\n", issued.token.expose_secret()))?;
-            installation.sign(&audit).await;
+            show((&issued.id, role), issued.token.expose_secret())?;
+            here.installation.sign(&audit).await;
         }
-        TokenVerb::List { json } => {
-            let tokens = view::tokens(admin.list().await?, clock::unix_ms());
-            if json { print::json(&tokens)? } else { print::text(&table(&tokens))? }
-        }
+        TokenVerb::List { json } => listed(&view::tokens(admin.list().await?, clock::unix_ms()), json)?,
         TokenVerb::Revoke { token } => {
             admin.revoke(token_id(&token)).await?;
-            installation.sign(&audit).await;
+            here.installation.sign(&audit).await;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+async fn run_remote(remote: &Remote, verb: TokenVerb) -> anyhow::Result<()> {
+    match verb {
+        TokenVerb::Issue { role, name, expires } => {
+            let body = json!({ "role": role, "name": name, "expires_unix_ms": expires });
+            let issued: Value = remote.write(Method::POST, "/tokens", &body).await?;
+            let token = issued["token"].as_str();
+            let token = token
+                .context("the answer with the token was lost, and it is shown once: revoke it and issue another")?;
+            show((issued["id"].as_str().unwrap_or_default(), role), token)
+        }
+        TokenVerb::List { json } => listed(&remote.get::<Vec<TokenView>>("/tokens", &[]).await?, json),
+        TokenVerb::Revoke { token } => {
+            let path = format!("/tokens/{}", part(token_id(&token)));
+            remote.act(Method::DELETE, &path, &json!({})).await
+        }
+    }
+}
+
+fn show((id, role): (&str, OperatorRole), token: &str) -> anyhow::Result<()> {
+    print::note(&format!("token {id} of role {role}; it is not shown again:"));
+    Ok(print::text(&format!("{token}\n"))?)
+}
+
+fn listed(tokens: &[TokenView], json: bool) -> anyhow::Result<()> {
+    if json { print::json(&tokens) } else { Ok(print::text(&table(tokens))?) }
 }
 
 fn table(tokens: &[TokenView]) -> String {

@@ -3,16 +3,18 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
 use serde_json::json;
 
 use super::{
     Context,
-    installation::{CONNECT, Installation},
+    installation::CONNECT,
+    place::Place,
     print::{self, Align},
 };
 use crate::{
-    alert::{self, Alert, Kept, Post, SinkId, TestedSink},
-    config::AlertSink,
+    admin::{verb::alerts as verb, view::AlertsView},
+    alert::{Alert, Post, TestedSink},
     vendor::Clients,
 };
 
@@ -51,10 +53,10 @@ enum SinkKind {
 }
 
 pub async fn run(context: &Context, args: AlertsArgs) -> anyhow::Result<ExitCode> {
-    let installation = Installation::find(context)?;
+    let place = Place::find(context).await?;
     match args.verb {
         AlertsVerb::Test { sink, json } => {
-            let tested = test(&installation, sink).await?;
+            let tested = test(&place, sink).await?;
             if json {
                 print::json(&tested)?;
             } else {
@@ -64,58 +66,52 @@ pub async fn run(context: &Context, args: AlertsArgs) -> anyhow::Result<ExitCode
             Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         AlertsVerb::List { json } => {
-            let kept = alert::read(&installation.state.alerts())?;
+            let view: AlertsView = match &place {
+                Place::Server(remote) => remote.get("/alerts", &[]).await?,
+                Place::Here(here) => verb::open(&here.site)?,
+            };
             if json {
-                print::json(&as_json(&kept))?;
+                print::json(&view)?;
             } else {
-                print::text(&as_table(&kept))?;
+                print::text(&as_table(&view))?;
             }
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn test(installation: &Installation, only: Option<SinkKind>) -> anyhow::Result<Vec<TestedSink>> {
-    let mut sinks = installation.settings().alerts;
-    sinks.retain(|sink| only.is_none_or(|only| SinkKind::of(sink) == only));
-    anyhow::ensure!(!sinks.is_empty(), "the config has no such receiver; name some under `alerts:`");
-    let vault = installation.vault().await?;
-    let post = Post { vault, client: Clients::default().with_connect_deadline(CONNECT)?.http().clone() };
-    Ok(alert::test_sinks(&post, &sinks).await)
+async fn test(place: &Place, only: Option<SinkKind>) -> anyhow::Result<Vec<TestedSink>> {
+    let kind = only.map(SinkKind::as_str);
+    match place {
+        Place::Server(remote) => remote.write(Method::POST, "/alerts/test", &json!({ "kind": kind })).await,
+        Place::Here(here) => {
+            let vault = here.installation.vault().await?;
+            let post = Post { vault, client: Clients::default().with_connect_deadline(CONNECT)?.http().clone() };
+            Ok(verb::test(&here.site, &post, kind).await?)
+        }
+    }
 }
 
-fn open(kept: &Kept) -> impl Iterator<Item = &Alert> {
-    kept.incidents.iter().filter(|known| known.is_open()).map(|known| &known.alert)
-}
-
-fn as_json(kept: &Kept) -> serde_json::Value {
-    let lane =
-        |(sink, waiting): (&SinkId, usize)| json!({ "kind": sink.kind(), "name": sink.name(), "waiting": waiting });
-    let outbox: Vec<_> = kept.outbox.waiting_by_sink().map(lane).collect();
-    json!({ "open": open(kept).collect::<Vec<_>>(), "outbox": outbox })
-}
-
-fn as_table(kept: &Kept) -> String {
+fn as_table(view: &AlertsView) -> String {
     let columns = [("severity", Align::Left), ("since", Align::Left), ("calls", Align::Right), ("what", Align::Left)];
     let cells = |alert: &Alert| {
         let since = print::moment(alert.first_seen_unix_ms);
         vec![alert.severity.as_str().to_owned(), since, alert.count.to_string(), alert.summary()]
     };
-    let mut text = print::table(&columns, &open(kept).map(cells).collect::<Vec<_>>());
-    for (sink, waiting) in kept.outbox.waiting_by_sink().filter(|(_, waiting)| *waiting > 0) {
-        text.push_str(&format!("{waiting} waiting for {} {}\n", sink.kind(), sink.name()));
+    let mut text = print::table(&columns, &view.open.iter().map(cells).collect::<Vec<_>>());
+    for lane in view.outbox.iter().filter(|lane| lane.waiting > 0) {
+        text.push_str(&format!("{} waiting for {} {}\n", lane.waiting, lane.kind, lane.name));
     }
     text
 }
 
 impl SinkKind {
-    fn of(sink: &AlertSink) -> Self {
-        use crate::config::AlertTo;
-        match sink.to {
-            AlertTo::Slack { .. } => Self::Slack,
-            AlertTo::Pagerduty { .. } => Self::Pagerduty,
-            AlertTo::Alertmanager { .. } => Self::Alertmanager,
-            AlertTo::Webhook { .. } => Self::Webhook,
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Slack => "slack",
+            Self::Pagerduty => "pagerduty",
+            Self::Alertmanager => "alertmanager",
+            Self::Webhook => "webhook",
         }
     }
 }

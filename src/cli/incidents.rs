@@ -75,7 +75,11 @@ pub async fn run(context: &Context, args: IncidentsArgs) -> anyhow::Result<ExitC
                     rows.into_iter().map(IncidentView::from).collect()
                 }
             };
-            if json { print::json(&incidents)? } else { print::text(&table(&incidents))? }
+            if json {
+                print::json(&incidents)?
+            } else {
+                print::text(&table(&incidents))?
+            }
             Ok(ExitCode::SUCCESS)
         }
         IncidentsVerb::Report(args) => report(&place, args).await,
@@ -94,7 +98,7 @@ async fn report(place: &Place, args: ReportArgs) -> anyhow::Result<ExitCode> {
     if json {
         print::json(&taken)?;
     } else {
-        print::text(&format!("{route}: {}\n", taken.outcome))?;
+        print::text(&format!("{route}: {}\n", taken.detail))?;
     }
     Ok(ExitCode::SUCCESS)
 }

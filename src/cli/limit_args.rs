@@ -63,6 +63,13 @@ impl LimitArgs {
         after(Limits::NONE).is_none() && after(full()) == full()
     }
 
+    /// What is set, and the names of what is lifted.
+    pub(super) fn for_the_api(&self) -> (Map<String, Value>, Vec<String>) {
+        let lifted = self.applied_to(full()).named_with_nulls().into_iter().filter(|(_, value)| value.is_null());
+        let lifted = lifted.map(|(name, _)| name).filter(|name| name != "budget_kind");
+        (self.applied_to(Limits::NONE).for_the_api(), lifted.collect())
+    }
+
     pub(super) fn applied_to(&self, before: Limits) -> Limits {
         Limits {
             requests_per_minute: changed(before.requests_per_minute, self.rpm),
@@ -81,12 +88,7 @@ impl LimitArgs {
     }
 }
 
-/// The limits that are set, `rpm 600, tpm 200000`.
-pub(super) fn in_words(limits: &Limits) -> String {
-    named_in_words(&limits.named())
-}
-
-/// The same, by the config's names.
+/// The limits that are set, by the config's names: `rpm 600, tpm 200000`.
 pub(super) fn named_in_words(limits: &Map<String, Value>) -> String {
     let set = limits.iter().filter(|(_, value)| !value.is_null());
     let words: Vec<String> =

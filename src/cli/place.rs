@@ -1,7 +1,7 @@
 //! Where a verb works: on this machine's state directory, or on a gateway that a server's address or a context file names.
 
 use super::{Context, installation::Installation, remote::Remote};
-use crate::admin::Site;
+use crate::{admin::Site, audit::Audit};
 
 pub(super) enum Place {
     Here(Box<Here>),
@@ -29,6 +29,11 @@ impl Place {
 }
 
 impl Here {
+    /// The log, with what waited for the database carried over.
+    pub(super) async fn audit(&self) -> anyhow::Result<Audit> {
+        self.installation.audit_on(self.site.store()?.clone()).await
+    }
+
     /// What was done is signed soon; a gateway does that by itself. Entries that waited for the database are carried over.
     pub(super) async fn sign(&self) -> anyhow::Result<()> {
         let audit = self.installation.audit().await?;

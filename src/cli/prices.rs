@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use super::{
     Context,
     installation::Installation,
+    place::Place,
     print,
     span::{Span, instant},
 };
@@ -72,8 +73,11 @@ struct CheckArgs {
 }
 
 pub async fn run(context: &Context, args: PricesArgs) -> anyhow::Result<ExitCode> {
-    let installation = Installation::find(context)?;
-    let settings = installation.settings_or_embedded()?;
+    if let PricesVerb::Check(check) = args.verb {
+        return check::run(&Place::find(context).await?, check).await;
+    }
+    context.is_here("prices are those of the config and of this program")?;
+    let settings = Installation::find(context)?.settings_or_embedded()?;
     match args.verb {
         PricesVerb::List { at, shipped, json } => {
             let at = at.unwrap_or_else(clock::unix_ms);
@@ -92,7 +96,7 @@ pub async fn run(context: &Context, args: PricesArgs) -> anyhow::Result<ExitCode
             let text = if json { shown::json(&priced, (at, shown::Which::All))? } else { shown::rows(&priced, at) };
             print::text(&text)?;
         }
-        PricesVerb::Check(check) => return check::run(&installation, &settings, check).await,
+        PricesVerb::Check(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

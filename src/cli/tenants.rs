@@ -4,24 +4,24 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    Context,
-    installation::Installation,
-    limit_args::{LimitArgs, in_words, named_in_words},
-    operator::operator,
+    Context, Usage,
+    limit_args::{LimitArgs, named_in_words},
+    place::{Here, Place},
     print::{self, Align},
-    remote::Remote,
+    remote::part,
 };
 use crate::{
-    admin::view::{self, TenantView},
-    config::{Limits, Settings, Tenant},
-    domain::{FeatureId, RouteId, is_plain_name},
-    vault::{KeyAdmin, Known},
+    admin::{
+        verb::tenants::{self as verb, Part},
+        view::{self, TenantView},
+    },
+    config::{Limits, Tenant},
+    vault::KeyAdmin,
 };
 
 /// Tenants: add, list, limit.
@@ -66,97 +66,74 @@ struct TenantLimitArgs {
 }
 
 pub async fn run(context: &Context, args: TenantsArgs) -> anyhow::Result<ExitCode> {
-    if let Some(remote) = Remote::find(context).await? {
-        return run_remote(&remote, args).await;
+    if matches!(&args.verb, TenantsVerb::Limit(limit) if limit.changes.is_empty()) {
+        return Err(Usage("no limit was given; `backstop tenants limit --help` lists them".to_owned()).into());
     }
-    let installation = Installation::find(context)?;
-    let (configured, settings) = (installation.tenants(), installation.settings());
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store.clone()).await?;
-    let admin = KeyAdmin::new(store, operator());
+    let place = Place::find(context).await?;
     match args.verb {
-        TenantsVerb::Add { name, limits } => {
-            let policy = Tenant { limits: limits.applied_to(Limits::NONE), ..Tenant::default() };
-            admin.add_tenant(&name, policy, &configured).await?;
-            installation.sign(&audit).await;
-        }
-        TenantsVerb::List { json: true } => {
-            print::json(&views(&admin.tenants(&configured).await?, &settings))?;
-        }
-        TenantsVerb::List { json: false } => {
-            print::text(&table(&views(&admin.tenants(&configured).await?, &settings)))?;
-        }
-        TenantsVerb::Limit(limit) if limit.changes.is_empty() => {
-            eprintln!("error: no limit was given; `backstop tenants limit --help` lists them");
-            return Ok(ExitCode::from(2));
-        }
-        TenantsVerb::Limit(limit) => {
-            limit_one(&admin, limit, &installation).await?;
-            installation.sign(&audit).await;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn run_remote(remote: &Remote, args: TenantsArgs) -> anyhow::Result<ExitCode> {
-    match args.verb {
-        TenantsVerb::Add { name, limits } => {
-            let body = json!({ "name": name, "limits": limits.applied_to(Limits::NONE).for_the_api() });
-            remote.write::<Value>(Method::POST, "/tenants", &body).await?;
-        }
-        TenantsVerb::List { json: true } => print::json(&remote.get::<Value>("/tenants", &[]).await?)?,
-        TenantsVerb::List { json: false } => {
-            print::text(&table(&remote.get::<Vec<TenantView>>("/tenants", &[]).await?))?;
-        }
-        TenantsVerb::Limit(_) => {
-            bail!(
-                "`tenants limit` works on the state directory alone; PUT /admin/v1/tenants/NAME/limits sets all of them"
-            )
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn limit_one(admin: &KeyAdmin, args: TenantLimitArgs, installation: &Installation) -> anyhow::Result<()> {
-    let tenant = admin.tenant(&args.name, &installation.tenants()).await?;
-    let mut policy = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
-    let settings = installation.settings_or_embedded()?;
-    let configured = settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
-    let (stored, by_config) = match (&args.feature, &args.model) {
-        (Some(feature), _) => {
-            if !is_plain_name(feature) {
-                bail!("`{feature}` cannot name a feature; use 1 to 64 letters, digits, dots, underscores or dashes");
-            }
-            let feature = FeatureId::new(feature);
-            let by_config = configured.feature(&feature);
-            (policy.features.entry(feature).or_default(), by_config)
-        }
-        (None, Some(model)) => {
-            let Some(route) = settings.routes.get(model.as_str()).map(|route| route.id.clone()) else {
-                let known: Vec<&str> = settings.routes.keys().map(RouteId::as_str).collect();
-                bail!("there is no route `{model}`; those there are: {}", known.join(", "));
+        TenantsVerb::Add { name, limits } => add(&place, &name, limits.applied_to(Limits::NONE)).await?,
+        TenantsVerb::List { json } => {
+            let tenants: Vec<TenantView> = match &place {
+                Place::Server(remote) => remote.get("/tenants", &[]).await?,
+                Place::Here(here) => {
+                    let (known, settings) =
+                        (admin(here)?.tenants(&here.installation.tenants()).await?, &here.site.settings);
+                    known.iter().map(|tenant| view::tenant(tenant, settings)).collect()
+                }
             };
-            let by_config = configured.model(&route);
-            (policy.models.entry(route).or_default(), by_config)
+            if json { print::json(&tenants)? } else { print::text(&table(&tenants))? }
         }
-        (None, None) => (&mut policy.limits, configured.limits),
-    };
-    *stored = args.changes.applied_to(*stored);
-    if args.model.is_some() && stored.has_budget() {
-        bail!("budgets are of tenants, features and keys; give the model rates");
+        TenantsVerb::Limit(limit) => limit_one(&place, limit).await?,
     }
-    let (stored, both) = (*stored, stored.and(&by_config));
-    policy.features.retain(|_, limits| !limits.is_none());
-    policy.models.retain(|_, limits| !limits.is_none());
-    admin.limit_tenant(&tenant, policy).await?;
-    if both != stored {
-        eprintln!("the config limits this tenant too, and the smaller limit counts; in force: {}", in_words(&both));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn add(place: &Place, name: &str, limits: Limits) -> anyhow::Result<()> {
+    match place {
+        Place::Server(remote) => {
+            let body = json!({ "name": name, "limits": limits.for_the_api() });
+            remote.act(Method::POST, "/tenants", &body).await
+        }
+        Place::Here(here) => {
+            let policy = Tenant { limits, ..Tenant::default() };
+            admin(here)?.add_tenant(name, policy, &here.installation.tenants()).await?;
+            here.sign().await
+        }
+    }
+}
+
+fn admin(here: &Here) -> anyhow::Result<KeyAdmin> {
+    Ok(KeyAdmin::new(here.site.store()?.clone(), here.site.actor.clone()))
+}
+
+/// The limits in force are told where the config limits the tenant too.
+async fn limit_one(place: &Place, args: TenantLimitArgs) -> anyhow::Result<()> {
+    let TenantLimitArgs { name, feature, model, changes } = args;
+    let both = match place {
+        Place::Server(remote) => {
+            let (set, lift) = changes.for_the_api();
+            let body = json!({ "feature": feature, "model": model, "set": set, "lift": lift });
+            let path = format!("/tenants/{}/limits", part(&name));
+            let mut changed: Value = remote.write(Method::PATCH, &path, &body).await?;
+            serde_json::from_value::<Option<Map<String, Value>>>(changed["both"].take())?
+        }
+        Place::Here(here) => {
+            let part = match (feature, model) {
+                (Some(feature), _) => Part::Feature(feature),
+                (None, Some(route)) => Part::Route(route),
+                (None, None) => Part::Whole,
+            };
+            let change = |before| changes.applied_to(before);
+            let (_, both) = verb::limit(&here.site, &name, (&part, change)).await?;
+            here.sign().await?;
+            both.map(|both| both.named())
+        }
+    };
+    if let Some(both) = both {
+        let both = named_in_words(&both);
+        eprintln!("the config limits this tenant too, and the smaller limit counts; in force: {both}");
     }
     Ok(())
-}
-
-fn views(tenants: &[Known], settings: &Settings) -> Vec<TenantView> {
-    tenants.iter().map(|tenant| view::tenant(tenant, settings)).collect()
 }
 
 fn table(tenants: &[TenantView]) -> String {

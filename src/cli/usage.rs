@@ -9,9 +9,12 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::{Context, installation::Installation, print, remote::Remote, span::Span};
+use super::{Context, Usage, installation::Installation, print, remote::Remote, span::Span};
 use crate::{
-    admin::view::UsageView,
+    admin::{
+        verb::rerated,
+        view::{RerateView, UsageView},
+    },
     ledger,
     store::{Dimension, Only, UsageFilter, UsageRow},
 };
@@ -95,7 +98,7 @@ pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode>
     }
     let by = args.dimensions();
     let printed = if args.rerate {
-        let rows = rerate::rows(&store, (&filter, &by), &settings()?).await?;
+        let rows = rerated::rows(&installation.site().await?, &filter, &by).await?;
         rerate::written(&rows, &by, format)?
     } else {
         table::written(&store.usage(&filter, &by).await?, &by, format)?
@@ -106,8 +109,11 @@ pub async fn run(context: &Context, args: UsageArgs) -> anyhow::Result<ExitCode>
 
 async fn run_remote(remote: &Remote, args: &UsageArgs) -> anyhow::Result<ExitCode> {
     let (format, by, filter) = (args.format(), args.dimensions(), args.filter());
-    if format == Format::Focus || args.rerate {
-        bail!("--format focus and --rerate work on the state directory alone");
+    if format == Format::Focus {
+        return Err(Usage(
+            "--format focus is written where the ledger is; run it there, without --server and --context".to_owned(),
+        )
+        .into());
     }
     let names: Vec<&str> = by.iter().map(|dimension| dimension.as_str()).collect();
     let only: Vec<String> = filter.only.iter().map(ToString::to_string).collect();
@@ -117,6 +123,11 @@ async fn run_remote(remote: &Remote, args: &UsageArgs) -> anyhow::Result<ExitCod
         ("until_unix_ms", filter.until_unix_ms.map(|until| until.to_string())),
         ("only", (!only.is_empty()).then(|| only.join(";"))),
     ];
+    if args.rerate {
+        let rows: Vec<RerateView> = remote.get("/usage/rerated", &query).await?;
+        print::text(&rerate::written(&rows, &by, format)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let views: Vec<UsageView> = remote.get("/usage", &query).await?;
     let rows: Vec<UsageRow> = views.iter().map(|view| view.row(&by)).collect();
     print::text(&table::written(&rows, &by, format)?)?;

@@ -152,6 +152,28 @@ impl Limits {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// With what `set` has in the place of what is here, and without the limits named in `lift`.
+    #[must_use]
+    pub fn changed(&self, set: &Self, lift: &[String]) -> Self {
+        fn one<T>(name: &str, (before, set): (Option<T>, Option<T>), lift: &[String]) -> Option<T> {
+            set.or(before.filter(|_| !lift.iter().any(|lifted| lifted == name)))
+        }
+        Self {
+            requests_per_minute: one("rpm", (self.requests_per_minute, set.requests_per_minute), lift),
+            requests_per_day: one("rpd", (self.requests_per_day, set.requests_per_day), lift),
+            tokens_per_minute: one("tpm", (self.tokens_per_minute, set.tokens_per_minute), lift),
+            tokens_per_day: one("tpd", (self.tokens_per_day, set.tokens_per_day), lift),
+            concurrency: one("concurrency", (self.concurrency, set.concurrency), lift),
+            body_bytes: one("max_body", (self.body_bytes, set.body_bytes), lift),
+            answer_tokens: one("max_tokens", (self.answer_tokens, set.answer_tokens), lift),
+            cost_per_call: one("max_usd_per_call", (self.cost_per_call, set.cost_per_call), lift),
+            budget_per_day: one("budget_usd_per_day", (self.budget_per_day, set.budget_per_day), lift),
+            budget_per_week: one("budget_usd_per_week", (self.budget_per_week, set.budget_per_week), lift),
+            budget_per_month: one("budget_usd_per_month", (self.budget_per_month, set.budget_per_month), lift),
+            budget_kind: one("budget_kind", (self.budget_kind, set.budget_kind), lift),
+        }
+    }
+
     /// As the admin API takes them: amounts as numbers of dollars.
     pub fn for_the_api(&self) -> Map<String, Value> {
         let as_number = |(name, value): (String, Value)| match value.as_str().and_then(|text| text.parse::<f64>().ok())

@@ -48,10 +48,12 @@ pub enum Right {
     TokenChange,
     /// The audit log with what it knows of persons.
     AuditPersonal,
+    /// What it knows of a person is erased.
+    AuditForget,
 }
 
 impl Right {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Read,
         Self::TenantChange,
         Self::KeyChange,
@@ -71,6 +73,7 @@ impl Right {
         Self::TokenRead,
         Self::TokenChange,
         Self::AuditPersonal,
+        Self::AuditForget,
     ];
 
     /// The least role that has it.
@@ -86,9 +89,12 @@ impl Right {
             | Self::VendorEvacuate => OperatorRole::Operator,
             Self::DrillStart | Self::ReleasePropose | Self::ReleasePromote => OperatorRole::ReleaseManager,
             Self::ReleaseApprove | Self::CertificateRevoke | Self::ShareOverride => OperatorRole::CoeLead,
-            Self::VaultNames | Self::VaultChange | Self::TokenRead | Self::TokenChange | Self::AuditPersonal => {
-                OperatorRole::Security
-            }
+            Self::VaultNames
+            | Self::VaultChange
+            | Self::TokenRead
+            | Self::TokenChange
+            | Self::AuditPersonal
+            | Self::AuditForget => OperatorRole::Security,
         }
     }
 }
@@ -136,7 +142,7 @@ mod tests {
     use super::*;
 
     /// Who may what, written out: one line a right, one column a role, in the order of [`OperatorRole::ALL`].
-    const TABLE: [(Right, [bool; 5]); 19] = {
+    const TABLE: [(Right, [bool; 5]); 20] = {
         const X: bool = true;
         const O: bool = false;
         [
@@ -159,6 +165,7 @@ mod tests {
             (Right::TokenRead, [O, O, O, O, X]),
             (Right::TokenChange, [O, O, O, O, X]),
             (Right::AuditPersonal, [O, O, O, O, X]),
+            (Right::AuditForget, [O, O, O, O, X]),
         ]
     };
 

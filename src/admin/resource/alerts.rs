@@ -2,16 +2,17 @@
 
 use axum::http::Method;
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::super::{
     asked::Asked,
     endpoint::{Endpoint, Nothing},
     refused::Refused,
+    verb::alerts as verb,
+    view::AlertsView,
 };
 use crate::{
-    alert::{self, Post, TestedSink},
+    alert::{Post, TestedSink},
     domain::Right,
 };
 
@@ -23,39 +24,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct AlertsView {
-    open: Vec<Value>,
-    outbox: Vec<Lane>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct Lane {
-    /// Of the receiver: `slack`, `pagerduty`, `alertmanager`, `webhook`.
-    kind: String,
-    name: String,
-    waiting: usize,
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Tested {
+    /// Only receivers of this kind: `slack`, `pagerduty`, `alertmanager`, `webhook`.
+    kind: Option<String>,
 }
 
 async fn list(asked: Asked, _: Nothing) -> Result<AlertsView, Refused> {
-    let dir = asked.admin.state.alerts();
-    let kept = tokio::task::spawn_blocking(move || alert::read(&dir)).await;
-    let kept = kept
-        .map_err(|error| Refused::internal(error.to_string()))?
-        .map_err(|error| Refused::internal(error.to_string()))?;
-    let open = kept.incidents.iter().filter(|known| known.is_open());
-    let lane = |(sink, waiting): (&alert::SinkId, usize)| Lane {
-        kind: sink.kind().to_owned(),
-        name: sink.name().to_owned(),
-        waiting,
-    };
-    Ok(AlertsView {
-        open: open.map(|known| serde_json::to_value(&known.alert).unwrap_or_default()).collect(),
-        outbox: kept.outbox.waiting_by_sink().map(lane).collect(),
-    })
+    let site = asked.site();
+    let read = tokio::task::spawn_blocking(move || verb::open(&site)).await;
+    read.map_err(|error| Refused::internal(error.to_string()))?
 }
 
-async fn test_all(asked: Asked, _: Nothing) -> Result<Vec<TestedSink>, Refused> {
+async fn test_all(asked: Asked, only: Tested) -> Result<Vec<TestedSink>, Refused> {
     let post = Post { vault: asked.admin.api.relay.vault.clone(), client: asked.admin.http.clone() };
-    Ok(alert::test_sinks(&post, &asked.admin.settings().alerts).await)
+    verb::test(&asked.site(), &post, only.kind.as_deref()).await
 }

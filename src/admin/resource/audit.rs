@@ -1,5 +1,6 @@
-//! The audit log, for auditors who have a token and no shell: entries, an export, and proofs.
+//! The audit log, for auditors who have a token and no shell: entries, an export, proofs; and what it knows of a person erased.
 
+use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,26 +8,29 @@ use super::{
     super::{
         asked::Asked,
         endpoint::{Endpoint, Nothing},
-        refused::{Refused, chain},
-        view::{self, EntryView},
+        refused::Refused,
+        verb::audit as verb,
+        view::{self, EntryShown, EntryView},
     },
     ledger::limit,
 };
-use crate::{
-    audit::{self, Personal},
-    domain::{Act, Action, Right},
-    store::AuditFilter,
-};
+use crate::{audit::Personal, domain::Right, store::AuditFilter};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let export = "The whole log as one text that anyone with the public key can verify offline";
     let personal = "The same with what the log knows of persons; asking for it is itself an entry";
     let prove = "A proof that one entry is in the log (c2sp.org/tlog-proof)";
+    let older = "A proof that the log extends an older one (c2sp.org/tlog-witness), and that an entry is in it";
+    let erase = "Erase what the log knows of a person; it still verifies, and says that something was erased";
     vec![
         Endpoint::read("/audit", Right::Read, "The latest entries, the newest first", list),
+        Endpoint::read("/audit/key", Right::Read, "The public key that the log's checkpoints are verified with", key),
         Endpoint::read("/audit/export", Right::Read, export, export_log),
         Endpoint::read("/audit/export/personal", Right::AuditPersonal, personal, export_personal),
+        Endpoint::read("/audit/consistency", Right::Read, older, consistency),
+        Endpoint::read("/audit/{seq}", Right::Read, "One entry, with its exact bytes", show),
         Endpoint::read("/audit/{seq}/proof", Right::Read, prove, proof),
+        Endpoint::write((Method::POST, "/audit/forget"), Right::AuditForget, erase, forget),
     ]
 }
 
@@ -44,10 +48,34 @@ struct EntryQuery {
     limit: Option<u32>,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ConsistencyQuery {
+    /// How many entries the older log had [default: 1].
+    from: Option<u64>,
+    /// The proof of this entry too, up to the same checkpoint.
+    seq: Option<u64>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forgotten {
+    /// A name, a mail address, an address: all values that are exactly this.
+    value: String,
+    /// Why; kept for ever, so it must not name the person.
+    reason: Option<String>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 struct Text {
     /// As the command line prints it.
     text: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Erased {
+    /// So many values.
+    erased: u64,
 }
 
 async fn list(asked: Asked, query: EntryQuery) -> Result<Vec<EntryView>, Refused> {
@@ -71,41 +99,60 @@ async fn list(asked: Asked, query: EntryQuery) -> Result<Vec<EntryView>, Refused
     let rows = asked.admin.store.audit_find(filter).await?;
     let mut shown = view::entries(&rows);
     if !sees_persons {
-        shown.iter_mut().for_each(|entry| entry.known.clear());
+        shown.iter_mut().for_each(EntryView::hide);
     }
     Ok(shown)
 }
 
 const KINDS: [&str; 6] = ["os_user", "gateway", "admin_token", "oidc_user", "webhook", "unknown"];
 
+async fn show(asked: Asked, _: Nothing) -> Result<EntryShown, Refused> {
+    let _ = asked.admin.audit.reconcile().await;
+    let mut shown = verb::show(&asked.site(), seq(&asked)?).await?;
+    if !asked.operator.role.may(Right::AuditPersonal) {
+        shown.entry.hide();
+    }
+    Ok(shown)
+}
+
+async fn key(asked: Asked, _: Nothing) -> Result<Text, Refused> {
+    let (audit, vault) = (&asked.admin.audit, &asked.admin.api.relay.vault);
+    Ok(Text { text: verb::key(audit, vault).await? })
+}
+
 async fn export_log(asked: Asked, _: Nothing) -> Result<Text, Refused> {
     export(&asked, Personal::LeftOut).await
 }
 
 async fn export_personal(asked: Asked, _: Nothing) -> Result<Text, Refused> {
-    let act = Act::new(asked.actor(), Action::AuditExport, ("audit_log", "all"));
-    asked.admin.audit.record(&act.after(serde_json::json!({ "personal_values": true, "to": "admin API" }))).await?;
     export(&asked, Personal::Included).await
 }
 
 async fn export(asked: &Asked, personal: Personal) -> Result<Text, Refused> {
-    let (admin, mut out) = (&asked.admin, Vec::new());
-    let signed = audit::sign(&admin.audit, &admin.api.relay.vault).await;
-    let (key, checkpoint) = signed.map_err(|error| Refused::unavailable(chain(&error)))?;
-    let written = audit::write_export(&mut out, &admin.store, (&checkpoint, key.public()), personal).await;
-    written.map_err(|error| Refused::unavailable(chain(&error)))?;
+    let (audit, vault) = (&asked.admin.audit, &asked.admin.api.relay.vault);
+    let mut out = Vec::new();
+    verb::export(&asked.site(), (audit, vault), &mut out, (personal, "admin API")).await?;
     Ok(Text { text: String::from_utf8_lossy(&out).into_owned() })
 }
 
+async fn consistency(asked: Asked, query: ConsistencyQuery) -> Result<Text, Refused> {
+    proven(&asked, (query.seq, Some(query.from.unwrap_or(1)))).await
+}
+
 async fn proof(asked: Asked, _: Nothing) -> Result<Text, Refused> {
-    let seq = asked.param("seq").parse().map_err(|_| Refused::invalid("an entry's number is a whole number"))?;
-    let admin = &asked.admin;
-    let signed = audit::sign(&admin.audit, &admin.api.relay.vault).await;
-    let (_, checkpoint) = signed.map_err(|error| Refused::unavailable(chain(&error)))?;
-    let proof = admin.audit.prove(&admin.store, &checkpoint, seq).await;
-    let text = proof.map_err(|error| match error {
-        audit::ProofError::NoEntry { .. } => Refused::not_found(error.to_string()),
-        other => Refused::unavailable(chain(&other)),
-    })?;
-    Ok(Text { text })
+    proven(&asked, (Some(seq(&asked)?), None)).await
+}
+
+async fn proven(asked: &Asked, what: (Option<u64>, Option<u64>)) -> Result<Text, Refused> {
+    let (audit, vault) = (&asked.admin.audit, &asked.admin.api.relay.vault);
+    Ok(Text { text: verb::prove(&asked.site(), (audit, vault), what).await? })
+}
+
+async fn forget(asked: Asked, what: Forgotten) -> Result<Erased, Refused> {
+    let erased = verb::forget(&asked.site(), &asked.admin.audit, (what.value, what.reason)).await?;
+    Ok(Erased { erased })
+}
+
+fn seq(asked: &Asked) -> Result<u64, Refused> {
+    asked.param("seq").parse().map_err(|_| Refused::invalid("an entry's number is a whole number"))
 }

@@ -2,17 +2,16 @@
 
 use axum::http::Method;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
-    super::{asked::Asked, endpoint::Endpoint, refused::Refused},
+    super::{asked::Asked, endpoint::Endpoint, refused::Refused, view::IncidentView},
     ledger::limit,
 };
 use crate::{
     clock,
     domain::{Right, RouteId},
     release::{Phase, Report, Taken},
-    store::IncidentRow,
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -53,34 +52,6 @@ struct NewIncident {
 enum Severity {
     Number(u8),
     Text(String),
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct IncidentView {
-    source: String,
-    id: String,
-    route: String,
-    severity: u8,
-    title: String,
-    opened_unix_ms: i64,
-    resolved_unix_ms: Option<i64>,
-    /// What became of the rollback that it asked for; `null`: it asked for none.
-    outcome: Option<String>,
-}
-
-impl From<IncidentRow> for IncidentView {
-    fn from(row: IncidentRow) -> Self {
-        Self {
-            source: row.source,
-            id: row.external_id,
-            route: row.route.to_string(),
-            severity: row.severity,
-            title: row.title,
-            opened_unix_ms: row.opened_unix_ms,
-            resolved_unix_ms: row.resolved_unix_ms,
-            outcome: row.outcome,
-        }
-    }
 }
 
 async fn list(asked: Asked, query: IncidentQuery) -> Result<Vec<IncidentView>, Refused> {

@@ -7,7 +7,11 @@ use super::super::{
     asked::Asked,
     endpoint::{Endpoint, Nothing},
     refused::Refused,
-    view::{self, CallView, EndingView, UsageView},
+    verb::{
+        doubts::{self, Search},
+        rerated,
+    },
+    view::{self, CallView, DoubtsView, EndingView, RerateView, UsageView},
 };
 use crate::{
     domain::{CallId, Ending, Right, RouteId, TenantId},
@@ -20,6 +24,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::read("/calls", Right::Read, "The latest calls, the newest first", calls),
         Endpoint::read("/calls/{id}", Right::Read, "One call and its attempts, by the answer's `x-request-id`", call),
         Endpoint::read("/usage", Right::Read, "Calls, tokens and money, by any dimensions", usage),
+        Endpoint::read(
+            "/usage/rerated",
+            Right::Read,
+            "The same by the prices as they are configured now",
+            usage_rerated,
+        ),
+        Endpoint::read(
+            "/prices/check",
+            Right::Read,
+            "What was priced by nothing, or by something doubtful",
+            check_prices,
+        ),
     ]
 }
 
@@ -45,6 +61,19 @@ struct UsageQuery {
     tenant: Option<String>,
     /// Any dimension's values, with commas between and semicolons between dimensions: `use=unserved;route=chat`.
     only: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct CheckQuery {
+    /// Only calls that began since then.
+    since_unix_ms: Option<i64>,
+    /// Only calls that began before.
+    until_unix_ms: Option<i64>,
+    /// A built-in price counts as stale when nobody had looked at it for so many days before the call [default: 365].
+    max_age_days: Option<u32>,
+    /// Each attempt, instead of one line a target.
+    calls: bool,
 }
 
 /// Rows that only the journal has are carried over first.
@@ -73,23 +102,39 @@ async fn call(asked: Asked, _: Nothing) -> Result<CallView, Refused> {
 }
 
 async fn usage(asked: Asked, query: UsageQuery) -> Result<Vec<UsageView>, Refused> {
-    let by = query.by.as_deref().unwrap_or("tenant,vendor,model");
-    let dimension = |name: &str| {
-        let known = <Dimension as clap::ValueEnum>::from_str(name.trim(), false);
-        known.map_err(|_| Refused::invalid(format!("`{name}` is no dimension; `backstop usage --help` lists them")))
-    };
-    let by: Vec<Dimension> = by.split(',').filter(|name| !name.is_empty()).map(dimension).collect::<Result<_, _>>()?;
-    let tenant = query.tenant.map(|name| Only { dimension: Dimension::Tenant, values: vec![Some(name)] }).into_iter();
-    let only = query.only.as_deref().unwrap_or_default().split(';').filter(|text| !text.is_empty());
-    let only =
-        only.map(|text| text.parse().map_err(|why: String| Refused::invalid(why))).collect::<Result<Vec<Only>, _>>()?;
+    let (filter, by) = query.read()?;
     up_to_date(&asked).await?;
-    let filter = UsageFilter {
-        since_unix_ms: query.since_unix_ms,
-        until_unix_ms: query.until_unix_ms,
-        only: tenant.chain(only).collect(),
-    };
     Ok(view::usage(&asked.admin.store.usage(&filter, &by).await?, &by))
+}
+
+async fn usage_rerated(asked: Asked, query: UsageQuery) -> Result<Vec<RerateView>, Refused> {
+    let (filter, by) = query.read()?;
+    rerated::rows(&asked.site(), &filter, &by).await
+}
+
+async fn check_prices(asked: Asked, query: CheckQuery) -> Result<DoubtsView, Refused> {
+    let CheckQuery { since_unix_ms, until_unix_ms, max_age_days, calls } = query;
+    let max_age_days = max_age_days.unwrap_or(365);
+    doubts::check(&asked.site(), Search { since_unix_ms, until_unix_ms, max_age_days, calls }).await
+}
+
+impl UsageQuery {
+    fn read(self) -> Result<(UsageFilter, Vec<Dimension>), Refused> {
+        let by = self.by.as_deref().unwrap_or("tenant,vendor,model");
+        let dimension = |name: &str| {
+            let known = <Dimension as clap::ValueEnum>::from_str(name.trim(), false);
+            known.map_err(|_| Refused::invalid(format!("`{name}` is no dimension; `backstop usage --help` lists them")))
+        };
+        let by: Vec<Dimension> =
+            by.split(',').filter(|name| !name.is_empty()).map(dimension).collect::<Result<_, _>>()?;
+        let tenant = self.tenant.map(|name| Only { dimension: Dimension::Tenant, values: vec![Some(name)] });
+        let only = self.only.as_deref().unwrap_or_default().split(';').filter(|text| !text.is_empty());
+        let only = only
+            .map(|text| text.parse().map_err(|why: String| Refused::invalid(why)))
+            .collect::<Result<Vec<Only>, _>>()?;
+        let only = tenant.into_iter().chain(only).collect();
+        Ok((UsageFilter { since_unix_ms: self.since_unix_ms, until_unix_ms: self.until_unix_ms, only }, by))
+    }
 }
 
 pub(super) fn limit(asked: Option<u32>, usual: u32, most: u32) -> Result<u32, Refused> {

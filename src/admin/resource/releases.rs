@@ -134,10 +134,10 @@ struct EndOfCanary {
 struct Rollback {
     /// Only if this release serves now.
     #[serde(default)]
-    from: Option<u32>,
+    from_version: Option<u32>,
     /// A certain retained release instead of the latest.
     #[serde(default)]
-    to: Option<u32>,
+    to_version: Option<u32>,
     /// Why; kept for ever.
     reason: String,
 }
@@ -238,7 +238,7 @@ async fn end_canary(asked: Asked, end: EndOfCanary) -> Result<CanaryEnded, Refus
 
 async fn roll_back(asked: Asked, rollback: Rollback) -> Result<RolledBack, Refused> {
     let route = asked.route(asked.param("route"))?;
-    let which = (rollback.from, rollback.to);
+    let which = (rollback.from_version, rollback.to_version);
     verb::roll_back(&asked.site(), &route, which, said(&rollback.reason)?).await
 }
 

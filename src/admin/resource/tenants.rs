@@ -3,12 +3,14 @@
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::super::{
     Admin,
     asked::Asked,
     endpoint::{Endpoint, Nothing},
     refused::Refused,
+    verb::tenants::{self as verb, Part},
     view::{self, TenantView},
 };
 use crate::{
@@ -19,11 +21,13 @@ use crate::{
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
+    let change = "Set and lift single limits that are stored for a tenant, or for a feature or a route of it";
     let limits = "Replace the limits that are stored for a tenant; the config's hold besides, the smaller one counts";
     vec![
         Endpoint::read("/tenants", Right::Read, "All tenants, those of the config too", list),
         Endpoint::write((Method::POST, "/tenants"), Right::TenantChange, "Make a tenant", add).makes(),
         Endpoint::write((Method::PUT, "/tenants/{tenant}/limits"), Right::TenantChange, limits, set_limits),
+        Endpoint::write((Method::PATCH, "/tenants/{tenant}/limits"), Right::TenantChange, change, change_limits),
         Endpoint::read("/tenants/{tenant}/limits", Right::Read, "A tenant's limits: used, left, and when anew", used),
     ]
 }
@@ -55,6 +59,28 @@ pub(super) struct NewLimits {
     /// `hard` or `soft`.
     #[schemars(with = "Option<String>")]
     budget_kind: Option<BudgetKind>,
+}
+
+/// What is neither set nor lifted stays.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LimitChange {
+    /// Of the tenant's calls for this feature.
+    feature: Option<String>,
+    /// Of what the tenant may use of this route; rates, not budgets.
+    model: Option<String>,
+    set: NewLimits,
+    /// By their names: `rpm`, `budget_usd_per_month`.
+    lift: Vec<String>,
+}
+
+/// A tenant whose limits were changed.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Limited {
+    #[serde(flatten)]
+    tenant: TenantView,
+    /// Where the config limits it too: what is in force.
+    both: Option<Map<String, Value>>,
 }
 
 impl NewLimits {
@@ -116,6 +142,25 @@ async fn set_limits(asked: Asked, limits: NewLimits) -> Result<TenantView, Refus
     let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
     key_admin(&asked).limit_tenant(&tenant, Tenant { limits: limits.checked()?, ..stored }).await?;
     shown(&asked, &name).await
+}
+
+async fn change_limits(asked: Asked, change: LimitChange) -> Result<Limited, Refused> {
+    let part = match (change.feature, change.model) {
+        (Some(_), Some(_)) => return Err(Refused::invalid("say `feature` or `model`")),
+        (Some(feature), None) => Part::Feature(feature),
+        (None, Some(route)) => Part::Route(route),
+        (None, None) => Part::Whole,
+    };
+    let (set, lift) = (change.set.checked()?, change.lift);
+    if let Some(unknown) = lift.iter().find(|name| !Limits::NONE.named_with_nulls().contains_key(*name)) {
+        return Err(Refused::invalid(format!("`lift`: there is no limit `{unknown}`")));
+    }
+    if set.is_none() && set.budget_kind.is_none() && lift.is_empty() {
+        return Err(Refused::invalid("nothing is set and nothing is lifted"));
+    }
+    let name = asked.param("tenant").to_owned();
+    let changed = verb::limit(&asked.site(), &name, (&part, |before| before.changed(&set, &lift))).await?;
+    Ok(Limited { tenant: changed.0, both: changed.1.map(|both| both.named()) })
 }
 
 async fn shown(asked: &Asked, name: &str) -> Result<TenantView, Refused> {

@@ -40,9 +40,7 @@ pub async fn prove(
     if let Some(from) = from {
         if from == 0 || from > checkpoint.size {
             let size = checkpoint.size;
-            return Err(Refused::invalid(format!(
-                "the log has {size} entries; an older log has from 1 to that many"
-            )));
+            return Err(Refused::invalid(format!("the log has {size} entries; an older log has from 1 to that many")));
         }
         let hashes = audit.consistency(from, &checkpoint).await;
         let hashes = hashes.map_err(|error| Refused::unavailable(chain(&error)))?;

@@ -16,6 +16,26 @@ pub struct EntryView {
     /// By field, what was not forgotten.
     pub known: BTreeMap<String, String>,
     pub leaf_sha256: String,
+    /// What is known of persons is not for the role that asks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub persons_hidden: bool,
+}
+
+/// The same with its exact bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EntryShown {
+    #[serde(flatten)]
+    pub entry: EntryView,
+    /// As text.
+    pub bytes: String,
+}
+
+impl EntryView {
+    /// Of persons nothing is told.
+    pub fn hide(&mut self) {
+        self.known.clear();
+        self.persons_hidden = true;
+    }
 }
 
 impl From<&AuditRow> for EntryView {
@@ -27,7 +47,13 @@ impl From<&AuditRow> for EntryView {
         };
         let known = row.personal.iter().map(|one| (one.field.clone(), one.value.clone())).collect();
         let entry = serde_json::from_slice(&row.bytes).unwrap_or_else(|_| unreadable());
-        Self { entry, known, leaf_sha256: hex::encode(merkle::leaf(&row.bytes)) }
+        Self { entry, known, leaf_sha256: hex::encode(merkle::leaf(&row.bytes)), persons_hidden: false }
+    }
+}
+
+impl From<&AuditRow> for EntryShown {
+    fn from(row: &AuditRow) -> Self {
+        Self { entry: EntryView::from(row), bytes: String::from_utf8_lossy(&row.bytes).into_owned() }
     }
 }
 

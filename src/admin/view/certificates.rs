@@ -41,6 +41,16 @@ pub struct CertificateView {
     pub fault: Option<String>,
 }
 
+/// One that was taken back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RevokedView {
+    pub target: String,
+    pub suite: String,
+    pub digest: String,
+    /// The file that says so, on the gateway's machine.
+    pub revocation: String,
+}
+
 pub fn certificates(gate: &Gate, settings: &Settings, state: &StateDir) -> Result<Vec<CertificateView>, GateError> {
     let listed = gate.certificates().list(&settings.gate.trust)?.into_iter();
     Ok(listed.map(|listed| view(listed, gate, settings, state)).collect())

@@ -7,46 +7,62 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::json;
 
-use super::super::{installation::Installation, operator::operator, print};
+use super::super::{installation::Installation, place::Place, print};
 use crate::{
+    admin::verb::audit as verb,
     audit::{self, Checkpoint, Fault, Personal, PublicKey, Verifier, WitnessKey},
-    domain::{Act, Action},
 };
 
-pub(super) async fn export(
-    installation: &Installation,
-    out: Option<&Path>,
-    personal: bool,
-) -> anyhow::Result<ExitCode> {
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store.clone()).await?;
+pub(super) async fn export(place: &Place, out: Option<&Path>, personal: bool) -> anyhow::Result<ExitCode> {
     let personal = if personal { Personal::Included } else { Personal::LeftOut };
-    if personal == Personal::Included {
-        let to = out.map_or_else(|| "standard output".to_owned(), |out| out.display().to_string());
-        let act = Act::new(operator(), Action::AuditExport, ("audit_log", "all"));
-        audit.record(&act.after(json!({ "personal_values": true, "to": to }))).await?;
-    }
-    let (key, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
-    let signed = (&checkpoint, key.public());
     match out {
-        None => audit::write_export(&mut BufWriter::new(io::stdout().lock()), &store, signed, personal).await?,
+        None => {
+            write(place, &mut BufWriter::new(io::stdout()), (personal, "standard output")).await?;
+        }
         Some(path) => {
             // Whole or not at all: half an export must not be taken for one.
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let new = dir.join(format!(".{}.new", path.file_name().and_then(|name| name.to_str()).unwrap_or("export")));
             let file = File::create(&new).with_context(|| format!("cannot write {}", new.display()))?;
             let mut file = BufWriter::new(file);
-            audit::write_export(&mut file, &store, signed, personal).await?;
+            let size = write(place, &mut file, (personal, &path.display().to_string())).await?;
             file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
             fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))?;
-            print::note(&format!("exported {} entries to {}", checkpoint.size, path.display()));
+            print::note(&format!("exported {size} entries to {}", path.display()));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many entries.
+async fn write(
+    place: &Place,
+    out: &mut (impl io::Write + Send),
+    (personal, to): (Personal, &str),
+) -> anyhow::Result<u64> {
+    match place {
+        Place::Server(remote) => {
+            let path = if personal == Personal::Included { "/audit/export/personal" } else { "/audit/export" };
+            let said = text(remote.get(path, &[]).await?)?;
+            out.write_all(said.as_bytes())?;
+            out.flush()?;
+            // A header and a checkpoint stand around them.
+            Ok((said.lines().count() as u64).saturating_sub(2))
+        }
+        Place::Here(here) => {
+            let (audit, vault) = (here.audit().await?, here.installation.vault().await?);
+            Ok(verb::export(&here.site, (&audit, &vault), out, (personal, to)).await?)
+        }
+    }
+}
+
+fn text(said: serde_json::Value) -> anyhow::Result<String> {
+    let text = said["text"].as_str().context("the server's answer cannot be read; is it a newer backstop?")?;
+    Ok(text.to_owned())
 }
 
 /// Checkpoints that were published, and witnesses who must have cosigned them.
@@ -95,37 +111,29 @@ pub(super) async fn verify(
 }
 
 /// What is asked for, one proof after the other, all up to one checkpoint.
-pub(super) async fn prove(
-    installation: &Installation,
-    seq: Option<u64>,
-    from: Option<u64>,
-) -> anyhow::Result<ExitCode> {
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store.clone()).await?;
-    let (_, checkpoint) = audit::sign(&audit, &installation.vault().await?).await?;
-    let mut proofs = Vec::new();
-    if let Some(seq) = seq {
-        proofs.push(audit.prove(&store, &checkpoint, seq).await?);
-    }
-    if let Some(from) = from {
-        if from == 0 || from > checkpoint.size {
-            bail!("the log has {} entries; an older log has from 1 to that many", checkpoint.size);
+pub(super) async fn prove(place: &Place, seq: Option<u64>, from: Option<u64>) -> anyhow::Result<ExitCode> {
+    let proofs = match place {
+        Place::Server(remote) => text(match (seq, from) {
+            (Some(seq), None) => remote.get(&format!("/audit/{seq}/proof"), &[]).await?,
+            _ => {
+                let query = [("seq", seq.map(|seq| seq.to_string())), ("from", from.map(|from| from.to_string()))];
+                remote.get("/audit/consistency", &query).await?
+            }
+        })?,
+        Place::Here(here) => {
+            let (audit, vault) = (here.audit().await?, here.installation.vault().await?);
+            verb::prove(&here.site, (&audit, &vault), (seq, from)).await?
         }
-        let hashes = audit::in_base64(&audit.consistency(from, &checkpoint).await?);
-        proofs.push(format!("old {from}\n{hashes}\n{}", checkpoint.note));
-    }
-    print::text(&proofs.join("\n"))?;
+    };
+    print::text(&proofs)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Made when there is none yet, so that it can be handed out before the first start.
-pub(super) async fn key(installation: &Installation) -> anyhow::Result<ExitCode> {
-    let audit = installation.audit().await?;
-    let key = match PublicKey::of(audit.dir()) {
-        Err(audit::KeyError::None { .. }) => {
-            audit::sign(&audit, &installation.vault().await?).await?.0.public().clone()
-        }
-        known => known?,
+pub(super) async fn key(place: &Place) -> anyhow::Result<ExitCode> {
+    let key = match place {
+        Place::Server(remote) => text(remote.get("/audit/key", &[]).await?)?,
+        Place::Here(here) => verb::key(&here.installation.audit().await?, &here.installation.vault().await?).await?,
     };
     print::text(&format!("{key}\n"))?;
     Ok(ExitCode::SUCCESS)

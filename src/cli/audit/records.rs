@@ -2,52 +2,59 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::{
     super::{
-        installation::Installation,
-        operator::operator,
+        place::{Here, Place},
         print::{self, Align},
-        remote::Remote,
     },
     ListArgs,
 };
 use crate::{
-    admin::view::{self, EntryView},
+    admin::{
+        verb::audit as verb,
+        view::{self, EntryShown, EntryView},
+    },
     audit::Audit,
     clock,
-    domain::{Act, Action},
-    store::{AuditFilter, Store},
+    store::AuditFilter,
 };
 
-pub(super) async fn list(installation: &Installation, args: ListArgs) -> anyhow::Result<ExitCode> {
-    let (audit, store) = opened(installation).await?;
-    let filter = AuditFilter {
-        action: args.action,
-        object: args.object,
-        actor: args.actor,
-        since_unix_ms: args.since.map(|since| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-        limit: args.limit,
-    };
-    let rows = store.audit_find(filter).await?;
-    show_all(&view::entries(&rows), Form::of(args.json))?;
-    tell_waiting(&audit);
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn list_remote(remote: &Remote, args: ListArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn list(place: &Place, args: ListArgs) -> anyhow::Result<ExitCode> {
     let since = |since: Duration| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    let query = [
-        ("action", args.action),
-        ("object", args.object),
-        ("actor", args.actor),
-        ("since_unix_ms", args.since.map(|span| since(span).to_string())),
-        ("limit", Some(args.limit.to_string())),
-    ];
-    let entries: Vec<EntryView> = remote.get("/audit", &query).await?;
-    show_all(&entries, Form::of(args.json))?;
+    let (json, since) = (args.json, args.since.map(since));
+    let mut waiting = None;
+    let entries: Vec<EntryView> = match place {
+        Place::Server(remote) => {
+            let query = [
+                ("action", args.action),
+                ("object", args.object),
+                ("actor", args.actor),
+                ("since_unix_ms", since.map(|since| since.to_string())),
+                ("limit", Some(args.limit.to_string())),
+            ];
+            remote.get("/audit", &query).await?
+        }
+        Place::Here(here) => {
+            let audit = here.audit().await?;
+            let filter = AuditFilter {
+                action: args.action,
+                object: args.object,
+                actor: args.actor,
+                since_unix_ms: since,
+                limit: args.limit,
+            };
+            let rows = here.site.store()?.audit_find(filter).await?;
+            waiting = Some(audit);
+            view::entries(&rows)
+        }
+    };
+    show_all(&entries, Form::of(json))?;
+    if let Some(audit) = &waiting {
+        tell_waiting(audit);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,62 +80,54 @@ fn show_all(entries: &[EntryView], form: Form) -> anyhow::Result<()> {
     Ok(print::text(&print::table(&columns, &entries.iter().map(cells).collect::<Vec<_>>()))?)
 }
 
-pub(super) async fn show(installation: &Installation, seq: u64, json: bool) -> anyhow::Result<ExitCode> {
-    let (_, store) = opened(installation).await?;
-    let row = store.audit_entries(seq, 1).await?.into_iter().find(|row| row.seq == seq);
-    let row = row.with_context(|| format!("there is no entry {seq}; `backstop audit list` shows those there are"))?;
-    let printed = EntryView::from(&row);
+pub(super) async fn show(place: &Place, seq: u64, json: bool) -> anyhow::Result<ExitCode> {
+    let shown: EntryShown = match place {
+        Place::Server(remote) => remote.get(&format!("/audit/{seq}"), &[]).await?,
+        Place::Here(here) => {
+            here.audit().await?;
+            verb::show(&here.site, seq).await?
+        }
+    };
     if json {
-        print::json(&printed)?;
+        print::json(&shown)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut said = String::new();
-    for (name, value) in printed.entry.iter().filter(|(_, value)| !value.is_null()) {
+    let (entry, mut said) = (&shown.entry, String::new());
+    let unknown = if entry.persons_hidden { "(not for this role)" } else { "(forgotten)" };
+    for (name, value) in entry.entry.iter().filter(|(_, value)| !value.is_null()) {
         match (name.as_str(), value.as_object()) {
             ("personal", Some(fields)) => {
                 for field in fields.keys() {
-                    let value = printed.known.get(field).map_or("(forgotten)", String::as_str);
+                    let value = entry.known.get(field).map_or(unknown, String::as_str);
                     said.push_str(&format!("{field}: {value}\n"));
                 }
             }
             _ => said.push_str(&format!("{name}: {}\n", plain(value))),
         }
     }
-    said.push_str(&format!("leaf: {}\nbytes: {}\n", printed.leaf_sha256, String::from_utf8_lossy(&row.bytes)));
+    said.push_str(&format!("leaf: {}\nbytes: {}\n", entry.leaf_sha256, shown.bytes));
     print::text(&said)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn forget(
-    installation: &Installation,
-    value: String,
-    reason: Option<String>,
-) -> anyhow::Result<ExitCode> {
-    let (audit, store) = opened(installation).await?;
-    if audit.waiting() > 0 {
-        bail!("entries that may tell of the person wait for the database; try again when it takes them");
-    }
-    // The act must not name whom it forgets.
-    let mut act = Act::new(operator(), Action::AuditForget, ("person", "forgotten"));
-    if let Some(reason) = reason {
-        if reason.contains(&value) {
-            bail!("the reason names what is to be forgotten, and is kept for ever; leave it out of it");
+pub(super) async fn forget(place: &Place, value: String, reason: Option<String>) -> anyhow::Result<ExitCode> {
+    let erased = match place {
+        Place::Server(remote) => {
+            let body = json!({ "value": value, "reason": reason });
+            let done: Value = remote.write(Method::POST, "/audit/forget", &body).await?;
+            done["erased"].as_u64().unwrap_or(0)
         }
-        act = act.reason(reason);
-    }
-    match store.audit_forget(value, act).await? {
-        0 => bail!("the log knows nothing of it: no value is exactly that"),
-        erased => print::text(&format!("erased {erased} values; the log still verifies\n"))?,
-    }
-    installation.sign(&audit).await;
+        Place::Here(here) => forget_here(here, value, reason).await?,
+    };
+    print::text(&format!("erased {erased} values; the log still verifies\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// With what waited carried over, where the database takes it.
-async fn opened(installation: &Installation) -> anyhow::Result<(Audit, Store)> {
-    let store = installation.store().await?;
-    let audit = installation.audit_on(store.clone()).await?;
-    Ok((audit, store))
+async fn forget_here(here: &Here, value: String, reason: Option<String>) -> anyhow::Result<u64> {
+    let audit = here.audit().await?;
+    let erased = verb::forget(&here.site, &audit, (value, reason)).await?;
+    here.installation.sign(&audit).await;
+    Ok(erased)
 }
 
 fn tell_waiting(audit: &Audit) {
@@ -146,7 +145,7 @@ fn cells(row: &EntryView) -> Vec<String> {
     let actor = match (known("actor.name"), known("actor.host")) {
         (Some(name), Some(host)) => format!("{name}@{host}"),
         (Some(name), None) => name,
-        (None, _) if committed => format!("{} (forgotten)", text("/actor/kind")),
+        (None, _) if committed && !row.persons_hidden => format!("{} (forgotten)", text("/actor/kind")),
         (None, _) => text("/actor/kind"),
     };
     let stage = text("/stage");

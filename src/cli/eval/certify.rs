@@ -5,13 +5,19 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, bail};
 use backstop_eval::{certificate::Signer, suite::Suite};
 use clap::Args;
+use reqwest::Method;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{
-    super::{installation::Installation, operator::operator, print},
+    super::{Context, installation::Installation, operator::operator, place::Place, print, remote::Remote},
     scope::ScopeArgs,
 };
 use crate::{
+    admin::{
+        verb::certificates as verb,
+        view::{CertificateView, RevokedView},
+    },
     domain::TargetId,
     release::{self, Gate},
 };
@@ -33,8 +39,8 @@ pub(super) struct CertifyArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
-    /// The certificate's file
-    file: PathBuf,
+    /// The certificate's file, or its digest as `eval certs --json` shows it
+    certificate: PathBuf,
     /// Why, for the revocation and everyone who meets it
     #[arg(long)]
     reason: String,
@@ -106,26 +112,44 @@ async fn countersign(
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn revoke(installation: &Installation, args: &RevokeArgs) -> anyhow::Result<ExitCode> {
-    if args.reason.trim().is_empty() {
+pub(super) async fn revoke(context: &Context, args: &RevokeArgs) -> anyhow::Result<ExitCode> {
+    let reason = args.reason.trim();
+    if reason.is_empty() {
         bail!("--reason is empty; say why");
     }
-    let gate = Gate::open(&installation.state)?;
-    let (certificates, trust) = (gate.certificates(), installation.settings().gate.trust);
-    let certificate = certificates
-        .read_file(&args.file, &certificates.keys(&trust)?)
-        .with_context(|| format!("{} is no certificate that this installation believes", args.file.display()))?;
-    let reason = args.reason.trim();
-    let audit = installation.audit().await?;
-    let revoke = async { anyhow::Ok(certificates.revoke(&certificate, reason, OffsetDateTime::now_utc())?) };
-    let path = audit.around(release::revoking(operator(), &certificate, reason), revoke).await?;
-    installation.sign(&audit).await;
-    let certified = certificate.predicate();
-    print::text(&format!(
-        "revoked: {} by {}\nrevocation: {}\n",
-        certified.target,
-        certified.suite.name,
-        path.display()
-    ))?;
+    let named = args.certificate.display().to_string();
+    let is_digest = named.len() == 64 && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let revoked: RevokedView = match Place::find(context).await? {
+        Place::Server(remote) => {
+            let digest = if is_digest { named } else { digest_of(&remote, &named).await? };
+            let path = format!("/certificates/{digest}/revoke");
+            remote.write(Method::POST, &path, &json!({ "reason": reason })).await?
+        }
+        Place::Here(here) => {
+            let (certificates, trust) = (here.site.gate.certificates(), &here.site.settings.gate.trust);
+            let certificate = match is_digest {
+                true => verb::find(&here.site, &named)?,
+                false => certificates
+                    .read_file(&args.certificate, &certificates.keys(trust)?)
+                    .with_context(|| format!("{named} is no certificate that this installation believes"))?,
+            };
+            let audit = here.installation.audit().await?;
+            let revoked = verb::revoke(&here.site, &audit, (&certificate, reason)).await?;
+            here.installation.sign(&audit).await;
+            revoked
+        }
+    };
+    let RevokedView { target, suite, revocation, .. } = revoked;
+    print::text(&format!("revoked: {target} by {suite}\nrevocation: {revocation}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Of the certificate that the server has under that file's name.
+async fn digest_of(remote: &Remote, file: &str) -> anyhow::Result<String> {
+    let certificates: Vec<CertificateView> = remote.get("/certificates", &[]).await?;
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let found = certificates.into_iter().find(|one| name(&one.file) == name(file) && !one.digest.is_empty());
+    found.map(|one| one.digest).with_context(|| {
+        format!("the server has no certificate {file} that it believes; `backstop eval certs --json` lists files and digests")
+    })
 }

@@ -10,27 +10,31 @@ use backstop_eval::certificate::{Certificate, CertificateStore, PublicKey, RawRe
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{
+    Context,
     installation::Installation,
+    place::Place,
     print::{self, Align},
 };
-use crate::{
-    admin::view::{self, CertificateView},
-    release::Gate,
+use crate::admin::{
+    Site,
+    view::{self, CertificateView},
 };
 
-pub(super) async fn list_json(installation: Installation) -> anyhow::Result<ExitCode> {
-    print::json(&rows(installation).await?)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn list(installation: Installation) -> anyhow::Result<ExitCode> {
+pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
+    let rows: Vec<CertificateView> = match Place::find(context).await? {
+        Place::Server(remote) => remote.get("/certificates", &[]).await?,
+        Place::Here(here) => rows(here.site).await?,
+    };
+    if json {
+        print::json(&rows)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let columns = [("target", Align::Left), ("suite", Align::Left), ("until", Align::Left), ("state", Align::Left)];
     let cells = |row: &CertificateView| {
         let target = if row.target.is_empty() { &row.file } else { &row.target };
         let state = row.fault.clone().or_else(|| row.warning.clone()).unwrap_or_else(|| "valid".to_owned());
         vec![target.clone(), format!("{} {}", row.suite, row.version), row.expires_at.clone(), state]
     };
-    let rows = rows(installation).await?;
     print::text(&print::table(&columns, &rows.iter().map(cells).collect::<Vec<_>>()))?;
     if rows.is_empty() {
         print::note("nothing is certified; `backstop eval run --suite S --target T --certify` certifies a pass");
@@ -99,12 +103,9 @@ fn verified(file: &Path, keys: &[PublicKey], trust: &Trust) -> anyhow::Result<(C
 }
 
 /// Hashing a model takes seconds, so off the runtime's threads.
-async fn rows(installation: Installation) -> anyhow::Result<Vec<CertificateView>> {
-    let looked = tokio::task::spawn_blocking(move || {
-        let gate = Gate::open(&installation.state)?;
-        anyhow::Ok(view::certificates(&gate, &installation.settings(), &installation.state)?)
-    });
-    looked.await.context("the task ended early")?
+async fn rows(site: Site) -> anyhow::Result<Vec<CertificateView>> {
+    let looked = tokio::task::spawn_blocking(move || view::certificates(&site.gate, &site.settings, &site.state));
+    Ok(looked.await.context("the task ended early")??)
 }
 
 fn shown(time: OffsetDateTime) -> String {

@@ -144,7 +144,7 @@ pub(super) async fn roll_back(context: &Context, back: Back, json: bool) -> anyh
     let Back { route, from, to, reason } = back;
     if context.names_a_server() {
         let path = format!("/routes/{}/rollback", part(route.as_str()));
-        let body = json!({ "reason": reason, "from": from, "to": to });
+        let body = json!({ "reason": reason, "from_version": from, "to_version": to });
         let done: RolledBack = Remote::named(context).await?.write(Method::POST, &path, &body).await?;
         said(&done.moved, json)?;
         return Ok(ExitCode::SUCCESS);

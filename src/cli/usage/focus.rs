@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::{
-    cli::{print, spending},
+    admin::verb::spending,
+    cli::print,
     config::Settings,
     domain::{Line, Meter, Period, PriceState, Service, day_text},
     store::{Dimension, SpentRow, Store, UsageFilter},

@@ -1,7 +1,5 @@
 //! Sums as a table for people, as JSON and CSV for programs.
 
-use serde_json::{Map, Value};
-
 use super::Format;
 use crate::{
     admin::view,
@@ -43,12 +41,6 @@ pub(super) fn written(rows: &[UsageRow], by: &[Dimension], format: Format) -> an
         }
         Format::Table | Format::Focus => table(rows, by),
     })
-}
-
-/// The dimensions' values by name.
-pub(super) fn named(group: &[Option<String>], by: &[Dimension]) -> Map<String, Value> {
-    let value = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
-    by.iter().zip(group).map(|(dimension, name)| (dimension.as_str().to_owned(), value(name))).collect()
 }
 
 pub(super) fn group(group: &[Option<String>], none: &str) -> Vec<String> {

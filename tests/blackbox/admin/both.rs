@@ -2,6 +2,8 @@
 //! same, and what one does the other sees.
 
 mod leaving;
+mod lost;
+mod records;
 mod releases;
 
 use super::remote::Desk;

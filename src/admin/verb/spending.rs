@@ -12,7 +12,7 @@ use crate::{
 const PAGE: u32 = 5000;
 
 /// Gives every attempt that used something to `look`, in order of time.
-pub(super) async fn each(
+pub async fn each(
     store: &Store,
     filter: &UsageFilter,
     by: &[Dimension],
@@ -31,17 +31,17 @@ pub(super) async fn each(
 }
 
 /// The prices as they are configured now, each looked up once.
-pub(super) struct Today<'a> {
+pub struct Today<'a> {
     settings: &'a Settings,
     known: HashMap<TargetId, Option<Prices>>,
 }
 
 impl<'a> Today<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Self {
+    pub fn new(settings: &'a Settings) -> Self {
         Self { settings, known: HashMap::new() }
     }
 
-    pub(super) fn prices(&mut self, target: &TargetId) -> Option<&Prices> {
+    pub fn prices(&mut self, target: &TargetId) -> Option<&Prices> {
         if !self.known.contains_key(target) {
             self.known.insert(target.clone(), self.settings.prices_of(target));
         }
@@ -49,7 +49,7 @@ impl<'a> Today<'a> {
     }
 
     /// What the attempt costs by the row that is valid for its time today.
-    pub(super) fn quote(&mut self, row: &SpentRow) -> Option<Quote> {
+    pub fn quote(&mut self, row: &SpentRow) -> Option<Quote> {
         self.prices(&row.target)?.quote(&row.usage, row.at.started_unix_ms)
     }
 }
