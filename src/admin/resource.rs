@@ -14,6 +14,7 @@ mod tokens;
 mod vault;
 mod webhook;
 
+pub(super) use ledger::sums as usage;
 pub(super) use webhook::{PATHS as WEBHOOKS, webhooks};
 
 use super::endpoint::Endpoint;

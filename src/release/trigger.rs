@@ -178,15 +178,16 @@ impl Trigger {
         fired
     }
 
-    /// A person's own decision: the guards that keep a machine from it do not keep them.
+    /// A person's own decision: the guards that keep a machine from it do not keep them. `from_version`: only if that serves now.
     pub async fn roll_back_by_hand(
         &self,
         route: &RouteId,
-        reason: &str,
-        actor: Actor,
+        from_version: Option<u64>,
+        (reason, actor): (&str, Actor),
     ) -> Result<Reversed, NotReversed> {
         let in_force = self.in_force(route).ok_or_else(|| NotReversed::NothingRetained(route.clone()))?;
-        let order = Order { route: route.clone(), from_version: in_force.version, reason: reason.to_owned(), actor };
+        let from_version = from_version.unwrap_or(in_force.version);
+        let order = Order { route: route.clone(), from_version, reason: reason.to_owned(), actor };
         self.parts.reversal.roll_back(order).await
     }
 

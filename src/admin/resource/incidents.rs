@@ -75,6 +75,9 @@ struct IncidentView {
 struct Rollback {
     /// Why; kept for ever.
     reason: String,
+    /// Only if this version serves now [default: whichever does].
+    #[serde(default)]
+    from_version: Option<u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -140,7 +143,7 @@ async fn roll_back(asked: Asked, rollback: Rollback) -> Result<RolledBack, Refus
     if reason.is_empty() {
         return Err(Refused::invalid("`reason` is empty; say why"));
     }
-    let reversed = asked.admin.trigger.roll_back_by_hand(&route, reason, asked.actor()).await;
+    let reversed = asked.admin.trigger.roll_back_by_hand(&route, rollback.from_version, (reason, asked.actor())).await;
     let reversed = reversed.map_err(|error| Refused::conflict("not_rolled_back", error.to_string()))?;
     Ok(RolledBack {
         route: route.to_string(),

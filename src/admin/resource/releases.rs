@@ -86,6 +86,16 @@ struct Why {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+struct CanaryEnd {
+    /// Why; kept for ever.
+    reason: String,
+    /// Only if it is this one that is tried now [default: whichever is].
+    #[serde(default)]
+    release: Option<u32>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct NewCanary {
     /// So many of a hundred calls.
     pct: u8,
@@ -247,9 +257,9 @@ async fn begin_canary(asked: Asked, new: NewCanary) -> Result<CanaryView, Refuse
     Ok(CanaryView { release: number, pct, by, mode, since_unix_ms: tried.decided_unix_ms })
 }
 
-async fn end_canary(asked: Asked, why: Why) -> Result<Done, Refused> {
+async fn end_canary(asked: Asked, end: CanaryEnd) -> Result<Done, Refused> {
     let route = asked.route(asked.param("route"))?;
-    let release = desk(&asked).end_canary(&route, None, said(&why.reason)?).await?;
+    let release = desk(&asked).end_canary(&route, end.release, said(&end.reason)?).await?;
     Ok(Done { route: route.to_string(), release })
 }
 

@@ -29,6 +29,7 @@ pub(super) async fn list(installation: &Installation, args: ListArgs) -> anyhow:
         object: args.object,
         actor: args.actor,
         since_unix_ms: args.since.map(|since| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+        before_seq: None,
         limit: args.limit,
     };
     let rows = store.audit_find(filter).await?;
