@@ -2,11 +2,11 @@
 
 mod document;
 mod login;
-mod oidc;
+pub mod oidc;
 mod quality;
 mod releases;
 mod remote;
-mod rollback;
+pub mod rollback;
 mod triggers;
 
 use std::time::{Duration, Instant};
