@@ -2,7 +2,7 @@
 //! name can do (nothing).
 
 mod acts;
-mod browser;
+pub mod browser;
 mod oidc;
 mod pages;
 
@@ -82,7 +82,7 @@ async fn a_token_logs_in_and_a_logout_ends_it_and_both_are_on_record() {
     assert_eq!(attributes, "Path=/console; HttpOnly; SameSite=Strict");
     assert_eq!(value.split_once('=').map(|(name, id)| (name, id.len())), Some(("backstop_console", 43)), "256 bits");
     let overview = browser.get("/console").await.expect(200);
-    assert!(overview.body.contains("Alice, operator") && overview.body.contains("near/fake-1"), "{overview:?}");
+    assert!(overview.body.contains("Alice, operator") && overview.body.contains("near&#x2f;fake-1"), "{overview:?}");
 
     // Over TLS, as the browser itself says, no other host can set it.
     let safe = browser.fresh().post_from("https://HOST", "/console/login", &[("token", &right)]).await.expect(303);

@@ -12,7 +12,7 @@ use crate::{
     config::CanaryShare,
     domain::{Right, RouteId, TargetId},
     release::{
-        book::{CameBy, Done, Line},
+        book::{CameBy, Deed, Done, Line},
         desk::{Desk, DeskError},
         shelf::Known,
     },
@@ -71,15 +71,19 @@ pub(super) async fn page(visit: Visit) -> Result<Response, NoPage> {
     let acts: Vec<Acted<'_>> = line.history.iter().rev().take(MOST_SHOWN).map(acted).collect();
     let now = clock::unix_ms();
     let is_shifting = acts.iter().any(|act| act.shifted_unix_ms.is_none() && moves(act, now));
-    let is_critical = settings.routes.get(&route).map(|route| route.criticality.as_str());
+    if is_shifting && let Some(said) = visit.said() {
+        // The page looks again by itself, and is not to take away what it has just said.
+        visit.say(said.to_owned());
+    }
+    let configured = settings.routes.get(&route);
     let standing = visit.read("/routes", &[]).await.map(|routes| {
         let mut routes = routes.as_array().cloned().unwrap_or_default().into_iter();
         routes.find(|one| one["route"] == route.as_str()).unwrap_or_default()
     });
     let values = json!({
         "route": route.as_str(),
-        "criticality": is_critical,
-        "suite": settings.routes.get(&route).map(|route| route.suite.as_str()),
+        "criticality": configured.map(|route| route.criticality.as_str()),
+        "suite": configured.map(|route| route.suite.as_str()),
         "standing": block(standing),
         "serving": line.primary,
         "since_unix_ms": line.since_unix_ms,
@@ -99,7 +103,6 @@ pub(super) async fn page(visit: Visit) -> Result<Response, NoPage> {
 
 /// Whether it moves calls, and has just been done.
 fn moves(act: &Acted<'_>, now_unix_ms: i64) -> bool {
-    use crate::release::book::Deed;
     let is_move = matches!(act.done.deed, Deed::Promoted { .. } | Deed::RolledBack { .. } | Deed::CanaryEnded { .. });
     is_move && now_unix_ms - act.done.at_unix_ms < SHIFTING_MS
 }

@@ -158,6 +158,11 @@ impl Visit {
         admitted.write(&whole, body.to_string().into_bytes(), Some(key)).await
     }
 
+    /// What this page says first.
+    pub(super) fn said(&self) -> Option<&str> {
+        self.session.said.as_deref()
+    }
+
     /// Says `what` at the top of this session's next page.
     pub(super) fn say(&self, what: String) {
         if let Some(session) = self.console.sessions().using(&self.digest, clock::now()) {
