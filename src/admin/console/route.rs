@@ -70,7 +70,7 @@ pub(super) async fn page(visit: Visit) -> Result<Response, NoPage> {
     };
     let acts: Vec<Acted<'_>> = line.history.iter().rev().take(MOST_SHOWN).map(acted).collect();
     let now = clock::unix_ms();
-    let is_shifting = acts.iter().any(|act| act.shifted_unix_ms.is_none() && moves(act, now));
+    let is_shifting = acts.first().is_some_and(|last| last.shifted_unix_ms.is_none() && moves(last, now));
     if is_shifting && let Some(said) = visit.said() {
         // The page looks again by itself, and is not to take away what it has just said.
         visit.say(said.to_owned());
