@@ -1,15 +1,18 @@
 //! The operators' JSON API, on a listener of its own: `/admin/v1/…`. Each operation is one entry of a table ([`resource`]), which says
-//! what right it needs; the router, the checks and the document are made of that table.
+//! what right it needs; the router, the checks and the document are made of that table. The pages for browsers (`/console`) ask the same
+//! operations.
 //!
 //! Whoever comes in is known by a token of ours or of the company's identity provider, and has a role ([`crate::domain::OperatorRole`]).
 //! Every write is in the audit log with who did it. No answer holds a secret, but for a key or token in the moment it is issued.
 
 mod asked;
+mod console;
 mod door;
 mod endpoint;
 pub mod oidc;
 mod once;
 mod openapi;
+mod perform;
 mod refused;
 mod resource;
 mod router;

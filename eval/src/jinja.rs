@@ -4,7 +4,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, value::
 use regex::Regex;
 
 /// What the template engine makes of JSON.
-pub(crate) fn seen(json: &serde_json::Value) -> Value {
+pub fn seen(json: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match json {
         Json::Null => Value::from(()),

@@ -12,7 +12,7 @@
 pub mod certificate;
 mod digest;
 pub mod import;
-mod jinja;
+pub mod jinja;
 pub mod plan;
 #[cfg(test)]
 mod puppet;

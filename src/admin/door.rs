@@ -13,6 +13,7 @@ use crate::{
     config::{Doors, Limits},
     domain::{Actor, KeyId, Money, Right},
     limit::{Ask, Entered, Limited, Refusal, Subject, caller_address},
+    store::AdminTokenRow,
 };
 
 /// What an address may send, whoever is there.
@@ -27,10 +28,18 @@ const PER_OPERATOR: Limits = Limits { requests_per_minute: Some(600), ..Limits::
 
 /// Lets a request in by its address; its place is free again when this is dropped.
 pub(super) fn address(admin: &Admin, parts: &Parts) -> Result<(IpAddr, Entered), Refused> {
-    let from = caller(admin, parts);
     let is_known = |token| admin.tokens.knows(token) || admin.oidc.knows(token);
-    let begins_like_a_token = || presented(&parts.headers).is_some_and(is_known);
-    let entered = admin.limiter.enter(&DOORS, from, begins_like_a_token).map_err(|refusal| too_many(&refusal))?;
+    enter(admin, parts, || presented(&parts.headers).is_some_and(is_known))
+}
+
+/// As [`address`], where something else than a token says whether whoever comes is known.
+pub(super) fn enter(
+    admin: &Admin,
+    parts: &Parts,
+    is_known: impl FnOnce() -> bool,
+) -> Result<(IpAddr, Entered), Refused> {
+    let from = caller(admin, parts);
+    let entered = admin.limiter.enter(&DOORS, from, is_known).map_err(|refusal| too_many(&refusal))?;
     Ok((from, entered))
 }
 
@@ -60,8 +69,13 @@ pub(super) async fn operator(admin: &Admin, parts: &Parts, from: IpAddr) -> Resu
         admin.limiter.turned_away(&DOORS, from);
         Refused::unauthenticated(why)
     })?;
+    Ok(holder(row, from))
+}
+
+/// Whoever holds this token.
+pub(super) fn holder(row: AdminTokenRow, from: IpAddr) -> Operator {
     let actor = Actor::admin_token(&row.id, row.role, row.name.as_deref(), from.to_string());
-    Ok(Operator { id: row.id, role: row.role, actor })
+    Operator { id: row.id, role: row.role, actor }
 }
 
 pub(super) fn may(operator: &Operator, right: Right) -> Result<(), Refused> {

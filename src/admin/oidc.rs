@@ -2,6 +2,7 @@
 //! it gives. Nothing of a token is kept but digests; its first use in a session is an entry of the audit log before it opens anything.
 
 mod claims;
+mod code;
 pub mod discovery;
 mod issuer;
 mod jwt;
@@ -20,6 +21,7 @@ use reqwest::Client;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+pub(super) use self::code::Attempt;
 use self::{
     claims::Person,
     issuer::{Issuer, NotTaken},
@@ -139,11 +141,20 @@ impl Oidc {
         if !not_taken.why.is_the_tokens() {
             return;
         }
-        let kind = not_taken.why.kind();
-        let Some(times) = self.sessions().refused(kind, now()) else { return };
         let actor = Actor::refused(not_taken.subject.as_deref(), from.to_string());
-        let act = Act::new(actor, Action::AdminLoginRefuse, ("oidc_issuer", &settings.issuer));
-        let act = act.after(json!({ "why": kind, "times": times })).reason(not_taken.why.to_string());
+        self.tell(actor, ("oidc_issuer", &settings.issuer), (not_taken.why.kind(), not_taken.why.to_string())).await;
+    }
+
+    /// An operator's token did not log in at the console; told as refusals of the identity provider's tokens are.
+    pub(super) async fn refused_token(&self, from: IpAddr) {
+        let why = ("console_token", "this token is not valid here".to_owned());
+        self.tell(Actor::refused(None, from.to_string()), ("console", "login"), why).await;
+    }
+
+    async fn tell(&self, actor: Actor, object: (&'static str, &str), (kind, said): (&'static str, String)) {
+        let Some(times) = self.sessions().refused(kind, now()) else { return };
+        let act = Act::new(actor, Action::AdminLoginRefuse, object);
+        let act = act.after(json!({ "why": kind, "times": times })).reason(said);
         if let Err(error) = self.audit.record(&act).await {
             tracing::error!(error = &error as &dyn std::error::Error, "refused logins are not in the audit log");
         }

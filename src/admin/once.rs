@@ -4,7 +4,7 @@
 //! request is still under way 409. What was begun when a crash came stays 409: nobody can say whether it was done, and the audit log
 //! can. Keys are an operator's own, are kept for a day, and so many at most.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +15,8 @@ use crate::{
 };
 
 const KEPT_MS: i64 = 24 * 3600 * 1000;
+/// How long a write waits for the database's word on its key: a rollback is not to wait for a database that takes no writes.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// The longest key.
 const LONGEST: usize = 255;
 /// The longest answer that is remembered; of a longer one its status is.
@@ -67,7 +69,12 @@ impl Once {
             fingerprint: fingerprint(request),
             at_unix_ms: now,
         };
-        match self.store.claim_request(claim, now - KEPT_MS).await {
+        let claimed = tokio::time::timeout(PATIENCE, self.store.claim_request(claim, now - KEPT_MS));
+        let Ok(claimed) = claimed.await else {
+            tracing::warn!("the database does not tell of an Idempotency-Key in time; the write is done without");
+            return Ok(Turn::First(under_way));
+        };
+        match claimed {
             Ok(Claimed::New) => {
                 under_way.stored = true;
                 Ok(Turn::First(under_way))

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{endpoint::Endpoint, resource, router::BASE, view::LoginView};
 
-pub(super) fn document(endpoints: &[Endpoint]) -> Value {
+pub(super) fn document<'t>(endpoints: impl Iterator<Item = &'t Endpoint>) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;

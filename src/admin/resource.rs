@@ -17,6 +17,7 @@ mod vault;
 mod vendors;
 mod webhook;
 
+pub(super) use ledger::sums as usage;
 pub(super) use webhook::{PATHS as WEBHOOKS, webhooks};
 
 use super::endpoint::Endpoint;

@@ -1,4 +1,4 @@
-//! From a request to an operation: address, operator, right, repetition, then the handler. The order is here, once.
+//! From a request to an operation: address, operator, then [`perform`].
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -12,27 +12,23 @@ use axum::{
     routing::{MethodFilter, MethodRouter, get},
 };
 use futures_util::FutureExt as _;
-use serde_json::Value;
 
 use super::{
-    Admin,
-    asked::Asked,
-    door,
-    endpoint::{Endpoint, Given},
-    once::Turn,
+    Admin, console, door,
+    endpoint::Endpoint,
     openapi,
+    perform::{self, Operations},
     refused::Refused,
     resource, view,
 };
-use crate::{clock, store::Remembered};
+use crate::clock;
 
 /// Where all of it is.
 pub(super) const BASE: &str = "/admin/v1";
 /// The largest body.
 const MOST_BODY: usize = 1 << 20;
-/// How long a body may take to come, and an operation to be done.
+/// How long a body may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-const DONE_WITHIN: Duration = Duration::from_secs(120);
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What every answer says to a browser: nothing of it is kept, framed, guessed at or run.
@@ -47,12 +43,11 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// The operators' surface.
 pub fn router(admin: &Arc<Admin>) -> Router {
-    let endpoints = resource::endpoints();
-    let document = Arc::new(openapi::document(&endpoints));
+    let operations = Operations::all();
+    let document = Arc::new(openapi::document(operations.iter().map(Arc::as_ref)));
     let mut paths: HashMap<&'static str, MethodRouter<Arc<Admin>>> = HashMap::new();
-    for endpoint in endpoints {
+    for endpoint in operations.iter().cloned() {
         let (path, filter) = (endpoint.path, filter(&endpoint.method));
-        let endpoint = Arc::new(endpoint);
         let serve = move |State(admin): State<Arc<Admin>>, params: RawPathParams, request: Request| {
             let (endpoint, params) = (Arc::clone(&endpoint), owned(&params));
             async move { serve(admin, &endpoint, params, request).await }
@@ -76,6 +71,7 @@ pub fn router(admin: &Arc<Admin>) -> Router {
         .route(&format!("{BASE}/openapi.json"), get(served))
         .route(&format!("{BASE}/login"), get(login))
         .merge(resource::webhooks())
+        .merge(console::pages(admin, operations))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard))
@@ -95,93 +91,40 @@ async fn login(State(admin): State<Arc<Admin>>, request: Request) -> Result<Resp
 }
 
 async fn serve(admin: Arc<Admin>, endpoint: &Endpoint, params: HashMap<String, String>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match answer(admin, endpoint, params, (parts, body)).await {
+    match answer(&admin, endpoint, params, request).await {
         Ok(response) => response,
         Err(refused) => refused.into_response(),
     }
 }
 
 async fn answer(
-    admin: Arc<Admin>,
+    admin: &Arc<Admin>,
     endpoint: &Endpoint,
     params: HashMap<String, String>,
-    (parts, body): (Parts, Body),
+    request: Request,
 ) -> Result<Response, Refused> {
-    let (from, _entered) = door::address(&admin, &parts)?;
-    let operator = door::operator(&admin, &parts, from).await?;
-    door::count(&admin, &operator)?;
-    door::may(&operator, endpoint.right)?;
-    let asked = Asked { admin: Arc::clone(&admin), operator, params };
+    let (parts, body) = request.into_parts();
+    let (from, _entered) = door::address(admin, &parts)?;
+    let operator = door::operator(admin, &parts, from).await?;
+    let admitted = perform::admit(admin, endpoint, operator, params)?;
     if endpoint.method == Method::GET {
-        let given = Given::Query(parts.uri.query().unwrap_or_default().to_owned());
-        let value = within((endpoint.handler)(asked, given)).await?;
+        let value = admitted.read(parts.uri.query().unwrap_or_default().to_owned()).await?;
         return Ok(json(StatusCode::OK, value.to_string()));
     }
     let body = read(&parts, body).await?;
-    let status = StatusCode::from_u16(endpoint.status).unwrap_or(StatusCode::OK);
-    let Some(key) = parts.headers.get("idempotency-key") else {
-        let value = write(admin, endpoint, asked, body).await?;
-        return Ok(json(status, value.to_string()));
-    };
-    let key = key.to_str().map_err(|_| Refused::invalid("an Idempotency-Key is text"))?;
-    let request = [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), &body];
-    let operator = asked.operator.id.clone();
-    match admin.once.begin(&operator, key, request).await? {
-        Turn::Repeated(answer) => {
-            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-            let mut response = json(status, answer.body);
-            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-            Ok(response)
-        }
-        Turn::First(under_way) => {
-            let done = write(Arc::clone(&admin), endpoint, asked, body).await;
-            let remembered = match &done {
-                Ok(value) => {
-                    let mut kept = value.clone();
-                    if let Some(member) = endpoint.shown_once {
-                        kept[member] = Value::Null;
-                    }
-                    Some(Remembered { status: endpoint.status, body: kept.to_string() })
-                }
-                Err(refused) if refused.may_be_tried_again() => None,
-                Err(refused) => Some(Remembered { status: refused.status.as_u16(), body: refused.body() }),
-            };
-            under_way.end(remembered).await;
-            Ok(json(status, done?.to_string()))
-        }
+    let key = parts.headers.get("idempotency-key").map(|key| key.to_str());
+    let key = key.transpose().map_err(|_| Refused::invalid("an Idempotency-Key is text"))?;
+    let done = admitted.write(parts.uri.path(), body, key).await?;
+    let mut response = json(done.status, done.body);
+    if done.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-}
-
-/// Runs a write on a task of its own: whoever hangs up does not stop it half way.
-async fn write(admin: Arc<Admin>, endpoint: &Endpoint, asked: Asked, body: Vec<u8>) -> Result<Value, Refused> {
-    let handled = (endpoint.handler)(asked, Given::Body(body));
-    let done = tokio::spawn(within(handled)).await;
-    sign_soon(&admin);
-    done.unwrap_or_else(|_| Err(Refused::internal("the gateway failed at this; its log has the reason")))
-}
-
-/// The log is signed soon after, as after a verb of the command line. A failure is told by the log's own upkeep.
-fn sign_soon(admin: &Arc<Admin>) {
-    let (audit, vault) = (admin.audit.clone(), admin.api.relay.vault.clone());
-    tokio::spawn(async move {
-        if let Err(error) = crate::audit::sign(&audit, &vault).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "the audit log is not signed yet");
-        }
-    });
-}
-
-async fn within(handled: impl Future<Output = Result<Value, Refused>>) -> Result<Value, Refused> {
-    let done = tokio::time::timeout(DONE_WITHIN, handled).await;
-    done.unwrap_or_else(|_| Err(Refused::unavailable("it takes longer than two minutes")))
+    Ok(response)
 }
 
 /// The body, whole; JSON where there is any.
 pub(super) async fn read(parts: &Parts, body: Body) -> Result<Vec<u8>, Refused> {
-    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MOST_BODY)).await;
-    let body = read
-        .map_err(|_| Refused::invalid("the body did not come within 10 s"))?
-        .map_err(|_| Refused::too_large("a body has at most 1 MiB"))?;
+    let body = whole(body).await?;
     let is_json = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_json =
         is_json.is_some_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
@@ -189,6 +132,15 @@ pub(super) async fn read(parts: &Parts, body: Body) -> Result<Vec<u8>, Refused> 
     if !body.is_empty() && !is_json {
         return Err(Refused::invalid("send the body as `content-type: application/json`"));
     }
+    Ok(body)
+}
+
+/// The body, whatever it is.
+pub(super) async fn whole(body: Body) -> Result<Vec<u8>, Refused> {
+    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MOST_BODY)).await;
+    let body = read
+        .map_err(|_| Refused::invalid("the body did not come within 10 s"))?
+        .map_err(|_| Refused::too_large("a body has at most 1 MiB"))?;
     Ok(body.to_vec())
 }
 

@@ -11,9 +11,9 @@ pub struct OidcSettings {
     pub issuer: String,
     /// What a token must be for.
     pub audience: String,
-    /// Who `backstop login` is at the issuer.
+    /// Who `backstop login` and the console are at the issuer.
     pub client_id: String,
-    /// What `backstop login` asks for.
+    /// What they ask for; the console leaves `offline_access` out.
     pub scopes: Vec<String>,
     pub login_token: LoginToken,
     /// How a token may be signed; nothing else is looked at.
@@ -41,7 +41,7 @@ pub enum SigningAlgorithm {
     EdDsa,
 }
 
-/// Which token `backstop login` shows this gateway.
+/// Which token `backstop login` shows this gateway, and a session of the console stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginToken {
     Id,

@@ -13,10 +13,12 @@ use super::OperatorRole;
 /// What was done. The log's word is `noun.verb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Someone was let in by the company's identity provider.
+    /// Someone was let in by the company's identity provider, or logged in at the console.
     AdminLogin,
-    /// Tokens of it that did not let in.
+    /// Tokens that did not let in there.
     AdminLoginRefuse,
+    /// Someone ended their session of the console.
+    AdminLogout,
     AdminTokenIssue,
     AdminTokenRevoke,
     /// The log's own key was made; the first entry of a log, as a rule.
@@ -93,6 +95,7 @@ impl Action {
         match self {
             Self::AdminLogin => "admin.login",
             Self::AdminLoginRefuse => "admin.login_refuse",
+            Self::AdminLogout => "admin.logout",
             Self::AdminTokenIssue => "admin_token.issue",
             Self::AdminTokenRevoke => "admin_token.revoke",
             Self::AuditKey => "audit.key",

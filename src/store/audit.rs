@@ -96,6 +96,8 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// Inclusive.
     pub since_unix_ms: Option<i64>,
+    /// Exclusive.
+    pub before_seq: Option<u64>,
     pub limit: u32,
 }
 

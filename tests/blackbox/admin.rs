@@ -3,11 +3,11 @@
 mod both;
 mod document;
 mod login;
-mod oidc;
+pub mod oidc;
 mod quality;
 mod releases;
 mod remote;
-mod rollback;
+pub mod rollback;
 mod triggers;
 
 use std::time::{Duration, Instant};

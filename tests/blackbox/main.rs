@@ -24,6 +24,7 @@ pub mod certificate;
 pub mod check;
 pub mod cohere;
 pub mod completions;
+pub mod console;
 pub mod cost;
 pub mod disk;
 pub mod drill;

@@ -17,6 +17,8 @@ pub struct Discovery {
     pub issuer: String,
     pub jwks_uri: Option<String>,
     pub token_endpoint: Option<String>,
+    /// Where a browser is sent (RFC 6749, section 3.1).
+    pub authorization_endpoint: Option<String>,
     /// RFC 8628.
     pub device_authorization_endpoint: Option<String>,
     /// RFC 7009.
@@ -97,7 +99,7 @@ async fn whole(mut response: Response, url: &str) -> Result<Vec<u8>, DiscoveryEr
 }
 
 /// Over TLS, or without leaving this machine.
-fn safe(text: &str) -> Result<Url, DiscoveryError> {
+pub(super) fn safe(text: &str) -> Result<Url, DiscoveryError> {
     let refused = || DiscoveryError::Unsafe(text.chars().take(200).collect());
     let url = Url::parse(text).map_err(|_| refused())?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);

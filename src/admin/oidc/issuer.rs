@@ -39,6 +39,7 @@ pub(super) struct Issuer {
 #[derive(Debug)]
 struct Held {
     keys: KeySet,
+    found: Discovery,
     at: Instant,
 }
 
@@ -74,6 +75,11 @@ impl Issuer {
             let subject = claims::subject(&unverified.claims).map(str::to_owned);
             NotTaken { why, subject }
         })
+    }
+
+    /// Where it takes logins.
+    pub(super) async fn endpoints(self: &Arc<Self>) -> Result<Discovery, Refusal> {
+        Ok(self.held().await?.found.clone())
     }
 
     async fn key(self: &Arc<Self>, token: &Unverified<'_>) -> Result<Key, Refusal> {
@@ -113,8 +119,8 @@ impl Issuer {
         }
         *asked = Some(clock::now());
         match self.fetch().await {
-            Ok(keys) => {
-                let held = Arc::new(Held { keys, at: clock::now() });
+            Ok((keys, found)) => {
+                let held = Arc::new(Held { keys, found, at: clock::now() });
                 self.held.store(Some(Arc::clone(&held)));
                 Some(held)
             }
@@ -126,9 +132,10 @@ impl Issuer {
         }
     }
 
-    async fn fetch(&self) -> Result<KeySet, DiscoveryError> {
+    async fn fetch(&self) -> Result<(KeySet, Discovery), DiscoveryError> {
         let found = Discovery::ask(&self.http, &self.settings.issuer).await?;
-        let url = found.jwks_uri.ok_or_else(|| DiscoveryError::Unreadable(self.settings.issuer.clone()))?;
-        KeySet::read(&discovery::get(&self.http, &url).await?).ok_or(DiscoveryError::Unreadable(url))
+        let url = found.jwks_uri.clone().ok_or_else(|| DiscoveryError::Unreadable(self.settings.issuer.clone()))?;
+        let keys = KeySet::read(&discovery::get(&self.http, &url).await?).ok_or(DiscoveryError::Unreadable(url))?;
+        Ok((keys, found))
     }
 }

@@ -44,6 +44,8 @@ struct EntryQuery {
     /// A kind; a name for those who may read of persons.
     actor: Option<String>,
     since_unix_ms: Option<i64>,
+    /// Only entries before this one: the last of a list gives the next list.
+    before_seq: Option<u64>,
     /// At most so many, up to 1000 [default: 100].
     limit: Option<u32>,
 }
@@ -85,6 +87,7 @@ async fn list(asked: Asked, query: EntryQuery) -> Result<Vec<EntryView>, Refused
         object: query.object,
         actor: query.actor,
         since_unix_ms: query.since_unix_ms,
+        before_seq: query.before_seq,
         limit: limit(query.limit, 100, 1000)?,
     };
     let names_a_person = filter.actor.as_ref().is_some_and(|actor| !KINDS.contains(&actor.as_str()));

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::{
+    Admin,
     asked::Asked,
     endpoint::{Endpoint, Nothing},
     refused::Refused,
@@ -16,7 +17,7 @@ use super::super::{
 use crate::{
     domain::{CallId, Ending, Right, RouteId, TenantId},
     ledger,
-    store::{CallFilter, Dimension, Only, UsageFilter},
+    store::{CallFilter, Dimension, Only, UsageFilter, UsageRow},
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -77,13 +78,13 @@ struct CheckQuery {
 }
 
 /// Rows that only the journal has are carried over first.
-async fn up_to_date(asked: &Asked) -> Result<(), Refused> {
-    let caught = ledger::catch_up(&asked.admin.state, &asked.admin.store).await;
+async fn up_to_date(admin: &Admin) -> Result<(), Refused> {
+    let caught = ledger::catch_up(&admin.state, &admin.store).await;
     caught.map(drop).map_err(|error| Refused::unavailable(error.to_string()))
 }
 
 async fn calls(asked: Asked, query: CallQuery) -> Result<Vec<CallView>, Refused> {
-    up_to_date(&asked).await?;
+    up_to_date(&asked.admin).await?;
     let filter = CallFilter {
         tenant: query.tenant.map(TenantId::new),
         route: query.route.map(RouteId::new),
@@ -96,15 +97,24 @@ async fn calls(asked: Asked, query: CallQuery) -> Result<Vec<CallView>, Refused>
 async fn call(asked: Asked, _: Nothing) -> Result<CallView, Refused> {
     let id = asked.param("id");
     let call = CallId::parse(id).ok_or_else(|| Refused::invalid("a call's id is req_ and 32 hex digits"))?;
-    up_to_date(&asked).await?;
+    up_to_date(&asked.admin).await?;
     let found = asked.admin.store.find_call(call).await?;
     found.map(CallView::from).ok_or_else(|| Refused::not_found(format!("there is no call {id} in the ledger")))
 }
 
 async fn usage(asked: Asked, query: UsageQuery) -> Result<Vec<UsageView>, Refused> {
     let (filter, by) = query.read()?;
-    up_to_date(&asked).await?;
-    Ok(view::usage(&asked.admin.store.usage(&filter, &by).await?, &by))
+    Ok(view::usage(&sums(&asked.admin, &filter, &by).await?, &by))
+}
+
+/// Sums over every call that was answered so far.
+pub(in super::super) async fn sums(
+    admin: &Admin,
+    filter: &UsageFilter,
+    by: &[Dimension],
+) -> Result<Vec<UsageRow>, Refused> {
+    up_to_date(admin).await?;
+    Ok(admin.store.usage(filter, by).await?)
 }
 
 async fn usage_rerated(asked: Asked, query: UsageQuery) -> Result<Vec<RerateView>, Refused> {

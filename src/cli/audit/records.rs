@@ -44,6 +44,7 @@ pub(super) async fn list(place: &Place, args: ListArgs) -> anyhow::Result<ExitCo
                 object: args.object,
                 actor: args.actor,
                 since_unix_ms: since,
+                before_seq: None,
                 limit: args.limit,
             };
             let rows = here.site.store()?.audit_find(filter).await?;

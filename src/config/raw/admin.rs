@@ -28,11 +28,12 @@ pub(in crate::config) struct Oidc {
     /// What a token's `aud` must name: this gateway's name at the issuer.
     #[schemars(required)]
     pub(in crate::config) audience: Option<String>,
-    /// Who `backstop login` is at the issuer: a public client with the device grant [default: the audience].
+    /// Who `backstop login` and the console are at the issuer: a public client with the device grant and, for the console, the code grant with
+    /// PKCE [default: the audience].
     pub(in crate::config) client_id: Option<String>,
-    /// What `backstop login` asks for [default: openid, profile, email, offline_access].
+    /// What `backstop login` asks for [default: openid, profile, email, offline_access]; the console leaves `offline_access` out.
     pub(in crate::config) scopes: Option<Vec<String>>,
-    /// Which token `backstop login` shows this gateway [default: id].
+    /// Which token `backstop login` shows this gateway, and a session of the console stands on [default: id].
     pub(in crate::config) login_token: Option<LoginToken>,
     /// How tokens may be signed [default: RS256, ES256 and EdDSA]. Name the one that your issuer uses.
     pub(in crate::config) algorithms: Option<Vec<SigningAlgorithm>>,

@@ -76,6 +76,9 @@ impl AuditLog for Sqlite {
             if let Some(since) = filter.since_unix_ms {
                 query.push(" AND at_unix_ms >= ").push_bind(since);
             }
+            if let Some(before) = filter.before_seq {
+                query.push(" AND seq < ").push_bind(signed(before));
+            }
             query.push(" ORDER BY seq DESC LIMIT ").push_bind(filter.limit.min(MOST_LISTED));
             let found = query.build().fetch_all(&self.pool).await?;
             self.with_personal(&found).await

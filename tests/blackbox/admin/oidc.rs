@@ -16,7 +16,7 @@ use crate::{
 const ROLES: &str = "{ ops: operator, coe: coe-lead, sec: security }";
 
 /// A gateway's home with `admin.oidc`, these fields besides.
-pub(super) async fn known_to(issuer: &Issuer, more: &str) -> (Home, Vendor) {
+pub async fn known_to(issuer: &Issuer, more: &str) -> (Home, Vendor) {
     let vendor = Vendor::openai(Say::Text("hello")).await;
     (Home::new(&config(&vendor, issuer, ROLES, more)), vendor)
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A critical route of `old`, then `new`, then our own hardware.
-pub(super) fn home(old: &Vendor, new: &Vendor, own: &Vendor, more: &str) -> Home {
+pub fn home(old: &Vendor, new: &Vendor, own: &Vendor, more: &str) -> Home {
     let own = format!("kind: openai_compatible, base_url: \"{}/v1\", self_hosted: true", own.url());
     let config = Config::warn().vendor("old", "openai", &old.url()).vendor("new", "openai", &new.url());
     let config = config.vendor_with("own", &own).route_with(
@@ -32,7 +32,7 @@ fn promote(home: &Home) {
     home.ok(&["release", "promote", "chat", &number, "--reason", "evaluated", "--approve-by", "a second person"]);
 }
 
-pub(super) async fn served_by(gateway: &Gateway, target: &str, within: Duration) -> Duration {
+pub async fn served_by(gateway: &Gateway, target: &str, within: Duration) -> Duration {
     let begin = Instant::now();
     loop {
         let answer = gateway.client().chat(&question("chat", "hi")).await;

@@ -161,6 +161,11 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().expect("our headers are text"))
     }
 
+    /// All of that name.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().expect("our headers are text")).collect()
+    }
+
     /// The header, which must be there.
     pub fn expect_header(&self, name: &str) -> &str {
         self.header(name).unwrap_or_else(|| panic!("no `{name}` in {self:?}"))

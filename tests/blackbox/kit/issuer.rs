@@ -1,4 +1,4 @@
-//! A fake identity provider on loopback: discovery, keys, device grant; and tokens signed with keys that the test makes.
+//! A fake identity provider on loopback: discovery, keys, device and code grants; and tokens signed with keys that the test makes.
 
 use std::{
     collections::VecDeque,
@@ -185,7 +185,7 @@ fn answer(state: &Mutex<State>, seen: &Seen) -> Reply {
         ("GET", "/.well-known/openid-configuration") => Reply::json(
             200,
             &json!({
-                "issuer": url, "jwks_uri": format!("{url}/keys"), "token_endpoint": format!("{url}/token"),
+                "issuer": url, "jwks_uri": format!("{url}/keys"), "authorization_endpoint": format!("{url}/authorize"), "token_endpoint": format!("{url}/token"),
                 "device_authorization_endpoint": format!("{url}/device"), "revocation_endpoint": format!("{url}/revoke"),
             }),
         ),
