@@ -1,8 +1,7 @@
 //! How many tokens a call will use, as a guess for rates and at worst for money. Pure.
 //!
-//! The guess: a token for four bytes of body, or what the target was seen to make of bodies, and an answer of usual length. It is
-//! replaced by what the vendor says. The
-//! worst case: no tokenizer that is in use gives more tokens than bytes, and no answer is longer than `max_tokens`; what
+//! The guess: the prompt as a tokenizer has counted it, else a token for four bytes of body, or what the target was seen to make of
+//! bodies; and an answer of usual length. It is replaced by what the vendor says. The worst case: no tokenizer that is in use gives more tokens than bytes, and no answer is longer than `max_tokens`; what
 //! cannot be seen in a body (an image at an address, what the vendor keeps of a conversation) has an allowance.
 
 use std::time::Duration;
@@ -31,6 +30,8 @@ pub struct Shape {
     pub body_bytes: usize,
     /// Tokens in 1024 bytes, see [`super::Density`].
     pub density: u32,
+    /// As a tokenizer has counted it.
+    pub prompt_tokens: Option<u64>,
     pub max_tokens: Option<u32>,
     /// Answers to one question, at least 1.
     pub answers: u64,
@@ -48,6 +49,7 @@ impl Shape {
         }
         let prompt = (self.body_bytes as u64).saturating_mul(self.density.into()).div_ceil(1024);
         let prompt = if self.images { prompt.min(USUAL_WITH_IMAGES) } else { prompt };
+        let prompt = self.prompt_tokens.unwrap_or(prompt);
         if !self.task.is_answer() {
             return prompt;
         }
@@ -93,6 +95,7 @@ mod tests {
         task: Task::Answer,
         body_bytes: 400,
         density: crate::limit::USUAL_DENSITY,
+        prompt_tokens: None,
         max_tokens: None,
         answers: 1,
         images: false,
@@ -117,6 +120,8 @@ mod tests {
         assert_eq!(count.most(Duration::ZERO), Most { input: 0, output: 0, machine_us: 0 });
         let dense = Shape { density: 512, ..SHAPE };
         assert_eq!(dense.likely_tokens(), 200 + 256);
+        let counted = Shape { prompt_tokens: Some(7), images: true, ..SHAPE };
+        assert_eq!(counted.likely_tokens(), 7 + 256);
         let most = Shape { max_tokens: Some(10), answers: 2, tools: true, ..SHAPE }.most(Duration::from_millis(1));
         assert_eq!(most, Most { input: 400 + 64 + 1000, output: 20, machine_us: 1000 });
         let image = Shape { images: true, body_bytes: 4 << 20, max_tokens: Some(10), ..SHAPE };
