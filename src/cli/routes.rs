@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock,
     config::{LatencyPolicy, Route, Settings, Target},
-    domain::{FaultKind, TargetId, Task},
+    domain::{FaultKind, TargetId, Task, ToolUses},
     ledger,
     limit::{
         Shape, USUAL_DENSITY,
@@ -208,6 +208,7 @@ async fn shares(installation: &Installation, settings: &Settings, route: &Route,
         answers: 1,
         images: args.images,
         tools: args.tools,
+        tool_uses: ToolUses::default(),
         hidden_prompt: false,
     };
     let look = |target: &Target| {

@@ -64,6 +64,7 @@ pub(super) fn shape(inbound: &Inbound, envelope: &Envelope, route: &SnapshotRout
         answers: envelope.extent.answers,
         images: envelope.has_images,
         tools: envelope.has_tools,
+        tool_uses: envelope.tool_uses,
         hidden_prompt: envelope.extent.hidden_prompt,
     }
 }
