@@ -14,9 +14,27 @@ use super::{
     remote::part,
 };
 use crate::{
+<<<<<<< HEAD
     admin::{
         verb::routes::{self as verb, Question},
         view::{Explained, ExplainedView, LatencyView},
+||||||| c8070dc
+    clock,
+    config::{LatencyPolicy, Route, Settings, Target},
+    domain::{FaultKind, TargetId, Task},
+    ledger,
+    limit::{
+        Shape, USUAL_DENSITY,
+        share::{Draw, Look},
+=======
+    clock,
+    config::{LatencyPolicy, Route, Settings, Target},
+    domain::{FaultKind, TargetId, Task, ToolUses},
+    ledger,
+    limit::{
+        Shape, USUAL_DENSITY,
+        share::{Draw, Look},
+>>>>>>> w-money
     },
     clock,
 };
@@ -121,7 +139,161 @@ fn told(view: &ExplainedView) -> String {
     format!("route {}  {source}\n{drill}\n{}", view.route, print::table(&columns, &rows))
 }
 
+<<<<<<< HEAD
 fn latency(lines: &[LatencyView]) -> String {
+||||||| c8070dc
+/// How the vendors' shares stand for such a question, by the ledger; of those between the marks, as for the median call. Without
+/// a database nothing is known.
+async fn shares(installation: &Installation, settings: &Settings, route: &Route, args: &ExplainArgs) -> Vec<Look> {
+    let read = async {
+        let store = installation.store().await?;
+        ledger::catch_up(&installation.state, &store).await?;
+        from_ledger(settings, &store).await
+    };
+    let share = match read.await {
+        Ok((share, _)) => share,
+        Err(error) => {
+            eprintln!("warning: vendors' shares are not known: {error:#}");
+            return Vec::new();
+        }
+    };
+    let shape = Shape {
+        task: Task::Answer,
+        body_bytes: usize::try_from(args.input_tokens.saturating_mul(4)).unwrap_or(usize::MAX / 4),
+        density: USUAL_DENSITY,
+        max_tokens: args.max_tokens,
+        answers: 1,
+        images: args.images,
+        tools: args.tools,
+        hidden_prompt: false,
+    };
+    let look = |target: &Target| {
+        let draw = Draw::of(&shape, settings.prices.get(&target.id), clock::unix_ms());
+        share.look(&target.id.vendor, draw, 0.5)
+    };
+    route.targets.iter().map(look).collect()
+}
+
+fn explained(order: usize, step: &Step, first: Option<usize>) -> Explained<'_> {
+    let stands = if first == Some(order) { "serves" } else { "stands by" };
+    let (decision, fault, reason, wait) = match &step.decision {
+        Decision::Attempt => (stands, None, None, None),
+        Decision::AttemptDespite { reason } | Decision::LastResort { reason } => (stands, None, Some(&**reason), None),
+        Decision::Skip(fault) => ("passed over", Some(fault.kind), Some(fault.detail.as_str()), fault.retry_after()),
+    };
+    let retry_after_ms = wait.map(|wait| wait.as_millis());
+    Explained { order, index: step.index, target: &step.target, decision, fault, reason, retry_after_ms }
+}
+
+fn is_running(view: &HealthView) -> bool {
+    clock::unix_ms().saturating_sub(view.at_unix_ms) < FRESH_MS
+}
+
+/// One baseline, for programs. Times in ms.
+#[derive(Debug, Serialize)]
+struct Line {
+    target: TargetId,
+    kind: &'static str,
+    samples: u64,
+    cut_short: u64,
+    /// What the samples say by themselves.
+    observed_p50_ms: Option<f64>,
+    observed_p99_ms: Option<f64>,
+    /// What rules: the same, within the drift that a day allows.
+    p95_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    /// Slower than this is a fault; `None`: the route's deadline rules.
+    slow_after_ms: Option<f64>,
+}
+
+fn latency(settings: &Settings, view: &HealthView, route: Option<&Route>, json: bool) -> anyhow::Result<()> {
+    let policy = &settings.latency;
+    let wanted = |id: &TargetId| route.is_none_or(|route| route.targets.iter().any(|target| target.id == *id));
+    let mut lines: Vec<Line> = Vec::new();
+    for (id, seen) in view.targets.iter().filter(|(id, _)| wanted(id)) {
+        lines.extend(seen.baselines.iter().map(|(kind, _)| line(id, kind, view, policy)));
+    }
+    if json {
+        return print::json(&lines);
+    }
+=======
+/// How the vendors' shares stand for such a question, by the ledger; of those between the marks, as for the median call. Without
+/// a database nothing is known.
+async fn shares(installation: &Installation, settings: &Settings, route: &Route, args: &ExplainArgs) -> Vec<Look> {
+    let read = async {
+        let store = installation.store().await?;
+        ledger::catch_up(&installation.state, &store).await?;
+        from_ledger(settings, &store).await
+    };
+    let share = match read.await {
+        Ok((share, _)) => share,
+        Err(error) => {
+            eprintln!("warning: vendors' shares are not known: {error:#}");
+            return Vec::new();
+        }
+    };
+    let shape = Shape {
+        task: Task::Answer,
+        body_bytes: usize::try_from(args.input_tokens.saturating_mul(4)).unwrap_or(usize::MAX / 4),
+        density: USUAL_DENSITY,
+        prompt_tokens: None,
+        max_tokens: args.max_tokens,
+        answers: 1,
+        images: args.images,
+        tools: args.tools,
+        tool_uses: ToolUses::default(),
+        hidden_prompt: false,
+    };
+    let look = |target: &Target| {
+        let draw = Draw::of(&shape, settings.prices.get(&target.id), clock::unix_ms());
+        share.look(&target.id.vendor, draw, 0.5)
+    };
+    route.targets.iter().map(look).collect()
+}
+
+fn explained(order: usize, step: &Step, first: Option<usize>) -> Explained<'_> {
+    let stands = if first == Some(order) { "serves" } else { "stands by" };
+    let (decision, fault, reason, wait) = match &step.decision {
+        Decision::Attempt => (stands, None, None, None),
+        Decision::AttemptDespite { reason } | Decision::LastResort { reason } => (stands, None, Some(&**reason), None),
+        Decision::Skip(fault) => ("passed over", Some(fault.kind), Some(fault.detail.as_str()), fault.retry_after()),
+    };
+    let retry_after_ms = wait.map(|wait| wait.as_millis());
+    Explained { order, index: step.index, target: &step.target, decision, fault, reason, retry_after_ms }
+}
+
+fn is_running(view: &HealthView) -> bool {
+    clock::unix_ms().saturating_sub(view.at_unix_ms) < FRESH_MS
+}
+
+/// One baseline, for programs. Times in ms.
+#[derive(Debug, Serialize)]
+struct Line {
+    target: TargetId,
+    kind: &'static str,
+    samples: u64,
+    cut_short: u64,
+    /// What the samples say by themselves.
+    observed_p50_ms: Option<f64>,
+    observed_p99_ms: Option<f64>,
+    /// What rules: the same, within the drift that a day allows.
+    p95_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    /// Slower than this is a fault; `None`: the route's deadline rules.
+    slow_after_ms: Option<f64>,
+}
+
+fn latency(settings: &Settings, view: &HealthView, route: Option<&Route>, json: bool) -> anyhow::Result<()> {
+    let policy = &settings.latency;
+    let wanted = |id: &TargetId| route.is_none_or(|route| route.targets.iter().any(|target| target.id == *id));
+    let mut lines: Vec<Line> = Vec::new();
+    for (id, seen) in view.targets.iter().filter(|(id, _)| wanted(id)) {
+        lines.extend(seen.baselines.iter().map(|(kind, _)| line(id, kind, view, policy)));
+    }
+    if json {
+        return print::json(&lines);
+    }
+>>>>>>> w-money
     if lines.is_empty() {
         return "no latencies are known yet: they are learnt from calls\n".to_owned();
     }
