@@ -42,7 +42,7 @@ const SHOWN: &[&[&str]] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn records_and_subjects_are_the_same_in_both_forms() {
-    let (home, _vendor) = home("tenants: { acme: { rpm: 600 } }").await;
+    let (home, _vendor) = home("models: { near/fake-1: { input_per_mtok: 1, output_per_mtok: 1 } }").await;
     let gateway = home.serve();
     gateway.client().chat(&question("chat", "hi")).await.expect(200);
     let security = Desk::at(&gateway, &token(&home, "security")).await;
