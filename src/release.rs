@@ -12,6 +12,7 @@ mod keeper;
 mod loading;
 mod look;
 pub mod needs;
+pub mod owed;
 pub mod paper;
 pub mod post;
 pub mod prometheus;

@@ -162,7 +162,8 @@ pub(super) async fn notes(bench: &Bench, route: &RouteId, number: u32, json: boo
     // What would be told of one that is not promoted: against what serves now.
     let old = from.unwrap_or(line.primary);
     let gate = Gate::open(state)?;
-    let made = paper::of_promotion(&bench.settings, (state, &gate), (route, &line), (old, number)).into_iter().next();
+    let made = paper::of_promotion(&bench.settings, (state, &gate), (route, &line), (old, number));
+    let made = made.into_iter().find(|paper| paper.kind == paper::NOTES);
     let made = made.with_context(|| format!("route `{route}` has no release {number}"))?;
     // What was told stands, whatever is known by now.
     let kept = post::kept(state, &made.name).filter(|_| from.is_some());
