@@ -3,6 +3,7 @@
 mod cheats;
 mod drift;
 mod forge;
+mod hostile;
 mod life;
 mod scope;
 mod signatures;
