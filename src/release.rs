@@ -13,6 +13,7 @@ mod keeper;
 mod loading;
 mod look;
 pub mod needs;
+pub mod owed;
 pub mod paper;
 pub mod post;
 pub mod prometheus;

@@ -11,6 +11,7 @@
 
 pub mod certificate;
 mod digest;
+mod file;
 pub mod import;
 pub mod jinja;
 pub mod plan;

@@ -27,6 +27,7 @@ pub use comparison::{Comparison, GateComparison, GateCount, Incomparable, ItemDi
 pub use gate::{GateResult, PairedResult, SliceResult};
 pub use html::Page;
 pub use record::{AnswerRecord, RecordedFinish, RecordedPart};
+pub(crate) use runs::MAX_REPORT_BYTES;
 pub use runs::{AgainstName, ListedRun, RunSummary, Runs, RunsError, StoredRun};
 
 /// A whole run. `PASS` only when every gate passed, with enough items and few enough errors.

@@ -29,7 +29,7 @@ mod journal;
 mod measure;
 mod progress;
 
-pub use journal::{Journal, JournalError, Reuse};
+pub use journal::{Ending, Journal, JournalError, Reuse};
 pub use progress::{Bar, Progress, RunProgress, Silent};
 
 /// How often a subject that is too busy is asked again, within the deadline.
@@ -47,7 +47,7 @@ pub struct RunOptions {
     pub per_minute: Option<u32>,
     /// What the answers may cost, in millionths of a dollar; answers of a subject without prices cost nothing.
     pub max_cost_micros: Option<u64>,
-    /// Where answers are kept while the run is under way.
+    /// Where answers are kept while the run is under way; who keeps the report ends it.
     pub journal: Option<Journal>,
     /// A digest over everything of the target that an answer depends on: see `Binding::key`.
     pub subject: String,
@@ -146,7 +146,6 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
     }
     items.sort_by_key(|(index, _)| *index);
     let items: Vec<ItemResult> = items.into_iter().map(|(_, item)| item).collect();
-    run.finish_journal();
     let (answered_as, fingerprints) = Report::said_by(&items);
     let referees = run.conclude_referees(labels, &items, &answered_as).await;
     let (verdict, why, gates) = Report::judge(suite, &items, against.as_ref(), &referees);
@@ -274,12 +273,6 @@ impl Run<'_> {
 
     fn with_journal<T>(&self, act: impl FnOnce(&mut Journal) -> T) -> Option<T> {
         self.journal.as_ref().map(|journal| act(&mut journal.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    fn finish_journal(&self) {
-        if let Some(Err(error)) = self.with_journal(Journal::finish) {
-            self.progress.warned(&error.to_string());
-        }
     }
 }
 

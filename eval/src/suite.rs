@@ -19,7 +19,7 @@ use std::{
 use backstop_models::chat::{Chat, Message, ResponseFormat, Sampling, Tool, ToolChoice};
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::sha256_hex_of_parts, score::Check};
+use crate::{digest::sha256_hex_of_parts, file, score::Check};
 
 mod judging;
 mod read;
@@ -357,7 +357,7 @@ impl<'a> Texts<'a> {
 
     fn find(name: &str, user_dir: &Path) -> Result<Self, SuiteError> {
         let header_path = user_dir.join(format!("{name}.yaml"));
-        if read::is_name(name) && header_path.exists() {
+        if read::is_name(name) && file::is_there(&header_path) {
             let items_path = user_dir.join(format!("{name}.jsonl"));
             let (header, items) = (load(&header_path)?, load(&items_path)?);
             let (header_file, items_file) = (header_path.display().to_string(), items_path.display().to_string());
@@ -385,11 +385,7 @@ impl<'a> Texts<'a> {
 }
 
 fn load(path: &Path) -> Result<String, SuiteError> {
-    let failed = |source| SuiteError::Read { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(failed)?.len() > MAX_FILE_BYTES {
-        return Err(failed(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes"))));
-    }
-    fs::read_to_string(path).map_err(failed)
+    file::read_text(path, MAX_FILE_BYTES).map_err(|source| SuiteError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

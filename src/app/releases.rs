@@ -20,15 +20,16 @@ use super::App;
 use crate::{
     api::Readiness,
     clock,
-    config::{CanaryMode, Orders, Route, Settings},
+    config::{CanaryMode, Orders, Route, Settings, StateDir},
     domain::{Act, Action, Actor, RouteId},
     observe::metric,
     relay::{Relay, Snapshot},
     release::{
-        Filed, Keeper,
+        Filed, Gate, Keeper,
         book::{Book, Deed},
         desk,
         evacuation::steps::{Stepper, StepperParts},
+        owed::Owed,
         post,
         shelf::{Known, Shelf},
     },
@@ -68,15 +69,30 @@ impl Releases {
 pub(super) fn publish(app: &App) -> JoinHandle<()> {
     let (state, settings) = (app.state.clone(), Arc::clone(&app.settings));
     let (client, vault) = (app.http.clone(), app.relay.vault.clone());
+    let (shelf, gate) = (Arc::clone(&app.releases.shelf), Arc::clone(&app.gate));
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut owed = Owed::default();
         loop {
             tick.tick().await;
+            if let Ok(known) = shelf.read_now() {
+                owed = settle(owed, known.book, (settings.load_full(), state.clone(), Arc::clone(&gate))).await;
+            }
             let publish = settings.load().release.publish.clone();
             post::deliver(&state, &publish, (&client, &vault)).await;
         }
     })
+}
+
+/// Whoever promoted may have died before it wrote the papers.
+async fn settle(owed: Owed, book: Book, (settings, state, gate): (Arc<Settings>, StateDir, Arc<Gate>)) -> Owed {
+    let mut settling = owed.clone();
+    let settle = move || {
+        settling.settle(&book, &settings, (&state, &gate));
+        settling
+    };
+    tokio::task::spawn_blocking(settle).await.unwrap_or(owed)
 }
 
 /// Makes the steps of evacuations. Goes on until aborted.

@@ -105,6 +105,11 @@ impl Checkpoint {
         }
     }
 
+    /// Whether anything was signed here, by whatever key.
+    pub fn is_there(dir: &Path) -> bool {
+        dir.join(LAST).exists()
+    }
+
     /// Whether this witness has cosigned it.
     pub fn is_cosigned_by(&self, witness: &WitnessKey) -> bool {
         let verifiers = VerifierList::new(vec![Box::new(witness.clone())]);
@@ -135,11 +140,13 @@ impl Audit {
                 return Err(CheckpointError::Rewritten { signed: last.size });
             }
             if last.size == size {
+                key.hand_out(self.dir())?;
                 return Ok(last);
             }
         }
         let checkpoint = Checkpoint::sign(key, size, root)?;
         write(&self.dir().join(LAST), checkpoint.note.as_bytes())?;
+        key.hand_out(self.dir())?;
         Ok(checkpoint)
     }
 

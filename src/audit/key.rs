@@ -1,7 +1,8 @@
 //! The key that signs the log's checkpoints, in the forms of C2SP's signed notes (<https://c2sp.org/signed-note>).
 //!
-//! Made once, sealed under the vault's key as `log.sealed`; the public half, `log.pub`, is what a verifier needs. The key's name is
-//! the log's origin: it is random, so that no two logs share one.
+//! Made once, sealed under the vault's key as `log.sealed`; the public half, `log.pub`, is what a verifier needs. It is handed out with
+//! the first checkpoint, so a key alone, which is what a crash between the two leaves, asks for no checkpoint. The key's name is the
+//! log's origin: it is random, so that no two logs share one.
 
 use std::{
     fmt, fs, io,
@@ -29,7 +30,7 @@ const ALGORITHM: u8 = 1;
 pub struct LogKey {
     pub(super) signer: StandardSigner,
     public: PublicKey,
-    was_made: bool,
+    is_unused: bool,
 }
 
 /// Verifies checkpoints: `ORIGIN+HASH+KEY`.
@@ -66,33 +67,37 @@ impl LogKey {
         let failed = |source| KeyError::Vault { path: path.clone(), source };
         let not_a_key = || KeyError::NotAKey { path: path.clone() };
         let name = SecretName::parse(NAME).map_err(failed)?;
-        let mut was_made = false;
-        let secret = vault.own_secret(dir, &name, || {
-            was_made = true;
-            new_key()
-        });
-        let secret = secret.map_err(failed)?;
+        let secret = vault.own_secret(dir, &name, new_key).map_err(failed)?;
         let signer = StandardSigner::new(secret.expose_secret()).map_err(|_| not_a_key())?;
         let public = PublicKey::of_secret(&secret).ok_or_else(not_a_key)?;
         let at = dir.join(PUBLIC_FILE);
-        match fs::read_to_string(&at) {
-            Ok(text) if text.trim() == public.text => {}
+        let is_unused = match fs::read_to_string(&at) {
+            Ok(text) if text.trim() == public.text => false,
             Ok(_) => return Err(KeyError::Mismatch { path: at }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                write(&at, format!("{public}\n").as_bytes()).map_err(|source| KeyError::Io { path: at, source })?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
             Err(source) => return Err(KeyError::Io { path: at, source }),
-        }
-        Ok(Self { signer, public, was_made })
+        };
+        Ok(Self { signer, public, is_unused })
+    }
+
+    /// Whether there is a key, used or not.
+    pub fn is_there(dir: &Path) -> bool {
+        dir.join(format!("{NAME}.sealed")).exists()
+    }
+
+    /// The public half, for whoever verifies what was signed now.
+    pub(super) fn hand_out(&self, dir: &Path) -> io::Result<()> {
+        let at = dir.join(PUBLIC_FILE);
+        if at.exists() { Ok(()) } else { write(&at, format!("{}\n", self.public).as_bytes()) }
     }
 
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// Whether this opening made it.
-    pub fn was_made(&self) -> bool {
-        self.was_made
+    /// Whether nothing is known to have been signed with it: it is new, or whoever made it died.
+    pub fn is_unused(&self) -> bool {
+        self.is_unused
     }
 }
 

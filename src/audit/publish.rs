@@ -31,6 +31,7 @@ use crate::{
     config::{AuditSettings, AuditSink, Settings},
     domain::{Act, Action, Actor},
     observe::metric,
+    store::Record,
     vault::{
         Vault,
         s3::{Object, S3Error},
@@ -322,9 +323,12 @@ async fn open_key(audit: &Audit, vault: &Vault) -> Result<LogKey, KeyError> {
     let opened = tokio::task::spawn_blocking(move || LogKey::open(&vault, &dir)).await;
     let key =
         opened.map_err(|error| KeyError::Io { path: audit.dir().to_owned(), source: io::Error::other(error) })??;
-    if key.was_made() {
-        let made = Act::new(Actor::gateway(), Action::AuditKey, ("audit_key", key.public().origin()));
-        if let Err(error) = audit.record(&made.after(json!({ "public_key": key.public().to_string() }))).await {
+    if key.is_unused() {
+        let origin = key.public().origin();
+        let made = Act::new(Actor::gateway(), Action::AuditKey, ("audit_key", origin));
+        let made = made.after(json!({ "public_key": key.public().to_string() }));
+        // By the key's own id: whoever made it may have died before this, or after.
+        if let Err(error) = audit.keep(&Record::with_id(&made, format!("key-{origin}"))).await {
             tracing::error!(error = &error as &dyn std::error::Error, "that the log's key was made is not in the log");
         }
     }

@@ -142,7 +142,10 @@ async fn what_failed_is_recorded_as_failed() {
 async fn another_key_is_refused_and_the_own_one_is_kept() {
     let (dir, other) = (tempfile::tempdir().expect("temp dir"), tempfile::tempdir().expect("temp dir"));
     let (kept, thief) = (Kept::of(dir.path(), 2).await, Kept::of(other.path(), 2).await);
-    assert!(!LogKey::open(&vault(dir.path()).await, kept.audit.dir()).expect("opens").was_made());
+    let path = dir.path().join("audit/log.pub");
+    assert!(kept.key.is_unused() && !path.exists(), "it is handed out with the first signature, not before");
+    kept.sign().await;
+    assert!(!LogKey::open(&vault(dir.path()).await, kept.audit.dir()).expect("opens").is_unused() && path.exists());
     let (public, note) = (kept.key.public(), thief.sign().await.note);
     assert!(matches!(Checkpoint::read(&note, public), Err(CheckpointError::Signature(_))));
     let note = kept.sign().await.note;
@@ -150,7 +153,6 @@ async fn another_key_is_refused_and_the_own_one_is_kept() {
     for (from, to) in [("\n2\n", "\n3\n"), ("backstop-audit-", "backstop-audit-x"), ("\n\n", "\nmore\n\n")] {
         Checkpoint::read(&note.replacen(from, to, 1), public).expect_err("it was changed");
     }
-    let path = dir.path().join("audit/log.pub");
     std::fs::write(&path, thief.key.public().to_string()).expect("writes");
     let swapped = LogKey::open(&vault(dir.path()).await, kept.audit.dir());
     assert!(matches!(swapped, Err(KeyError::Mismatch { .. })), "{swapped:?}");

@@ -17,12 +17,15 @@ use crate::{
     domain::{RouteId, TargetId},
 };
 
+/// [`Paper::kind`] of release notes.
+pub const NOTES: &str = "release_notes";
+
 /// One document in both forms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paper {
     /// Of both files, without their endings.
     pub name: String,
-    /// `release_notes` or `model_card`.
+    /// [`NOTES`] or `model_card`.
     pub kind: &'static str,
     pub markdown: String,
     pub json: Value,
@@ -33,6 +36,11 @@ pub fn suite_of(settings: &Settings, target: &TargetId) -> String {
     let has = |route: &&crate::config::Route| route.every_target().any(|one| one.id == *target);
     let route = settings.routes.values().find(has).or_else(|| settings.routes.values().next());
     route.map_or_else(|| crate::config::DEFAULT_SUITE.to_owned(), |route| route.suite.clone())
+}
+
+/// What the notes of a release are called.
+pub fn notes_name(route: &RouteId, number: u32) -> String {
+    format!("notes-{}-{number}", plain(route.as_str()))
 }
 
 /// What a promotion of `release` in the place of `old` means for whoever calls `route`.
@@ -69,7 +77,7 @@ pub fn notes(route: &RouteId, release: &Release, old: &Release, change: &Change)
         "route": route, "release": release.number, "replaces": old.number, "targets": release.targets,
         "targets_before": old.targets, "reason": release.reason, "change": change,
     });
-    Paper { name: format!("notes-{}-{}", plain(route.as_str()), release.number), kind: "release_notes", markdown, json }
+    Paper { name: notes_name(route, release.number), kind: NOTES, markdown, json }
 }
 
 /// What is known of `target`. `certificate`: the one for the route's suite, where it has one.
@@ -158,7 +166,8 @@ pub fn of_promotion(
     let catalog = Catalog::load(&state.catalog()).ok();
     let suite = settings.routes.get(route).map(|route| route.suite.as_str()).unwrap_or_default();
     let certificate = gate.certificate(settings, now, suite);
-    vec![notes(route, new, old, &change), card(settings, catalog.as_ref(), now, certificate.as_ref())]
+    // The notes last: where they are, nothing is owed.
+    vec![card(settings, catalog.as_ref(), now, certificate.as_ref()), notes(route, new, old, &change)]
 }
 
 fn plain(name: &str) -> String {

@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,10 +42,13 @@ pub struct Todo {
     pub last_error: Option<String>,
 }
 
-/// Keeps `papers`, each once, pending for every place of `publish`.
+/// Keeps `papers`, each once, pending for every place of `publish`. Whoever promotes and the gateway may both try.
 pub fn keep(state: &StateDir, papers: &[Paper], publish: &[AuditSink]) -> io::Result<()> {
     let dir = state.releases().join("papers");
     create_private(&dir)?;
+    let lock = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(dir.join("lock"))?;
+    // Until it is dropped: what was delivered meanwhile must not be pending anew.
+    lock.lock()?;
     for paper in papers {
         let markdown = dir.join(format!("{}.md", paper.name));
         if markdown.exists() {

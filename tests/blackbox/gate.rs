@@ -4,6 +4,7 @@ mod both;
 mod cheats;
 mod drift;
 mod forge;
+mod hostile;
 mod life;
 mod scope;
 mod signatures;

@@ -35,6 +35,7 @@ pub mod fakes;
 pub mod faults;
 pub mod gate;
 pub mod google;
+pub mod kills;
 pub mod ladder;
 pub mod ledger;
 pub mod lifecycle;

@@ -3,7 +3,7 @@
 //! `runs/attempts.jsonl` has a line when a run begins and one when it ends. Lines are only ever appended.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write as _},
     path::PathBuf,
 };
@@ -13,9 +13,13 @@ use time::OffsetDateTime;
 
 use super::{CertificateStore, StoreError};
 use crate::{
+    file,
     report::Verdict,
     suite::{Split, Suite, SuiteId},
 };
+
+/// A run is about 600 bytes.
+const MAX_ATTEMPTS_BYTES: u64 = 256 << 20;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +53,8 @@ impl CertificateStore {
             verdict: None,
         };
         let attempt = match last {
-            Some(Attempt { verdict: None, number, .. }) if resumed => return Ok(Attempt { number, ..attempt }),
+            // One that ended too: whoever ran it died before that was in its journal.
+            Some(Attempt { number, .. }) if resumed => return Ok(Attempt { number, ..attempt }),
             Some(Attempt { number, .. }) => Attempt { number: number + 1, ..attempt },
             None => attempt,
         };
@@ -65,7 +70,7 @@ impl CertificateStore {
     /// Every line, in order. A last line that a crash has cut is left out.
     pub fn attempts(&self) -> Result<Vec<Attempt>, StoreError> {
         let path = self.attempts_path();
-        match fs::read_to_string(&path) {
+        match file::read_text(&path, MAX_ATTEMPTS_BYTES) {
             Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(StoreError::Io { path, source }),

@@ -3,7 +3,7 @@
 //! `revocations/DIGEST.json` is a DSSE envelope around an in-toto statement whose subject is the certificate's statement and whose
 //! predicate has `target`, `suite`, `reason` and `revoked_at`. Fail closed: a file of that name ends the certificate, whatever it holds.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::{
     Certificate, CertificateStore, Envelope, IssueError, PublicKey, Reason,
     statement::{ResourceDescriptor, STATEMENT_TYPE},
+    store::read_bounded,
 };
 
 /// What a revocation's predicate is called.
@@ -64,8 +65,13 @@ impl CertificateStore {
     /// Whether the certificate was taken back.
     pub(super) fn is_not_revoked(&self, certificate: &Certificate, keys: &[PublicKey]) -> Result<(), Reason> {
         let path = self.revocation_path(certificate.digest());
-        let Ok(json) = fs::read(&path) else {
-            return if path.exists() { Err(Reason::Revoked("its revocation cannot be read".into())) } else { Ok(()) };
+        let json = match read_bounded(&path) {
+            Ok(json) => json,
+            // Only what is not there is none.
+            Err(_) if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) => {
+                return Ok(());
+            }
+            Err(_) => return Err(Reason::Revoked("its revocation cannot be read".into())),
         };
         let read = |json: &[u8]| -> Option<Revocation> {
             let envelope: Envelope = serde_json::from_slice(json).ok()?;

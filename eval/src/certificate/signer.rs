@@ -13,10 +13,13 @@ use std::{
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use rand::{TryRngCore as _, rngs::OsRng};
 
-use crate::digest::sha256_hex;
+use crate::{digest::sha256_hex, file};
 
 const SECRET_FILE: &str = "signing.key";
 const PUBLIC_FILE: &str = "signing.pub";
+
+/// Of a key's file: 64 digits, and what an editor adds.
+const MAX_KEY_BYTES: u64 = 1024;
 
 /// Signs. Wipes its key when dropped.
 pub struct Signer {
@@ -54,7 +57,7 @@ impl Signer {
     /// The key in `dir`, if one was made.
     pub fn existing(dir: &Path) -> Result<Option<Self>, SignerError> {
         let path = dir.join(SECRET_FILE);
-        if path.exists() { Self::load(dir, path).map(Some) } else { Ok(None) }
+        if file::is_there(&path) { Self::load(dir, path).map(Some) } else { Ok(None) }
     }
 
     fn load(dir: &Path, path: PathBuf) -> Result<Self, SignerError> {
@@ -78,7 +81,7 @@ impl Signer {
 
     /// Writes the public half, or finds that it is already the right one.
     fn publish(&self, path: &Path) -> Result<(), SignerError> {
-        if path.exists() {
+        if file::is_there(path) {
             return match PublicKey::read(path)? == self.public_key() {
                 true => Ok(()),
                 false => Err(SignerError::Mismatch { path: path.to_owned() }),
@@ -92,7 +95,7 @@ impl PublicKey {
     /// The key that certificates in `dir` must be signed with; `None` when none was ever made.
     pub fn of(dir: &Path) -> Result<Option<Self>, SignerError> {
         let path = dir.join(PUBLIC_FILE);
-        if path.exists() { Self::read(&path).map(Some) } else { Ok(None) }
+        if file::is_there(&path) { Self::read(&path).map(Some) } else { Ok(None) }
     }
 
     /// Reads a `signing.pub`.
@@ -151,7 +154,8 @@ fn write_new(path: &Path, key: &[u8; 32]) -> Result<(), SignerError> {
 }
 
 fn read(path: &Path) -> Result<[u8; 32], SignerError> {
-    let text = fs::read_to_string(path).map_err(|source| SignerError::Io { path: path.to_owned(), source })?;
+    let text =
+        file::read_text(path, MAX_KEY_BYTES).map_err(|source| SignerError::Io { path: path.to_owned(), source })?;
     let mut key = [0; 32];
     match hex::decode_to_slice(text.trim_end(), &mut key) {
         Ok(()) => Ok(key),

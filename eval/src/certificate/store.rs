@@ -15,7 +15,11 @@ use std::{
 
 use time::OffsetDateTime;
 
-use crate::{digest::sha256_hex, report::Report};
+use crate::{
+    digest::sha256_hex,
+    file,
+    report::{MAX_REPORT_BYTES, Report},
+};
 
 use super::{Binding, Certificate, Holding, Invalid, PublicKey, Reason, Signer, SignerError, Trust, Warning};
 
@@ -132,7 +136,8 @@ impl CertificateStore {
     /// A stored report, by the digest it is named by.
     pub fn read_report(&self, digest: &str) -> Result<Report, StoreError> {
         let path = self.report_path(digest);
-        let json = fs::read(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+        let json =
+            file::read(&path, MAX_REPORT_BYTES).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         if sha256_hex(&json) != digest {
             return Err(StoreError::Changed(path));
         }
@@ -141,7 +146,7 @@ impl CertificateStore {
 
     pub fn raw_report(&self, certificate: &Certificate) -> RawReport {
         let digest = &certificate.predicate().report_sha256;
-        match fs::read(self.report_path(digest)) {
+        match file::read(&self.report_path(digest), MAX_REPORT_BYTES) {
             Ok(bytes) if sha256_hex(&bytes) == *digest => RawReport::Intact,
             Ok(_) => RawReport::Changed,
             Err(_) => RawReport::Missing,
@@ -195,7 +200,7 @@ impl CertificateStore {
     ) -> Result<Option<String>, StoreError> {
         let path = self.certificate_path(target, suite);
         let Ok(former) = self.read_file(&path, keys) else { return Ok(None) };
-        let json = fs::read(&path).map_err(|source| StoreError::Io { path, source })?;
+        let json = file::read(&path, MAX_CERTIFICATE_BYTES).map_err(|source| StoreError::Io { path, source })?;
         self.write(&self.dir.join("certs/former").join(format!("{}.json", former.digest())), &json)?;
         Ok(Some(former.digest().to_owned()))
     }
@@ -238,7 +243,7 @@ impl CertificateStore {
 
     fn find(&self, binding: &Binding, trust: &Trust, now: OffsetDateTime) -> Result<Holding, Reason> {
         let path = self.certificate_path(&binding.target, &binding.suite.name);
-        if !path.exists() {
+        if !file::is_there(&path) {
             return Err(Reason::Missing { target: binding.target.clone(), suite: binding.suite.name.clone() });
         }
         let certificate = self.read_file(&path, &self.keys(trust)?)?;
@@ -265,10 +270,6 @@ impl Certificate {
 }
 
 /// A certificate's bytes; more than a certificate can have is refused unread.
-fn read_bounded(path: &Path) -> Result<Vec<u8>, Reason> {
-    let unreadable = |error: io::Error| Reason::Unreadable(format!("{}: {error}", path.display()));
-    if fs::metadata(path).map_err(unreadable)?.len() > MAX_CERTIFICATE_BYTES {
-        return Err(Reason::Unreadable(format!("{} is larger than {MAX_CERTIFICATE_BYTES} bytes", path.display())));
-    }
-    fs::read(path).map_err(unreadable)
+pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, Reason> {
+    file::read(path, MAX_CERTIFICATE_BYTES).map_err(|error| Reason::Unreadable(format!("{}: {error}", path.display())))
 }

@@ -3,12 +3,13 @@
 //! `suspensions/DIGEST.json` holds why, since when, and what was seen; it is written by the sentinel. A file of that name
 //! suspends the certificate, whatever it holds.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Certificate, CertificateStore, Reason, StoreError};
+use super::{Certificate, CertificateStore, Reason, StoreError, store::read_bounded};
+use crate::file;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,10 +41,10 @@ impl CertificateStore {
 
     pub(super) fn is_not_suspended(&self, certificate: &Certificate) -> Result<(), Reason> {
         let path = self.suspension_path(certificate.digest());
-        if !path.exists() {
+        if !file::is_there(&path) {
             return Ok(());
         }
-        let read = fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Suspension>(&json).ok());
+        let read = read_bounded(&path).ok().and_then(|json| serde_json::from_slice::<Suspension>(&json).ok());
         Err(Reason::Suspended(match read {
             Some(Suspension { reason, at, .. }) => format!("{reason} ({})", super::shown(at)),
             None => format!("{} cannot be read", path.display()),

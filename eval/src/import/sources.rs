@@ -1,13 +1,11 @@
 //! The files of an import: where the config is, and what it names beside itself. Bounded reads, nothing of the network.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::ImportError;
+use crate::file;
 
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -61,9 +59,5 @@ impl Sources {
 }
 
 fn read(path: &Path) -> Result<String, ImportError> {
-    let failed = |source| ImportError::Read { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
-        return Err(failed(io::Error::other(format!("it is larger than {MAX_BYTES} bytes"))));
-    }
-    fs::read_to_string(path).map_err(failed)
+    file::read_text(path, MAX_BYTES).map_err(|source| ImportError::Read { path: path.to_owned(), source })
 }

@@ -15,11 +15,12 @@ use time::OffsetDateTime;
 use super::{Report, Verdict};
 use crate::{
     digest::sha256_hex,
+    file,
     suite::{Split, SuiteId},
 };
 
 /// The largest report that is read, in bytes.
-const MAX_REPORT_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_REPORT_BYTES: u64 = 256 << 20;
 
 /// Shorter prefixes of a digest name nothing.
 const SHORTEST_PREFIX: usize = 4;
@@ -218,11 +219,7 @@ fn read(path: &Path) -> Result<StoredRun, RunsError> {
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, RunsError> {
-    let failed = |source| RunsError::Io { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(failed)?.len() > MAX_REPORT_BYTES {
-        return Err(failed(io::Error::other(format!("it is larger than {MAX_REPORT_BYTES} bytes"))));
-    }
-    fs::read(path).map_err(failed)
+    file::read(path, MAX_REPORT_BYTES).map_err(|source| RunsError::Io { path: path.to_owned(), source })
 }
 
 fn is_digest(name: &str) -> bool {

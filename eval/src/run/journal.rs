@@ -1,8 +1,9 @@
 //! The answers of a run under way, on disk: a line each, so that a run that was killed asks nothing twice.
 //!
 //! One file for each subject, suite and split: a first line that says whose answers they are, a line for each answer, named by
-//! a digest over all that the answer depends on, and a last line when the run came to its end. The answers of a run that ended
-//! are not taken over by the next, which is a new attempt, unless the caller says so. A line that was cut by a crash is dropped.
+//! a digest over all that the answer depends on, and a last line when the run came to its end: its report is kept, which is the
+//! caller's to say ([`Ending`]). The answers of a run that ended are not taken over by the next, which is a new attempt, unless the
+//! caller says so. A line that was cut by a crash is dropped.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,10 @@ use std::{
 use backstop_models::chat::Chat;
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::sha256_hex, referee::Measured, report::AnswerRecord, suite::Suite};
+use crate::{digest::sha256_hex, file, referee::Measured, report::AnswerRecord, suite::Suite};
+
+/// Far more than the answers of any run.
+const MAX_BYTES: u64 = 4 << 30;
 
 /// Which earlier answers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,14 @@ pub struct Journal {
     measured: HashMap<String, Measured>,
     /// Whether `answers` are of a run that came to its end.
     finished: bool,
+}
+
+/// A journal's last line, for whoever keeps the report. Holds the journal until dropped; without [`Ending::finish`] the run counts as
+/// interrupted, and all that was answered is taken over by the next.
+#[derive(Debug)]
+pub struct Ending {
+    path: PathBuf,
+    file: File,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,17 +79,17 @@ impl Journal {
         let path = dir.join(format!("{}-{}.jsonl", suite.name(), &name[..16]));
         let failed = |source| JournalError::Io { path: path.clone(), source };
         fs::create_dir_all(dir).map_err(failed)?;
-        let file =
+        let opened =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
+        match opened.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let text = fs::read(&path).map_err(failed)?;
+        let text = file::read(&path, MAX_BYTES).map_err(failed)?;
         let mut journal = Self {
             path,
-            file,
+            file: opened,
             subject: subject.to_owned(),
             answers: HashMap::new(),
             measured: HashMap::new(),
@@ -115,10 +127,10 @@ impl Journal {
         self.write(&Line::Measured(measured.clone()))
     }
 
-    /// The run came to its end.
-    pub fn finish(&mut self) -> Result<(), JournalError> {
-        self.write(&Line::Finished(true))?;
-        self.file.sync_all().map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    /// What ends it.
+    pub fn ending(&self) -> Result<Ending, JournalError> {
+        let failed = |source| JournalError::Io { path: self.path.clone(), source };
+        Ok(Ending { path: self.path.clone(), file: self.file.try_clone().map_err(failed)? })
     }
 
     /// Whether it has answers of a run that was interrupted.
@@ -169,11 +181,22 @@ impl Journal {
     }
 
     fn write(&mut self, line: &Line) -> Result<(), JournalError> {
-        let failed = |source| JournalError::Io { path: self.path.clone(), source };
-        let mut bytes = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
-        bytes.push(b'\n');
-        self.file.write_all(&bytes).map_err(failed)
+        write(&mut self.file, line).map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
+}
+
+impl Ending {
+    /// The run came to its end, and what it found is kept.
+    pub fn finish(mut self) -> Result<(), JournalError> {
+        let written = write(&mut self.file, &Line::Finished(true)).and_then(|()| self.file.sync_all());
+        written.map_err(|source| JournalError::Io { path: self.path, source })
+    }
+}
+
+fn write(file: &mut File, line: &Line) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)
 }
 
 /// A digest over all that an answer depends on: the subject, the whole question with its sampling, and which asking it is.

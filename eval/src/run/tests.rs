@@ -206,10 +206,22 @@ async fn what_was_asked_before_a_kill_is_not_asked_again() {
     let report = run(&suite, &second, options, &Silent).await;
     assert_eq!((report.verdict, report.resumed, report.reused), (Verdict::Pass, killed_at, 0));
     assert_eq!(second.asked.load(Ordering::Relaxed), 20 - killed_at);
+    // Nobody has kept the report: whoever died before that asks nothing again.
+    let third = echo();
+    let kept = journal(Reuse::Unfinished);
+    let ending = kept.ending().expect("it has one");
+    let options = RunOptions { journal: Some(kept), ..RunOptions::default() };
+    let report = run(&suite, &third, options, &Silent).await;
+    assert_eq!((third.asked.load(Ordering::Relaxed), report.resumed), (0, 20));
+    Journal::open(dir.path(), "subject", &suite, Reuse::All).expect_err("it is held until it is ended");
+    ending.finish().expect("written");
     // A finished run's answers are its own.
     let third = echo();
-    let options = RunOptions { journal: Some(journal(Reuse::Unfinished)), ..RunOptions::default() };
+    let kept = journal(Reuse::Unfinished);
+    let ending = kept.ending().expect("it has one");
+    let options = RunOptions { journal: Some(kept), ..RunOptions::default() };
     run(&suite, &third, options, &Silent).await;
+    ending.finish().expect("written");
     assert_eq!(third.asked.load(Ordering::Relaxed), 20);
     let fourth = echo();
     let options = RunOptions { journal: Some(journal(Reuse::All)), ..RunOptions::default() };

@@ -116,7 +116,8 @@ pub async fn notes(site: &Site, route: &RouteId, number: u32) -> Result<PaperVie
         Deed::Promoted { number: to, from, .. } if *to == number => Some(*from),
         _ => None,
     });
-    let made = papers(site, route, &line, (from.unwrap_or(line.primary), number)).into_iter().next();
+    let made = papers(site, route, &line, (from.unwrap_or(line.primary), number));
+    let made = made.into_iter().find(|paper| paper.kind == paper::NOTES);
     let made = made.ok_or_else(|| Refused::not_found(format!("route `{route}` has no release {number}")))?;
     // What was told stands, whatever is known by now.
     let kept = post::kept(&site.state, &made.name).filter(|_| from.is_some());

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::super::{installation::Installation, place::Place, print};
 use crate::{
     admin::verb::audit as verb,
-    audit::{self, Checkpoint, Fault, Personal, PublicKey, Verifier, WitnessKey},
+    audit::{self, Checkpoint, Fault, LogKey, Personal, PublicKey, Verifier, WitnessKey},
 };
 
 pub(super) async fn export(place: &Place, out: Option<&Path>, personal: bool) -> anyhow::Result<ExitCode> {
@@ -92,6 +92,15 @@ pub(super) async fn verify(
         // A log that was never signed can still be whole.
         None => match PublicKey::of(audit.dir()) {
             Ok(key) => Some(key),
+            // Whoever signed died before it handed its key out, or somebody took that away.
+            Err(audit::KeyError::None { .. }) if Checkpoint::is_there(audit.dir()) => {
+                if LogKey::is_there(audit.dir()) {
+                    Some(LogKey::open(&installation.vault().await?, audit.dir())?.public().clone())
+                } else {
+                    verifier.fault(None, "there is a checkpoint, and the key that it was signed with is gone");
+                    None
+                }
+            }
             Err(audit::KeyError::None { .. }) if by.0.is_empty() => None,
             Err(error) => return Err(error.into()),
         },

@@ -7,7 +7,7 @@ use backstop_eval::{
     certificate::Scope,
     referee::Bench,
     report::{Against, ItemResult, Report, Verdict},
-    run::{self, Bar, Journal, Reuse, RunOptions},
+    run::{self, Bar, Ending, Journal, Reuse, RunOptions},
     suite::{Split, Suite},
 };
 use clap::{Args, ValueEnum};
@@ -136,8 +136,14 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
         None => None,
     };
     let reuse = if desk.args.cache { Reuse::All } else { Reuse::Unfinished };
-    let report = desk.ask(&examined, reuse, against).await?;
-    desk.tell(&report, &examined).await
+    let asked = desk.ask(&examined, reuse, against).await?;
+    desk.tell(asked, &examined).await
+}
+
+/// A run that is over but for its last line, which comes after all that it leads to.
+struct Asked {
+    report: Report,
+    ending: Ending,
 }
 
 /// What a run is about.
@@ -158,12 +164,13 @@ impl Desk<'_> {
         subject_for::examined(installation, gate, settings, suite.id(), target, by_url).await
     }
 
-    async fn ask(&self, examined: &Examined, reuse: Reuse, against: Option<Against>) -> anyhow::Result<Report> {
+    async fn ask(&self, examined: &Examined, reuse: Reuse, against: Option<Against>) -> anyhow::Result<Asked> {
         let certificates = self.gate.certificates();
         let key = examined.key();
         let bench = self.bench(examined).await?;
         let journal = Journal::open(&certificates.answers(), &key, &self.suite, reuse)?;
         let attempt = certificates.begin_attempt(&key, &self.suite, journal.is_resumed())?;
+        let ending = journal.ending()?;
         let options = RunOptions {
             concurrency: self.args.concurrency.map_or(examined.concurrency, usize::from),
             per_minute: self.args.rpm,
@@ -176,7 +183,7 @@ impl Desk<'_> {
         };
         let report = run::run(&self.suite, examined.subject.as_ref(), options, &Bar::new()).await;
         certificates.end_attempt(attempt, report.verdict)?;
-        Ok(report)
+        Ok(Asked { report, ending })
     }
 
     async fn bench(&self, examined: &Examined) -> anyhow::Result<Bench> {
@@ -195,15 +202,18 @@ impl Desk<'_> {
     async fn incumbent(&self, target: &str) -> anyhow::Result<Against> {
         let examined =
             self.examined(target).await.with_context(|| format!("the incumbent {target} cannot be asked"))?;
-        let report = self.ask(&examined, Reuse::All, None).await?;
+        let Asked { report, ending } = self.ask(&examined, Reuse::All, None).await?;
+        let report_sha256 = self.gate.certificates().keep_report(&report)?;
+        ending.finish()?;
         if report.errors > report.errors_allowed {
             bail!("the incumbent {target} cannot be compared with: {}", report.why.join("; "));
         }
-        Ok(report.as_incumbent(self.gate.certificates().keep_report(&report)?))
+        Ok(report.as_incumbent(report_sha256))
     }
 
-    async fn tell(&self, report: &Report, examined: &Examined) -> anyhow::Result<ExitCode> {
-        let certificates = self.gate.certificates();
+    async fn tell(&self, asked: Asked, examined: &Examined) -> anyhow::Result<ExitCode> {
+        let Asked { report, ending } = asked;
+        let (report, certificates) = (&report, self.gate.certificates());
         let report_sha256 = certificates.keep_report(report)?;
         let report_file = certificates.report_path(&report_sha256);
         let certificate_file = match &examined.binding {
@@ -218,6 +228,7 @@ impl Desk<'_> {
             }
             _ => None,
         };
+        ending.finish()?;
         match self.args.format {
             _ if self.args.json => print::json(&Printed { report_file, certificate_file, report })?,
             Format::Jsonl => print::text(&report.to_jsonl()?)?,

@@ -138,7 +138,8 @@ fn attempts_are_counted_over_every_end() {
     assert_eq!(first.number, 1);
     assert_eq!(begin("one", true).number, 1, "what was interrupted goes on");
     store.end_attempt(first, Verdict::Fail).expect("written");
-    assert_eq!(begin("one", true).number, 2, "what has ended does not");
+    assert_eq!(begin("one", true).number, 1, "its journal is not ended: who wrote that it has ended died before that");
+    assert_eq!(begin("one", false).number, 2, "what has ended does not go on");
     assert_eq!(begin("one", false).number, 3, "nor does what left no answers");
     assert_eq!(begin("another", false).number, 1);
     let file = bench.dir.path().join("runs/attempts.jsonl");
