@@ -42,7 +42,7 @@ use crate::{
         otlp::Traces,
         publish::{self, Publisher},
     },
-    relay::{Checks, Drills, Health, Relay, Shadows, Snapshot, SnapshotError, health::read_views},
+    relay::{Checks, Counter, Drills, Health, Relay, Shadows, Snapshot, SnapshotError, health::read_views},
     release::{
         Gate, GateError, Keeper, ReleaseBook, Trigger, TriggerParts, machine, rules::Watcher, shadows, shelf::Shelf,
     },
@@ -210,7 +210,8 @@ fn relay(
 ) -> Relay {
     let (local, standings) = (LocalTier::default(), Arc::default());
     let (drills, checks) = (Drills::default(), Checks::start(store));
-    Relay { ledger, limiter, share, publisher, vault, local, standings, health, drills, shadows, checks }
+    let counter = Counter::default();
+    Relay { ledger, limiter, share, counter, publisher, vault, local, standings, health, drills, shadows, checks }
 }
 
 /// With the baselines of the last run. A file that cannot be read costs only those.

@@ -117,7 +117,6 @@ impl Verb {
             Self::Vault(_) => Some("secrets are set where they are kept, and do not travel"),
             Self::Models(_) => Some("weights are files of the machine that serves them"),
             Self::Bench(_) => Some("it measures the machine that it runs on"),
-            Self::Prices(_) => Some("it has no form over the admin API"),
             _ => None,
         }
     }

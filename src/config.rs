@@ -32,6 +32,7 @@ mod shape;
 mod share_cap;
 mod state_dir;
 mod target;
+mod tokenizer;
 mod tree;
 mod vendor_kind;
 mod watch;
@@ -66,6 +67,7 @@ pub use settings::{
 pub use share_cap::{ShareCap, ShareUnit};
 pub use state_dir::{StateDir, StateDirError, create_private};
 pub use target::{Capabilities, Hosting, Place, Target};
+pub use tokenizer::{Tokenizer, Tokenizers};
 pub use vendor_kind::{Access, Manners, Messages, VendorKind};
 pub use watch::{Applying, Before, Hooks, Judge, Reloaded, Told, Watch, watch};
 pub use witness::{Witness, witness_key};

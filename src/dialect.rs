@@ -47,6 +47,7 @@ mod manners;
 mod object;
 mod openai;
 mod problem;
+mod prompt;
 mod refusal;
 mod responses;
 pub mod sse;
@@ -66,6 +67,7 @@ pub use self::{
     envelope::{Envelope, Extent, open, open_counted},
     manners::suit,
     problem::{Problem, ProblemKind, status, write_problem},
+    prompt::{Prompt, prompt},
     refusal::BadRequest,
     stream::{StreamReader, StreamWriter},
     token_count::{read_counted, read_token_count, write_counted, write_token_count},

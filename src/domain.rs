@@ -24,7 +24,7 @@ pub use price::{
     rounded as rounded_amount, time_text,
 };
 pub use role::{OperatorRole, Right};
-pub use usage::{Service, TokenUsage};
+pub use usage::{Service, TokenUsage, ToolUses};
 pub use volume::Volume;
 
 use serde::{Deserialize, Serialize};

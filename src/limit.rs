@@ -21,6 +21,7 @@ mod restore;
 pub mod share;
 mod subject;
 mod subjects;
+mod tokens;
 mod view;
 mod window;
 
@@ -37,6 +38,7 @@ pub use restore::RestoreError;
 pub use share::Share;
 pub use subject::Subject;
 pub use subjects::{Limited, at_once, body_bound, subjects, subjects_of_tenant};
+pub use tokens::{Encoding, Framing, prompt_tokens};
 pub use view::{Counted, LimitView, read_view, write_view};
 pub use window::{Span, Window};
 

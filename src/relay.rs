@@ -9,6 +9,7 @@ mod allow;
 mod attempt;
 mod call;
 mod checks;
+mod count;
 mod drilled;
 pub mod health;
 mod held;
@@ -26,6 +27,7 @@ mod verdict;
 
 pub use admit::{Admitted, Inbound, Refusal, admit};
 pub use checks::Checks;
+pub use count::Counter;
 pub use drilled::{Drills, OnDrill};
 pub use health::Health;
 pub use reply::{Body, Meta, Reply};
@@ -54,6 +56,7 @@ pub struct Relay {
     pub ledger: Ledger,
     pub limiter: Limiter,
     pub share: Share,
+    pub counter: Counter,
     pub publisher: Publisher,
     pub vault: Vault,
     pub local: LocalTier,

@@ -20,5 +20,5 @@ mod vertex;
 pub use client::{Client, Clients};
 pub use frame::{Frame, Frames};
 pub use http::{FORWARDED, HttpAsk, Listener, answer_fault, ask_stream, ask_whole};
-pub use local::{Loading, LocalState, LocalTier, NOT_READY};
+pub use local::{Loading, LocalState, LocalTier, NOT_READY, Words};
 pub use machine::{Machine, Turn};

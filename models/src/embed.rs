@@ -159,6 +159,11 @@ impl Embedder {
         self.shared.dimension
     }
 
+    /// How many tokens a text has by itself. Tokenizes on the calling thread.
+    pub fn tokens_in(&self, text: &str) -> Option<usize> {
+        self.shared.tokenizer.encode_fast(text, false).ok().map(|encoded| encoded.len())
+    }
+
     /// How many calls wait or are computed.
     pub fn calls(&self) -> usize {
         self.shared.calls.load(Ordering::Relaxed)

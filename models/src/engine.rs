@@ -158,6 +158,11 @@ impl Engine {
         Ok(answer::prompt(&call, model, OffsetDateTime::now_utc())?.len())
     }
 
+    /// How many tokens a text has by itself. Tokenizes on the calling thread.
+    pub fn tokens_in(&self, text: &str) -> Option<usize> {
+        self.shared.model.vocabulary.encode(text).ok().map(|tokens| tokens.len())
+    }
+
     fn queue(&self, chat: Chat, class: Class, until: Option<Instant>) -> Result<Generation, EngineFault> {
         let shared = &self.shared;
         let call = admit::admit(chat, &shared.model)?;

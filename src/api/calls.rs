@@ -95,7 +95,7 @@ async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>
         body,
         drill: None,
     };
-    match relay::admit(&api.relay, &snapshot, inbound) {
+    match relay::admit(&api.relay, &snapshot, inbound).await {
         Ok(admitted) => {
             let reply = relay::answer(&api.relay, admitted).await;
             respond::reply(dialect, reply.holding((permit, entered, intake)))

@@ -127,10 +127,10 @@ fn amount(text: &str) -> Result<Change<Money>, String> {
     if text == "none" {
         return Ok(Change::Lift);
     }
-    let usd = text.parse::<f64>().ok().filter(|usd| (0.0..=1e9).contains(usd));
-    usd.and_then(Money::from_usd)
+    let usd = text.parse::<f64>().ok();
+    usd.and_then(Money::limit_from_usd)
         .map(Change::Set)
-        .ok_or_else(|| "write dollars, such as 500 or 0.5, or `none`".to_owned())
+        .ok_or_else(|| "write dollars, such as 500 or 0.5 (0.000001 at least), or `none`".to_owned())
 }
 
 fn count(text: &str) -> Result<Change<u64>, String> {

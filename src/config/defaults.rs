@@ -8,7 +8,8 @@ use backstop_models::device::Wanted;
 use super::{
     AuditSettings, BreakerPolicy, Criticality, Deadlines, Doors, DrillSettings, Enforcement, EvalSettings,
     Fingerprints, GateSettings, IncidentSettings, LatencyPolicy, Limits, LocalTier, LogFormat, MidStream, OnBudget,
-    OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, VaultSource, prices,
+    OnCallerFault, ReleaseSettings, Route, Settings, ShareCap, ShareUnit, Target, Telemetry, Tokenizers, VaultSource,
+    prices,
 };
 use crate::domain::{RouteId, TargetId, VendorId};
 
@@ -77,6 +78,7 @@ impl Default for Settings {
             prices: BTreeMap::new(),
             capabilities: BTreeMap::new(),
             embedding_spaces: BTreeMap::new(),
+            tokenizers: Tokenizers::default(),
             routes: BTreeMap::new(),
             route_order: Vec::new(),
             tenants: BTreeMap::new(),

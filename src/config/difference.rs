@@ -13,6 +13,8 @@ pub(super) fn between(old: &Settings, new: &Settings) -> Vec<String> {
     changes.extend(of_map("prices", &old.prices, &new.prices));
     changes.extend(of_map("capabilities", &old.capabilities, &new.capabilities));
     changes.extend(of_map("embedding_spaces", &old.embedding_spaces, &new.embedding_spaces));
+    changes.extend(of_map("tokenizers of models", &old.tokenizers.by_target, &new.tokenizers.by_target));
+    changes.extend(of_map("tokenizers of vendors", &old.tokenizers.by_vendor, &new.tokenizers.by_vendor));
     changes.extend(of_map("rules", &by_name(old), &by_name(new)));
     let sections = [
         ("enforcement", old.enforcement != new.enforcement),

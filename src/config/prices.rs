@@ -58,10 +58,10 @@ fn no_bill() -> Prices {
     Prices::new(vec![PriceRow::always("self-hosted", free())])
 }
 
-/// Nothing for any token.
+/// Nothing for any token, nor for tools that are run beside.
 fn free() -> Rates {
-    let tokens = Meter::ALL.into_iter().filter(|meter| *meter < Meter::Request);
-    tokens.fold(Rates::default(), |rates, meter| rates.with(meter, Rate::ZERO))
+    let all = Meter::ALL.into_iter().filter(|meter| *meter < Meter::Request || meter.is_of_a_tool());
+    all.fold(Rates::default(), |rates, meter| rates.with(meter, Rate::ZERO))
 }
 
 static TABLE: LazyLock<HashMap<String, HashMap<String, Prices>>> = LazyLock::new(|| {
@@ -80,6 +80,9 @@ struct Kind {
     source: String,
     checked: String,
     batch: Option<f64>,
+    web_search: Option<f64>,
+    file_search: Option<f64>,
+    code_session: Option<f64>,
     models: HashMap<String, Rows>,
 }
 
@@ -136,7 +139,13 @@ impl Kind {
         let day = |text: &str| parse_day(text).expect("the built-in table is read by a test");
         let (from_ms, until_ms) = (row.from.as_deref().map(day), row.until.as_deref().map(day));
         let since = from_ms.map_or_else(|| "always".to_owned(), day_text);
-        let always = PriceRow::always(&format!("shipped:{kind}/{model}@{since}"), row.rates());
+        let fees = [
+            (Meter::WebSearch, self.web_search),
+            (Meter::FileSearch, self.file_search),
+            (Meter::CodeSession, self.code_session),
+        ];
+        let all = with(row.rates(), fees);
+        let always = PriceRow::always(&format!("shipped:{kind}/{model}@{since}"), all);
         PriceRow {
             from_ms,
             until_ms,
@@ -182,8 +191,12 @@ impl Long {
 }
 
 fn rates<const N: usize>(usd: [(Meter, Option<f64>); N]) -> Rates {
+    with(Rates::default(), usd)
+}
+
+fn with<const N: usize>(rates: Rates, usd: [(Meter, Option<f64>); N]) -> Rates {
     let rate = |usd| Rate::from_usd(usd).expect("the built-in table is read by a test");
-    usd.into_iter().fold(Rates::default(), |mut rates, (meter, usd)| {
+    usd.into_iter().fold(rates, |mut rates, (meter, usd)| {
         rates.set(meter, usd.map(rate));
         rates
     })

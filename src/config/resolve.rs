@@ -17,6 +17,7 @@ mod rules;
 mod sections;
 mod tenants;
 mod texts;
+mod tokenizers;
 mod vendors;
 
 use super::{
@@ -82,6 +83,7 @@ impl Resolver<'_, '_> {
         settings.release = self.release(file.release.as_ref());
         settings.drill = self.drill(file.drill.as_ref());
         self.models(file, &mut settings);
+        settings.tokenizers = self.tokenizers(file, &settings);
         settings.locate_targets();
         known_prices::fill_in(&mut settings);
         if file.share_cap.is_none() {

@@ -17,8 +17,8 @@ use ipnet::IpNet;
 use super::{
     Access, AlertSink, AuditSettings, BreakerPolicy, Canary, Doors, DrillSettings, EvalSettings, IncidentSettings,
     LatencyPolicy, Limits, OidcSettings, PrometheusSettings, ReleaseSettings, Rule, ShareCap, Steer, Tenant,
-    VendorKind,
-    target::{Capabilities, Hosting, Place, Target},
+    Tokenizers, VendorKind,
+    target::{Capabilities, Target},
 };
 use crate::domain::{Dialect, Factor, Prices, Rate, RouteId, TargetId, Task, TenantId, VendorId, Wire};
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub capabilities: BTreeMap<TargetId, Capabilities>,
     /// The embedding spaces of models, where declared; see [`Target::space`].
     pub embedding_spaces: BTreeMap<TargetId, Arc<str>>,
+    /// What prompts are counted by, where configured; see [`Settings::tokenizer`].
+    pub tokenizers: Tokenizers,
     pub routes: BTreeMap<RouteId, Route>,
     /// The names of routes in the order of the file.
     pub route_order: Vec<RouteId>,
@@ -117,16 +119,6 @@ impl Settings {
         models
     }
 
-    /// Where `target` runs.
-    pub fn place(&self, target: &TargetId) -> Place {
-        let vendor = self.vendor(target);
-        let hosting = Hosting {
-            operator: Arc::from(self.operator(target)),
-            kind: vendor.map_or(VendorId::LOCAL, |vendor| vendor.kind),
-        };
-        Place { hosting, region: vendor.and_then(|vendor| vendor.region.as_deref()).map(Arc::from) }
-    }
-
     /// Tells every route's targets where they run and what they can do. Once all sections are read.
     pub(super) fn locate_targets(&mut self) {
         let mut routes = std::mem::take(&mut self.routes);
@@ -134,6 +126,7 @@ impl Settings {
             target.place = self.place(&target.id);
             target.can = self.capabilities(&target.id);
             target.declared_space = self.embedding_spaces.get(&target.id).cloned();
+            target.counted_by = self.tokenizer(&target.id);
         }
         self.routes = routes;
     }

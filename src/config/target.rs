@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::TargetId;
+use super::{Settings, Tokenizer};
+use crate::domain::{TargetId, VendorId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -15,18 +16,39 @@ pub struct Target {
     pub can: Capabilities,
     /// The operator's word on which embedding space the model's vectors are of.
     pub declared_space: Option<Arc<str>>,
+    /// What prompts for it are counted by before it has counted them.
+    pub counted_by: Tokenizer,
 }
 
 impl Target {
     /// A target before anything is known of its vendor; the settings tell it once all sections are read.
     pub fn unlocated(id: TargetId) -> Self {
         let hosting = Hosting { operator: Arc::from(id.vendor.as_str()), kind: "" };
-        Self { id, breach: None, place: Place { hosting, region: None }, can: Capabilities::ALL, declared_space: None }
+        Self {
+            id,
+            breach: None,
+            place: Place { hosting, region: None },
+            can: Capabilities::ALL,
+            declared_space: None,
+            counted_by: Tokenizer::Estimate,
+        }
     }
 
     /// The space of its embeddings: as declared, or its model's name, since one model has one space whoever runs it.
     pub fn space(&self) -> &str {
         self.declared_space.as_deref().unwrap_or(&self.id.model)
+    }
+}
+
+impl Settings {
+    /// Where `target` runs.
+    pub fn place(&self, target: &TargetId) -> Place {
+        let vendor = self.vendor(target);
+        let hosting = Hosting {
+            operator: Arc::from(self.operator(target)),
+            kind: vendor.map_or(VendorId::LOCAL, |vendor| vendor.kind),
+        };
+        Place { hosting, region: vendor.and_then(|vendor| vendor.region.as_deref()).map(Arc::from) }
     }
 }
 

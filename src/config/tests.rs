@@ -329,6 +329,29 @@ proptest! {
 }
 
 #[test]
+fn tokenizers_are_known_or_an_error_that_says_which_there_are() {
+    let with = |vendor: &str, model: &str| {
+        let text = format!(
+            "vendors:\n  own: {{ kind: vllm, tokenizer: {vendor} }}\nmodels:\n  own/m: {{ tokenizer: {model} }}\n\
+             routes:\n  r: {{ targets: [own/m, own/n, local/smollm2-135m-instruct] }}\n"
+        );
+        read(&text)
+    };
+    let settings = with("\"local:smollm2-135m-instruct\"", "cl100k").expect("loads").settings;
+    let counted: Vec<String> =
+        settings.routes.values().flat_map(|route| &route.targets).map(|target| target.counted_by.to_string()).collect();
+    assert_eq!(counted, ["cl100k", "local:smollm2-135m-instruct", "local:smollm2-135m-instruct"]);
+    for (tokenizer, said) in [
+        ("o200", "did you mean `o200k`?"),
+        ("sentencepiece", "expected `o200k`, `cl100k`"),
+        ("\"local:qwen3-4b\"", "no route names `local/qwen3-4b`"),
+    ] {
+        let told = told(&with("estimate", tokenizer).expect_err("is faulty"));
+        assert!(told.contains(said) && told.contains("models.own/m.tokenizer"), "{told}");
+    }
+}
+
+#[test]
 fn an_embedding_space_is_declared_for_a_model_that_then_does_not_chat() {
     let text = "vendors: { openai: { kind: openai }, eu: { kind: azure_openai, base_url: \"https://r.openai.azure.com\" } }\n\
                 models: { eu/emb: { embedding_space: text-embedding-3-small, input_per_mtok: 0.02 } }\n\

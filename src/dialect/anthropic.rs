@@ -38,6 +38,13 @@ struct UsageIn {
     /// `fast` has prices of its own, as another vendor's priority has.
     #[serde(default, deserialize_with = "speed")]
     speed: Option<ServiceClass>,
+    server_tool_use: Option<ServerToolUse>,
+}
+
+/// What Anthropic's own tools did: <https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool>.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct ServerToolUse {
+    web_search_requests: Option<u64>,
 }
 
 fn speed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceClass>, D::Error> {
@@ -85,6 +92,7 @@ impl UsageIn {
         self.cache_creation = later.cache_creation.or(self.cache_creation);
         self.service_tier = later.service_tier.or(self.service_tier);
         self.speed = later.speed.or(self.speed);
+        self.server_tool_use = later.server_tool_use.or(self.server_tool_use);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 
@@ -103,6 +111,7 @@ impl UsageIn {
             cache_write_tokens,
             cache_write_1h_tokens: by_lifetime.ephemeral_1h_input_tokens,
             reasoning_tokens: self.output_tokens_details.and_then(|details| details.thinking_tokens),
+            web_searches: self.server_tool_use.and_then(|tools| tools.web_search_requests),
             service: self.speed.or(self.service_tier),
             ..Usage::default()
         }

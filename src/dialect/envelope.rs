@@ -5,6 +5,7 @@
 //! such a body need not agree on which one counts.
 
 mod extent;
+mod tools;
 
 pub use extent::Extent;
 
@@ -22,6 +23,7 @@ use super::{
     object::{Field, Object, Text},
     responses,
 };
+use crate::domain::ToolUses;
 
 /// The most top-level fields a body may have.
 pub(super) const MAX_FIELDS: usize = 128;
@@ -37,6 +39,8 @@ pub struct Envelope {
     /// At least 1. OpenAI: `max_completion_tokens`, else `max_tokens`; in responses `max_output_tokens`.
     pub max_tokens: Option<u32>,
     pub has_tools: bool,
+    /// How often tools that the vendor runs may be used.
+    pub tool_uses: ToolUses,
     /// In messages, items or tool results.
     pub has_images: bool,
     /// The answer must be JSON, by a schema or at all.
@@ -96,6 +100,7 @@ impl Envelope {
             include_usage: false,
             max_tokens: None,
             has_tools: false,
+            tool_uses: ToolUses::default(),
             has_images: false,
             wants_json_schema: false,
             metadata_user,
@@ -146,7 +151,7 @@ impl Envelope {
 }
 
 /// The top-level fields whose values the envelope needs.
-const WANTED: [&str; 18] = [
+const WANTED: [&str; 19] = [
     "model",
     "n",
     "best_of",
@@ -162,6 +167,7 @@ const WANTED: [&str; 18] = [
     "background",
     "conversation",
     "max_output_tokens",
+    "max_tool_calls",
     "previous_response_id",
     "prompt",
     "safety_identifier",
@@ -175,7 +181,7 @@ struct Scan<'a> {
     messages: Option<Seen>,
     /// A responses request's `messages`.
     input: Option<Seen>,
-    tools: Option<Seen>,
+    tools: Option<(Seen, &'a RawValue)>,
     repeated: Option<String>,
 }
 
@@ -193,10 +199,12 @@ impl Scan<'_> {
             Dialect::OpenaiCompletions => self.prompt()?,
         };
         let has_tools = match self.tools {
-            None | Some(Seen { shape: Shape::Null, .. }) => false,
-            Some(Seen { shape: Shape::List, items, .. }) => items > 0,
+            None | Some((Seen { shape: Shape::Null, .. }, _)) => false,
+            Some((Seen { shape: Shape::List, items, .. }, _)) => items > 0,
             Some(_) => return Err(BadRequest::invalid("tools".into(), "must be an array")),
         };
+        let max_calls = self.wanted.entry("max_tool_calls").and_then(|most| most.json().parse().ok());
+        let tool_uses = self.tools.map(|(_, tools)| tools::most_uses(tools, max_calls)).unwrap_or_default();
         let stream = self.wanted.boolean("stream")?.unwrap_or(false);
         let extent = Extent::read(dialect, &mut self.wanted, text)?;
         // An echoed prompt needs no token after it.
@@ -211,6 +219,7 @@ impl Scan<'_> {
             include_usage: true,
             max_tokens,
             has_tools,
+            tool_uses,
             has_images,
             wants_json_schema: false,
             metadata_user: None,
@@ -345,7 +354,10 @@ impl<'de> Visitor<'de> for Scanner {
             match name.as_ref() {
                 "messages" => scan.messages = Some(map.next_value_seed(Look(Level::Messages))?),
                 "input" => scan.input = Some(map.next_value_seed(Look(Level::Messages))?),
-                "tools" => scan.tools = Some(map.next_value_seed(Look(Level::Any))?),
+                "tools" => {
+                    let raw: &'de RawValue = map.next_value()?;
+                    scan.tools = Some((Look(Level::Any).deserialize(raw).map_err(M::Error::custom)?, raw));
+                }
                 wanted if WANTED.contains(&wanted) => {
                     let raw: &'de RawValue = map.next_value()?;
                     Look(Level::Any).deserialize(raw).map_err(M::Error::custom)?;

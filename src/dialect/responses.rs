@@ -5,6 +5,7 @@
 //! ([`OWN_REASONING`]): it carries the signature of whoever thought, comes back to the chat types, and is kept from vendors,
 //! which would look for it among their own.
 
+mod acts;
 mod answer;
 mod asked;
 mod items;

@@ -38,7 +38,8 @@ pub enum PriceState {
     /// By a row that was valid then, or nothing was used.
     #[default]
     Valid,
-    /// The row has no rate for a kind that was used (audio, say): it counted at the rate of the kind that it is a part of.
+    /// The row has no rate for a kind that was used: audio, say, counted at the rate of the kind that it is a part of; a vendor's
+    /// tool without a fee is not in the cost at all.
     Partial,
     /// The row's validity had ended, and there is no later one.
     Stale,
@@ -99,10 +100,10 @@ impl Prices {
         Some(Quote { cost: rounded(amount), state: state.max(complete), row: Arc::clone(&row.name) })
     }
 
-    /// What an attempt that uses no more than `most` costs at worst, in a call that began at `unix_ms`.
+    /// What an attempt that uses no more than `most` costs at worst, in a call that began at `unix_ms`; `None`: that is not known.
     pub fn worst(&self, most: &Most, unix_ms: i64) -> Option<Money> {
         let (row, _) = self.at(unix_ms)?;
-        Some(whole(row.worst(most, unix_ms).div_ceil(PER_MICRO)))
+        Some(whole(row.worst(most, unix_ms)?.div_ceil(PER_MICRO)))
     }
 }
 

@@ -33,14 +33,36 @@ pub struct TokenUsage {
     /// Its share of this machine's time, in microseconds; for the local tier.
     #[serde(skip_serializing_if = "is_zero")]
     pub machine_us: u64,
+    /// How often the vendor's own tools were used.
+    #[serde(flatten)]
+    pub tools: ToolUses,
     #[serde(skip_serializing_if = "Service::is_standard")]
     pub service: Service,
+}
+
+/// Uses of the tools that a vendor runs itself and has a fee for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolUses {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub web_searches: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub file_searches: u64,
+    /// Machines on which code ran.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub code_sessions: u64,
+}
+
+impl ToolUses {
+    pub fn total(&self) -> u64 {
+        self.web_searches.saturating_add(self.file_searches).saturating_add(self.code_sessions)
+    }
 }
 
 impl TokenUsage {
     /// Whether anything is to be paid for.
     pub fn is_nothing(&self) -> bool {
-        self.input == 0 && self.output == 0 && self.machine_us == 0
+        self.input == 0 && self.output == 0 && self.machine_us == 0 && self.tools.total() == 0
     }
 }
 
@@ -90,6 +112,11 @@ impl From<&Usage> for TokenUsage {
             image_output: said.image_output_tokens.unwrap_or(0),
             unbilled_output: said.unbilled_output_tokens.unwrap_or(0),
             machine_us: 0,
+            tools: ToolUses {
+                web_searches: said.web_searches.unwrap_or(0),
+                file_searches: said.file_searches.unwrap_or(0),
+                code_sessions: said.code_sessions.unwrap_or(0),
+            },
             service: match said.service {
                 None | Some(ServiceClass::Standard) => Service::Standard,
                 Some(ServiceClass::Batch) => Service::Batch,

@@ -177,7 +177,12 @@ impl Account {
         }
     }
 
-    /// Sets `more` aside for a call that began at `at`, or says which budget it does not fit in.
+    /// When a call that began at `at` counts as begun, see [`Spending::counts_at`]; what money is set aside and spent by.
+    pub fn counts_at(&self, at_unix_ms: i64) -> i64 {
+        self.state().spending.counts_at(at_unix_ms)
+    }
+
+    /// Sets `more` aside for a call that counts at `at`, or says which budget it does not fit in.
     pub fn reserve(&self, limits: &Limits, at_unix_ms: i64, more: Money) -> Result<(), (Spent, Money)> {
         self.state().spending.reserve(limits, at_unix_ms, more)
     }
@@ -191,7 +196,7 @@ impl Account {
         let mut state = self.state();
         state.spending.release(at_unix_ms, reserved);
         state.spending.spend(at_unix_ms, cost);
-        if limits.has_budget() { state.spending.marks(limits) } else { Vec::new() }
+        if limits.has_budget() { state.spending.marks(limits, at_unix_ms) } else { Vec::new() }
     }
 
     /// Counts what was used before this process began.
@@ -205,9 +210,7 @@ impl Account {
 
     /// Counts what was spent before this process began.
     pub fn restore_spent(&self, at_unix_ms: i64, cost: Money, now_unix_ms: i64) {
-        let mut state = self.state();
-        state.spending.at(now_unix_ms);
-        state.spending.spend(at_unix_ms, cost);
+        self.state().spending.restore(at_unix_ms, cost, now_unix_ms);
     }
 
     pub fn balance(&self, now_unix_ms: i64) -> Balance {

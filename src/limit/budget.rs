@@ -12,10 +12,18 @@ use crate::{
 /// Shares of a budget, in percent, that are told of once each.
 const MARKS: [u8; 4] = [50, 80, 95, 100];
 
-/// The three periods under way.
+/// The three periods under way, and for each the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spending {
-    periods: [Spent; 3],
+    /// In the order of [`Period::ALL`], the shortest first: what lies in a day that is known lies in a known week and month.
+    courses: [Course; 3],
+}
+
+/// Periods of one kind. They are opened forward only, so that a clock which is set back gives nobody a budget anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Course {
+    newest: Spent,
+    last: Option<Spent>,
 }
 
 /// One period under way.
@@ -51,26 +59,38 @@ impl Default for Spending {
             reserved: Money::ZERO,
             told: 0,
         };
-        Self { periods: Period::ALL.map(unknown) }
+        Self { courses: Period::ALL.map(|period| Course { newest: unknown(period), last: None }) }
     }
 }
 
 impl Spending {
-    /// The periods as they are at `now`.
+    /// The periods as they are at `now`; where a clock was set back, those that its calls count in.
     pub fn at(&mut self, now_unix_ms: i64) -> [Spent; 3] {
-        self.roll(now_unix_ms);
-        self.periods
+        let at = self.counts_at(now_unix_ms);
+        self.courses.map(|course| course.at(at))
     }
 
-    /// Sets `more` aside for a call that began at `at`, in all periods; or says which hard budget it does not fit in, and
-    /// changes nothing.
+    /// When a call that begins at `at` counts as begun: then, unless the clock was set back to before the periods that are known.
+    /// So what it costs is looked for in a budget that has been there.
+    pub fn counts_at(&mut self, at_unix_ms: i64) -> i64 {
+        self.roll(at_unix_ms);
+        let [Course { newest, last }, ..] = &self.courses;
+        match last {
+            _ if at_unix_ms >= newest.starts_unix_ms => at_unix_ms,
+            Some(last) => at_unix_ms.clamp(last.starts_unix_ms, last.resets_unix_ms - 1),
+            None => newest.starts_unix_ms,
+        }
+    }
+
+    /// Sets `more` aside for a call that [counts](Self::counts_at) at `at`, in all periods; or says which hard budget it does not
+    /// fit in, and changes nothing.
     pub fn reserve(&mut self, limits: &Limits, at_unix_ms: i64, more: Money) -> Result<(), (Spent, Money)> {
         self.roll(at_unix_ms);
         if limits.has_hard_budget() {
-            for spent in &self.periods {
+            for spent in self.courses.iter().map(|course| course.at(at_unix_ms)) {
                 let Some(limit) = limits.budget(spent.period) else { continue };
                 if spent.spent + spent.reserved + more > limit {
-                    return Err((*spent, limit));
+                    return Err((spent, limit));
                 }
             }
         }
@@ -87,7 +107,7 @@ impl Spending {
         }
     }
 
-    /// What a call that began at `at` has cost.
+    /// What a call that counts at `at` has cost.
     pub fn spend(&mut self, at_unix_ms: i64, cost: Money) {
         self.roll(at_unix_ms);
         for spent in self.of(at_unix_ms) {
@@ -95,10 +115,29 @@ impl Spending {
         }
     }
 
-    /// The budgets that have reached a higher mark than was told before.
-    pub fn marks(&mut self, limits: &Limits) -> Vec<Reached> {
+    /// What a call of an earlier process, which began at `at`, has cost; it is `now`. Where rows are of the future, the clock was
+    /// set back since: the newest of their periods is known, and the one that it is now.
+    pub fn restore(&mut self, at_unix_ms: i64, cost: Money, now_unix_ms: i64) {
+        self.roll(now_unix_ms);
+        for course in &mut self.courses {
+            let Course { newest, last } = course;
+            let last = last.get_or_insert(Spent::unspent(newest.period, newest.starts_unix_ms - 1));
+            if at_unix_ms >= newest.resets_unix_ms {
+                if !last.holds(now_unix_ms) {
+                    *last = *newest;
+                }
+                *newest = Spent::unspent(newest.period, at_unix_ms);
+            }
+        }
+        for spent in self.of(at_unix_ms) {
+            spent.spent = spent.spent + cost;
+        }
+    }
+
+    /// The budgets that have reached a higher mark than was told before, among those that a call at `at` counts in.
+    pub fn marks(&mut self, limits: &Limits, at_unix_ms: i64) -> Vec<Reached> {
         let mut reached = Vec::new();
-        for spent in &mut self.periods {
+        for spent in self.of(at_unix_ms) {
             let Some(limit) = limits.budget(spent.period) else { continue };
             let is_past =
                 |percent: u8| i128::from(spent.spent.micros) * 100 >= i128::from(limit.micros) * i128::from(percent);
@@ -112,26 +151,40 @@ impl Spending {
     }
 
     fn of(&mut self, at_unix_ms: i64) -> impl Iterator<Item = &mut Spent> {
-        self.periods.iter_mut().filter(move |spent| spent.holds(at_unix_ms))
+        let both = self.courses.iter_mut().flat_map(|course| course.last.iter_mut().chain([&mut course.newest]));
+        both.filter(move |spent| spent.holds(at_unix_ms))
     }
 
     fn roll(&mut self, now_unix_ms: i64) {
-        for spent in &mut self.periods {
-            if now_unix_ms >= spent.resets_unix_ms {
-                *spent = Spent {
-                    period: spent.period,
-                    starts_unix_ms: spent.period.start_ms(now_unix_ms),
-                    resets_unix_ms: spent.period.end_ms(now_unix_ms),
-                    spent: Money::ZERO,
-                    reserved: Money::ZERO,
-                    told: 0,
-                };
+        for Course { newest, last } in &mut self.courses {
+            if now_unix_ms >= newest.resets_unix_ms {
+                *last = (newest.resets_unix_ms > i64::MIN).then_some(*newest);
+                *newest = Spent::unspent(newest.period, now_unix_ms);
             }
         }
     }
 }
 
+impl Course {
+    /// The period that holds `at`, else the newest.
+    fn at(&self, at_unix_ms: i64) -> Spent {
+        self.last.filter(|last| last.holds(at_unix_ms)).unwrap_or(self.newest)
+    }
+}
+
 impl Spent {
+    /// The period in which `at` lies.
+    fn unspent(period: Period, at_unix_ms: i64) -> Self {
+        Self {
+            period,
+            starts_unix_ms: period.start_ms(at_unix_ms),
+            resets_unix_ms: period.end_ms(at_unix_ms),
+            spent: Money::ZERO,
+            reserved: Money::ZERO,
+            told: 0,
+        }
+    }
+
     fn holds(&self, at_unix_ms: i64) -> bool {
         (self.starts_unix_ms..self.resets_unix_ms).contains(&at_unix_ms)
     }
@@ -205,8 +258,28 @@ mod tests {
             spending.reserve(&limits, now, usd(10)).expect("is soft");
             spending.release(now, usd(10));
             spending.spend(now, usd(10));
-            told.extend(spending.marks(&limits).iter().map(|reached| reached.percent));
+            told.extend(spending.marks(&limits, now).iter().map(|reached| reached.percent));
         }
         assert_eq!(told, [50, 80, 95].map(|mark| if mark == 95 { 100 } else { mark }));
+    }
+
+    #[test]
+    fn rows_of_the_future_are_known_after_a_start_and_so_are_those_of_now() {
+        let day = 86_400_000;
+        let now = datetime!(2026-11-25 12:00 UTC).unix_timestamp() * 1000;
+        let mut spending = Spending::default();
+        for (days, cost) in [(-1, 1), (0, 4), (1, 2), (2, 3), (-9, 50)] {
+            spending.restore(now + days * day, usd(cost), now);
+        }
+        assert_eq!(spending.at(now)[0].spent, usd(4));
+        spending.reserve(&daily(10), now, usd(6)).expect("fits");
+        assert!(spending.reserve(&daily(10), now, usd(1)).is_err());
+        assert_eq!(spending.at(now + 2 * day)[0].spent, usd(3));
+        // Without such rows, what is known of yesterday is there for a clock that is set back.
+        let mut spending = Spending::default();
+        spending.restore(now - day, usd(9), now);
+        let at = spending.counts_at(now - day);
+        assert!(spending.reserve(&daily(10), at, usd(2)).is_err());
+        spending.reserve(&daily(10), at, usd(1)).expect("fits");
     }
 }

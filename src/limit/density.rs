@@ -1,7 +1,6 @@
 //! How many tokens a target makes of a body's bytes: learned from what it counts itself, for all that its callers send.
 //!
-//! Vendors' tokenizers are not run: most are not published, those that are take more memory than the whole gateway, and what an answer
-//! will be long is a guess all the same. A call's real tokens take the estimate's place when it is over.
+//! For targets that no tokenizer is known of: most vendors publish none. A call's real tokens take the estimate's place when it is over.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,13 +1,12 @@
 //! How many tokens a call will use, as a guess for rates and at worst for money. Pure.
 //!
-//! The guess: a token for four bytes of body, or what the target was seen to make of bodies, and an answer of usual length. It is
-//! replaced by what the vendor says. The
-//! worst case: no tokenizer that is in use gives more tokens than bytes, and no answer is longer than `max_tokens`; what
+//! The guess: the prompt as a tokenizer has counted it, else a token for four bytes of body, or what the target was seen to make of
+//! bodies; and an answer of usual length. It is replaced by what the vendor says. The worst case: no tokenizer that is in use gives more tokens than bytes, and no answer is longer than `max_tokens`; what
 //! cannot be seen in a body (an image at an address, what the vendor keeps of a conversation) has an allowance.
 
 use std::time::Duration;
 
-use crate::domain::{Most, Task};
+use crate::domain::{Most, Task, ToolUses};
 
 /// What an answer may be long at most when the caller does not say and a limit needs to know.
 pub const UNSAID_ANSWER_TOKENS: u32 = 4096;
@@ -24,6 +23,9 @@ const IMAGES: u64 = 50_000;
 /// What a vendor may keep of a conversation.
 const KEPT_BY_VENDOR: u64 = 128_000;
 
+/// What one use of a tool that the vendor runs may add to the prompt.
+const TOOL_RESULT: u64 = 25_000;
+
 /// What is known of a question before anybody answers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -31,11 +33,15 @@ pub struct Shape {
     pub body_bytes: usize,
     /// Tokens in 1024 bytes, see [`super::Density`].
     pub density: u32,
+    /// As a tokenizer has counted it.
+    pub prompt_tokens: Option<u64>,
     pub max_tokens: Option<u32>,
     /// Answers to one question, at least 1.
     pub answers: u64,
     pub images: bool,
     pub tools: bool,
+    /// How often tools that the vendor runs may be used.
+    pub tool_uses: ToolUses,
     /// The vendor keeps part of the prompt.
     pub hidden_prompt: bool,
 }
@@ -48,6 +54,7 @@ impl Shape {
         }
         let prompt = (self.body_bytes as u64).saturating_mul(self.density.into()).div_ceil(1024);
         let prompt = if self.images { prompt.min(USUAL_WITH_IMAGES) } else { prompt };
+        let prompt = self.prompt_tokens.unwrap_or(prompt);
         if !self.task.is_answer() {
             return prompt;
         }
@@ -63,7 +70,7 @@ impl Shape {
     /// The most that an attempt may use, and with it this machine's whole time for so long.
     pub fn most(&self, machine: Duration) -> Most {
         if self.task == Task::CountTokens {
-            return Most { input: 0, output: 0, machine_us: micros(machine) };
+            return Most { input: 0, output: 0, machine_us: micros(machine), tools: ToolUses::default() };
         }
         let mut input = self.body_bytes as u64 + AROUND;
         for (applies, allowance) in
@@ -71,12 +78,13 @@ impl Shape {
         {
             input += if applies { allowance } else { 0 };
         }
+        input = input.saturating_add(self.tool_uses.total().saturating_mul(TOOL_RESULT));
         let output = if self.task.is_answer() {
             u64::from(self.max_tokens.unwrap_or(UNSAID_ANSWER_TOKENS)).saturating_mul(self.answers)
         } else {
             0
         };
-        Most { input, output, machine_us: micros(machine) }
+        Most { input, output, machine_us: micros(machine), tools: self.tool_uses }
     }
 }
 
@@ -93,10 +101,12 @@ mod tests {
         task: Task::Answer,
         body_bytes: 400,
         density: crate::limit::USUAL_DENSITY,
+        prompt_tokens: None,
         max_tokens: None,
         answers: 1,
         images: false,
         tools: false,
+        tool_uses: ToolUses { web_searches: 0, file_searches: 0, code_sessions: 0 },
         hidden_prompt: false,
     };
 
@@ -105,7 +115,9 @@ mod tests {
         let rates =
             Meter::ALL.into_iter().fold(Rates::default(), |all, meter| all.with(meter, Rate { nanos: u64::MAX }));
         let dear = Prices::new(vec![PriceRow::always("dear", rates)]);
-        let shape = Shape { max_tokens: Some(u32::MAX), answers: u64::MAX, body_bytes: usize::MAX >> 1, ..SHAPE };
+        let tool_uses = ToolUses { web_searches: u64::MAX, ..ToolUses::default() };
+        let shape =
+            Shape { tool_uses, max_tokens: Some(u32::MAX), answers: u64::MAX, body_bytes: usize::MAX >> 1, ..SHAPE };
         assert_eq!(dear.worst(&shape.most(Duration::MAX), 0), Some(Money::from_micros(i64::MAX)));
         assert!(shape.likely_tokens() > 1 << 40);
     }
@@ -114,11 +126,17 @@ mod tests {
     fn a_count_costs_nothing_and_an_image_is_not_read_as_text() {
         let count = Shape { task: Task::CountTokens, ..SHAPE };
         assert_eq!((count.likely_tokens(), SHAPE.likely_tokens()), (0, 100 + 256));
-        assert_eq!(count.most(Duration::ZERO), Most { input: 0, output: 0, machine_us: 0 });
+        let nothing = Most { input: 0, output: 0, machine_us: 0, tools: ToolUses::default() };
+        assert_eq!(count.most(Duration::ZERO), nothing);
         let dense = Shape { density: 512, ..SHAPE };
         assert_eq!(dense.likely_tokens(), 200 + 256);
+        let counted = Shape { prompt_tokens: Some(7), images: true, ..SHAPE };
+        assert_eq!(counted.likely_tokens(), 7 + 256);
         let most = Shape { max_tokens: Some(10), answers: 2, tools: true, ..SHAPE }.most(Duration::from_millis(1));
-        assert_eq!(most, Most { input: 400 + 64 + 1000, output: 20, machine_us: 1000 });
+        assert_eq!(most, Most { input: 400 + 64 + 1000, output: 20, machine_us: 1000, ..nothing });
+        let tools = ToolUses { web_searches: 2, ..ToolUses::default() };
+        let most = Shape { max_tokens: Some(10), tools: true, tool_uses: tools, ..SHAPE }.most(Duration::ZERO);
+        assert_eq!(most, Most { input: 400 + 64 + 1000 + 2 * 25_000, output: 10, machine_us: 0, tools });
         let image = Shape { images: true, body_bytes: 4 << 20, max_tokens: Some(10), ..SHAPE };
         assert_eq!(image.likely_tokens(), 4010);
     }

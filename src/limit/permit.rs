@@ -19,9 +19,18 @@ use crate::{
 pub struct Permit {
     limiter: Limiter,
     ask: Ask,
-    held: Vec<(Arc<Account>, Limits)>,
+    held: Vec<Held>,
     reserved: Money,
     standing: Standing,
+}
+
+/// One of those accounts.
+#[derive(Debug)]
+struct Held {
+    account: Arc<Account>,
+    limits: Limits,
+    /// When the call counts as begun there.
+    at_unix_ms: i64,
 }
 
 impl Permit {
@@ -33,7 +42,9 @@ impl Permit {
         let standing =
             account.take(&limits, &self.ask).map_err(|denied| Refusal::of(account.subject(), denied, &self.ask))?;
         self.standing = self.standing.and(standing);
-        self.held.push((account, limits));
+        let at_unix_ms =
+            if account.subject().pays() { account.counts_at(self.ask.at_unix_ms) } else { self.ask.at_unix_ms };
+        self.held.push(Held { account, limits, at_unix_ms });
         Ok(())
     }
 
@@ -44,13 +55,13 @@ impl Permit {
 
     /// Whether a budget of those that it concerns must never be overspent.
     pub fn has_hard_budget(&self) -> bool {
-        self.held.iter().any(|(_, limits)| limits.has_hard_budget())
+        self.held.iter().any(|held| held.limits.has_hard_budget())
     }
 
     /// Whose that is; the tenant's where there is none.
     pub fn hard_payer(&self) -> Subject {
-        let payer = self.held.iter().find(|(_, limits)| limits.has_hard_budget()).or(self.held.first());
-        payer.map_or_else(|| Subject::Tenant(TenantId::new("unknown")), |(account, _)| account.subject().clone())
+        let payer = self.held.iter().find(|held| held.limits.has_hard_budget()).or(self.held.first());
+        payer.map_or_else(|| Subject::Tenant(TenantId::new("unknown")), |held| held.account.subject().clone())
     }
 
     /// What is set aside for it.
@@ -64,11 +75,10 @@ impl Permit {
         if more.micros <= 0 {
             return Ok(());
         }
-        let at = self.ask.at_unix_ms;
-        let payers = || self.held.iter().filter(|(account, _)| account.subject().pays());
-        for (place, (account, limits)) in payers().enumerate() {
-            if let Err((spent, limit)) = account.reserve(limits, at, more) {
-                payers().take(place).for_each(|(account, _)| account.release(at, more));
+        let payers = || self.held.iter().filter(|held| held.account.subject().pays());
+        for (place, Held { account, limits, at_unix_ms }) in payers().enumerate() {
+            if let Err((spent, limit)) = account.reserve(limits, *at_unix_ms, more) {
+                payers().take(place).for_each(|held| held.account.release(held.at_unix_ms, more));
                 let why = Why::Budget { spent, limit, needs: total };
                 return Err(Refusal::new(account.subject().clone(), why, clock::unix_ms()));
             }
@@ -80,12 +90,12 @@ impl Permit {
     /// The call is over, and has used so much.
     pub fn settle(mut self, tokens: u64, cost: Money) {
         let now = clock::unix_ms();
-        for (account, limits) in std::mem::take(&mut self.held) {
+        for Held { account, limits, at_unix_ms } in std::mem::take(&mut self.held) {
             account.finish(&self.ask, tokens, now);
             if !account.subject().pays() {
                 continue;
             }
-            for reached in account.spend(&limits, self.ask.at_unix_ms, (self.reserved, cost)) {
+            for reached in account.spend(&limits, at_unix_ms, (self.reserved, cost)) {
                 let mark = BudgetMark { subject: account.subject().clone(), reached };
                 tracing::warn!(
                     subject = %mark.subject, period = %reached.of.period, percent = reached.percent,
@@ -101,10 +111,10 @@ impl Permit {
 /// The call was never made: nothing of it counts.
 impl Drop for Permit {
     fn drop(&mut self) {
-        for (account, _) in self.held.drain(..) {
+        for Held { account, at_unix_ms, .. } in self.held.drain(..) {
             account.give_back(&self.ask);
             if account.subject().pays() {
-                account.release(self.ask.at_unix_ms, self.reserved);
+                account.release(at_unix_ms, self.reserved);
             }
         }
     }
@@ -112,6 +122,7 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -173,6 +184,38 @@ mod tests {
         let day = balance.spent[0];
         assert_eq!((day.spent.micros, day.reserved, balance.in_flight), (spent, Money::ZERO, 0));
         assert!(day.spent <= LIMIT && spent > 0, "{spent}");
+    }
+
+    proptest! {
+        /// However the clock is set, forth and back by hours, days, weeks: as much is spent as the days that began have budgets for.
+        #[test]
+        fn a_clock_that_is_set_back_gives_no_budget_anew(
+            steps in proptest::collection::vec((-40i64..40, any::<bool>(), 0i64..4), 1..150),
+        ) {
+            const HOUR: i64 = 3_600_000;
+            let limiter = Limiter::new(mpsc::channel(64).0);
+            let whom = || vec![Limited { subject: Subject::Tenant(TenantId::new("acme")), limits: Limits { budget_per_day: Some(LIMIT), ..Limits::NONE } }];
+            let (mut now, mut newest, mut days, mut spent) = (1_795_000_000_000, i64::MIN, 0, 0);
+            let mut open: Vec<(Permit, Money)> = Vec::new();
+            for (hours, far, fourth) in steps {
+                now += hours * HOUR * if far { 24 } else { 1 };
+                let day = now.div_euclid(24 * HOUR);
+                days += i64::from(day > newest);
+                newest = newest.max(day);
+                let bound = Money::from_micros(LIMIT.micros / 4 * fourth);
+                let ask = Ask { at_unix_ms: now, requests: 1, tokens: 1, in_flight: 1 };
+                let mut permit = limiter.admit(whom(), ask).expect("has no rates");
+                if permit.reserve(bound).is_ok() {
+                    open.push((permit, bound));
+                }
+                if fourth % 2 == 0 && !open.is_empty() {
+                    let (permit, bound) = open.remove(0);
+                    permit.settle(1, bound);
+                    spent += bound.micros;
+                }
+                prop_assert!(spent <= LIMIT.micros * days, "{spent} of {days} days");
+            }
+        }
     }
 
     #[test]

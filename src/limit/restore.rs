@@ -23,7 +23,8 @@ impl Limiter {
             self.account(&limited.subject, &limited.limits, now_unix_ms);
         }
         let day_ago = now_unix_ms - Span::DAY.ms() - Span::DAY.slice_ms;
-        let periods = Period::ALL.map(|period| period.start_ms(now_unix_ms));
+        // And those before, for a clock that is set back.
+        let periods = Period::ALL.map(|period| period.start_ms(period.start_ms(now_unix_ms) - 1));
         let since = periods.into_iter().fold(day_ago, i64::min);
         for row in store.used_since(since).await? {
             for subject in whom(&row) {

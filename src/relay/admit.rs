@@ -98,14 +98,14 @@ impl From<limit::Refusal> for Refusal {
 }
 
 /// Admits one request under `snapshot`.
-pub fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> Result<Admitted, Refusal> {
+pub async fn admit(relay: &Arc<Relay>, snapshot: &Snapshot, mut inbound: Inbound) -> Result<Admitted, Refusal> {
     let (mut envelope, embed) = open(&inbound).map_err(Refusal::BadRequest)?;
     let route = route(snapshot, &inbound.client, &envelope.model)?;
     let route = Arc::clone(route.side((&inbound.client.key_id, inbound.id, inbound.task)));
     if !relay.ledger.takes_calls() {
         return Err(Refusal::LedgerFull);
     }
-    let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope)?;
+    let allowed = allow(relay, snapshot, &route, &mut inbound, &mut envelope).await?;
     let need = need(&envelope, inbound.task, inbound.body.len());
     let of_caller = || relay.drills.of_caller(&route.route.id, || rand::rng().random());
     let drill = inbound.drill.clone().or_else(of_caller);

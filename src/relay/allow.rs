@@ -1,7 +1,7 @@
 //! Whether a caller may ask this: what its key may, the ceilings on one call, and the rates of everybody whom it concerns.
 //! The first limits to be asked after a body was read; money is set aside once it is known who may answer.
 
-use super::{Inbound, Refusal, Relay, Snapshot, SnapshotRoute};
+use super::{Inbound, Refusal, Relay, Snapshot, SnapshotRoute, count::count};
 use crate::{
     dialect::{BadRequest, Envelope},
     domain::{FeatureId, Money, is_plain_name},
@@ -20,7 +20,7 @@ pub(super) struct Allowed {
 }
 
 /// Takes a call on. What its feature is, and how long its answer may be at most, is written where it will be looked for.
-pub(super) fn allow(
+pub(super) async fn allow(
     relay: &Relay,
     snapshot: &Snapshot,
     route: &SnapshotRoute,
@@ -45,7 +45,8 @@ pub(super) fn allow(
             envelope.bind_answer(UNSAID_ANSWER_TOKENS);
         }
     }
-    let shape = shape(inbound, envelope, route);
+    let prompt_tokens = count(relay, route, inbound, &limited).await;
+    let shape = Shape { prompt_tokens, ..shape(inbound, envelope, route) };
     let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
     let permit = relay.limiter.admit(limited, ask)?;
     Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
@@ -58,10 +59,12 @@ pub(super) fn shape(inbound: &Inbound, envelope: &Envelope, route: &SnapshotRout
         body_bytes: inbound.body.len(),
         // Of who is asked first; most targets are never asked.
         density: route.targets.first().map_or(USUAL_DENSITY, |first| first.cell.density().get()),
+        prompt_tokens: None,
         max_tokens: envelope.max_tokens.or(envelope.extent.bound()),
         answers: envelope.extent.answers,
         images: envelope.has_images,
         tools: envelope.has_tools,
+        tool_uses: envelope.tool_uses,
         hidden_prompt: envelope.extent.hidden_prompt,
     }
 }

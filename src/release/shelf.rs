@@ -10,6 +10,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -36,6 +37,8 @@ pub struct Shelf {
     /// `None`: the database cannot be opened.
     store: Option<Store>,
     pending: Pending<Carried>,
+    /// Held while a file is replaced: two tasks must not fill one new file.
+    writing: Mutex<()>,
 }
 
 /// What is known now.
@@ -86,7 +89,7 @@ impl Shelf {
             tracing::warn!(%error, dir = %dir.display(), "the releases' directory cannot be made; nothing can be changed yet");
         }
         let pending = Pending::at(&dir.join("pending"));
-        Self { dir, store, pending }
+        Self { dir, store, pending, writing: Mutex::new(()) }
     }
 
     pub fn dir(&self) -> &Path {
@@ -221,6 +224,7 @@ impl Shelf {
     }
 
     fn write(&self, name: &str, json: &[u8]) -> io::Result<()> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let new = self.dir.join(format!("{name}.{}.new", std::process::id()));
         let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(json)?;
@@ -235,4 +239,30 @@ fn rows(deeds: Vec<(RouteId, Deed)>, entry: &Record) -> Result<Vec<ReleaseRow>, 
         Ok(ReleaseRow { id: clock::entry_id(), at_unix_ms: entry.at_unix_ms, route, entry: entry.id.clone(), act })
     };
     deeds.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_that_write_at_once_leave_one_whole_copy() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = StateDir::open(Some(dir.path())).expect("can be made");
+        let shelf = Shelf::open(&state, None);
+        let write = |size: usize| {
+            let json = serde_json::to_vec(&"x".repeat(size)).expect("is JSON");
+            (0..50).for_each(|_| shelf.write("book.json", &json).expect("writes"));
+        };
+        std::thread::scope(|scope| {
+            for size in [10, 5000, 90_000] {
+                scope.spawn({
+                    let write = &write;
+                    move || write(size)
+                });
+            }
+        });
+        let read = fs::read(shelf.dir().join("book.json")).expect("is there");
+        serde_json::from_slice::<String>(&read).expect("is whole");
+    }
 }

@@ -146,6 +146,11 @@ pub struct UsageTotals {
     pub image_output_tokens: u64,
     /// This machine's time, in microseconds.
     pub machine_us: u64,
+    /// Uses of the vendors' own tools.
+    pub web_searches: u64,
+    pub file_searches: u64,
+    /// Machines on which code ran.
+    pub code_sessions: u64,
 }
 
 impl FromStr for Only {
@@ -190,6 +195,9 @@ impl Sum for UsageTotals {
             image_input_tokens: sum.image_input_tokens + row.image_input_tokens,
             image_output_tokens: sum.image_output_tokens + row.image_output_tokens,
             machine_us: sum.machine_us + row.machine_us,
+            web_searches: sum.web_searches + row.web_searches,
+            file_searches: sum.file_searches + row.file_searches,
+            code_sessions: sum.code_sessions + row.code_sessions,
         })
     }
 }

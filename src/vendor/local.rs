@@ -72,6 +72,22 @@ pub enum LocalState {
     },
 }
 
+/// What a loaded model makes of texts.
+#[derive(Debug)]
+pub struct Words(LocalState);
+
+impl Words {
+    /// Tokens of a text by itself, on the calling thread.
+    pub fn tokens_in(&self, text: &str) -> Option<u64> {
+        let tokens = match &self.0 {
+            LocalState::Ready(engine) => engine.tokens_in(text),
+            LocalState::Embedder(embedder) => embedder.tokens_in(text),
+            LocalState::Loading(_) | LocalState::Failed { .. } | LocalState::NoRoom { .. } => None,
+        };
+        tokens.map(|tokens| tokens as u64)
+    }
+}
+
 /// A load that goes on.
 #[derive(Debug, Clone)]
 pub struct Loading {
@@ -200,6 +216,11 @@ impl LocalTier {
             Ok(Err(fault)) => Err(engine_fault(fault)),
             Err(_) => Err(Fault::new(FaultKind::Engine, "the local engine failed at the count")),
         }
+    }
+
+    /// The tokenizer of a model that is loaded.
+    pub fn words(&self, model: &str) -> Option<Words> {
+        self.models.load().get(model).filter(|state| state.refusal(Instant::now()).is_none()).cloned().map(Words)
     }
 
     /// Embeds texts with the model; they wait for their turn.

@@ -1,12 +1,12 @@
 //! Operators over the admin API: who is let in, what each role may, writes that are repeated, and what stands in the audit log.
 
-mod both;
+pub mod both;
 mod document;
 mod login;
 pub mod oidc;
 mod quality;
 mod releases;
-mod remote;
+pub mod remote;
 pub mod rollback;
 mod triggers;
 

@@ -6,6 +6,7 @@ mod dialects;
 mod hours;
 mod local;
 mod sums;
+mod tools;
 
 use serde_json::Value;
 

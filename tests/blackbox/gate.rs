@@ -1,5 +1,6 @@
 //! The gate as ML engineers, security and the router use it: runs and what they cost, certificates and taking them back.
 
+mod both;
 mod cheats;
 mod drift;
 mod forge;

@@ -56,4 +56,5 @@ pub mod share;
 pub mod soak;
 pub mod story;
 pub mod tasks;
+pub mod tokens;
 pub mod translation;

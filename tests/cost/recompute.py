@@ -1,6 +1,6 @@
 """Adds the ledger up again, from its SQLite file alone: `recompute.py DATABASE RATES.json`.
 
-RATES.json: { "vendor/model": { "input": "0.15", … } } in US dollars per million tokens, as decimals in texts. Prints what
+RATES.json: { "vendor/model": { "input": "0.15", … } } in US dollars per million tokens (of tools: per use), as decimals in texts. Prints what
 the sums are, and every attempt whose cost is not what these rates make of its tokens.
 """
 
@@ -24,6 +24,9 @@ def cost_micros(row, rates):
     exact = sum((Fraction(rates.get(kind, "0")) * tokens for kind, tokens in parts.items()), Fraction(0))
     if row["service"] == "batch":
         exact = exact * Fraction(rates["batch"])
+    # Fees are dollars for each use, whatever the class of service.
+    for kind, uses in (("web_search", "web_searches"), ("file_search", "file_searches"), ("code_session", "code_sessions")):
+        exact += Fraction(rates.get(kind, "0")) * 1_000_000 * row[uses]
     return int(exact + Fraction(1, 2))
 
 

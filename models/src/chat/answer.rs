@@ -95,6 +95,10 @@ pub struct Usage {
     pub image_output_tokens: Option<u64>,
     /// The part of `output_tokens` that the vendor sends no bill for.
     pub unbilled_output_tokens: Option<u64>,
+    /// How often the vendor's own tools were used: searches of the web and of files, and machines on which code ran.
+    pub web_searches: Option<u64>,
+    pub file_searches: Option<u64>,
+    pub code_sessions: Option<u64>,
     /// In which class of service the vendor answered.
     pub service: Option<ServiceClass>,
 }
@@ -169,6 +173,9 @@ impl Usage {
         self.audio_output_tokens = later.audio_output_tokens.or(self.audio_output_tokens);
         self.image_output_tokens = later.image_output_tokens.or(self.image_output_tokens);
         self.unbilled_output_tokens = later.unbilled_output_tokens.or(self.unbilled_output_tokens);
+        self.web_searches = later.web_searches.or(self.web_searches);
+        self.file_searches = later.file_searches.or(self.file_searches);
+        self.code_sessions = later.code_sessions.or(self.code_sessions);
         self.service = later.service.or(self.service);
     }
 }

@@ -146,10 +146,16 @@ pub(crate) fn attend(
     assert!(how.heads.is_multiple_of(kv.shape.kv_heads), "each head of keys has as many heads of queries");
     let group = how.heads / kv.shape.kv_heads;
     let parts = Parts::new(out);
-    pool.each(plan.len() * kv.shape.kv_heads, |item| {
-        let (run, head) = (&plan[item / kv.shape.kv_heads], item % kv.shape.kv_heads);
+    // Where there are enough runs, and of one length, a thread takes all heads of one: they lie side by side.
+    let alike = plan.len() >= 2 * pool.threads() && plan.iter().all(|run| run.tokens.len() == 1);
+    let heads = if alike { kv.shape.kv_heads } else { 1 };
+    pool.each(plan.len() * kv.shape.kv_heads / heads, |item| {
+        let (run, first) = (&plan[item * heads / kv.shape.kv_heads], item * heads % kv.shape.kv_heads);
         let spans = &spans[run.spans.clone()];
-        Tile { kv, layer, head, how, group, spans, run }.attend(pool, queries, &parts);
+        for head in first..first + heads {
+            let last = head + 1 == first + heads;
+            Tile { kv, layer, head, how, group, spans, run, last }.attend(pool, queries, &parts);
+        }
     });
 }
 
@@ -163,6 +169,8 @@ struct Tile<'a> {
     /// The run's.
     spans: &'a [Span<'a>],
     run: &'a Run,
+    /// Whether the thread goes on to another run, and not to the next head of this one.
+    last: bool,
 }
 
 /// A tile's queries, and what they have gathered so far.
@@ -203,16 +211,19 @@ impl Tile<'_> {
     /// Takes some of the queries over some of a span's blocks, from the first that one of them sees.
     fn over(&self, pool: &Pool, gathered: &mut Gathered, span: &Span<'_>, range: Range<usize>, blocks: Range<usize>) {
         let width = self.kv.shape.width;
-        let bits = |block: usize| {
-            let start = self.kv.shape.start(span.blocks[block], self.layer, self.head);
+        let bits = |block: usize, head: usize| {
+            let start = self.kv.shape.start(span.blocks[block], self.layer, head);
             &self.kv.bits[start..start + 2 * width * BLOCK]
         };
         let seen = gathered.sees[range.clone()].iter().map(|sees| sees.start).min().unwrap_or(0);
-        for block in blocks.start.max(seen / BLOCK)..blocks.end {
-            if block + 1 < blocks.end {
-                block::ahead(bits(block + 1));
-            }
-            block::take(pool.level(), gathered, range.clone(), bits(block), block * BLOCK);
+        let first = blocks.start.max(seen / BLOCK);
+        for block in first..blocks.end {
+            let next = match block + 1 < blocks.end {
+                true => bits(block + 1, self.head),
+                false if self.last => bits(block, self.head),
+                false => bits(first, self.head + 1),
+            };
+            block::take(pool.level(), gathered, range.clone(), (bits(block, self.head), next), block * BLOCK);
         }
     }
 

@@ -46,7 +46,7 @@ struct CallQuery {
     tenant: Option<String>,
     route: Option<String>,
     ending: Option<EndingView>,
-    /// At most so many, up to 1000 [default: 50].
+    /// At most so many, up to 10000 [default: 50].
     limit: Option<u32>,
 }
 
@@ -89,7 +89,7 @@ async fn calls(asked: Asked, query: CallQuery) -> Result<Vec<CallView>, Refused>
         tenant: query.tenant.map(TenantId::new),
         route: query.route.map(RouteId::new),
         ending: query.ending.map(Ending::from),
-        limit: limit(query.limit, 50, 1000)?,
+        limit: limit(query.limit, 50, 10_000)?,
     };
     Ok(asked.admin.store.list_calls(filter).await?.into_iter().map(CallView::from).collect())
 }

@@ -89,11 +89,9 @@ impl NewLimits {
         if counts.into_iter().flatten().any(|count| count == 0 || count > 1 << 53) {
             return Err(Refused::invalid("a limit is a whole number above 0; leave it out for no limit"));
         }
-        let money = |usd: Option<f64>| match usd {
-            None => Ok(None),
-            Some(usd) if (0.0..=1e9).contains(&usd) => Ok(Money::from_usd(usd)),
-            Some(_) => Err(Refused::invalid("an amount is in dollars, from 0 to 1e9")),
-        };
+        let refused =
+            || Refused::invalid("an amount is in dollars, from 0 to 1e9, and 0.000001 at least where it is not 0");
+        let money = |usd: Option<f64>| usd.map(|usd| Money::limit_from_usd(usd).ok_or_else(refused)).transpose();
         Ok(Limits {
             requests_per_minute: self.rpm,
             requests_per_day: self.rpd,

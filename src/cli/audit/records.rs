@@ -9,6 +9,7 @@ use super::{
     super::{
         place::{Here, Place},
         print::{self, Align},
+        remote::Remote,
     },
     ListArgs,
 };
@@ -22,21 +23,15 @@ use crate::{
     store::AuditFilter,
 };
 
+/// Of one answer.
+const PAGE: usize = 1000;
+
 pub(super) async fn list(place: &Place, args: ListArgs) -> anyhow::Result<ExitCode> {
     let since = |since: Duration| clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
     let (json, since) = (args.json, args.since.map(since));
     let mut waiting = None;
     let entries: Vec<EntryView> = match place {
-        Place::Server(remote) => {
-            let query = [
-                ("action", args.action),
-                ("object", args.object),
-                ("actor", args.actor),
-                ("since_unix_ms", since.map(|since| since.to_string())),
-                ("limit", Some(args.limit.to_string())),
-            ];
-            remote.get("/audit", &query).await?
-        }
+        Place::Server(remote) => listed(remote, &args, since).await?,
         Place::Here(here) => {
             let audit = here.audit().await?;
             let filter = AuditFilter {
@@ -57,6 +52,29 @@ pub(super) async fn list(place: &Place, args: ListArgs) -> anyhow::Result<ExitCo
         tell_waiting(audit);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A page after the other.
+async fn listed(remote: &Remote, args: &ListArgs, since: Option<i64>) -> anyhow::Result<Vec<EntryView>> {
+    let (mut entries, mut before) = (Vec::new(), None);
+    loop {
+        let wanted = PAGE.min(args.limit as usize - entries.len());
+        let query = [
+            ("action", args.action.clone()),
+            ("object", args.object.clone()),
+            ("actor", args.actor.clone()),
+            ("since_unix_ms", since.map(|since| since.to_string())),
+            ("before_seq", before),
+            ("limit", Some(wanted.to_string())),
+        ];
+        let page: Vec<EntryView> = remote.get("/audit", &query).await?;
+        let full = page.len() == wanted;
+        entries.extend(page);
+        before = entries.last().and_then(|last| last.entry.get("seq")).map(Value::to_string);
+        if !full || before.is_none() || entries.len() >= args.limit as usize {
+            return Ok(entries);
+        }
+    }
 }
 
 /// What the entries are shown as.

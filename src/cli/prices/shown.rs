@@ -146,6 +146,8 @@ fn rates(rates: &Rates) -> Value {
 fn per(meter: Meter) -> &'static str {
     match meter {
         Meter::Request => "USD per request",
+        Meter::WebSearch | Meter::FileSearch => "USD per search",
+        Meter::CodeSession => "USD per session",
         Meter::Machine => "USD per hour of this machine",
         _ => "USD per million tokens",
     }

@@ -242,6 +242,8 @@ fn measure(charge: &Charge, sum: &Sum) -> Measure {
     let nanos = u128::from(charge.unit_nanos);
     let (scaled, places, unit, consumed_unit) = match charge.meter {
         Some(Meter::Request) => (sum.quantity, 0, "Requests", "Requests"),
+        Some(Meter::WebSearch | Meter::FileSearch) => (sum.quantity, 0, "Searches", "Searches"),
+        Some(Meter::CodeSession) => (sum.quantity, 0, "Sessions", "Sessions"),
         // 12 decimals of an hour, of which there are 3.6 billion microseconds.
         Some(Meter::Machine) => (sum.quantity.saturating_mul(2500) / 9, 12, "Hours", "Seconds"),
         _ => (sum.quantity, 6, "1000000 Tokens", "Tokens"),

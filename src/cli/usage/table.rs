@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The sums, by the names that JSON and CSV use.
-const SUMS: [&str; 19] = [
+const SUMS: [&str; 22] = [
     "calls",
     "failed",
     "attempts",
@@ -28,6 +28,9 @@ const SUMS: [&str; 19] = [
     "image_input_tokens",
     "image_output_tokens",
     "machine_us",
+    "web_searches",
+    "file_searches",
+    "code_sessions",
 ];
 
 pub(super) fn written(rows: &[UsageRow], by: &[Dimension], format: Format) -> anyhow::Result<String> {
@@ -89,7 +92,7 @@ fn remarks(total: &UsageTotals) -> String {
 }
 
 /// In the order of [`SUMS`].
-fn sums(totals: &UsageTotals) -> [String; 19] {
+fn sums(totals: &UsageTotals) -> [String; 22] {
     let number = |number: u64| number.to_string();
     [
         number(totals.calls),
@@ -111,6 +114,9 @@ fn sums(totals: &UsageTotals) -> [String; 19] {
         number(totals.image_input_tokens),
         number(totals.image_output_tokens),
         number(totals.machine_us),
+        number(totals.web_searches),
+        number(totals.file_searches),
+        number(totals.code_sessions),
     ]
 }
 

@@ -30,6 +30,12 @@ pub(in crate::config) struct Price {
     pub(in crate::config) image_output_per_mtok: Option<f64>,
     /// For each request that is answered, besides its tokens.
     pub(in crate::config) per_request: Option<f64>,
+    /// For each search of the web that the vendor makes while it answers. A call that makes one where no fee is known is priced in part.
+    pub(in crate::config) per_web_search: Option<f64>,
+    /// For each search of files that the vendor keeps.
+    pub(in crate::config) per_file_search: Option<f64>,
+    /// For each machine on which the vendor runs code.
+    pub(in crate::config) per_code_session: Option<f64>,
     /// What a call costs of that in a batch or in flexible processing: 0.5 for half.
     pub(in crate::config) batch_factor: Option<f64>,
     /// What a call costs of that in the vendor's faster class of service: 2 for twice as much.

@@ -39,6 +39,9 @@ pub(in crate::config) struct Vendor {
     /// Whether it has OpenAI's `/responses`. Then callers of `/v1/responses` are answered by it in that dialect, their
     /// requests forwarded as they come; else they are translated [default: true for kind `openai`, else false].
     pub(in crate::config) responses: Option<bool>,
+    /// What prompts for its models are counted by, where limits of tokens need that before the vendor has counted: `o200k`, `cl100k`,
+    /// `local:ID` (the tokenizer of a local model that a route names) or `estimate` [default: by the model's name].
+    pub(in crate::config) tokenizer: Option<String>,
 }
 
 /// What is known of one model. Prices are in US dollars per million tokens; `prices` says more than the four keys here.
@@ -66,6 +69,8 @@ pub(in crate::config) struct Model {
     /// Declares that it makes embeddings and no answers, and that they can be compared with those of every model of the
     /// same space: then it may take over for them without a certificate [default: its own name, not declared].
     pub(in crate::config) embedding_space: Option<String>,
+    /// What prompts for it are counted by, as in `vendors` [default: its vendor's, else by its name].
+    pub(in crate::config) tokenizer: Option<String>,
 }
 
 /// A field of OpenAI chat requests.

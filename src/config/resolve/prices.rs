@@ -70,8 +70,16 @@ impl Resolver<'_, '_> {
         let from = self.day(&path.key("from"), raw.from.as_ref());
         let until = self.day(&path.key("until"), raw.until.as_ref());
         let mut rates = self.rates(path, raw.rates());
-        if let (Some(usd), Some(rates)) = (raw.per_request, &mut rates) {
-            rates.set(Meter::Request, self.rate(&path.key("per_request"), usd));
+        let each = [
+            ("per_request", Meter::Request, raw.per_request),
+            ("per_web_search", Meter::WebSearch, raw.per_web_search),
+            ("per_file_search", Meter::FileSearch, raw.per_file_search),
+            ("per_code_session", Meter::CodeSession, raw.per_code_session),
+        ];
+        for (key, meter, usd) in each {
+            if let (Some(usd), Some(rates)) = (usd, &mut rates) {
+                rates.set(meter, self.rate(&path.key(key), usd));
+            }
         }
         let batch = self.factor(path, "batch_factor", raw.batch_factor);
         let priority = self.factor(path, "priority_factor", raw.priority_factor);

@@ -81,9 +81,9 @@ impl Resolver<'_, '_> {
 
     /// US dollars, not negative.
     pub(super) fn amount(&mut self, path: &Path, usd: f64) -> Option<Money> {
-        let amount = Money::from_usd(usd).filter(|_| (0.0..=1e9).contains(&usd));
+        let amount = Money::limit_from_usd(usd);
         if amount.is_none() {
-            self.error(path, "an amount is from 0 to a billion US dollars", "");
+            self.error(path, "an amount is from 0 to a billion US dollars", "the smallest is 0.000001");
         }
         amount
     }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Held, OWN_REASONING, UsageIn,
+    acts::Acts,
     output::{Content, Head, Item, Status, Summary},
     read_incomplete,
 };
@@ -106,7 +107,7 @@ pub(in crate::dialect) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> 
         held.called |= matches!(part, Part::ToolCall(_));
         held.said |= matches!(part, Part::Text(_) | Part::Refusal(_));
     }
-    let (finish, usage) = (read.finish(held)?, read.usage().unwrap_or_default());
+    let (finish, usage) = (read.finish(held)?, read.usage(&Acts::default()).unwrap_or_default());
     let owned = |text: Text<'_>| text.0.into_owned();
     Ok(Answer {
         id: read.id.map(owned),
@@ -135,9 +136,12 @@ impl ResponseIn<'_> {
         read_incomplete(details.and_then(|details| details.reason.as_ref()).map(|reason| reason.0.as_ref()))
     }
 
-    pub(super) fn usage(&self) -> Option<Usage> {
+    /// `seen`: what a stream has said of the output, where that is not told again.
+    pub(super) fn usage(&self, seen: &Acts) -> Option<Usage> {
         let service = read_service(self.service_tier);
-        self.usage.map(|usage| Usage { service, ..usage.read() })
+        let told = self.output.as_ref().filter(|output| !output.is_empty()).map(|output| Acts::of(output));
+        let acts = told.as_ref().unwrap_or(seen);
+        self.usage.map(|usage| acts.beside(Usage { service, ..usage.read() }))
     }
 }
 

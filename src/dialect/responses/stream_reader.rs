@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Held,
+    acts::Acts,
     answer::{BETWEEN_SUMMARIES, ItemIn, ItemKind, ResponseIn, read_kind},
 };
 use crate::dialect::{ReadError, Wire, object::Text, sse};
@@ -20,6 +21,7 @@ pub(in crate::dialect) struct Reader {
     /// The calls so far; a call's place here is its index in [`Delta`]s.
     calls: Vec<Call>,
     held: Held,
+    acts: Acts,
 }
 
 #[derive(Debug)]
@@ -167,7 +169,10 @@ impl Reader {
                 let signature = parse::<ItemIn<'_>>(Some(item))?.signature();
                 out.extend(signature.map(|signature| Event::Delta(Delta::ReasoningSignature(signature))));
             }
-            ItemKind::Act => self.held.acted = true,
+            ItemKind::Act => {
+                self.held.acted = true;
+                self.acts.see(item);
+            }
             ItemKind::Message => {}
         }
         Ok(())
@@ -179,7 +184,7 @@ impl Reader {
             return Err(ReadError::error_object(Wire::OpenaiResponses, response.as_bytes()));
         }
         let response = parse::<ResponseIn<'_>>(raw)?;
-        out.extend(response.usage().map(Event::Usage));
+        out.extend(response.usage(&self.acts).map(Event::Usage));
         let completed = kind == "response.completed";
         out.push(Event::Finish(if completed { self.held.completed() } else { response.incomplete() }));
         self.done = true;

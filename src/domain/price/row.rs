@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{Factor, Hours, PER_MICRO, PriceState, Rate};
-use crate::domain::{Service, TokenUsage};
+use crate::domain::{Service, TokenUsage, ToolUses};
 
 /// What is counted and paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,12 +20,16 @@ pub enum Meter {
     AudioOutput,
     ImageOutput,
     Request,
+    /// Each use of a tool that the vendor runs.
+    WebSearch,
+    FileSearch,
+    CodeSession,
     /// Time of our own machine, in microseconds.
     Machine,
 }
 
 impl Meter {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Input,
         Self::CachedInput,
         Self::CacheWrite5m,
@@ -37,8 +41,14 @@ impl Meter {
         Self::AudioOutput,
         Self::ImageOutput,
         Self::Request,
+        Self::WebSearch,
+        Self::FileSearch,
+        Self::CodeSession,
         Self::Machine,
     ];
+
+    /// The tools of vendors.
+    pub const TOOLS: [Self; 3] = [Self::WebSearch, Self::FileSearch, Self::CodeSession];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,6 +63,9 @@ impl Meter {
             Self::AudioOutput => "audio_output",
             Self::ImageOutput => "image_output",
             Self::Request => "request",
+            Self::WebSearch => "web_search",
+            Self::FileSearch => "file_search",
+            Self::CodeSession => "code_session",
             Self::Machine => "machine",
         }
     }
@@ -64,7 +77,13 @@ impl Meter {
             Self::CachedInput | Self::CacheWrite5m | Self::AudioInput | Self::ImageInput => Some(Self::Input),
             Self::Reasoning | Self::AudioOutput | Self::ImageOutput => Some(Self::Output),
             Self::Input | Self::Output | Self::Request | Self::Machine => None,
+            Self::WebSearch | Self::FileSearch | Self::CodeSession => None,
         }
+    }
+
+    /// A fee for each use, whatever the class of service and the hour.
+    pub fn is_of_a_tool(self) -> bool {
+        Self::TOOLS.contains(&self)
     }
 
     /// Vendors ask more for it than for the whole, so that a row without a rate for it tells too little.
@@ -137,7 +156,7 @@ pub struct PriceRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     pub meter: Meter,
-    /// Tokens, requests or microseconds.
+    /// Tokens, requests, uses or microseconds.
     pub quantity: u64,
     pub rate: Rate,
 }
@@ -147,7 +166,7 @@ impl Line {
     pub fn amount(&self) -> u128 {
         let units = match self.meter {
             // A request at one nano-dollar is a thousandth of a micro-dollar.
-            Meter::Request => PER_MICRO / 1000,
+            Meter::Request | Meter::WebSearch | Meter::FileSearch | Meter::CodeSession => PER_MICRO / 1000,
             // An hour has 3.6 billion microseconds.
             Meter::Machine => PER_MICRO / 1000 / 3_600_000_000,
             // A million tokens.
@@ -163,6 +182,7 @@ pub struct Most {
     pub input: u64,
     pub output: u64,
     pub machine_us: u64,
+    pub tools: ToolUses,
 }
 
 impl PriceRow {
@@ -209,18 +229,19 @@ impl PriceRow {
         let lines =
             quantities(usage).into_iter().filter(|(_, quantity)| *quantity > 0).filter_map(|(meter, quantity)| {
                 let (own, rate) = self.rate(meter, tier);
-                if meter.is_dearer() && own != meter {
+                if meter.is_dearer() && own != meter || meter.is_of_a_tool() && rate.is_none() {
                     state = PriceState::Partial;
                 }
-                let rate = if meter == Meter::Machine { rate? } else { rate?.times(factor).times(hour) };
+                let as_it_stands = meter == Meter::Machine || meter.is_of_a_tool();
+                let rate = if as_it_stands { rate? } else { rate?.times(factor).times(hour) };
                 Some(Line { meter, quantity, rate })
             });
         (lines.collect(), state)
     }
 
     /// What an attempt that uses no more than `most` costs at worst, whichever kinds its tokens are of, in a call that began at
-    /// `unix_ms`.
-    pub(super) fn worst(&self, most: &Most, unix_ms: i64) -> u128 {
+    /// `unix_ms`; `None`: it may use a tool whose fee is not known.
+    pub(super) fn worst(&self, most: &Most, unix_ms: i64) -> Option<u128> {
         let hour = self.at_that_hour(unix_ms);
         let factor = [self.batch, self.priority].into_iter().flatten().fold(Factor::ONE, Factor::max);
         let tiers = || self.tiers.iter().filter(|tier| most.input > tier.above).map(Some).chain([None]);
@@ -232,7 +253,11 @@ impl PriceRow {
         };
         let tokens = |meter: Meter| meter < Meter::Request;
         let line = |meter, quantity, rate| Line { meter, quantity, rate }.amount();
-        [
+        let mut fees = 0_u128;
+        for (meter, uses) in uses(&most.tools).into_iter().filter(|(_, uses)| *uses > 0) {
+            fees = fees.saturating_add(line(meter, uses, self.rates.get(meter)?));
+        }
+        let all = [
             line(Meter::Input, most.input, dearest(&|meter| meter < Meter::Output).times(factor).times(hour)),
             line(
                 Meter::Output,
@@ -243,11 +268,13 @@ impl PriceRow {
             line(Meter::Machine, most.machine_us, dearest(&|meter| meter == Meter::Machine)),
         ]
         .into_iter()
-        .fold(0, u128::saturating_add)
+        .fold(fees, u128::saturating_add);
+        Some(all)
     }
 
     /// The rate that counts for `meter`, and whose it is.
     fn rate(&self, meter: Meter, tier: Option<&Tier>) -> (Meter, Option<Rate>) {
+        let tier = tier.filter(|_| !meter.is_of_a_tool());
         let own = tier.and_then(|tier| tier.rates.get(meter)).or(self.rates.get(meter));
         match (own, meter.whole()) {
             (None, Some(whole)) => self.rate(whole, tier),
@@ -261,8 +288,13 @@ fn known(factor: Option<Factor>) -> (Factor, PriceState) {
     factor.map_or((Factor::ONE, PriceState::Partial), |factor| (factor, PriceState::Valid))
 }
 
+fn uses(tools: &ToolUses) -> [(Meter, u64); 3] {
+    let ToolUses { web_searches, file_searches, code_sessions } = *tools;
+    [(Meter::WebSearch, web_searches), (Meter::FileSearch, file_searches), (Meter::CodeSession, code_sessions)]
+}
+
 /// Each token in one kind. A vendor that counts more in parts than in all is believed about the whole.
-fn quantities(usage: &TokenUsage) -> [(Meter, u64); 12] {
+fn quantities(usage: &TokenUsage) -> [(Meter, u64); 15] {
     let mut input = usage.input.saturating_sub(usage.unbilled_input);
     let mut output = usage.output.saturating_sub(usage.unbilled_output);
     let anything = input > 0 || output > 0;
@@ -280,6 +312,7 @@ fn quantities(usage: &TokenUsage) -> [(Meter, u64); 12] {
     let audio_out = take(&mut output, usage.audio_output);
     let image_out = take(&mut output, usage.image_output);
     let reasoning = take(&mut output, usage.reasoning);
+    let [web_search, file_search, code_session] = uses(&usage.tools);
     [
         (Meter::Input, input),
         (Meter::CachedInput, cached),
@@ -292,6 +325,9 @@ fn quantities(usage: &TokenUsage) -> [(Meter, u64); 12] {
         (Meter::AudioOutput, audio_out),
         (Meter::ImageOutput, image_out),
         (Meter::Request, u64::from(anything)),
+        web_search,
+        file_search,
+        code_session,
         (Meter::Machine, usage.machine_us),
     ]
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::Service;
+use crate::domain::{Service, ToolUses};
 
 fn rate(usd: f64) -> Rate {
     Rate::from_usd(usd).expect("a rate")
@@ -47,6 +47,29 @@ fn each_kind_of_token_has_its_rate_and_the_whole_is_rounded_once() {
     assert_eq!(cost(half.clone(), &TokenUsage { input: 1, ..TokenUsage::default() }).0, 1, "half up");
     let deepseek = row(&[(Meter::Input, 0.0028), (Meter::Output, 0.28)]);
     assert_eq!(cost(deepseek, &TokenUsage { input: 1_000_000, ..TokenUsage::default() }).0, 2800);
+}
+
+#[test]
+fn each_use_of_a_vendors_tool_has_its_fee_or_is_said_to_have_none() {
+    let openai =
+        row(&[(Meter::Input, 1.0), (Meter::Output, 2.0), (Meter::WebSearch, 0.01), (Meter::FileSearch, 0.0025)]);
+    let used = |web_searches, file_searches, code_sessions| {
+        let tools = ToolUses { web_searches, file_searches, code_sessions };
+        TokenUsage { input: 1000, tools, ..TokenUsage::default() }
+    };
+    assert_eq!(cost(openai.clone(), &used(3, 2, 0)), (1000 + 30_000 + 5000, PriceState::Valid));
+    // Its fee is not known: the rest is, and the row says so.
+    assert_eq!(cost(openai.clone(), &used(1, 0, 1)), (11_000, PriceState::Partial));
+    // A discount on tokens is none on fees.
+    let half = PriceRow { batch: Factor::from_number(0.5), ..openai.clone() };
+    assert_eq!(cost(half, &TokenUsage { service: Service::Batch, ..used(1, 0, 0) }), (10_500, PriceState::Valid));
+    // A tenth of a micro-dollar.
+    let small = row(&[(Meter::Input, 0.0), (Meter::Output, 0.0), (Meter::WebSearch, 0.000_000_1)]);
+    assert_eq!((cost(small.clone(), &used(4, 0, 0)).0, cost(small, &used(5, 0, 0)).0), (0, 1));
+    let most = |tools| Most { input: 0, output: 0, machine_us: 0, tools };
+    let prices = Prices::new(vec![openai]);
+    assert_eq!(prices.worst(&most(used(5, 0, 0).tools), 0), Some(Money::from_micros(50_000)));
+    assert_eq!(prices.worst(&most(used(0, 0, 1).tools), 0), None);
 }
 
 #[test]
@@ -146,7 +169,7 @@ fn rates_are_shown_as_they_were_written() {
 fn usages() -> impl Strategy<Value = TokenUsage> {
     let small = 0u64..300_000;
     let service = prop::sample::select(vec![Service::Standard, Service::Batch, Service::Priority]);
-    (prop::array::uniform12(small), service, 0u64..10_000_000_000).prop_map(|(of, service, machine_us)| TokenUsage {
+    (prop::array::uniform15(small), service, 0u64..10_000_000_000).prop_map(|(of, service, machine_us)| TokenUsage {
         input: of[0],
         output: of[1],
         cached_input: of[2],
@@ -160,13 +183,14 @@ fn usages() -> impl Strategy<Value = TokenUsage> {
         unbilled_input: of[10],
         unbilled_output: of[11],
         machine_us,
+        tools: ToolUses { web_searches: of[12], file_searches: of[13], code_sessions: of[14] },
         service,
     })
 }
 
 fn rows() -> impl Strategy<Value = PriceRow> {
     let nanos = prop::option::of(0u64..50_000_000_000);
-    let rates = prop::array::uniform12(nanos).prop_map(|nanos| {
+    let rates = prop::array::uniform15(nanos).prop_map(|nanos| {
         let mut rates = Rates::default();
         for (meter, nanos) in Meter::ALL.into_iter().zip(nanos) {
             rates.set(meter, nanos.map(|nanos| Rate { nanos }));
@@ -193,14 +217,18 @@ proptest! {
     /// Whatever is used within the bounds costs no more than was set aside, and no token is paid for twice.
     #[test]
     fn nothing_costs_more_than_its_worst_case(usage in usages(), row in rows(), more in 0u64..1000, at in 0i64..200_000_000) {
-        let most = Most { input: usage.input + more, output: usage.output, machine_us: usage.machine_us };
+        let most = Most { input: usage.input + more, output: usage.output, machine_us: usage.machine_us, tools: usage.tools };
         let (lines, _) = row.lines(&usage, at);
         let sum = |kinds: fn(Meter) -> bool| lines.iter().filter(|line| kinds(line.meter)).map(|line| line.quantity).sum::<u64>();
         prop_assert!(sum(|meter| meter < Meter::Output) <= usage.input);
         prop_assert!(sum(|meter| (Meter::Output..=Meter::ImageOutput).contains(&meter)) <= usage.output);
         let prices = Prices::new(vec![row]);
-        let (quote, worst) = (prices.quote(&usage, at).expect("a row"), prices.worst(&most, at).expect("a row"));
-        prop_assert!(quote.cost <= worst, "{quote:?} {worst}");
+        let quote = prices.quote(&usage, at).expect("a row");
+        match prices.worst(&most, at) {
+            Some(worst) => prop_assert!(quote.cost <= worst, "{quote:?} {worst}"),
+            // A tool without a fee.
+            None => prop_assert!(quote.state > PriceState::Valid && usage.tools.total() > 0),
+        }
     }
 
     /// Absurd numbers stay numbers.

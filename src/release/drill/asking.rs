@@ -110,7 +110,7 @@ impl Rehearsal<'_> {
             body: Bytes::from(body),
             drill: Some(Arc::clone(&self.drill)),
         };
-        let admitted = relay::admit(self.relay, &self.snapshot, inbound).map_err(|refusal| said(&refusal))?;
+        let admitted = relay::admit(self.relay, &self.snapshot, inbound).await.map_err(|refusal| said(&refusal))?;
         let Reply { status, meta, body } = relay::answer(self.relay, admitted).await;
         let answer = match body {
             Body::Stream { stream, .. } if status == 200 => read(stream).await,

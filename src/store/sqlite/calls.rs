@@ -196,7 +196,7 @@ async fn put_attempts(connection: &mut SqliteConnection, calls: &[&Outcome]) -> 
              duration_ms, fault, status, detail, input_tokens, output_tokens, cached_tokens, cache_write_tokens, \
              reasoning_tokens, usage_source, cost_micros, role, cache_write_1h_tokens, audio_input_tokens, \
              image_input_tokens, unbilled_input_tokens, audio_output_tokens, image_output_tokens, \
-             unbilled_output_tokens, machine_us, service, priced, price_row) ",
+             unbilled_output_tokens, machine_us, service, priced, price_row, web_searches, file_searches, code_sessions) ",
         );
         query.push_values(chunk, |mut row, (outcome, place, attempt)| {
             row.push_bind(outcome.call.to_string())
@@ -229,7 +229,10 @@ async fn put_attempts(connection: &mut SqliteConnection, calls: &[&Outcome]) -> 
                 .push_bind(count(attempt.usage.machine_us))
                 .push_bind(attempt.usage.service.as_str())
                 .push_bind(priced(attempt).as_str())
-                .push_bind(attempt.price_row.as_deref());
+                .push_bind(attempt.price_row.as_deref())
+                .push_bind(count(attempt.usage.tools.web_searches))
+                .push_bind(count(attempt.usage.tools.file_searches))
+                .push_bind(count(attempt.usage.tools.code_sessions));
         });
         query.build().persistent(chunk.len() == CHUNK).execute(&mut *connection).await?;
     }

@@ -5,7 +5,8 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     domain::{
-        Attempt, CallId, Ending, FeatureId, KeyId, Money, Outcome, RouteId, TargetId, TenantId, TokenUsage, VendorId,
+        Attempt, CallId, Ending, FeatureId, KeyId, Money, Outcome, RouteId, TargetId, TenantId, TokenUsage, ToolUses,
+        VendorId,
     },
     store::StoreError,
 };
@@ -106,6 +107,11 @@ pub(super) fn usage(row: &SqliteRow) -> Result<TokenUsage, StoreError> {
         image_output: number("image_output_tokens")?,
         unbilled_output: number("unbilled_output_tokens")?,
         machine_us: number("machine_us")?,
+        tools: ToolUses {
+            web_searches: number("web_searches")?,
+            file_searches: number("file_searches")?,
+            code_sessions: number("code_sessions")?,
+        },
         service: word("class of service", row.try_get("service")?)?,
     })
 }

@@ -93,7 +93,8 @@ impl Shares for Sqlite {
                  coalesce(a.image_input_tokens, 0) AS image_input_tokens, coalesce(a.unbilled_input_tokens, 0) AS unbilled_input_tokens, \
                  coalesce(a.reasoning_tokens, 0) AS reasoning_tokens, coalesce(a.audio_output_tokens, 0) AS audio_output_tokens, \
                  coalesce(a.image_output_tokens, 0) AS image_output_tokens, coalesce(a.unbilled_output_tokens, 0) AS unbilled_output_tokens, \
-                 coalesce(a.machine_us, 0) AS machine_us \
+                 coalesce(a.machine_us, 0) AS machine_us, coalesce(a.web_searches, 0) AS web_searches, \
+                 coalesce(a.file_searches, 0) AS file_searches, coalesce(a.code_sessions, 0) AS code_sessions \
                  FROM calls c LEFT JOIN attempts a ON a.call_id = c.id AND a.counts_call \
                  WHERE c.ending <> 'open' AND (c.started_unix_ms, c.id) > (?, ?) \
                  ORDER BY c.started_unix_ms, c.id LIMIT ?";

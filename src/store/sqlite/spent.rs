@@ -27,7 +27,10 @@ pub(super) async fn spent(
     }
     query.push("c.started_unix_ms AS began, a.* FROM calls c JOIN attempts a ON a.call_id = c.id WHERE true");
     push_filter(&mut query, filter);
-    query.push(" AND (a.cost_micros IS NOT 0 OR a.input_tokens + a.output_tokens + a.machine_us > 0)");
+    query.push(
+        " AND (a.cost_micros IS NOT 0 OR a.input_tokens + a.output_tokens + a.machine_us \
+         + a.web_searches + a.file_searches + a.code_sessions > 0)",
+    );
     if let Some(after) = after {
         // The first condition is for the index.
         query.push(" AND c.started_unix_ms >= ").push_bind(after.started_unix_ms);

@@ -21,7 +21,8 @@ const SUMS: &str = "sum(a.call_id IS NULL OR a.counts_call) AS calls, \
      coalesce(sum(a.cache_write_tokens), 0) AS cache_write_tokens, \
      coalesce(sum(a.reasoning_tokens), 0) AS reasoning_tokens, \
      coalesce(sum(a.cost_micros), 0) AS cost_micros, \
-     count(CASE WHEN a.cost_micros IS NULL AND a.input_tokens + a.output_tokens + a.machine_us > 0 THEN 1 END) \
+     count(CASE WHEN a.cost_micros IS NULL AND a.input_tokens + a.output_tokens + a.machine_us \
+     + a.web_searches + a.file_searches + a.code_sessions > 0 THEN 1 END) \
      AS unpriced_attempts, \
      coalesce(sum(CASE WHEN a.usage_source = 'estimated' THEN a.cost_micros END), 0) AS estimated_cost_micros, \
      coalesce(sum(CASE WHEN a.position IS NOT c.served_by THEN a.cost_micros END), 0) AS unserved_cost_micros, \
@@ -31,7 +32,10 @@ const SUMS: &str = "sum(a.call_id IS NULL OR a.counts_call) AS calls, \
      coalesce(sum(a.audio_output_tokens), 0) AS audio_output_tokens, \
      coalesce(sum(a.image_input_tokens), 0) AS image_input_tokens, \
      coalesce(sum(a.image_output_tokens), 0) AS image_output_tokens, \
-     coalesce(sum(a.machine_us), 0) AS machine_us \
+     coalesce(sum(a.machine_us), 0) AS machine_us, \
+     coalesce(sum(a.web_searches), 0) AS web_searches, \
+     coalesce(sum(a.file_searches), 0) AS file_searches, \
+     coalesce(sum(a.code_sessions), 0) AS code_sessions \
      FROM calls c LEFT JOIN attempts a ON a.call_id = c.id WHERE true";
 
 pub(super) async fn usage(
@@ -136,6 +140,9 @@ fn usage_row(row: &SqliteRow, dimensions: usize) -> Result<UsageRow, StoreError>
             image_input_tokens: sum("image_input_tokens")?,
             image_output_tokens: sum("image_output_tokens")?,
             machine_us: sum("machine_us")?,
+            web_searches: sum("web_searches")?,
+            file_searches: sum("file_searches")?,
+            code_sessions: sum("code_sessions")?,
         },
     })
 }

@@ -11,7 +11,7 @@ use crate::home::{Home, Ran};
 
 /// What a verb said, without what changes from one moment to the next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub struct Said {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -25,7 +25,7 @@ impl From<Ran> for Said {
 }
 
 /// Both forms say the same of each of `verbs`.
-pub(super) fn agree(desk: &Desk, home: &Home, verbs: &[&[&str]]) {
+pub fn agree(desk: &Desk, home: &Home, verbs: &[&[&str]]) {
     for verb in verbs {
         assert_eq!(Said::from(desk.run(verb)), Said::from(home.run(verb)), "{verb:?}");
     }
@@ -45,13 +45,13 @@ fn steady(text: &str) -> String {
 }
 
 /// Refused on a server before anything is asked of it, with exit code 2 and what to do instead.
-pub(super) fn stays_here(desk: &Desk, url: &str, verb: &[&str], why: &str) {
+pub fn stays_here(desk: &Desk, url: &str, verb: &[&str], why: &str) {
     let ran = desk.run(&[&["--server", url], verb].concat());
     assert!(ran.code == Some(2) && ran.stderr.contains(why), "{verb:?}: {ran:?}");
 }
 
 /// A token of `role` may not: it is told which role may.
-pub(super) fn needs_role(desk: &Desk, role: &str, verbs: &[&[&str]]) {
+pub fn needs_role(desk: &Desk, role: &str, verbs: &[&[&str]]) {
     for verb in verbs {
         let ran = desk.run(verb);
         assert!(ran.code == Some(1) && ran.stderr.contains(&format!("needs the role {role}")), "{verb:?}: {ran:?}");

@@ -9,28 +9,28 @@ use crate::{
 };
 
 /// Another machine of the operator's: the binary, a home of its own, and no state.
-pub(super) struct Desk {
-    pub(super) home: Home,
+pub struct Desk {
+    pub home: Home,
     url: String,
 }
 
 impl Desk {
     /// Without a context file.
-    pub(super) fn bare() -> Self {
+    pub fn bare() -> Self {
         Self { home: Home::without_config(), url: String::new() }
     }
 
     /// With a context file that names `gateway`.
-    pub(super) async fn at(gateway: &Gateway, token: &str) -> Self {
+    pub async fn at(gateway: &Gateway, token: &str) -> Self {
         let url = admin(gateway, token).await.base().trim_end_matches("/admin/v1").to_owned();
         Self::new(&url, token)
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn new(url: &str, token: &str) -> Self {
+    pub fn new(url: &str, token: &str) -> Self {
         let desk = Self { url: url.to_owned(), ..Self::bare() };
         let dir = desk.home.path().join(".config/backstop");
         fs::create_dir_all(&dir).expect("can be made");
@@ -45,14 +45,14 @@ impl Desk {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("is there");
     }
 
-    pub(super) fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
         command.args(args).current_dir(self.home.path()).env("HOME", self.home.path());
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env_remove("RUST_LOG");
         finish(command, "", std::time::Duration::from_secs(60))
     }
 
-    pub(super) fn ok(&self, args: &[&str]) -> String {
+    pub fn ok(&self, args: &[&str]) -> String {
         self.run(args).expect_success(args)
     }
 }

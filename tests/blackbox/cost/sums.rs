@@ -12,7 +12,7 @@ use crate::{
     vendor::{End, Reply, Say, Vendor, openai_frames},
 };
 
-fn recomputed(home: &Home, rates: &Value) -> Value {
+pub(super) fn recomputed(home: &Home, rates: &Value) -> Value {
     let file = home.path().join("rates.json");
     fs::write(&file, rates.to_string()).expect("writes");
     let mut command = std::process::Command::new("python3");

@@ -10,22 +10,30 @@ use crate::kernel::ops::exp;
 use crate::kernel::{avx2, avx512};
 
 /// Takes one block, whose first token stands at position `first`, for some of the queries: halves of keys `[width][BLOCK]`, then
-/// values `[BLOCK][width]`.
-pub(super) fn take(level: Level, gathered: &mut Gathered, range: Range<usize>, bits: &[u16], first: usize) {
+/// values `[BLOCK][width]`. `next` is taken after it, and is asked for meanwhile: blocks lie far apart.
+pub(super) fn take(
+    level: Level,
+    gathered: &mut Gathered,
+    range: Range<usize>,
+    (bits, next): (&[u16], &[u16]),
+    first: usize,
+) {
     let half = bits.len() / 2;
     #[cfg(target_arch = "x86_64")]
     if level == Level::Avx512Vnni && range.len() <= 2 * avx512::TOGETHER {
         // For so few, it costs less to read it as it lies than to write and read it once more.
         let (keys, values) = bits.split_at(half);
+        let (next_keys, next_values) = next.split_at(half);
         // SAFETY: the level says that the machine has it; slices are as long as their shapes say.
-        let score = |queries: &[f32], scores: &mut [f32]| unsafe { avx512::score(queries, keys, scores) };
+        let score = |queries: &[f32], scores: &mut [f32]| unsafe { avx512::score(queries, keys, next_keys, scores) };
         // SAFETY: as above.
-        let weigh = |weights: &[f32], sums: &mut [f32]| unsafe { avx512::weigh(weights, values, sums) };
+        let weigh = |weights: &[f32], sums: &mut [f32]| unsafe { avx512::weigh(weights, values, next_values, sums) };
         for part in parts(range, avx512::TOGETHER) {
             meet(level, gathered, part, first, (score, weigh));
         }
         return;
     }
+    ahead(next);
     let mut wide = std::mem::take(&mut gathered.wide);
     wide.resize(bits.len(), 0.0);
     widen(level, bits, &mut wide);
@@ -38,13 +46,13 @@ pub(super) fn take(level: Level, gathered: &mut Gathered, range: Range<usize>, b
     let score = |queries: &[f32], scores: &mut [f32]| match level {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::score(queries, keys, scores) },
+        Level::Avx512Vnni => unsafe { avx512::score(queries, keys, keys, scores) },
         _ => score(level, queries, keys, scores),
     };
     let weigh = |weights: &[f32], sums: &mut [f32]| match level {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::weigh(weights, values, sums) },
+        Level::Avx512Vnni => unsafe { avx512::weigh(weights, values, values, sums) },
         _ => weigh(level, weights, values, sums),
     };
     for part in parts(range, together) {
@@ -81,8 +89,8 @@ fn meet(
     weigh(scores, sums);
 }
 
-/// Asks for a block that is taken next, while this one is: blocks lie far apart.
-pub(super) fn ahead(bits: &[u16]) {
+/// Asks for a block.
+fn ahead(bits: &[u16]) {
     #[cfg(target_arch = "x86_64")]
     for line in bits.chunks(32) {
         avx2::hint(line.as_ptr());

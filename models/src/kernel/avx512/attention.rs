@@ -10,6 +10,7 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 use crate::kernel::attention::BLOCK;
+use crate::kernel::avx2::hint;
 use crate::kernel::matrix::TILE;
 use crate::kernel::ops::{E_TO, ROUND};
 
@@ -65,20 +66,28 @@ impl Stored for u16 {
 /// # Safety
 /// The machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernel) unsafe fn score<S: Stored>(queries: &[f32], keys: &[S], scores: &mut [f32]) {
+pub(in crate::kernel) unsafe fn score<S: Stored>(queries: &[f32], keys: &[S], next: &[S], scores: &mut [f32]) {
     let width = keys.len() / BLOCK;
     let count = scores.len() / BLOCK;
     assert!(queries.len() == count * width && keys.len() == width * BLOCK, "shapes fit");
     // SAFETY: shapes fit.
-    unsafe { by_count!(count, score_some(queries.as_ptr(), keys.as_ptr(), width, scores.as_mut_ptr())) }
+    unsafe {
+        by_count!(count, score_some(queries.as_ptr(), [keys, next].map(<[S]>::as_ptr), width, scores.as_mut_ptr()))
+    }
 }
 
 /// # Safety
 /// The machine has AVX-512 F; there are `M` queries and as many rows of scores.
 #[target_feature(enable = "avx512f")]
-unsafe fn score_some<const M: usize, S: Stored>(queries: *const f32, keys: *const S, width: usize, scores: *mut f32) {
+unsafe fn score_some<const M: usize, S: Stored>(
+    queries: *const f32,
+    [keys, next]: [*const S; 2],
+    width: usize,
+    scores: *mut f32,
+) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     for i in 0..width {
+        hint(next.wrapping_add(BLOCK * i));
         // SAFETY: `width` rows of 32 keys, `M` rows of `width` queries.
         unsafe {
             let keys = [S::sixteen(keys.add(BLOCK * i)), S::sixteen(keys.add(BLOCK * i + TILE))];
@@ -178,18 +187,25 @@ fn exp(x: __m512, mask: u16) -> __m512 {
 /// # Safety
 /// The machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub(in crate::kernel) unsafe fn weigh<S: Stored>(weights: &[f32], values: &[S], sums: &mut [f32]) {
+pub(in crate::kernel) unsafe fn weigh<S: Stored>(weights: &[f32], values: &[S], next: &[S], sums: &mut [f32]) {
     let width = values.len() / BLOCK;
     let count = weights.len() / BLOCK;
     assert!(sums.len() == count * width && values.len() == width * BLOCK && width.is_multiple_of(TILE), "shapes fit");
     // SAFETY: shapes fit.
-    unsafe { by_count!(count, weigh_some(weights.as_ptr(), values.as_ptr(), width, sums.as_mut_ptr())) }
+    unsafe {
+        by_count!(count, weigh_some(weights.as_ptr(), [values, next].map(<[S]>::as_ptr), width, sums.as_mut_ptr()))
+    }
 }
 
 /// # Safety
 /// The machine has AVX-512 F; there are `M` rows of weights and of sums, of whole vectors.
 #[target_feature(enable = "avx512f")]
-unsafe fn weigh_some<const M: usize, S: Stored>(weights: *const f32, values: *const S, width: usize, sums: *mut f32) {
+unsafe fn weigh_some<const M: usize, S: Stored>(
+    weights: *const f32,
+    values: [*const S; 2],
+    width: usize,
+    sums: *mut f32,
+) {
     let mut at = 0;
     while at + 2 * TILE <= width {
         // SAFETY: two vectors are left.
@@ -210,7 +226,7 @@ unsafe fn weigh_some<const M: usize, S: Stored>(weights: *const f32, values: *co
 #[target_feature(enable = "avx512f")]
 unsafe fn weigh_part<const M: usize, const V: usize, S: Stored>(
     weights: *const f32,
-    values: *const S,
+    [values, next]: [*const S; 2],
     (at, width): (usize, usize),
     sums: *mut f32,
 ) {
@@ -222,6 +238,7 @@ unsafe fn weigh_part<const M: usize, const V: usize, S: Stored>(
         }
     }
     for token in 0..BLOCK {
+        hint(next.wrapping_add(token * width + at));
         let mut row = [_mm512_setzero_ps(); V];
         for (v, value) in row.iter_mut().enumerate() {
             // SAFETY: 32 rows of `width` values.

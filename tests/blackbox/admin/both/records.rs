@@ -4,7 +4,7 @@ use super::{
     super::{home, token},
     agree, needs_role, stays_here,
 };
-use crate::{admin::remote::Desk, client::question};
+use crate::{admin::remote::Desk, client::question, home::Home};
 
 const SHOWN: &[&[&str]] = &[
     &["audit", "list"],
@@ -42,32 +42,14 @@ const SHOWN: &[&[&str]] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn records_and_subjects_are_the_same_in_both_forms() {
-    let (home, _vendor) = home("tenants: { acme: { rpm: 600 } }").await;
+    let (home, _vendor) = home("models: { near/fake-1: { input_per_mtok: 1, output_per_mtok: 1 } }").await;
     let gateway = home.serve();
     gateway.client().chat(&question("chat", "hi")).await.expect(200);
     let security = Desk::at(&gateway, &token(&home, "security")).await;
     let operator = Desk::at(&gateway, &token(&home, "operator")).await;
     agree(&security, &home, SHOWN);
 
-    operator.ok(&["tenants", "add", "initech", "--rpm", "60", "--budget-usd-per-month", "12.5"]);
-    operator.ok(&["tenants", "limit", "initech", "--rpm", "none", "--tpm", "5000"]);
-    operator.ok(&["tenants", "limit", "initech", "--feature", "summaries", "--rpd", "9"]);
-    home.ok(&["tenants", "limit", "initech", "--model", "chat", "--concurrency", "2"]);
-    let listed = operator.ok(&["tenants", "list"]);
-    assert!(listed.contains("tpm 5000, budget_usd_per_month 12.500000") && !listed.contains("rpm 60,"), "{listed}");
-    agree(
-        &operator,
-        &home,
-        &[
-            &["tenants", "list", "--json"],
-            &["tenants", "limit", "acme", "--rpm", "700"],
-            &["tenants", "limit", "initech"],
-            &["tenants", "limit", "nobody", "--rpm", "1"],
-            &["tenants", "limit", "initech", "--feature", "no spaces", "--rpm", "1"],
-            &["tenants", "limit", "initech", "--model", "nowhere", "--rpm", "1"],
-            &["tenants", "limit", "initech", "--model", "chat", "--budget-usd-per-day", "1"],
-        ],
-    );
+    limited(&operator, &home);
 
     let report = ["incidents", "report", "chat", "--severity", "4", "--title", "slow", "--id", "INC-7"];
     assert!(operator.ok(&report).starts_with("chat: "));
@@ -121,6 +103,29 @@ async fn records_and_subjects_are_the_same_in_both_forms() {
     let verify = ["audit", "verify", "--export", export, "--public-key", key.trim()];
     assert!(security.ok(&verify).starts_with("whole: "));
     assert!(!security.home.state().exists(), "the desk has a state directory of its own");
+}
+
+/// A tenant made and limited from both sides.
+fn limited(operator: &Desk, home: &Home) {
+    operator.ok(&["tenants", "add", "initech", "--rpm", "60", "--budget-usd-per-month", "12.5"]);
+    operator.ok(&["tenants", "limit", "initech", "--rpm", "none", "--tpm", "5000"]);
+    operator.ok(&["tenants", "limit", "initech", "--feature", "summaries", "--rpd", "9"]);
+    home.ok(&["tenants", "limit", "initech", "--model", "chat", "--concurrency", "2"]);
+    let listed = operator.ok(&["tenants", "list"]);
+    assert!(listed.contains("tpm 5000, budget_usd_per_month 12.500000") && !listed.contains("rpm 60,"), "{listed}");
+    agree(
+        &operator,
+        &home,
+        &[
+            &["tenants", "list", "--json"],
+            &["tenants", "limit", "acme", "--rpm", "700"],
+            &["tenants", "limit", "initech"],
+            &["tenants", "limit", "nobody", "--rpm", "1"],
+            &["tenants", "limit", "initech", "--feature", "no spaces", "--rpm", "1"],
+            &["tenants", "limit", "initech", "--model", "nowhere", "--rpm", "1"],
+            &["tenants", "limit", "initech", "--model", "chat", "--budget-usd-per-day", "1"],
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
