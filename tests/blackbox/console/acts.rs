@@ -1,6 +1,10 @@
 //! The buttons: who has them, what they do, and what keeps others from pressing them.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, sqlite::SqliteConnectOptions};
 
@@ -193,4 +197,25 @@ async fn the_button_needs_no_database_to_write_to() {
     while entries(&story.home, "release.rollback").len() != 1 {
         assert!(Instant::now() < deadline, "the rollback is not carried over:\n{}", gateway.log());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_button_needs_no_database_at_all() {
+    let story = Story::begin().await;
+    story.promote();
+    let gateway = story.home.serve();
+    served_by(&gateway, "new/m", SOON).await;
+    let browser = logged_in(&story.home, &gateway, "operator").await;
+    // As after a disk has failed.
+    for part in ["backstop.db", "backstop.db-wal", "backstop.db-shm"] {
+        let mut file = fs::OpenOptions::new().write(true).open(story.home.state().join(part)).expect("is there");
+        file.write_all(&[0x5a; 300_000]).expect("writes");
+    }
+    browser.get("/console/audit").await.expect(503);
+    let form = hidden(&browser.get(ROLL_BACK).await.expect(200).body);
+    browser.post(ROLL_BACK, &joined(&form, &[("reason", "it is bad")])).await.expect(303);
+    served_by(&gateway, "old/m", SOON).await;
+    let route = browser.get("/console/routes/chat").await.expect(200);
+    assert!(route.body.contains("The database does not answer") && route.body.contains("Release 1 serves route chat"));
+    browser.get("/console").await.expect(200);
 }

@@ -8,8 +8,12 @@ use super::{entries, home, logged_in};
 use crate::{
     admin::{admin, put},
     client::question,
+    config::Config,
+    home::Home,
+    vendor::{Say, Vendor},
 };
 
+const ROUTE: &str = "<script>r(3)</script>";
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -59,8 +63,14 @@ async fn the_pages_show_what_the_api_answers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn hostile_names_are_shown_and_do_nothing() {
-    let (home, _vendor) = home().await;
+    let vendor = Vendor::openai(Say::Text("hello")).await;
+    let config = Config::warn().vendor("near", "openai", &vendor.url());
+    let config = config.route("chat", &["near/fake-1"]).route(&format!("'{ROUTE}'"), &["near/fake-1"]);
+    let config = config.more("admin: { listen: 127.0.0.1:0 }").text().replace("acme: {}", "acme: {}, '<script>t': {}");
+    let home = Home::new(&config);
     let gateway = home.serve();
+    let key = home.ok(&["keys", "issue", "--tenant", "<script>t"]).trim().to_owned();
+    gateway.client().with_key(&key).chat(&question(ROUTE, "hi")).await.expect(200);
     let args = ["admin", "token", "issue", "--role", "operator", "--name", HOSTILE];
     let token = home.ok(&args).trim().to_owned();
     let browser = super::browser(&gateway).await;
@@ -82,6 +92,9 @@ async fn hostile_names_are_shown_and_do_nothing() {
         "/console/card?target=near%2F%3Cscript%3E".to_owned(),
         "/console/login?ended=%3Cscript%3E".to_owned(),
         "/console/routes/%3Cscript%3E".to_owned(),
+        "/console/routes/%3Cscript%3Er(3)%3C%2Fscript%3E".to_owned(),
+        "/console/routes/%3Cscript%3Er(3)%3C%2Fscript%3E/rollback".to_owned(),
+        "/console/usage?by=tenant&by=route".to_owned(),
     ] {
         let page = browser.get(&path).await;
         assert!(page.status < 500, "{path}: {page:?}");
@@ -92,6 +105,13 @@ async fn hostile_names_are_shown_and_do_nothing() {
     }
     let route = browser.get("/console/routes/chat").await.expect(200);
     assert!(route.body.contains("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;"), "{}", route.body);
+    let overview = browser.get("/console").await.expect(200).body;
+    assert!(
+        overview.contains("/console/routes/%3Cscript%3Er%283%29%3C%2Fscript%3E\">&lt;script&gt;r(3)"),
+        "{overview}"
+    );
+    let usage = browser.get("/console/usage?by=tenant&by=route").await.expect(200).body;
+    assert!(usage.contains("<td>&lt;script&gt;t</td><td>&lt;script&gt;r(3)&lt;&#x2f;script&gt;</td>"), "{usage}");
     let who = browser.get("/console").await.expect(200).body;
     assert!(who.contains("&lt;img src=x onerror=alert(2)&gt;, operator"), "{who}");
 }
