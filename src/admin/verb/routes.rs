@@ -12,7 +12,7 @@ use crate::{
     },
     clock,
     config::{LatencyPolicy, Route, Settings, Target},
-    domain::{TargetId, Task},
+    domain::{TargetId, Task, ToolUses},
     limit::{
         Shape, USUAL_DENSITY,
         share::{Draw, Look},
@@ -105,10 +105,12 @@ async fn shares(site: &Site, settings: &Settings, route: &Route, question: &Ques
         task: Task::Answer,
         body_bytes: usize::try_from(question.input_tokens.saturating_mul(4)).unwrap_or(usize::MAX / 4),
         density: USUAL_DENSITY,
+        prompt_tokens: None,
         max_tokens: question.max_tokens,
         answers: 1,
         images: question.images,
         tools: question.tools,
+        tool_uses: ToolUses::default(),
         hidden_prompt: false,
     };
     let look = |target: &Target| {
