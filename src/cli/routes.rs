@@ -109,12 +109,18 @@ fn told(view: &ExplainedView) -> String {
         Some(at) => format!("health as of {:.1} s ago", (clock::unix_ms() - at).max(0) as f64 / 1e3),
         None => "no gateway runs on this state directory: breakers and limits are not known".to_owned(),
     };
-    let columns = [("order", Align::Right), ("target", Align::Left), ("now", Align::Left), ("why", Align::Left)];
+    let columns = [
+        ("order", Align::Right),
+        ("target", Align::Left),
+        ("counted by", Align::Left),
+        ("now", Align::Left),
+        ("why", Align::Left),
+    ];
     let cells = |one: &Explained| {
         let fault = one.fault.map(|kind| format!("{kind}: ")).unwrap_or_default();
         let wait = one.retry_after_ms.map(|ms| format!(" (for {:.1} s)", ms as f64 / 1e3)).unwrap_or_default();
         let why = format!("{fault}{}{wait}", one.reason.as_deref().unwrap_or_default());
-        vec![one.order.to_string(), one.target.to_string(), one.decision.clone(), why]
+        vec![one.order.to_string(), one.target.to_string(), one.counted_by.clone(), one.decision.clone(), why]
     };
     let rows: Vec<Vec<String>> = view.targets.iter().map(cells).collect();
     let drill = view.drill.as_ref().map(|drill| format!("{}\n", said_of(drill))).unwrap_or_default();

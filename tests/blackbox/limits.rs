@@ -1,6 +1,9 @@
 //! Rates and ceilings as callers and operators meet them: how much, from where; told in the caller's dialect.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -33,6 +36,19 @@ pub fn shown(home: &Home, limit: &str) -> Value {
     rows.as_array().and_then(|rows| rows.iter().find(of)).unwrap_or_else(|| panic!("no {limit} in {rows:#}")).clone()
 }
 
+/// The same row once it is as wanted: what a running gateway has counted is written down every second.
+pub async fn shown_as(home: &Home, limit: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let row = shown(home, limit);
+        if wanted(&row) {
+            return row;
+        }
+        assert!(Instant::now() < deadline, "not as wanted in time: {row:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 pub fn retry_after(answer: &Answer) -> u64 {
     answer.expect_header("retry-after").parse().expect("seconds")
 }
@@ -46,17 +62,25 @@ async fn a_rate_is_kept_and_told_in_both_dialects() {
     let first = client.chat(&question("chat", "hi")).await.expect(200);
     assert_eq!(first.expect_header("x-ratelimit-limit-requests"), "600");
     assert_eq!(first.expect_header("x-ratelimit-remaining-requests"), "599");
-    // By verb, in the running gateway; the smaller of both limits counts.
-    home.ok(&["tenants", "limit", "acme", "--rpm", "4"]);
+    // By verb, in the running gateway; the smaller of both limits counts, as soon as it has heard of it.
+    home.ok(&["tenants", "limit", "acme", "--rpm", "100"]);
     let rows = home.json(&["tenants", "list"]);
-    assert_eq!(rows[0]["rpm"], 4, "{rows:#}");
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    let answer = client.messages(&anthropic_question("chat", "hi")).await.expect(200);
-    assert_eq!(answer.expect_header("anthropic-ratelimit-requests-limit"), "4");
-    assert_eq!(answer.expect_header("anthropic-ratelimit-requests-remaining"), "2");
+    assert_eq!(rows[0]["rpm"], 100, "{rows:#}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let answer = loop {
+        let answer = client.messages(&anthropic_question("chat", "hi")).await.expect(200);
+        if answer.expect_header("anthropic-ratelimit-requests-limit") == "100" {
+            break answer;
+        }
+        assert!(Instant::now() < deadline, "not in time: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     assert!(answer.expect_header("anthropic-ratelimit-requests-reset").ends_with('Z'));
-    client.chat(&question("chat", "hi")).await.expect(200);
-    client.chat(&question("chat", "hi")).await.expect(200);
+    let left = answer.expect_header("anthropic-ratelimit-requests-remaining");
+    assert_eq!(left.parse(), Ok(100 - vendor.seen_count()), "those before it count");
+    while vendor.seen_count() < 100 {
+        client.chat(&question("chat", "hi")).await.expect(200);
+    }
 
     let refused = client.chat(&question("chat", "hi")).await.expect(429);
     assert!((1..=62).contains(&retry_after(&refused)), "{refused:?}");
@@ -68,22 +92,23 @@ async fn a_rate_is_kept_and_told_in_both_dialects() {
     assert_eq!(refused.anthropic_error()["type"], "rate_limit_error");
     assert_eq!(refused.expect_header("anthropic-ratelimit-requests-remaining"), "0");
     retry_after(&refused);
-    assert_eq!(vendor.seen_count(), 4, "a refused call is nobody else's");
+    assert_eq!(vendor.seen_count(), 100, "a refused call is nobody else's");
 
-    // What a running gateway has counted is written down every second.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    let row = shown(&home, "rpm");
-    assert_eq!((&row["max"], &row["used"], &row["left"]), (&json!(4), &json!(4), &json!(0)), "{row:#}");
+    let row = shown_as(&home, "rpm", |row| row["used"] == 100).await;
+    assert_eq!((&row["max"], &row["left"]), (&json!(100), &json!(0)), "{row:#}");
     assert!(row["resets_unix_ms"].is_i64(), "{row:#}");
     assert!(home.ok(&["limits", "show", "acme"]).contains("rpm"));
     // A restart forgets nothing.
     gateway.stop();
-    assert_eq!(shown(&home, "rpm")["used"], 4, "without a server too");
+    assert_eq!(shown(&home, "rpm")["used"], 100, "without a server too");
     let gateway = home.serve();
     gateway.client().chat(&question("chat", "hi")).await.expect(429);
     home.ok(&["tenants", "limit", "acme", "--rpm", "none"]);
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    gateway.client().chat(&question("chat", "hi")).await.expect(200);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while gateway.client().chat(&question("chat", "hi")).await.status != 200 {
+        assert!(Instant::now() < deadline, "the limit is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -219,14 +244,17 @@ async fn no_more_calls_are_answered_at_once_than_allowed_and_a_place_is_free_aga
     first.abort();
     let third = loop {
         let third = ask();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        while !third.is_finished() && vendor.seen_count() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         if vendor.seen_count() == 3 {
             break third;
         }
-        assert!(third.is_finished(), "refused, until the gateway has seen that the first is gone");
+        assert_eq!(third.await.expect("runs"), 429, "until the gateway has seen that the first is gone");
     };
-    go.notify_waiters();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    go.notify_waiters();
+    while !(second.is_finished() && third.is_finished()) {
+        go.notify_waiters();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!((second.await.expect("runs"), third.await.expect("runs")), (200, 200));
 }

@@ -72,6 +72,8 @@ async fn prompts_count_as_the_tokenizer_of_the_models_family_says() {
     let answer = gateway.client().chat(&short(&"a".repeat(4 << 20))).await.expect(200);
     assert!(((4 << 17)..(4 << 19)).contains(&counted(&answer)), "{}", counted(&answer));
     drop(gateway);
+    let counted_by = |home: &Home| home.json(&["routes", "explain", "chat"])["targets"][0]["counted_by"].clone();
+    assert_eq!(counted_by(&home), "o200k");
 
     // Where nothing is known of the name, by its length; and as the config says.
     for (target, more, blanks, dense) in [
@@ -82,6 +84,8 @@ async fn prompts_count_as_the_tokenizer_of_the_models_family_says() {
         let home = Home::new(&config(target, more));
         let gateway = home.serve();
         let counts = counts(&gateway, &questions[3..]).await;
+        drop(gateway);
+        assert_eq!(counted_by(&home) == "cl100k", more.contains("cl100k"), "{more}");
         assert!(blanks.contains(&counts[0]) && dense.contains(&counts[1]), "{target} {more}: {counts:?}");
     }
 }

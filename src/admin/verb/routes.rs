@@ -72,7 +72,7 @@ pub async fn explain(site: &Site, name: &str, question: &Question) -> Result<Exp
         route: route.id.clone(),
         health_at_unix_ms: running.then_some(view.at_unix_ms),
         drill: drill.and_then(|row| DrillOn::of(&row, &route.id, now)),
-        targets: plan.steps.iter().enumerate().map(|(order, step)| explained(order, step, first)).collect(),
+        targets: plan.steps.iter().enumerate().map(|(order, step)| explained(order, step, (first, route))).collect(),
         cautions,
     })
 }
@@ -120,7 +120,7 @@ async fn shares(site: &Site, settings: &Settings, route: &Route, question: &Ques
     Ok(route.targets.iter().map(look).collect())
 }
 
-fn explained(order: usize, step: &Step, first: Option<usize>) -> Explained {
+fn explained(order: usize, step: &Step, (first, route): (Option<usize>, &Route)) -> Explained {
     let stands = if first == Some(order) { "serves" } else { "stands by" };
     let (decision, fault, reason, wait) = match &step.decision {
         Decision::Attempt => (stands, None, None, None),
@@ -137,6 +137,7 @@ fn explained(order: usize, step: &Step, first: Option<usize>) -> Explained {
         fault,
         reason,
         retry_after_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        counted_by: route.targets[step.index].counted_by.to_string(),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Explained {
     pub fault: Option<FaultKind>,
     pub reason: Option<String>,
     pub retry_after_ms: Option<u64>,
+    /// What its prompts are counted by against limits of tokens, where it is the route's first: `o200k`, `cl100k`, `local:ID`, `estimate`.
+    pub counted_by: String,
 }
 
 /// One baseline. Times in ms.

@@ -203,8 +203,8 @@ impl Vendor {
                 arrived.await;
             }
         };
-        let asked = tokio::time::timeout(Duration::from_secs(20), all).await;
-        asked.unwrap_or_else(|_| panic!("{} of {count} requests arrived in 20 s", self.seen_count()));
+        let asked = tokio::time::timeout(Duration::from_secs(60), all).await;
+        asked.unwrap_or_else(|_| panic!("{} of {count} requests arrived in 60 s", self.seen_count()));
     }
 }
 
