@@ -25,7 +25,7 @@ use crate::{
 
 const TENANTS: [&str; 3] = ["acme", "initech", "hooli"];
 const KEYS: usize = 12;
-/// However busy the machine is: what is late is no part of this.
+/// However busy the machine is: what is late is no part of this, by a deadline or by what was usual (`latency`).
 const UNHURRIED: &str = "{ connect: 60s, first_token: 60s, idle: 60s, attempt: 100s, total: 110s }";
 
 fn home_of(a: &Vendor, b: &Vendor) -> Home {
@@ -39,7 +39,8 @@ fn home_of(a: &Vendor, b: &Vendor) -> Home {
             "models: { a/x: { input_per_mtok: 100, output_per_mtok: 200 }, b/y: { input_per_mtok: 7, output_per_mtok: 31 } }\n\
              trusted_proxies: [127.0.0.1]\n\
              limits: { per_ip: { rpm: 100000, tpm: 9000000, concurrency: 400 } }\n\
-             share_cap: { max: 0.70, window: 30d, unit: tokens, min_volume: 2000 }",
+             share_cap: { max: 0.70, window: 30d, unit: tokens, min_volume: 2000 }\n\
+             latency: { min_samples: 1000000 }",
         );
     let tenants = TENANTS.map(|tenant| format!("{tenant}: {{ {limits} }}")).join(", ");
     Home::new(&config.text().replace("acme: {}", &tenants))
