@@ -43,6 +43,7 @@ impl Bench {
                 weights: local("b1"),
                 tokenizer: local("70"),
                 template: local("7e"),
+                generation_config: local("9c"),
                 engine: "candle 0.11".into(),
                 quantization: "Q4_1".into(),
                 limits: Limits { context_tokens: 4096, running: 8 },
@@ -117,6 +118,15 @@ impl Bench {
         envelope["payload"] = json!(BASE64_STANDARD.encode(serde_json::to_vec(&statement).expect("JSON")));
         fs::write(self.path(), serde_json::to_vec(&envelope).expect("JSON")).expect("written");
     }
+
+    /// Rewrites the statement and signs it by the key that counts.
+    fn sign(&self, change: impl FnOnce(&mut Value)) {
+        self.edit(change);
+        let edited: Envelope = serde_json::from_slice(&fs::read(self.path()).expect("it is there")).expect("JSON");
+        let payload = BASE64_STANDARD.decode(edited.payload).expect("base64");
+        let sealed = Envelope::seal(&payload, &self.store().signer().expect("it has signed"));
+        fs::write(self.path(), serde_json::to_vec(&sealed).expect("JSON")).expect("written");
+    }
 }
 
 #[test]
@@ -142,7 +152,7 @@ fn it_verifies_offline_with_the_public_key_alone() {
     let key = PublicKey::read(&bench.dir.path().join("signing.pub")).expect("a key");
     let certificate = Certificate::read(&fs::read(bench.path()).expect("it is there"), &[key]).expect("it verifies");
     certificate.is_a_pass().expect("it is a pass");
-    assert_eq!(certificate.statement().subject.len(), 3);
+    assert_eq!(certificate.statement().subject.len(), 4);
 }
 
 #[test]
@@ -210,6 +220,25 @@ fn changed_bytes_of_anything_end_it() {
         changed(|binding| binding.subject = BoundSubject::vendor("openai", "http://x", None, "small"))
             .contains("local")
     );
+}
+
+#[test]
+fn another_generation_config_or_none_in_the_certificate_ends_it() {
+    let (bench, store) = Bench::certified();
+    let mut binding = bench.binding();
+    if let BoundSubject::Local { generation_config, .. } = &mut binding.subject {
+        *generation_config = "3c".repeat(32);
+    }
+    let reason = bench.refused(&binding, NOW);
+    assert!(reason.contains("the generation config's digest differs: certified 9c9c9c9c9c9c…, now 3c3c"), "{reason}");
+    store.check(&bench.binding(), &Trust::default(), NOW).expect("as it was it holds");
+    // As certificates were before they bound it.
+    bench.sign(|statement| {
+        let subjects = statement["subject"].as_array_mut().expect("a list");
+        subjects.retain(|subject| subject["name"] != "generation-config");
+    });
+    let reason = bench.refused(&bench.binding(), NOW);
+    assert!(reason.contains("the generation config's digest differs: certified nothing, now 9c9c"), "{reason}");
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub(super) fn carry(
     scope: &Scope<'_>,
     (checks, carried): (&mut Vec<Value>, &mut Carried),
 ) -> Result<(), ImportError> {
+    if !assertion.is_object() {
+        return Err(ImportError::refused(format!("the assertion {assertion}"), "it is no map with a `type`"));
+    }
     let written = assertion["type"].as_str().unwrap_or_default();
     let refused = |why: &str| ImportError::refused(format!("the assertion `{written}`"), why);
     let known = ["type", "value", "threshold", "weight"];
@@ -40,6 +43,13 @@ pub(super) fn carry(
     };
     let value = rendered(&assertion["value"], scope)?;
     let threshold = assertion["threshold"].as_f64();
+    if threshold.is_none() && !assertion["threshold"].is_null() {
+        return Err(refused("its `threshold` is no number"));
+    }
+    let is_measured = ["similar", "similar:cosine", "llm-rubric", "latency", "cost"].contains(&kind);
+    if threshold.is_some() && !is_measured {
+        return Err(refused("it holds or does not, and its `threshold` would be dropped"));
+    }
     let found = match kind {
         "equals" => equals(&value).ok_or_else(|| refused("it needs a `value`"))?,
         "contains" => regex_of(&[&value], "").ok_or_else(|| refused("its `value` is a text that is not empty"))?,
