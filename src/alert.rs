@@ -15,6 +15,7 @@ mod ladder;
 mod message;
 mod outbox;
 pub mod pagerduty;
+mod rule;
 mod send;
 mod share;
 mod sink;
@@ -35,6 +36,7 @@ pub use incident::Incident;
 pub use ladder::{Ladder, LeftOut};
 pub use message::{Alert, DedupKey, Event, State, Tried};
 pub use outbox::{Entry, Outbox};
+pub use rule::RuleFired;
 pub use send::{Failure, Post, Sent};
 pub use share::OverrideNote;
 pub use sink::SinkId;
@@ -58,6 +60,7 @@ pub struct Alerts {
     left_out: mpsc::Sender<BTreeSet<LeftOut>>,
     overrides: mpsc::Sender<Option<ShareOverride>>,
     drills: mpsc::Sender<BTreeSet<RouteId>>,
+    rules: mpsc::Sender<BTreeSet<RuleFired>>,
     task: JoinHandle<()>,
 }
 
@@ -68,6 +71,10 @@ pub struct OverrideTeller(mpsc::Sender<Option<ShareOverride>>);
 /// Tells the desk which routes should have been drilled; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DrillTeller(mpsc::Sender<BTreeSet<RouteId>>);
+
+/// Tells the desk which rules have fired; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RuleTeller(mpsc::Sender<BTreeSet<RuleFired>>);
 
 /// Tells the desk which targets are left out; cheap to clone.
 #[derive(Debug, Clone)]
@@ -88,10 +95,18 @@ impl Alerts {
         let (left_out, left_out_now) = mpsc::channel(1);
         let (overrides, override_now) = mpsc::channel(1);
         let (drills, drills_now) = mpsc::channel(1);
+        let (rules, rules_now) = mpsc::channel(1);
         let desk = Desk::new(kept, book, settings, post);
-        let inbox = Inbox { outcomes, left_out: left_out_now, budgets, overrides: override_now, drills: drills_now };
+        let inbox = Inbox {
+            outcomes,
+            left_out: left_out_now,
+            budgets,
+            overrides: override_now,
+            drills: drills_now,
+            rules: rules_now,
+        };
         let task = tokio::spawn(desk.run(inbox));
-        (Self { left_out, overrides, drills, task }, told)
+        (Self { left_out, overrides, drills, rules, task }, told)
     }
 
     pub fn left_out(&self) -> LeftOutTeller {
@@ -104,6 +119,10 @@ impl Alerts {
 
     pub fn drills(&self) -> DrillTeller {
         DrillTeller(self.drills.clone())
+    }
+
+    pub fn rules(&self) -> RuleTeller {
+        RuleTeller(self.rules.clone())
     }
 
     /// Waits, at most `bound`, until the last alerts are sent or written down.
@@ -125,6 +144,13 @@ impl DrillTeller {
     /// All routes that are overdue now. Never waits; a word that finds the desk busy is made up for by the next.
     pub fn tell(&self, overdue: BTreeSet<RouteId>) {
         let _ = self.0.try_send(overdue);
+    }
+}
+
+impl RuleTeller {
+    /// All rules that have fired by now. Never waits; a word that finds the desk busy is made up for by the next.
+    pub fn tell(&self, fired: BTreeSet<RuleFired>) {
+        let _ = self.0.try_send(fired);
     }
 }
 

@@ -12,6 +12,7 @@ mod prometheus;
 pub mod recording;
 pub mod releases;
 pub mod reload;
+mod rules;
 mod sentinel;
 mod serving;
 mod shares;

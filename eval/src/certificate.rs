@@ -9,8 +9,8 @@
 //!   "signatures": [ { "keyid": "sha256:<of the raw public key>", "sig": "<base64>" } ] }
 //! ```
 //!
-//! The statement's `subject` lists what was judged, by SHA-256: for a local model `weights`, `tokenizer` and `template`; for a
-//! vendor's model, which has no bytes to hash, one `vendor-target` over kind, base URL, region and model. Its `predicateType` is
+//! The statement's `subject` lists what was judged, by SHA-256: for a local model `weights`, `tokenizer`, `template` and
+//! `generation-config` (how an answer is drawn and ends where a caller says nothing); for a vendor's model, which has no bytes to hash, one `vendor-target` over kind, base URL, region and model. Its `predicateType` is
 //! [`PREDICATE_TYPE`], whose `predicate` has these fields:
 //!
 //! | field | what |

@@ -97,6 +97,8 @@ pub fn identify(files: &ModelFiles) -> Result<Identity, LoadError> {
         tokenizer: hex::encode(Sha256::digest(tokenizer)),
         // What stands in the place of a template: how the states are laid out.
         template: hex::encode(Sha256::digest(config)),
+        // Nothing is drawn.
+        generation_config: hex::encode(Sha256::digest([])),
         quantization: "F32".to_owned(),
         engine: ENGINE.to_owned(),
     })

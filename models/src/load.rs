@@ -15,6 +15,7 @@ use crate::arch::{self, DeviceTransformer, Forward, Shape, Transformer};
 use crate::device::Device;
 use crate::embed;
 use crate::files::{Family, ModelFiles};
+use crate::sample;
 use crate::verify::together;
 
 mod checkpoint;
@@ -37,13 +38,16 @@ pub(crate) use stored::{Stored, Tensors};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Hex SHA-256 of the whole weights file, as the model store verified it. Of safetensors: over the list of the files'
-    /// digest and that of `config.json` and `generation_config.json`.
+    /// digest and that of `config.json`.
     pub weights: String,
     /// Hex SHA-256 of the `tokenizer.json`, or of the raw `tokenizer.ggml.*` metadata in file order. Beside safetensors:
     /// over the list of the digests of `tokenizer.json` and `tokenizer_config.json`.
     pub tokenizer: String,
     /// Hex SHA-256 of the chat template's text.
     pub template: String,
+    /// Hex SHA-256 over what decides how an answer is drawn and ends where a caller says nothing: the engine's defaults, and
+    /// `generation_config.json`, or a GGUF file's `general.sampling.*` and the ids of its special tokens.
+    pub generation_config: String,
     /// The block format that most of the weights are stored in: `Q4_1`, `BF16`.
     pub quantization: String,
     /// The version of everything that turns weights into tokens.
@@ -128,13 +132,23 @@ pub(crate) fn identity(files: &ModelFiles, header: &Header, device: Device) -> R
     let (weights, tokenizer) = match &header.lexicon {
         Lexicon::Gguf(gguf) => (files.weights_sha256.clone(), file.unwrap_or_else(|| gguf.tokenizer_sha256.clone())),
         Lexicon::Checkpoint(words) => (
-            together([files.weights_sha256.as_str(), &words.configs_sha256]),
+            together([files.weights_sha256.as_str(), &words.config_sha256]),
             together([file.as_deref().unwrap_or(""), words.tokenizer_config_sha256.as_deref().unwrap_or("")]),
         ),
     };
     let template = hex::encode(Sha256::digest(chat_template(files, header)?.as_bytes()));
+    let generation_config = generation_config(&header.lexicon);
     let quantization = header.tensors.quantization();
-    Ok(Identity { weights, tokenizer, template, quantization, engine: engine(device) })
+    Ok(Identity { weights, tokenizer, template, generation_config, quantization, engine: engine(device) })
+}
+
+/// See [`Identity::generation_config`].
+fn generation_config(lexicon: &Lexicon) -> String {
+    let own = match lexicon {
+        Lexicon::Gguf(gguf) => gguf.generation().join("\n"),
+        Lexicon::Checkpoint(words) => words.generation_config_sha256.clone().unwrap_or_default(),
+    };
+    hex::encode(Sha256::digest(format!("{}\n{own}", sample::defaults())))
 }
 
 /// The manifest's template, else the model's own.

@@ -56,6 +56,11 @@ pub(crate) struct Sampler {
     weights: Vec<f32>,
 }
 
+/// What holds where a caller says nothing.
+pub(crate) fn defaults() -> String {
+    format!("temperature={DEFAULT_TEMPERATURE} top_p={DEFAULT_TOP_P}")
+}
+
 impl Parameters {
     /// Checks what the caller asked for; `vocabulary` is the number of tokens.
     pub(crate) fn check(asked: &chat::Sampling, vocabulary: usize) -> Result<Self, BadParameter> {

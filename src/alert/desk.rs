@@ -20,6 +20,7 @@ use super::{
     ladder::{Ladder, LeftOut},
     message::{Alert, State},
     outbox::{Entry, Outbox},
+    rule::RuleFired,
     send::{Post, Sent},
     sink::SinkId,
 };
@@ -47,6 +48,7 @@ pub(super) struct Inbox {
     pub(super) budgets: mpsc::Receiver<BudgetMark>,
     pub(super) overrides: mpsc::Receiver<Option<ShareOverride>>,
     pub(super) drills: mpsc::Receiver<BTreeSet<RouteId>>,
+    pub(super) rules: mpsc::Receiver<BTreeSet<RuleFired>>,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,10 @@ impl Desk {
                 }
                 Some(overdue) = inbox.drills.recv() => {
                     let told = self.ladder.drills_overdue(&overdue, clock::unix_ms());
+                    self.tell(told);
+                }
+                Some(fired) = inbox.rules.recv() => {
+                    let told = self.ladder.rules_fired(&fired, clock::unix_ms());
                     self.tell(told);
                 }
                 Some(mark) = inbox.budgets.recv() => {

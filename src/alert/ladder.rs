@@ -341,6 +341,7 @@ fn mends(rung: Rung, event: Event) -> Option<bool> {
         | Event::BudgetReached
         | Event::ShareOverridden
         | Event::DrillOverdue
+        | Event::RuleFired
         | Event::Test => None,
     }
 }

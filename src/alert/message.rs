@@ -73,6 +73,8 @@ pub enum Event {
     ShareOverridden,
     /// A critical route was not drilled for too long.
     DrillOverdue,
+    /// A rule found what it watches for.
+    RuleFired,
     /// `backstop alerts test`.
     Test,
 }
@@ -123,6 +125,7 @@ impl Event {
             Self::BudgetReached => "budget_reached",
             Self::ShareOverridden => "share_overridden",
             Self::DrillOverdue => "drill_overdue",
+            Self::RuleFired => "rule_fired",
             Self::Test => "test",
         }
     }
@@ -132,9 +135,11 @@ impl Event {
             Self::FallbackServed | Self::CertificateEnds | Self::BudgetReached | Self::DrillOverdue => {
                 AlertSeverity::Warning
             }
-            Self::LaterFallbackServed | Self::AnswerInterrupted | Self::TargetRefusedUs | Self::ShareOverridden => {
-                AlertSeverity::Error
-            }
+            Self::LaterFallbackServed
+            | Self::AnswerInterrupted
+            | Self::TargetRefusedUs
+            | Self::ShareOverridden
+            | Self::RuleFired => AlertSeverity::Error,
             Self::NobodyAnswered | Self::TargetLeftOut => AlertSeverity::Critical,
             Self::Test => AlertSeverity::Info,
         }
@@ -211,6 +216,8 @@ impl Alert {
                 )
             }
             (State::Resolved, Event::DrillOverdue) => format!("{route}: no drill is overdue any more"),
+            (State::Firing, Event::RuleFired) => format!("{route}: {fault}"),
+            (State::Resolved, Event::RuleFired) => format!("{route}: no longer watched: {fault}"),
             (State::Firing, Event::Test) => "a test of alerts: nothing is wrong".to_owned(),
             (State::Resolved, Event::FallbackServed) => format!("{route}: {target} answers again"),
             (State::Resolved, Event::LaterFallbackServed) => {

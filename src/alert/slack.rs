@@ -49,6 +49,7 @@ fn title(alert: &Alert) -> &'static str {
         (State::Resolved, _) => "✅ Resolved",
         (_, Event::FallbackServed) => "⚠️ Fallback serves",
         (_, Event::CertificateEnds) => "⚠️ A certificate ends",
+        (_, Event::RuleFired) => "🟠 A rule has fired",
         (_, Event::DrillOverdue) => "⚠️ Not drilled for too long",
         (_, Event::LaterFallbackServed) => "🟠 Escalated: a later fallback serves",
         (_, Event::AnswerInterrupted) => "🟠 Answers break off",

@@ -12,7 +12,7 @@ use metrics::counter;
 use tokio::{runtime::Handle, signal::unix::Signal, task::JoinHandle};
 
 use super::{
-    App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases,
+    App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases, rules,
     sentinel, shares, tidy,
 };
 use crate::{
@@ -101,7 +101,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Keeping {
         sentinel: sentinel::keep(app),
         prometheus: prometheus::keep(app),
         audit: recording::keep(app),
-        rules: tokio::spawn(app.rules.clone().run()),
+        rules: rules::keep(app),
         releases: releases::keep(app),
         papers: releases::publish(app),
         tidy: tidy::keep(app),

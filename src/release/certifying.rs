@@ -8,8 +8,11 @@ use crate::domain::{Act, Action, Actor, TargetId};
 /// That `binding` is certified for `scope` on the strength of the report with that digest.
 pub fn certifying(actor: Actor, (binding, scope): (&Binding, &Scope), report_sha256: &str) -> Act {
     let subject = match &binding.subject {
-        BoundSubject::Local { weights, tokenizer, template, engine, .. } => {
-            json!({ "weights_sha256": weights, "tokenizer_sha256": tokenizer, "template_sha256": template, "engine": engine })
+        BoundSubject::Local { weights, tokenizer, template, generation_config, engine, .. } => {
+            json!({
+                "weights_sha256": weights, "tokenizer_sha256": tokenizer, "template_sha256": template,
+                "generation_config_sha256": generation_config, "engine": engine,
+            })
         }
         BoundSubject::Vendor { kind, base_url_sha256, .. } => {
             json!({ "kind": kind, "base_url_sha256": base_url_sha256 })

@@ -226,6 +226,7 @@ fn bound(files: &ModelFiles, identity: &Identity, local: &LocalTier) -> BoundSub
         weights: identity.weights.clone(),
         tokenizer: identity.tokenizer.clone(),
         template: identity.template.clone(),
+        generation_config: identity.generation_config.clone(),
         engine: identity.engine.clone(),
         quantization: identity.quantization.clone(),
         limits: Limits {

@@ -185,13 +185,15 @@ impl Trigger {
             None => Err(NotReversed::Failed(format!("nothing is tried on route `{route}`"))),
             Some(canary) => self.parts.reversal.end_canary(order(route, canary.version, &cause)).await,
         };
+        let result = if paused.is_ok() { "paused" } else { "stayed" };
+        counter!(metric::TRIGGERS, "route" => route.to_string(), "kind" => cause.kind, "result" => result).increment(1);
         let said = paused.map_or_else(
             |error| format!("not paused: {error}"),
             |()| format!("paused: {}", Fired::CanaryEnded { version: canary.map_or(0, |canary| canary.version) }),
         );
         tracing::error!(%route, cause = cause.name, "a trigger fired: {said}");
         let act = Act::new(cause.actor, Action::TriggerFire, ("route", route.as_str())).reason(cause.reason);
-        let act = act.after(json!({ "kind": cause.kind, "cause": cause.name, "said": said }));
+        let act = act.after(json!({ "kind": cause.kind, "cause": cause.name, "result": result, "said": said }));
         if let Err(error) = self.parts.audit.record(&act).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a trigger is not in the audit log");
         }

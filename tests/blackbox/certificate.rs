@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::FileExt as _, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     client::question,
@@ -83,6 +85,42 @@ async fn a_changed_template_ends_it() {
     fs::create_dir_all(&catalog).expect("the state directory can be written");
     fs::write(catalog.join(format!("{MODEL}.toml")), format!("{template}{manifest}")).expect("likewise");
     is_not_attempted(&home, "changed template").await;
+}
+
+/// In a file that the catalog knows, so that nothing but the certificate is against it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_generation_config_ends_it_until_the_old_one_is_back() {
+    let (_broken, config) = ladder().await;
+    let home = prepared::home(&config);
+    let shown = home.ok(&["eval", "certs", "--json"]);
+    let certs: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    let file = certs[0]["file"].as_str().expect("a path");
+    let envelope: serde_json::Value = serde_json::from_slice(&fs::read(file).expect("it is there")).expect("JSON");
+    let payload = STANDARD.decode(envelope["payload"].as_str().expect("a text")).expect("base64");
+    let statement: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+    let subjects = statement["subject"].as_array().expect("a list");
+    assert!(subjects.iter().any(|subject| subject["name"] == "generation-config"), "{subjects:?}");
+    let weights = prepared::own_weights(&home);
+    let good = fs::read(&weights).expect("a file of our own");
+    let key = b"tokenizer.ggml.eos_token_id";
+    let at = good.windows(key.len()).position(|bytes| bytes == key).expect("it says which token ends an answer");
+    let mut changed = good.clone();
+    // Behind the key stands the type, in four bytes.
+    changed[at + key.len() + 4] ^= 3;
+    fs::write(&weights, &changed).expect("a file of our own");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/catalog").join(format!("{MODEL}.toml"));
+    let manifest = fs::read_to_string(manifest).expect("the built-in manifest");
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    assert!(manifest.contains(&digest(&good)));
+    let own = home.state().join("catalog").join(format!("{MODEL}.toml"));
+    fs::create_dir_all(home.state().join("catalog")).expect("the state directory can be written");
+    fs::write(&own, manifest.replace(&digest(&good), &digest(&changed))).expect("likewise");
+    let said = home.run(&["check"]).expect_failure();
+    assert!(said.contains("the generation config's digest differs: certified "), "{said}");
+    is_not_attempted(&home, "changed generation config").await;
+    fs::write(&weights, &good).expect("a file of our own");
+    fs::remove_file(&own).expect("likewise");
+    home.ok(&["check"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -27,6 +27,8 @@ pub enum BoundSubject {
         weights: String,
         tokenizer: String,
         template: String,
+        /// How an answer is drawn and ends where a caller says nothing.
+        generation_config: String,
         engine: String,
         /// How the weights are stored.
         quantization: String,
@@ -64,10 +66,11 @@ impl BoundSubject {
     /// The statement's subjects: name → hex SHA-256.
     pub(super) fn digests(&self) -> BTreeMap<&'static str, String> {
         match self {
-            Self::Local { weights, tokenizer, template, .. } => BTreeMap::from([
+            Self::Local { weights, tokenizer, template, generation_config, .. } => BTreeMap::from([
                 ("weights", weights.clone()),
                 ("tokenizer", tokenizer.clone()),
                 ("template", template.clone()),
+                ("generation-config", generation_config.clone()),
             ]),
             Self::Vendor { kind, base_url_sha256, region, model } => {
                 let region = region.as_deref().map_or("-".to_owned(), |region| format!("={region}"));

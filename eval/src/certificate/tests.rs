@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 use super::*;
 
 mod acts;
+mod generation;
 
 use crate::{
     puppet::{honest, says},
@@ -43,6 +44,7 @@ impl Bench {
                 weights: local("b1"),
                 tokenizer: local("70"),
                 template: local("7e"),
+                generation_config: local("9c"),
                 engine: "candle 0.11".into(),
                 quantization: "Q4_1".into(),
                 limits: Limits { context_tokens: 4096, running: 8 },
@@ -142,7 +144,7 @@ fn it_verifies_offline_with_the_public_key_alone() {
     let key = PublicKey::read(&bench.dir.path().join("signing.pub")).expect("a key");
     let certificate = Certificate::read(&fs::read(bench.path()).expect("it is there"), &[key]).expect("it verifies");
     certificate.is_a_pass().expect("it is a pass");
-    assert_eq!(certificate.statement().subject.len(), 3);
+    assert_eq!(certificate.statement().subject.len(), 4);
 }
 
 #[test]

@@ -121,6 +121,7 @@ impl Certificate {
                 "weights" => "weights' digest",
                 "tokenizer" => "tokenizer's digest",
                 "template" => "template's digest",
+                "generation-config" => "generation config's digest",
                 _ => "vendor target's digest",
             };
             let known = self.statement.digest_of(name).unwrap_or("nothing");

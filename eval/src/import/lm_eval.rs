@@ -62,6 +62,9 @@ enum By {
 
 impl Comparison {
     fn of(task: &Task) -> Result<Vec<Self>, ImportError> {
+        if ["multiple_choice", "loglikelihood"].contains(&task.output_type.as_str()) {
+            nothing_else(task)?;
+        }
         match task.output_type.as_str() {
             "multiple_choice" => task
                 .metrics(&["acc", "acc_norm"])?
@@ -117,6 +120,23 @@ impl Comparison {
     }
 }
 
+/// Where likelihoods are compared there are no filters, and a metric has no arguments.
+fn nothing_else(task: &Task) -> Result<(), ImportError> {
+    let steps = task.filters.as_array().into_iter().flatten().flat_map(|filter| {
+        filter["filter"].as_array().into_iter().flatten().map(|step| step["function"].as_str().unwrap_or_default())
+    });
+    if let Some(step) = steps.into_iter().find(|step| *step != "take_first") {
+        return Err(ImportError::refused(format!("the filter `{step}`"), "no answer is written that it could change"));
+    }
+    for metric in task.metrics(&[])? {
+        if let Some(key) = metric.fields.keys().next() {
+            let what = format!("`{key}` of the metric `{}`", metric.name);
+            return Err(ImportError::refused(what, "it changes what is right"));
+        }
+    }
+    Ok(())
+}
+
 fn documents(task: &Task, options: &Options) -> Result<Vec<Value>, ImportError> {
     match (&options.data, &task.data) {
         (Some(data), _) | (None, Some(data)) => data.records(),
@@ -150,7 +170,10 @@ fn item(id: &str, task: &Task, document: &Value, comparisons: &[Comparison]) -> 
                 let is = match document.target(&task.doc_to_target)? {
                     Target::Texts(texts) => texts,
                     Target::Place(place) => vec![match task.choices(&document) {
-                        Ok(choices) => choices.get(place).cloned().unwrap_or_default(),
+                        Ok(choices) => choices.get(place).cloned().ok_or_else(|| {
+                            let what = "a document whose target is not among its choices";
+                            ImportError::refused(what, "nothing would be right")
+                        })?,
                         Err(_) => place.to_string(),
                     }],
                 };

@@ -79,8 +79,10 @@ pub fn openai_evals(
     let records = samples.records()?;
     for (index, sample) in records.iter().take(options.limit.unwrap_or(usize::MAX)).enumerate() {
         let id = format!("sample-{}", index + 1);
-        match item(&id, sample, comparison, &samples.name()) {
+        let mut unread = Vec::new();
+        match item(&id, sample, comparison, (&samples.name(), &mut unread)) {
             Ok(item) => {
+                unread.iter().for_each(|what: &String| draft.differs(what));
                 draft.carried(comparison.class.name());
                 draft.items.push(item);
             }
@@ -114,11 +116,16 @@ fn registered(registry: &Sources, eval: Option<&str>) -> Result<(String, Compari
     let class = Class::of(path)
         .ok_or_else(|| ImportError::refused(format!("the class `{path}`"), "its code would have to be run"))?;
     let (mut ignore_case, mut max_tokens) = (false, 512);
+    if !entry["args"].is_object() && !entry["args"].is_null() {
+        return Err(ImportError::invalid(registry.name(), format!("the `args` of `{name}` are no map")));
+    }
     for (key, value) in entry["args"].as_object().into_iter().flatten() {
         match (key.as_str(), value) {
             ("samples_jsonl", _) => {}
             ("ignore_case", Value::Bool(yes)) if class == Class::Includes => ignore_case = *yes,
-            ("max_tokens", Value::Number(most)) => max_tokens = most.as_u64().unwrap_or(max_tokens).max(1),
+            ("max_tokens", Value::Number(most)) if most.as_u64().is_some_and(|most| most > 0) => {
+                max_tokens = most.as_u64().unwrap_or(max_tokens);
+            }
             ("num_few_shot", Value::Number(none)) if none.as_u64() == Some(0) => {}
             (other, _) => {
                 return Err(ImportError::refused(
@@ -131,11 +138,22 @@ fn registered(registry: &Sources, eval: Option<&str>) -> Result<(String, Compari
     Ok(((*name).clone(), Comparison { class, ignore_case, max_tokens }))
 }
 
-fn item(id: &str, sample: &Value, comparison: Comparison, file: &str) -> Result<DraftItem, ImportError> {
+/// `unread`: what of the sample is not carried, and changes neither question nor what is right.
+fn item(
+    id: &str,
+    sample: &Value,
+    comparison: Comparison,
+    (file, unread): (&str, &mut Vec<String>),
+) -> Result<DraftItem, ImportError> {
+    for key in sample.as_object().into_iter().flat_map(|fields| fields.keys()) {
+        if !["input", "ideal"].contains(&key.as_str()) {
+            unread.push(format!("a sample's `{key}`: it is not read"));
+        }
+    }
     let invalid = |what: &str| ImportError::invalid(format!("{file}, {id}"), what);
     let messages = match sample.get("input") {
         Some(Value::String(text)) => asks(text),
-        Some(Value::Array(messages)) => chat(messages)?,
+        Some(Value::Array(messages)) => chat(messages, unread)?,
         _ => return Err(invalid("`input` is neither a text nor a chat")),
     };
     let ideal: Vec<String> = match sample.get("ideal") {
@@ -152,9 +170,19 @@ fn item(id: &str, sample: &Value, comparison: Comparison, file: &str) -> Result<
     Ok(DraftItem { id: id.to_owned(), messages, checks: [(GATE.to_owned(), vec![check])].into(), stop: Vec::new() })
 }
 
-fn chat(messages: &[Value]) -> Result<Value, ImportError> {
+fn chat(messages: &[Value], unread: &mut Vec<String>) -> Result<Value, ImportError> {
     let mut out = Vec::new();
     for message in messages {
+        for key in message.as_object().into_iter().flat_map(|fields| fields.keys()) {
+            match key.as_str() {
+                "role" | "content" => {}
+                "name" => unread.push("a message's `name`: the role alone is told".to_owned()),
+                other => {
+                    let why = "only texts of system, user and assistant are carried";
+                    return Err(ImportError::refused(format!("a message's `{other}`"), why));
+                }
+            }
+        }
         let (role, content) = (message["role"].as_str().unwrap_or_default(), message["content"].as_str());
         let Some(content) = content.filter(|_| matches!(role, "system" | "user" | "assistant")) else {
             return Err(ImportError::refused(

@@ -50,7 +50,10 @@ pub fn promptfoo(config: &Sources, options: &Options) -> Result<Imported, Import
     draft.gates.insert(GATE.to_owned(), "all assertions of a test hold".to_owned());
     let prompts = prompts(config, &yaml["prompts"])?;
     let tests = tests(config, &yaml["tests"])?;
-    let usual = yaml["defaultTest"].as_object().cloned().unwrap_or_default();
+    let usual = map(&yaml["defaultTest"], "`defaultTest`")?;
+    if yaml["providers"].as_array().into_iter().chain(yaml["targets"].as_array()).flatten().any(Value::is_object) {
+        draft.differs("providers: the run names who is asked, and their settings here are not carried");
+    }
     let pairs = tests
         .iter()
         .enumerate()
@@ -80,8 +83,10 @@ fn item(
             return Err(ImportError::refused(format!("a test's `{key}`"), "it changes what is asked or judged"));
         }
     }
-    let mut vars = usual.get("vars").and_then(Value::as_object).cloned().unwrap_or_default();
-    vars.extend(test.get("vars").and_then(Value::as_object).cloned().unwrap_or_default());
+    let mut vars = Map::new();
+    for of in [usual, test] {
+        vars.extend(map(of.get("vars").unwrap_or(&Value::Null), "a test's `vars`")?);
+    }
     if let Some((name, _)) = vars.iter().find(|(_, value)| value.is_array()) {
         return Err(ImportError::refused(
             format!("the list of the variable `{name}`"),
@@ -95,8 +100,14 @@ fn item(
     }
     let scope = Scope { config, vars: &vars };
     let asked = scope.render(prompt)?;
-    let assertions: Vec<&Value> =
-        [usual, test].iter().filter_map(|of| of.get("assert")?.as_array()).flatten().collect();
+    let mut assertions: Vec<&Value> = Vec::new();
+    for of in [usual, test] {
+        match of.get("assert") {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(all)) => assertions.extend(all),
+            Some(_) => return Err(ImportError::refused("a test's `assert`", "it is no list of assertions")),
+        }
+    }
     if assertions.is_empty() {
         return Err(ImportError::refused("a test without assertions", "nothing would be judged"));
     }
@@ -116,6 +127,15 @@ fn item(
     let checks = [(GATE.to_owned(), checks)].into();
     draft.items.push(DraftItem { id: plain_name(id), messages: messages(&asked)?, checks, stop: Vec::new() });
     Ok(())
+}
+
+/// What is written there, or nothing where nothing is; anything else than a map, say the name of a file, is refused.
+fn map(value: &Value, what: &str) -> Result<Map<String, Value>, ImportError> {
+    match value {
+        Value::Null => Ok(Map::new()),
+        Value::Object(fields) => Ok(fields.clone()),
+        _ => Err(ImportError::refused(what, "it is no map; write what it stands for into this file")),
+    }
 }
 
 /// What templates of one test see.
@@ -149,6 +169,12 @@ fn messages(asked: &str) -> Result<Value, ImportError> {
             if !messages.iter().all(is_plain) || messages.last().is_none_or(|last| last["role"] != "user") {
                 return Err(ImportError::refused("a chat with parts", "only texts that end in the user's are carried"));
             }
+            let is_carried = |key: &String| ["role", "content"].contains(&key.as_str());
+            let fields = messages.iter().filter_map(Value::as_object).flat_map(Map::keys);
+            if let Some(other) = fields.into_iter().find(|key| !is_carried(key)) {
+                let why = "only texts that end in the user's are carried";
+                return Err(ImportError::refused(format!("a message's `{other}`"), why));
+            }
             let plain = |message: &Value| serde_json::json!({ "role": message["role"], "content": message["content"] });
             Ok(messages.iter().map(plain).collect())
         }
@@ -158,6 +184,11 @@ fn messages(asked: &str) -> Result<Value, ImportError> {
 
 fn prompts(config: &Sources, prompts: &Value) -> Result<Vec<String>, ImportError> {
     let one = |prompt: &Value| -> Result<String, ImportError> {
+        let known = ["raw", "id", "label", "description"];
+        let fields = prompt.as_object().into_iter().flat_map(Map::keys);
+        if let Some(other) = fields.into_iter().find(|key| !known.contains(&key.as_str())) {
+            return Err(ImportError::refused(format!("a prompt's `{other}`"), "it changes what is asked"));
+        }
         let text = prompt.as_str().or_else(|| prompt["raw"].as_str()).or_else(|| prompt["id"].as_str());
         let Some(text) = text else { return Err(ImportError::invalid(config.name(), "a prompt is a text")) };
         match text.strip_prefix("file://") {
@@ -186,7 +217,10 @@ fn tests(config: &Sources, tests: &Value) -> Result<Vec<Value>, ImportError> {
             return config.beside(file)?.records();
         }
         if file.ends_with(".yaml") || file.ends_with(".yml") || file.ends_with(".json") {
-            return Ok(config.beside(file)?.yaml()?.as_array().cloned().unwrap_or_default());
+            let Value::Array(all) = config.beside(file)?.yaml()? else {
+                return Err(ImportError::invalid(file, "it is no list of tests"));
+            };
+            return Ok(all);
         }
         Err(ImportError::refused(format!("the tests of `{file}`"), "only .yaml, .json and .jsonl files are read"))
     };

@@ -272,3 +272,111 @@ fn a_class_that_is_code_is_refused() {
     let error = openai_evals(&files.open("s.jsonl"), registered, &Options::default()).expect_err("it is code");
     assert!(error.to_string().contains("ModelBasedClassify"), "{error}");
 }
+
+fn refused(found: Result<Imported, ImportError>) -> String {
+    match found {
+        Err(error) => error.to_string(),
+        Ok(imported) => {
+            let left: Vec<&String> = imported.noted.left_out.keys().collect();
+            assert!(!left.is_empty(), "nothing was said of it: {:?}", imported.noted);
+            format!("{left:?}")
+        }
+    }
+}
+
+#[test]
+fn odd_forms_of_a_task_are_refused_by_name() {
+    let base = "task: t\noutput_type: generate_until\ndoc_to_text: q\ndoc_to_target: a\n";
+    let choices = "task: t\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_target: a\ndoc_to_choice: [x, z]\n";
+    let data = "{\"q\":\"one?\",\"a\":\"x\"}\n";
+    lm(base, data).expect("it can be carried");
+    lm(choices, data).expect("it can be carried");
+    let cases = [
+        (base, "num_fewshot: \"5\"", "num_fewshot"),
+        (base, "repeats: many", "repeats"),
+        (base, "description: [be, brief]", "description"),
+        (base, "include: { a: b }", "include"),
+        (base, "generation_kwargs: [until]", "generation_kwargs"),
+        (base, "generation_kwargs: { max_gen_toks: lots }", "max_gen_toks"),
+        (base, "generation_kwargs: { temperature: warm }", "temperature"),
+        (base, "generation_kwargs: { until: [1, x] }", "until"),
+        (base, "metric_list: exact_match", "metric_list"),
+        (base, "metric_list: [{ metric: exact_match, higher_is_better: false }]", "higher_is_better"),
+        (base, "filter_list: { name: x }", "filter_list"),
+        (base, "filter_list: [{ name: x, filter: regex }]", "no list of functions"),
+        (base, "filter_list: [{ name: x, filter: [{ function: regex, regex_pattern: 7 }] }]", "regex_pattern"),
+        (base, "filter_list: [{ name: x, filter: [{ function: regex, group_select: last }] }]", "group_select"),
+        (base, "filter_list: [{ name: x, filter: [{ function: regex, fallback: x }] }]", "fallback"),
+        (choices, "filter_list: [{ name: x, filter: [{ function: lowercase }] }]", "lowercase"),
+        (choices, "metric_list: [{ metric: acc, ignore_case: true }]", "ignore_case"),
+    ];
+    for (base, odd, named) in cases {
+        let said = refused(lm(&format!("{base}{odd}\n"), data));
+        assert!(said.contains(named), "{odd}: {said}");
+    }
+    let said = refused(lm(&format!("{base}doc_to_choice: [x, z]\n"), "{\"q\":\"one?\",\"a\":7}\n"));
+    assert!(said.contains("not among its choices"), "{said}");
+}
+
+#[test]
+fn odd_forms_of_a_promptfoo_config_are_refused_by_name() {
+    let good = "{ vars: { a: b }, assert: [{ type: contains, value: x }] }";
+    let config = |more: &str, tests: &str| {
+        let text = format!("prompts: [\"say {{{{a}}}}\"]\ntests: {tests}\n{more}\n");
+        let files = Files::new(&[("p.yaml", &text), ("map.yaml", "a: b\n"), ("one.yaml", "- vars: { a: b }\n")]);
+        promptfoo(&files.open("p.yaml"), &Options::default())
+    };
+    config("", &format!("[{good}]")).expect("it can be carried");
+    let cases = [
+        ("defaultTest: file://one.yaml", format!("[{good}]"), "defaultTest"),
+        ("", format!("[{good}, {{ vars: file://one.yaml, assert: [{{ type: contains, value: x }}] }}]"), "vars"),
+        ("", format!("[{good}, {{ vars: {{ a: b }}, assert: {{ type: contains, value: x }} }}]"), "assert"),
+        ("", format!("[{good}, {{ vars: {{ a: b }}, assert: [contains] }}]"), "contains"),
+        (
+            "",
+            format!("[{good}, {{ vars: {{ a: b }}, assert: [{{ type: contains, value: x, threshold: 0.5 }}] }}]"),
+            "threshold",
+        ),
+        (
+            "",
+            format!("[{good}, {{ vars: {{ a: b }}, assert: [{{ type: similar, value: x, threshold: high }}] }}]"),
+            "threshold",
+        ),
+        ("", format!("[{good}, file://map.yaml]"), "no list of tests"),
+    ];
+    for (more, tests, named) in cases {
+        let said = refused(config(more, &tests));
+        assert!(said.contains(named), "{more} {tests}: {said}");
+    }
+    let files = Files::new(&[(
+        "p.yaml",
+        "prompts: [{ raw: hi, config: { temperature: 1 } }]\ntests: [{ assert: [{ type: contains, value: x }] }]\n",
+    )]);
+    let said = refused(promptfoo(&files.open("p.yaml"), &Options::default()));
+    assert!(said.contains("a prompt's `config`"), "{said}");
+    let noted = config("providers: [{ id: x, config: { temperature: 1 } }]", &format!("[{good}]")).expect("it can be");
+    assert!(noted.noted.differs.iter().any(|what| what.starts_with("providers")), "{:?}", noted.noted);
+}
+
+#[test]
+fn odd_forms_of_openai_evals_are_refused_or_told() {
+    let import = |sample: &str| {
+        let files = Files::new(&[("s.jsonl", sample)]);
+        openai_evals(&files.open("s.jsonl"), (Some(Class::Match), None), &Options::default())
+    };
+    let told = import(r#"{"input":[{"role":"user","name":"example_user","content":"hi"}],"ideal":"x","hint":"y"}"#);
+    let told = told.expect("it can be carried").noted.differs;
+    assert!(told.iter().any(|what| what.contains("`hint`")) && told.iter().any(|what| what.contains("`name`")));
+    let said = refused(import(
+        r#"{"input":[{"role":"assistant","content":"","tool_calls":[]},{"role":"user","content":"hi"}],"ideal":"x"}"#,
+    ));
+    assert!(said.contains("tool_calls"), "{said}");
+    let registered = |args: &str| {
+        let registry = format!("e:\n  class: evals.elsuite.basic.match:Match\n  args: {args}\n");
+        let files = Files::new(&[("s.jsonl", r#"{"input":"hi","ideal":"x"}"#), ("r.yaml", &registry)]);
+        openai_evals(&files.open("s.jsonl"), (None, Some((&files.open("r.yaml"), None))), &Options::default())
+    };
+    registered("{ samples_jsonl: s.jsonl }").expect("it can be carried");
+    assert!(refused(registered("[num_few_shot]")).contains("args"));
+    assert!(refused(registered("{ max_tokens: 1.5 }")).contains("max_tokens"));
+}

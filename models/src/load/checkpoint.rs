@@ -36,8 +36,10 @@ pub(crate) struct Words {
     /// Whether a text begins with `bos`, where the tokenizer's config says so.
     pub adds_bos: Option<bool>,
     pub template: Option<String>,
-    /// Hex SHA-256 of what decides how weights are used: `config.json` and `generation_config.json`.
-    pub configs_sha256: String,
+    /// Hex SHA-256 of what decides how weights are used, `config.json`.
+    pub config_sha256: String,
+    /// Hex SHA-256 of `generation_config.json`.
+    pub generation_config_sha256: Option<String>,
     /// Hex SHA-256 of the tokenizer's config.
     pub tokenizer_config_sha256: Option<String>,
 }
@@ -118,17 +120,16 @@ fn check_index(path: &Path, tensors: &Tensors) -> Result<(), LoadError> {
 fn words(checkpoint: &Checkpoint, config: &Map<String, Value>, config_sha256: String) -> Result<Words, LoadError> {
     let generation = checkpoint.generation_config.as_deref().map(|path| object(path, MAX_CONFIG)).transpose()?;
     let tokens = checkpoint.tokenizer_config.as_deref().map(|path| object(path, MAX_LIST)).transpose()?;
-    let mut digest = Sha256::new_with_prefix(&config_sha256);
     let mut ends = Vec::new();
-    if let Some((generation, sha256)) = &generation {
-        digest.update(sha256);
+    if let Some((generation, _)) = &generation {
         ends.extend(ids(generation.get("eos_token_id")));
     }
     ends.extend(ids(config.get("eos_token_id")));
     let mut words = Words {
         ends,
         bos: ids(config.get("bos_token_id")).first().copied(),
-        configs_sha256: hex::encode(digest.finalize()),
+        config_sha256,
+        generation_config_sha256: generation.map(|(_, sha256)| sha256),
         ..Words::default()
     };
     if let Some((tokens, sha256)) = tokens {

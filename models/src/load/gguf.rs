@@ -59,12 +59,27 @@ impl Header {
         }
     }
 
+    /// What it says of how an answer is drawn and ends, a line each, in the order of the keys.
+    pub(super) fn generation(&self) -> Vec<String> {
+        let says = |key: &str| key.starts_with("general.sampling.") || is_of_special_token(key);
+        let entries = self.content.metadata.iter().filter(|(key, _)| says(key));
+        let mut lines: Vec<String> = entries.map(|(key, value)| format!("{key}={value:?}")).collect();
+        lines.sort_unstable();
+        lines
+    }
+
     pub(crate) fn array(&self, key: &str) -> Option<&[Value]> {
         match self.content.metadata.get(key) {
             Some(Value::Array(values)) => Some(values),
             _ => None,
         }
     }
+}
+
+/// `tokenizer.ggml.eos_token_id` and the like, and whether such a token is added.
+fn is_of_special_token(key: &str) -> bool {
+    let Some(name) = key.strip_prefix("tokenizer.ggml.") else { return false };
+    name.ends_with("_token_id") || name.ends_with("_token_ids") || name.starts_with("add_")
 }
 
 /// A non-negative integer of any width.

@@ -45,6 +45,13 @@ fn each_part_of_the_identity_has_its_own_digest() {
     assert_ne!(other.template, base.template);
     let bos = Tiny::new().set("tokenizer.ggml.bos_token_id", Value::U32(2));
     assert_ne!(identify(&bos.write().files, Device::Cpu).expect("it is sound").tokenizer, base.tokenizer);
+    let warm = Tiny::new().set("general.sampling.temp", Value::F32(0.7));
+    let warm = identify(&warm.write().files, Device::Cpu).expect("it is sound");
+    assert_ne!(warm.generation_config, base.generation_config);
+    assert_eq!((warm.template, warm.tokenizer), (base.template.clone(), base.tokenizer.clone()));
+    let ends = Tiny::new().set("tokenizer.ggml.eos_token_id", Value::U32(1));
+    let ends = identify(&ends.write().files, Device::Cpu).expect("it is sound");
+    assert_ne!(ends.generation_config, base.generation_config);
     let mut overridden = Tiny::new().write();
     overridden.files.chat_template = Some("{{ messages }}".to_owned());
     let overridden = identify(&overridden.files, Device::Cpu).expect("it is sound");

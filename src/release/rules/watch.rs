@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use metrics::counter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,6 +21,7 @@ use crate::{
     clock,
     config::{CanaryMode, Rule, RuleAction, Settings},
     domain::{Act, Action, Actor, RouteId},
+    observe::metric,
     release::{At, Cause, Trigger, book::CameBy},
     store::Store,
 };
@@ -187,6 +189,8 @@ impl Watcher {
             RuleAction::Rollback => self.trigger.fire(route, cause).await.to_string(),
             RuleAction::Pause => self.trigger.pause(route, cause).await,
             RuleAction::Alert => {
+                counter!(metric::TRIGGERS, "route" => route.to_string(), "kind" => "rule", "result" => "told")
+                    .increment(1);
                 tracing::error!(rule = rule.name, %route, "{reason}");
                 let act = Act::new(Actor::gateway(), Action::TriggerFire, ("route", route.as_str())).reason(reason);
                 let act = act.after(json!({ "kind": "rule", "cause": rule.name, "result": "told" }));

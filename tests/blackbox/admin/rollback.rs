@@ -228,3 +228,32 @@ async fn an_incident_ends_the_canary_first_and_spares_what_serves() {
         assert!(Instant::now() < deadline, "the canary still answers");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_incident_takes_no_route_to_a_target_that_is_down() {
+    let old = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;
+    let (new, own) = (Vendor::openai(Say::Text("new")).await, Vendor::openai(Say::Text("own")).await);
+    let home = home(&old, &new, &own, "");
+    let gateway = home.serve();
+    let client = admin(&gateway, &token(&home, "operator")).await;
+    // Until it is known to be down.
+    for _ in 0..40 {
+        gateway.client().chat(&question("chat", "hi")).await.expect(200);
+    }
+    promote(&home);
+    served_by(&gateway, "new/m", Duration::from_secs(10)).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client.get("/routes/chat").await.expect(200).json()["version"] != 2 {
+        assert!(Instant::now() < deadline, "the promotion is not in force");
+    }
+    let bad = json!({"id": "INC-9", "route": "chat", "severity": "SEV2", "title": "wrong answers"});
+    let taken = put(&client, Method::POST, "/incidents", &bad).await.expect(200).json();
+    let why = taken["detail"].as_str().unwrap_or_default();
+    assert_eq!(taken["action"], "stayed", "{taken}");
+    assert!(why.contains("its retained version 1 would be worse: `old/m` does not answer now"), "{taken}");
+    served_by(&gateway, "new/m", Duration::from_secs(10)).await;
+    // A person may, whatever the machine thinks.
+    let by_hand = json!({"reason": "we know better"});
+    put(&client, Method::POST, "/routes/chat/rollback", &by_hand).await.expect(200);
+    assert_eq!(client.get("/routes/chat").await.expect(200).json()["version"], 1);
+}

@@ -10,7 +10,7 @@ use crate::{
     client::{question, send},
     config::Config,
     home::Home,
-    vendor::{Reply, Vendor},
+    vendor::{Reply, Say, Seen, Vendor},
 };
 
 const INCIDENTS: &str = "incidents: { pagerduty: { signing_secret: pd-hook, services: { PSVC1: [chat] } } }";
@@ -135,8 +135,10 @@ async fn a_rule_finds_what_got_worse_says_so_and_a_dry_run_agrees() {
         \x20 - { name: sad, when: \"kpi:csat < 4\", action: alert, hold: 1s, min_samples: 20 }\n\
         \x20 - { name: calm, when: \"error_rate > 99%\", min_samples: 20 }\n";
     let vendor = Vendor::start(|_, _| Reply::openai_error(500, "server_error")).await;
+    let pager = Vendor::start(|_, _| Reply::json(202, &json!({ "status": "success" }))).await;
     let config = Config::warn().vendor("near", "openai", &vendor.url()).route("chat", &["near/fake-1"]);
-    let home = Home::new(&config.more("admin: { listen: 127.0.0.1:0 }").more(RULES).text());
+    let alerts = format!("alerts: [{{ kind: alertmanager, url: \"{}\" }}]", pager.url());
+    let home = Home::new(&config.more("admin: { listen: 127.0.0.1:0 }").more(RULES).more(&alerts).text());
     let gateway = home.serve();
     let client = admin(&gateway, &token(&home, "operator")).await;
     for _ in 0..60 {
@@ -162,6 +164,21 @@ async fn a_rule_finds_what_got_worse_says_so_and_a_dry_run_agrees() {
     };
     assert!(outcome(&states, "failing").is_some_and(|said| said.contains("retains no earlier version")), "{states:#}");
     assert_eq!((outcome(&states, "sad").as_deref(), outcome(&states, "calm")), (Some("told"), None), "{states:#}");
+    let paged = |rule: &str| {
+        let told = |seen: &Seen| {
+            let body = String::from_utf8_lossy(&seen.body).into_owned();
+            body.contains("rule_fired") && body.contains(&format!("rule {rule} on version"))
+        };
+        pager.seen().iter().any(told)
+    };
+    while !(paged("failing") && paged("sad")) {
+        assert!(std::time::Instant::now() < deadline, "people are not told: {:?}", pager.seen());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(!paged("calm"));
+    let metrics = gateway.client().get("/metrics").await.expect(200).body;
+    let counted = "backstop_triggers_total{route=\"chat\",kind=\"rule\",result=\"told\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
     let log = client.get("/audit?action=trigger").await.expect(200).json();
     assert_eq!(log.as_array().map(Vec::len), Some(2), "each acts once: {log:#}");
     assert!(log.to_string().contains("rule failing: error_rate > 0.2"), "{log:#}");
@@ -172,4 +189,53 @@ async fn a_rule_finds_what_got_worse_says_so_and_a_dry_run_agrees() {
         one["acts_at_unix_ms"].is_i64()
     };
     assert_eq!((acts("failing"), acts("sad"), acts("calm")), (true, true, false), "{tested:#}");
+}
+
+/// Over stored calls, without a promotion: each figure of a call, what does not hold, and what has too few samples.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_dry_run_judges_every_figure_of_a_call() {
+    const RULES: &str = "rules:\n\
+        \x20 - { name: slow, when: \"p99_ms > 10\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: slow-enough, when: \"p99_ms > 30000\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: dear, when: \"cost_per_call > 0.000001\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: cheap, when: \"cost_per_call > 1\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: ends, when: \"finish_reason:stop > 50%\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: cut, when: \"finish_reason:length > 50%\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: both, when: \"p99_ms > 10 and finish_reason:length > 50%\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: either, when: \"p99_ms > 10 or finish_reason:length > 50%\", hold: 1s, min_samples: 20 }\n\
+        \x20 - { name: few, when: \"p99_ms > 10\", hold: 1s, min_samples: 100000, inconclusive_limit: 3 }\n";
+    let vendor = Vendor::start(|_, seen| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        Reply::openai(seen, &Say::Text("hello"))
+    })
+    .await;
+    let config = Config::warn().vendor("near", "openai", &vendor.url()).route("chat", &["near/fake-1"]);
+    let prices = "models: { near/fake-1: { input_per_mtok: 1.0, output_per_mtok: 2.0 } }";
+    let home = Home::new(&config.more(prices).more(RULES).text());
+    let gateway = home.serve();
+    for _ in 0..80 {
+        gateway.client().chat(&question("chat", "hi")).await.expect(200);
+    }
+    gateway.stop();
+    let tested = home.json(&["release", "rules", "test", "--since", "1h"]);
+    let acts = |rule: &str| {
+        let one = tested.as_array().and_then(|all| all.iter().find(|one| one["rule"] == rule)).expect("is tested");
+        one["acts_at_unix_ms"].is_i64()
+    };
+    for (rule, breached) in [
+        ("slow", true),
+        ("slow-enough", false),
+        ("dear", true),
+        ("cheap", false),
+        ("ends", true),
+        ("cut", false),
+        ("both", false),
+        ("either", true),
+        ("few", false),
+    ] {
+        assert_eq!(acts(rule), breached, "{rule}: {tested:#}");
+    }
+    let one = home.json(&["release", "rules", "test", "--since", "1h", "--rule", "slow", "--route", "chat"]);
+    assert_eq!(one.as_array().map(Vec::len), Some(1), "{one:#}");
+    assert_eq!(home.json(&["audit", "list", "--action", "trigger"]), json!([]), "a dry run changes nothing");
 }

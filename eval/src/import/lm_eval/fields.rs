@@ -92,8 +92,11 @@ fn included(task: &Sources, depth: usize) -> Result<Map<String, Value>, ImportEr
     let mut fields = Map::new();
     let includes: Vec<&str> = match own.get("include") {
         Some(Value::String(file)) => vec![file.as_str()],
-        Some(Value::Array(files)) => files.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+        Some(Value::Array(files)) if files.iter().all(Value::is_string) => {
+            files.iter().filter_map(Value::as_str).collect()
+        }
+        None | Some(Value::Null) => Vec::new(),
+        Some(_) => return Err(ImportError::invalid(task.name(), "`include` is no file and no list of files")),
     };
     for file in includes {
         if depth == 0 {
@@ -103,6 +106,29 @@ fn included(task: &Sources, depth: usize) -> Result<Map<String, Value>, ImportEr
     }
     fields.extend(own);
     Ok(fields)
+}
+
+/// What is written in another form than it is read in is refused: it would count as if it were not written.
+fn well_formed(fields: &Map<String, Value>) -> Result<(), ImportError> {
+    type Form = fn(&Value) -> bool;
+    let forms: [(&str, Form); 10] = [
+        ("output_type", Value::is_string),
+        ("target_delimiter", Value::is_string),
+        ("fewshot_delimiter", Value::is_string),
+        ("description", Value::is_string),
+        ("num_fewshot", Value::is_u64),
+        ("repeats", Value::is_u64),
+        ("generation_kwargs", Value::is_object),
+        ("metric_list", Value::is_array),
+        ("filter_list", Value::is_array),
+        ("dataset_kwargs", Value::is_object),
+    ];
+    for (key, is_so) in forms {
+        if let Some(other) = fields.get(key).filter(|value| !value.is_null() && !is_so(value)) {
+            return Err(ImportError::refused(format!("`{key}: {other}`"), "it is not written as the harness reads it"));
+        }
+    }
+    Ok(())
 }
 
 impl Task {
@@ -119,6 +145,7 @@ impl Task {
                 return Err(ImportError::refused(format!("the field `{key}`"), "it changes what is asked"));
             }
         }
+        well_formed(fields)?;
         let Value::String(name) = get("task") else {
             return Err(ImportError::refused("a group of tasks", "take over one task at a time"));
         };
@@ -167,13 +194,15 @@ impl Task {
         for (key, value) in kwargs.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("until", Value::String(text)) => self.stop = vec![text.clone()],
-                ("until", Value::Array(texts)) => {
+                ("until", Value::Array(texts)) if texts.iter().all(Value::is_string) => {
                     self.stop = texts.iter().filter_map(Value::as_str).map(str::to_owned).collect();
                 }
-                ("max_gen_toks" | "max_tokens" | "max_new_tokens", _) => {
-                    self.max_tokens = value.as_u64().unwrap_or(self.max_tokens).max(1);
+                ("max_gen_toks" | "max_tokens" | "max_new_tokens", Value::Number(most))
+                    if most.as_u64().is_some_and(|most| most > 0) =>
+                {
+                    self.max_tokens = most.as_u64().unwrap_or(self.max_tokens);
                 }
-                ("temperature", _) => self.temperature = value.as_f64().unwrap_or(0.0),
+                ("temperature", Value::Number(heat)) => self.temperature = heat.as_f64().unwrap_or(0.0),
                 ("do_sample", Value::Bool(false)) => self.temperature = 0.0,
                 ("do_sample", Value::Bool(true)) => {}
                 (other, _) => {
@@ -216,7 +245,10 @@ impl Task {
                     ));
                 }
             }
-            fields.remove("higher_is_better");
+            if fields.remove("higher_is_better") == Some(Value::Bool(false)) {
+                let what = format!("`higher_is_better: false` of `{name}`");
+                return Err(ImportError::refused(what, "a gate counts right answers"));
+            }
             Ok(Metric { name, fields })
         };
         list.iter().map(metric).collect()

@@ -20,7 +20,10 @@ pub(super) fn pipelines(task: &Task) -> Result<Vec<Pipeline>, ImportError> {
         let name = plain_name(filter["name"].as_str().unwrap_or("filter"));
         let mut fields = comparison.clone();
         let mut steps = Vec::new();
-        for step in filter["filter"].as_array().into_iter().flatten() {
+        let Some(all) = filter["filter"].as_array() else {
+            return Err(ImportError::refused(format!("the filter {filter}"), "it has no list of functions"));
+        };
+        for step in all {
             match step["function"].as_str().unwrap_or_default() {
                 "regex" => steps.push(regex(step)?),
                 "lowercase" | "uppercase" => {
@@ -43,6 +46,21 @@ pub(super) fn pipelines(task: &Task) -> Result<Vec<Pipeline>, ImportError> {
 }
 
 fn regex(step: &Value) -> Result<Value, ImportError> {
+    let known = ["function", "regex_pattern", "group_select", "fallback"];
+    let other = step.as_object().into_iter().flat_map(Map::keys).find(|key| !known.contains(&key.as_str()));
+    let odd = other.map(String::as_str).or_else(|| {
+        let is_odd = |key: &str, is_so: bool| !step[key].is_null() && !is_so;
+        let fields = [
+            ("regex_pattern", is_odd("regex_pattern", step["regex_pattern"].is_string())),
+            ("group_select", is_odd("group_select", step["group_select"].is_i64())),
+            // What is taken where nothing is found: only what no answer is right by.
+            ("fallback", is_odd("fallback", step["fallback"] == "[invalid]")),
+        ];
+        fields.into_iter().find(|(_, odd)| *odd).map(|(key, _)| key)
+    });
+    if let Some(odd) = odd {
+        return Err(ImportError::refused(format!("the `{odd}` of a filter `regex`"), "it changes what is compared"));
+    }
     let pattern = step["regex_pattern"].as_str().unwrap_or(r"#### (\-?[0-9\.\,]+)");
     if let Err(error) = regex::Regex::new(pattern) {
         let why = format!("its pattern is not one that can be read here: {error}");

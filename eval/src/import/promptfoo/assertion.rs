@@ -20,15 +20,12 @@ pub(super) fn carry(
     scope: &Scope<'_>,
     (checks, carried): (&mut Vec<Value>, &mut Carried),
 ) -> Result<(), ImportError> {
+    if !assertion.is_object() {
+        return Err(ImportError::refused(format!("the assertion {assertion}"), "it is no map with a `type`"));
+    }
     let written = assertion["type"].as_str().unwrap_or_default();
     let refused = |why: &str| ImportError::refused(format!("the assertion `{written}`"), why);
-    let known = ["type", "value", "threshold", "weight"];
-    if let Some(other) = assertion
-        .as_object()
-        .into_iter()
-        .flat_map(|fields| fields.keys())
-        .find(|key| !known.contains(&key.as_str()) && !IGNORED.contains(&key.as_str()))
-    {
+    if let Some(other) = unknown(assertion) {
         return Err(refused(&format!("its `{other}` changes what is judged")));
     }
     if assertion["weight"].as_f64().is_some_and(|weight| weight == 0.0) {
@@ -40,6 +37,7 @@ pub(super) fn carry(
     };
     let value = rendered(&assertion["value"], scope)?;
     let threshold = assertion["threshold"].as_f64();
+    check_threshold(kind, &assertion["threshold"]).map_err(refused)?;
     let found = match kind {
         "equals" => equals(&value).ok_or_else(|| refused("it needs a `value`"))?,
         "contains" => regex_of(&[&value], "").ok_or_else(|| refused("its `value` is a text that is not empty"))?,
@@ -92,6 +90,24 @@ pub(super) fn carry(
     checks.push(if is_denied { json!({ "not": found }) } else { found });
     carried.kinds.push(written.to_owned());
     Ok(())
+}
+
+/// A field that is neither carried nor of no account.
+fn unknown(assertion: &Value) -> Option<&String> {
+    let known = ["type", "value", "threshold", "weight"];
+    let fields = assertion.as_object().into_iter().flat_map(|fields| fields.keys());
+    fields.into_iter().find(|key| !known.contains(&key.as_str()) && !IGNORED.contains(&key.as_str()))
+}
+
+/// That one that is written counts.
+fn check_threshold(kind: &str, threshold: &Value) -> Result<(), &'static str> {
+    let is_measured = ["similar", "similar:cosine", "llm-rubric", "latency", "cost"].contains(&kind);
+    match threshold {
+        Value::Null => Ok(()),
+        Value::Number(_) if is_measured => Ok(()),
+        Value::Number(_) => Err("it holds or does not, and its `threshold` would be dropped"),
+        _ => Err("its `threshold` is no number"),
+    }
 }
 
 /// Texts in the value, rendered as templates.
