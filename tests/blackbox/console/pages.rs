@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{entries, home, logged_in};
 use crate::{
-    admin::{admin, put},
+    admin::{admin, put, token},
     client::question,
     config::Config,
     home::Home,
@@ -22,7 +22,7 @@ async fn the_pages_show_what_the_api_answers() {
     let gateway = home.serve();
     gateway.client().chat(&question("chat", "hi")).await.expect(200);
     let browser = logged_in(&home, &gateway, "operator").await;
-    let client = admin(&gateway, &home.ok(&["admin", "token", "issue", "--role", "operator"]).trim().to_owned()).await;
+    let client = admin(&gateway, &token(&home, "operator")).await;
     let incident = json!({"id": "INC-1", "route": "chat", "severity": 3, "title": "slow answers"});
     put(&client, reqwest::Method::POST, "/incidents", &incident).await.expect(200);
     for (path, shows) in [
@@ -121,7 +121,7 @@ async fn the_audit_log_is_read_page_by_page_to_its_first_entry() {
     let (home, _vendor) = home().await;
     let gateway = home.serve();
     let security = logged_in(&home, &gateway, "security").await;
-    let client = admin(&gateway, &home.ok(&["admin", "token", "issue", "--role", "operator"]).trim().to_owned()).await;
+    let client = admin(&gateway, &token(&home, "operator")).await;
     for number in 0..120 {
         let tenant = json!({"name": format!("tenant-{number}")});
         put(&client, reqwest::Method::POST, "/tenants", &tenant).await.expect(201);
