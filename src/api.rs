@@ -8,10 +8,12 @@ mod ops;
 mod rate_headers;
 mod refused;
 mod respond;
+mod rest;
 mod router;
 mod unread;
 
 pub use ops::{Readiness, Stage, readiness};
+pub use rest::discard;
 pub use router::router;
 
 use std::sync::Arc;

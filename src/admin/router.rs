@@ -4,14 +4,14 @@ use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Durati
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{RawPathParams, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{MethodFilter, MethodRouter, get},
 };
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{
     Admin, console, door,
@@ -21,7 +21,7 @@ use super::{
     refused::Refused,
     resource, view,
 };
-use crate::clock;
+use crate::{api, clock};
 
 /// Where all of it is.
 pub(super) const BASE: &str = "/admin/v1";
@@ -137,11 +137,21 @@ pub(super) async fn read(parts: &Parts, body: Body) -> Result<Vec<u8>, Refused> 
 
 /// The body, whatever it is.
 pub(super) async fn whole(body: Body) -> Result<Vec<u8>, Refused> {
-    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MOST_BODY)).await;
-    let body = read
-        .map_err(|_| Refused::invalid("the body did not come within 10 s"))?
-        .map_err(|_| Refused::too_large("a body has at most 1 MiB"))?;
-    Ok(body.to_vec())
+    let mut stream = body.into_data_stream();
+    let read = async {
+        let mut all = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| Refused::invalid("the body ended early"))?;
+            if all.len() + chunk.len() > MOST_BODY {
+                api::discard(&mut stream).await;
+                return Err(Refused::too_large("a body has at most 1 MiB"));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    };
+    let read = tokio::time::timeout(BODY_WITHIN, read).await;
+    read.unwrap_or_else(|_| Err(Refused::invalid("the body did not come within 10 s")))
 }
 
 pub(super) fn json(status: StatusCode, body: String) -> Response {

@@ -15,7 +15,7 @@ use super::{
     Api,
     auth::{self, Caller},
     refused::Refused,
-    respond,
+    respond, rest,
 };
 use crate::{
     clock,
@@ -143,16 +143,21 @@ async fn read_body(
         Refused::bad("too_large", ProblemKind::TooLarge, message)
     };
     let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut stream = body.into_data_stream();
     if said.is_some_and(|length| length > limit as u64) {
+        // Who asks first, sends nothing after a refusal.
+        if !headers.contains_key(header::EXPECT) {
+            rest::discard(&mut stream).await;
+        }
         return Err(too_large());
     }
-    let mut stream = body.into_data_stream();
     let read = async {
         let (mut first, mut all): (Bytes, Option<BytesMut>) = (Bytes::new(), None);
         let mut length = 0;
         while let Some(chunk) = next(&mut stream, &mut intake, at_once).await? {
             length += chunk.len();
             if length > limit {
+                rest::discard(&mut stream).await;
                 return Err(too_large());
             }
             intake.grow(chunk.len()).map_err(overfull)?;

@@ -85,19 +85,13 @@ async fn a_body_of_50_mb_is_refused_without_being_kept() {
     client.chat(&question("chat", "hi")).await.expect(200);
     let before = gateway.resident();
     let large = question("chat", &"x".repeat(50 << 20)).to_string();
-    // The refusal may come, and the connection close, before all of it is sent: both are an answer to such a body.
-    match raw(&client, gateway.key(), "/v1/chat/completions", large.clone()).send().await {
-        Ok(response) => assert_eq!(response.status(), 413),
-        Err(error) => assert!(!error.is_timeout(), "{error}"),
-    }
+    // The rest is taken and dropped: who is cut off while it sends reads of a broken connection instead of the reason.
+    send(raw(&client, gateway.key(), "/v1/chat/completions", large.clone())).await.expect(413);
     // Without a length said beforehand.
     let pieces =
         large.into_bytes().chunks(1 << 16).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>();
     let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-    match raw(&client, gateway.key(), "/v1/chat/completions", stream).send().await {
-        Ok(response) => assert_eq!(response.status(), 413),
-        Err(error) => assert!(!error.is_timeout(), "{error}"),
-    }
+    send(raw(&client, gateway.key(), "/v1/chat/completions", stream)).await.expect(413);
     let grown = gateway.resident().saturating_sub(before);
     assert!(grown < 100 << 20, "{} MB more than before", grown >> 20);
     client.chat(&question("chat", "hi")).await.expect(200);

@@ -277,9 +277,9 @@ impl Answer {
             cached_input_tokens: Some(self.cached_tokens.unwrap_or(0) as u64),
             ..Usage::default()
         };
-        let told =
-            events.try_send(Ok(Event::Usage(usage))).and_then(|()| events.try_send(Ok(Event::Finish(finish.clone()))));
-        if told.is_ok() { Outcome::Finished { finish, output_tokens } } else { Outcome::Abandoned }
+        let told = events.try_send(Ok(Event::Usage(usage))).is_ok()
+            && events.try_send(Ok(Event::Finish(finish.clone()))).is_ok();
+        if told { Outcome::Finished { finish, output_tokens } } else { Outcome::Abandoned }
     }
 }
 

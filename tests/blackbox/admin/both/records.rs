@@ -114,8 +114,8 @@ fn limited(operator: &Desk, home: &Home) {
     let listed = operator.ok(&["tenants", "list"]);
     assert!(listed.contains("tpm 5000, budget_usd_per_month 12.500000") && !listed.contains("rpm 60,"), "{listed}");
     agree(
-        &operator,
-        &home,
+        operator,
+        home,
         &[
             &["tenants", "list", "--json"],
             &["tenants", "limit", "acme", "--rpm", "700"],
