@@ -8,6 +8,7 @@ use crate::store::Dimension;
 
 /// One row: the dimensions by name, then the sums.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "SumsFirst")]
 pub struct RerateView {
     /// `null`: the call had none of that kind.
     #[serde(flatten)]
@@ -26,6 +27,21 @@ pub struct RerateSums {
     pub difference_micros: i64,
     /// Without a price today.
     pub unpriced_attempts: u64,
+}
+
+/// The same as it is read: a map takes all members that are left, so it comes after the sums.
+#[derive(Deserialize, JsonSchema)]
+struct SumsFirst {
+    #[serde(flatten)]
+    sums: RerateSums,
+    #[serde(flatten)]
+    group: Map<String, Value>,
+}
+
+impl From<SumsFirst> for RerateView {
+    fn from(SumsFirst { sums, group }: SumsFirst) -> Self {
+        Self { group, sums }
+    }
 }
 
 impl RerateView {
