@@ -143,7 +143,7 @@ pub(super) async fn whole(body: Body) -> Result<Vec<u8>, Refused> {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| Refused::invalid("the body ended early"))?;
             if all.len() + chunk.len() > MOST_BODY {
-                api::discard(&mut stream).await;
+                api::discard(&mut stream, MOST_BODY).await;
                 return Err(Refused::too_large("a body has at most 1 MiB"));
             }
             all.extend_from_slice(&chunk);

@@ -147,7 +147,7 @@ async fn read_body(
     if said.is_some_and(|length| length > limit as u64) {
         // Who asks first, sends nothing after a refusal.
         if !headers.contains_key(header::EXPECT) {
-            rest::discard(&mut stream).await;
+            rest::discard(&mut stream, limit).await;
         }
         return Err(too_large());
     }
@@ -157,7 +157,7 @@ async fn read_body(
         while let Some(chunk) = next(&mut stream, &mut intake, at_once).await? {
             length += chunk.len();
             if length > limit {
-                rest::discard(&mut stream).await;
+                rest::discard(&mut stream, limit).await;
                 return Err(too_large());
             }
             intake.grow(chunk.len()).map_err(overfull)?;

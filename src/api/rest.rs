@@ -6,17 +6,18 @@ use std::time::Duration;
 use axum::body::BodyDataStream;
 use futures_util::StreamExt as _;
 
-/// So much is taken, for so long; a caller who sends more is cut off.
-const MOST_BYTES: usize = 64 << 20;
-const MOST_TIME: Duration = Duration::from_secs(2);
+/// So much is taken however small the bound is, in bytes, and for so long at most; a caller who sends more is cut off.
+const LEAST: usize = 8 << 20;
+const MOST_TIME: Duration = Duration::from_secs(5);
 
-/// Takes what is left of `body` and drops it.
-pub async fn discard(body: &mut BodyDataStream) {
+/// Takes what is left of `body`, of which `bound` bytes were allowed, and drops it: up to twice as many.
+pub async fn discard(body: &mut BodyDataStream, bound: usize) {
+    let most = bound.saturating_mul(2).max(LEAST);
     let mut taken = 0;
     let taking = async {
         while let Some(Ok(chunk)) = body.next().await {
             taken += chunk.len();
-            if taken > MOST_BYTES {
+            if taken > most {
                 return;
             }
         }
