@@ -49,6 +49,14 @@ impl Asked {
     }
 }
 
+/// Why something is done, which every act says.
+pub(super) fn said(reason: &str) -> Result<&str, Refused> {
+    match reason.trim() {
+        "" => Err(Refused::invalid("`reason` is empty; say why")),
+        reason => Ok(reason),
+    }
+}
+
 pub(super) fn known_route(admin: &Admin, name: &str) -> Result<RouteId, Refused> {
     let settings = admin.settings();
     let found = settings.routes.get(name).map(|route| route.id.clone());

@@ -6,14 +6,13 @@ use serde::Deserialize;
 
 use super::{
     super::{
-        asked::Asked,
+        asked::{Asked, said},
         endpoint::{Endpoint, Nothing},
         refused::Refused,
         verb::drills as verb,
         view::{DrillBegun, DrillStopped, DrillView, DrillsView},
     },
     ledger::limit,
-    releases::said,
 };
 use crate::{domain::Right, release::drill::Report};
 

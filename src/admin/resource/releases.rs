@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::{
-    asked::Asked,
+    asked::{Asked, said},
     endpoint::{Endpoint, Nothing},
     refused::{Refused, chain},
     verb::releases as verb,
@@ -249,13 +249,6 @@ fn number(asked: &Asked) -> Result<u32, Refused> {
 
 fn target(text: &str) -> Result<TargetId, Refused> {
     TargetId::parse(text.trim()).ok_or_else(|| Refused::invalid(format!("`{text}` is no target; write vendor/model")))
-}
-
-pub(super) fn said(reason: &str) -> Result<&str, Refused> {
-    match reason.trim() {
-        "" => Err(Refused::invalid("`reason` is empty; say why")),
-        reason => Ok(reason),
-    }
 }
 
 impl From<DeskError> for Refused {

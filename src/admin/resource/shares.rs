@@ -4,15 +4,12 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    super::{
-        asked::Asked,
-        endpoint::{Endpoint, Nothing},
-        refused::Refused,
-        verb::shares as verb,
-        view::{OverrideView, SharesView},
-    },
-    releases::said,
+use super::super::{
+    asked::{Asked, said},
+    endpoint::{Endpoint, Nothing},
+    refused::Refused,
+    verb::shares as verb,
+    view::{OverrideView, SharesView},
 };
 use crate::domain::Right;
 

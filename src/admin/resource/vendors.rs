@@ -4,15 +4,12 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    super::{
-        asked::Asked,
-        endpoint::{Endpoint, Nothing},
-        refused::Refused,
-        verb::evacuations as verb,
-        view::{EvacuationView, LeavingView},
-    },
-    releases::said,
+use super::super::{
+    asked::{Asked, said},
+    endpoint::{Endpoint, Nothing},
+    refused::Refused,
+    verb::evacuations as verb,
+    view::{EvacuationView, LeavingView},
 };
 use crate::{domain::Right, release::evacuation::Move};
 
