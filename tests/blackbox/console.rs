@@ -3,6 +3,7 @@
 
 mod acts;
 pub mod browser;
+mod chromium;
 mod oidc;
 mod pages;
 

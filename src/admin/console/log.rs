@@ -40,9 +40,10 @@ pub(super) async fn entry(visit: Visit) -> Result<Response, NoPage> {
     let before = seq.checked_add(1).ok_or_else(nothing)?.to_string();
     let read = visit.read("/audit", &[("before_seq", &before), ("limit", "1")]).await?;
     let entry = read.get(0).filter(|entry| entry["seq"] == seq).cloned().ok_or_else(nothing)?;
+    let newest = visit.read("/audit", &[("limit", "1")]).await?[0]["seq"].as_u64();
+    let newer = newest.filter(|newest| *newest > seq).map(|_| seq + 1);
     let whole = serde_json::to_string_pretty(&without(&entry, &["known", "leaf_sha256"])).unwrap_or_default();
-    Ok(visit
-        .page("entry.html", json!({ "entry": entry, "whole": whole, "newer": seq + 1, "older": seq.checked_sub(1) })))
+    Ok(visit.page("entry.html", json!({ "entry": entry, "whole": whole, "newer": newer, "older": seq.checked_sub(1) })))
 }
 
 /// What the entry's own bytes say.

@@ -1,7 +1,7 @@
 //! A fake identity provider on loopback: discovery, keys, device and code grants; and tokens signed with keys that the test makes.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -10,6 +10,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use reqwest::Url;
 use ring::{
     rand::SystemRandom,
     rsa,
@@ -33,6 +34,10 @@ struct State {
     away: bool,
     /// What the token endpoint says, one after another.
     grants: VecDeque<(u16, Value)>,
+    /// Who is let in by its page: what signs their tokens.
+    person: Option<Arc<Signer>>,
+    /// What the login under way is to have in its token.
+    nonce: String,
 }
 
 /// A private key with its name.
@@ -75,6 +80,11 @@ impl Issuer {
         self.state().grants.extend(answers);
     }
 
+    /// From now on whoever follows the link on its page is logged in, with a token that this signs.
+    pub fn lets_in(&self, signer: &Arc<Signer>) {
+        self.state().person = Some(Arc::clone(signer));
+    }
+
     /// What was asked of `path`, in order.
     pub fn asked(&self, path: &str) -> Vec<Seen> {
         self.vendor.seen().into_iter().filter(|seen| seen.path == path).collect()
@@ -82,16 +92,7 @@ impl Issuer {
 
     /// The claims of a token that is taken, with these changed; `null` takes one out.
     pub fn claims(&self, changes: &Value) -> Value {
-        let now = unix_s();
-        let mut claims = json!({
-            "iss": self.url(), "aud": "backstop", "sub": "user-1", "email": "alice@example.com",
-            "iat": now - 5, "exp": now + 600, "groups": ["ops"],
-        });
-        for (name, value) in changes.as_object().expect("an object of claims") {
-            claims[name] = value.clone();
-        }
-        claims.as_object_mut().expect("is an object").retain(|_, value| !value.is_null());
-        claims
+        claims(&self.url(), changes)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -170,6 +171,19 @@ impl Signer {
     }
 }
 
+fn claims(issuer: &str, changes: &Value) -> Value {
+    let now = unix_s();
+    let mut claims = json!({
+        "iss": issuer, "aud": "backstop", "sub": "user-1", "email": "alice@example.com",
+        "iat": now - 5, "exp": now + 600, "groups": ["ops"],
+    });
+    for (name, value) in changes.as_object().expect("an object of claims") {
+        claims[name] = value.clone();
+    }
+    claims.as_object_mut().expect("is an object").retain(|_, value| !value.is_null());
+    claims
+}
+
 pub fn unix_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("is after 1970");
     i64::try_from(since.as_secs()).expect("fits")
@@ -181,7 +195,8 @@ fn answer(state: &Mutex<State>, seen: &Seen) -> Reply {
     if state.away {
         return Reply::Whole { status: 503, headers: Vec::new(), body: Vec::new() };
     }
-    match (seen.method.as_str(), seen.path.as_str()) {
+    let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
+    match (seen.method.as_str(), path) {
         ("GET", "/.well-known/openid-configuration") => Reply::json(
             200,
             &json!({
@@ -197,8 +212,29 @@ fn answer(state: &Mutex<State>, seen: &Seen) -> Reply {
                 "expires_in": 60, "interval": 1,
             }),
         ),
+        ("GET", "/authorize") => {
+            let asked = Url::parse(&format!("{url}/?{query}")).expect("is a URL");
+            let asked: HashMap<_, _> = asked.query_pairs().into_owned().collect();
+            let Some(nonce) = asked.get("nonce").filter(|_| state.person.is_some()) else {
+                return Reply::json(400, &json!({"error": "invalid_request"}));
+            };
+            state.nonce.clone_from(nonce);
+            let back = [("code", "a-code"), ("state", &asked["state"])];
+            let back = Url::parse_with_params(&asked["redirect_uri"], back).expect("is a URL");
+            let page = format!(
+                "<!doctype html><title>Issuer</title><a href=\"{}\">Let me in</a>",
+                back.as_str().replace('&', "&amp;")
+            );
+            let headers = vec![("content-type", "text/html".to_owned())];
+            Reply::Whole { status: 200, headers, body: page.into_bytes() }
+        }
         ("POST", "/token") => {
-            let (status, body) = state.grants.pop_front().unwrap_or((400, json!({"error": "invalid_grant"})));
+            let of_person = state.person.as_ref().map(|signer| {
+                let claims = claims(&url, &json!({"nonce": state.nonce}));
+                (200, json!({"access_token": "opaque", "id_token": signer.token(&claims), "token_type": "Bearer"}))
+            });
+            let next = state.grants.pop_front().or(of_person);
+            let (status, body) = next.unwrap_or((400, json!({"error": "invalid_grant"})));
             Reply::json(status, &body)
         }
         ("POST", "/revoke") => Reply::Whole { status: 200, headers: Vec::new(), body: Vec::new() },
