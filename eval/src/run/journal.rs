@@ -10,6 +10,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use backstop_models::chat::Chat;
@@ -32,7 +33,7 @@ pub enum Reuse {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    file: Arc<Held>,
     subject: String,
     answers: HashMap<String, AnswerRecord>,
     /// What referees said, by the key that it is kept under.
@@ -46,7 +47,19 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct Ending {
     path: PathBuf,
-    file: File,
+    file: Arc<Held>,
+}
+
+/// A file that nobody else holds until this is dropped. A lock is the open file's and not the descriptor's: a process that was started
+/// in between has a copy of the descriptor until it runs its own program, so that closing ours would not end it.
+#[derive(Debug)]
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What fails here is ended by the close that follows.
+        let _ = self.0.unlock();
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +102,7 @@ impl Journal {
         let text = file::read(&path, MAX_BYTES).map_err(failed)?;
         let mut journal = Self {
             path,
-            file: opened,
+            file: Arc::new(Held(opened)),
             subject: subject.to_owned(),
             answers: HashMap::new(),
             measured: HashMap::new(),
@@ -128,9 +141,8 @@ impl Journal {
     }
 
     /// What ends it.
-    pub fn ending(&self) -> Result<Ending, JournalError> {
-        let failed = |source| JournalError::Io { path: self.path.clone(), source };
-        Ok(Ending { path: self.path.clone(), file: self.file.try_clone().map_err(failed)? })
+    pub fn ending(&self) -> Ending {
+        Ending { path: self.path.clone(), file: Arc::clone(&self.file) }
     }
 
     /// Whether it has answers of a run that was interrupted.
@@ -170,8 +182,8 @@ impl Journal {
 
     fn begin(&mut self, whole: usize) -> Result<(), JournalError> {
         let failed = |source| JournalError::Io { path: self.path.clone(), source };
-        self.file.set_len(whole as u64).map_err(failed)?;
-        self.file.seek(SeekFrom::End(0)).map_err(failed)?;
+        self.file.0.set_len(whole as u64).map_err(failed)?;
+        (&self.file.0).seek(SeekFrom::End(0)).map_err(failed)?;
         if whole == 0 {
             self.write(&Line::Subject(self.subject.clone()))?;
         } else if self.finished {
@@ -181,19 +193,19 @@ impl Journal {
     }
 
     fn write(&mut self, line: &Line) -> Result<(), JournalError> {
-        write(&mut self.file, line).map_err(|source| JournalError::Io { path: self.path.clone(), source })
+        write(&self.file.0, line).map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
 }
 
 impl Ending {
     /// The run came to its end, and what it found is kept.
-    pub fn finish(mut self) -> Result<(), JournalError> {
-        let written = write(&mut self.file, &Line::Finished(true)).and_then(|()| self.file.sync_all());
+    pub fn finish(self) -> Result<(), JournalError> {
+        let written = write(&self.file.0, &Line::Finished(true)).and_then(|()| self.file.0.sync_all());
         written.map_err(|source| JournalError::Io { path: self.path, source })
     }
 }
 
-fn write(file: &mut File, line: &Line) -> io::Result<()> {
+fn write(mut file: &File, line: &Line) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(line)?;
     bytes.push(b'\n');
     file.write_all(&bytes)
@@ -202,4 +214,27 @@ fn write(file: &mut File, line: &Line) -> io::Result<()> {
 /// A digest over all that an answer depends on: the subject, the whole question with its sampling, and which asking it is.
 fn key(subject: &str, chat: &Chat, ask: usize) -> String {
     sha256_hex(format!("{subject}\n{ask}\n{chat:?}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::run::tests::echoes;
+
+    #[test]
+    fn a_process_that_has_a_copy_of_the_descriptor_does_not_hold_what_was_dropped() {
+        let (dir, suite) = (tempfile::tempdir().expect("a directory"), echoes(20));
+        let open = || Journal::open(dir.path(), "subject", &suite, Reuse::Unfinished);
+        let journal = open().expect("it opens");
+        let copy = journal.file.0.try_clone().expect("a copy");
+        let mut other = Command::new("cat").stdin(Stdio::piped()).stdout(copy).spawn().expect("a process");
+        open().expect_err("it is held");
+        drop(journal);
+        let again = open();
+        drop(other.stdin.take());
+        other.wait().expect("it ends");
+        again.expect("it opens while the other process still runs");
+    }
 }

@@ -170,7 +170,7 @@ impl Desk<'_> {
         let bench = self.bench(examined).await?;
         let journal = Journal::open(&certificates.answers(), &key, &self.suite, reuse)?;
         let attempt = certificates.begin_attempt(&key, &self.suite, journal.is_resumed())?;
-        let ending = journal.ending()?;
+        let ending = journal.ending();
         let options = RunOptions {
             concurrency: self.args.concurrency.map_or(examined.concurrency, usize::from),
             per_minute: self.args.rpm,

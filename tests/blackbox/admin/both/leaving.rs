@@ -1,5 +1,7 @@
 //! Game days, getting away from a vendor, shares and their override, and what is told of routes.
 
+use std::time::{Duration, Instant};
+
 use super::{
     super::{rollback::home, token},
     agree, needs_role, stays_here,
@@ -28,6 +30,19 @@ const SHOWN: &[&[&str]] = &[
     &["routes", "latency", "chat", "--json"],
     &["release", "status", "--json"],
 ];
+
+/// The gateway has followed: its report is kept.
+async fn until_ended(desk: &Desk) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let said = desk.run(&["drill", "report"]);
+        if said.stdout.contains("stopped") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the drill goes on 20 s after it was stopped: {said:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drills_evacuations_and_shares_are_the_same_in_both_forms() {
@@ -63,6 +78,7 @@ async fn drills_evacuations_and_shares_are_the_same_in_both_forms() {
     assert!(seen.contains("a drill is on until"), "{seen}");
     agree(&desk, &home, &[&["release", "status"], &["drill", "status", "--json"]]);
     assert!(desk.ok(&["drill", "stop", "--reason", "seen enough"]).contains("a running gateway follows"));
+    until_ended(&desk).await;
 
     let moved = desk.ok(&["vendor", "evacuate", "old", "--pct", "25", "--reason", "slow"]);
     assert!(moved.ends_with("25 % of the calls leave `old` on: chat; --back takes them back\n"), "{moved}");
