@@ -26,7 +26,7 @@ mod view;
 mod window;
 
 pub use account::{Account, Ask, Balance, Left, Rate, Standing};
-pub use address::{caller_address, network_of};
+pub use address::{Origin, network_of, origin};
 pub use budget::{Reached, Spending, Spent};
 pub use density::{Density, USUAL_DENSITY};
 pub use door::{Entered, Line};
