@@ -16,6 +16,9 @@ use crate::{
     vendor::{Machine, Turn},
 };
 
+/// No tokenizer that is in use has longer ones, in bytes: an answer of fewer tokens than that makes is not counted to its end.
+const LONGEST_TOKEN: u64 = 128;
+
 /// The most that is kept of an answer for the log, in bytes.
 pub(super) const TRANSCRIPT_LIMIT: usize = 16 * 1024;
 
@@ -226,9 +229,11 @@ impl Reading {
     /// long, the caller went), or whose answer cannot be read, is taken to have read the question.
     pub(super) fn tokens(&self, unsaid: Unsaid, fault: Option<FaultKind>) -> (TokenUsage, UsageSource) {
         let mut said = self.usage;
-        for count in [&mut said.input_tokens, &mut said.output_tokens] {
-            *count = count.filter(|tokens| (*tokens > 0 || self.seen_bytes == 0) && *tokens <= TokenUsage::MOST_SAID);
-        }
+        let may_be = |tokens: &u64, bytes: u64| {
+            *tokens <= TokenUsage::MOST_SAID && tokens.saturating_mul(LONGEST_TOKEN) >= bytes
+        };
+        said.input_tokens = said.input_tokens.filter(|tokens| may_be(tokens, self.seen_bytes.min(1) as u64));
+        said.output_tokens = said.output_tokens.filter(|tokens| may_be(tokens, self.seen_bytes as u64));
         let seen = estimate(self.seen_bytes).min(unsaid.most_answer.unwrap_or(u64::MAX));
         let machine_us = self.machine_us();
         let is_ours = self.machine.is_some();

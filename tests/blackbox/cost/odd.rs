@@ -120,7 +120,11 @@ async fn a_count_that_is_none_costs_nobody_an_answer_and_is_estimated() {
         let output = usage["output"].as_u64().expect("a count");
         match read {
             Some(read) => assert_eq!((output, source), (read, &json!("reported")), "{what}: {attempt:#}"),
-            // `hello`: two tokens at four bytes; Anthropic's stream says one at its start.
+            // Anthropic's stream says one at its start.
+            None if what.starts_with("/v1/messages") && what.ends_with("true") => {
+                assert_eq!(output, 1, "{what}: {attempt:#}")
+            }
+            // `hello`: two tokens at four bytes.
             None => assert_eq!((output, source), (2, &json!("estimated")), "{what}: {attempt:#}"),
         }
         assert!(attempt["cost"].as_i64().is_some_and(|cost| (100..20_000).contains(&cost)), "{what}: {attempt:#}");
@@ -200,4 +204,29 @@ async fn an_image_is_not_estimated_as_text() {
     let used = home.json(&["usage", "--by", "tenant"]);
     let input = used[0]["input_tokens"].as_u64().expect("a count");
     assert!((700..2000).contains(&input), "{used:#}");
+}
+
+/// What Anthropic's stream says at its start is no count of an answer that has come to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_first_word_on_an_answer_is_not_the_last() {
+    let vendor = Vendor::start(|_, _| {
+        let frames = anthropic_frames(&"internationalization ".repeat(40)).into_iter();
+        Reply::events(
+            &frames.map(|frame| frame.replace("\"output_tokens\":7", "\"tokens\":7")).collect::<Vec<_>>(),
+            End::Whole,
+        )
+    })
+    .await;
+    let home = home(&vendor);
+    let gateway = home.serve();
+    let mut body = anthropic_question("message", "hi");
+    (body["stream"], body["max_tokens"]) = (json!(true), json!(1000));
+    let answer = send(gateway.client().post_message(&body)).await.expect(200);
+    gateway.stop();
+    let attempt = attempt(&home, &answer);
+    assert_eq!(
+        (&attempt["usage"]["output"], &attempt["usage_source"]),
+        (&json!(210), &json!("estimated")),
+        "{attempt:#}"
+    );
 }
