@@ -36,6 +36,7 @@ mod anthropic;
 mod call_id;
 mod cohere;
 mod converse;
+mod counts;
 mod embed;
 mod envelope;
 pub mod event_stream;

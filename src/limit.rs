@@ -26,11 +26,11 @@ mod view;
 mod window;
 
 pub use account::{Account, Ask, Balance, Left, Rate, Standing};
-pub use address::{caller_address, network_of};
+pub use address::{Origin, network_of, origin};
 pub use budget::{Reached, Spending, Spent};
 pub use density::{Density, USUAL_DENSITY};
 pub use door::{Entered, Line};
-pub use estimate::{Shape, UNSAID_ANSWER_TOKENS};
+pub use estimate::{Shape, UNSAID_ANSWER_TOKENS, Unsaid};
 pub use intake::{Intake, Overfull};
 pub use permit::Permit;
 pub use refusal::{Refusal, Why};

@@ -12,7 +12,7 @@ use crate::{
     clock,
     config::{Doors, Limits},
     domain::{Actor, KeyId, Money, Right},
-    limit::{Ask, Entered, Limited, Refusal, Subject, caller_address},
+    limit::{Ask, Entered, Limited, Refusal, Subject, origin},
     store::AdminTokenRow,
 };
 
@@ -107,7 +107,7 @@ fn caller(admin: &Admin, parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     // The listener always says who connected; without it, all would share one address.
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-    caller_address(peer, &parts.headers, &admin.settings().trusted_proxies)
+    origin(peer, &parts.headers, &admin.settings().trusted_proxies).address
 }
 
 fn presented(headers: &HeaderMap) -> Option<&str> {

@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     dialect::{Problem, ProblemKind},
     domain::RouteId,
-    limit::{Entered, caller_address},
+    limit::{Entered, Origin, origin},
     vault::Client,
 };
 
@@ -36,7 +36,7 @@ impl Caller {
 
 /// Lets a caller in, before anything of its body is read. The presented key is never part of an error.
 pub(super) async fn enter(api: &Api, settings: &Settings, parts: &Parts) -> Result<Caller, Refused> {
-    let (presented, from) = (presented(&parts.headers), caller(settings, parts));
+    let (presented, Origin { address: from, is_known }) = (presented(&parts.headers), caller(settings, parts));
     let begins_like_a_key = || presented.is_some_and(|key| api.keys.knows(key));
     let entered = api.relay.limiter.enter(&settings.doors, from, begins_like_a_key).map_err(Refused::limited)?;
     let client = match presented {
@@ -53,8 +53,15 @@ pub(super) async fn enter(api: &Api, settings: &Settings, parts: &Parts) -> Resu
         Refused::of("authentication", Problem { code: Some("invalid_api_key".to_owned()), ..problem })
     })?;
     let networks = &client.may.networks;
-    if !networks.is_empty() && !networks.iter().any(|network| network.contains(&from)) {
-        let message = format!("this API key may not be used from {from}");
+    if !networks.is_empty() && !(is_known && networks.iter().any(|network| network.contains(&from))) {
+        let message = match is_known {
+            true => format!("this API key may not be used from {from}"),
+            false => {
+                "this API key may only be used from its networks, and where this request comes from is not known: its \
+                      `Forwarded` and `X-Forwarded-For` disagree or cannot be read"
+                    .to_owned()
+            }
+        };
         let problem = Problem::new(ProblemKind::Permission, message);
         return Err(Refused::of("network", Problem { code: Some("ip_not_authorized".to_owned()), ..problem }));
     }
@@ -62,11 +69,11 @@ pub(super) async fn enter(api: &Api, settings: &Settings, parts: &Parts) -> Resu
 }
 
 /// Where the request came from, by the connection and by what trusted proxies say.
-fn caller(settings: &Settings, parts: &Parts) -> IpAddr {
+fn caller(settings: &Settings, parts: &Parts) -> Origin {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     // The listener always says who connected; without it, all callers would share one address.
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-    caller_address(peer, &parts.headers, &settings.trusted_proxies)
+    origin(peer, &parts.headers, &settings.trusted_proxies)
 }
 
 fn presented(headers: &HeaderMap) -> Option<&str> {

@@ -12,7 +12,7 @@ use crate::{
 /// What a caller is told to wait when the gateway itself is full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Longer than this no caller should wait and try again by itself.
-const WORTH_A_RETRY: Duration = Duration::from_secs(60);
+pub(super) const WORTH_A_RETRY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Refused {

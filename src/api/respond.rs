@@ -9,7 +9,11 @@ use axum::{
 };
 use metrics::counter;
 
-use super::{rate_headers, refused::Refused, unread::Unread};
+use super::{
+    rate_headers,
+    refused::{Refused, WORTH_A_RETRY},
+    unread::Unread,
+};
 use crate::{
     clock,
     dialect::{self, Problem},
@@ -112,6 +116,9 @@ fn write_meta(headers: &mut HeaderMap, dialect: Dialect, meta: &Meta) {
         }
     }
     write_retry_after(headers, meta.retry_after);
+    if meta.retry_after.is_some_and(|wait| wait > WORTH_A_RETRY) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     rate_headers::write(headers, dialect, &meta.standing);
 }
 

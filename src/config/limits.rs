@@ -213,10 +213,15 @@ impl Tenant {
 /// An address (a network of one) or a network, as people write them: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
 pub fn parse_network(text: &str) -> Option<IpNet> {
     let text = text.trim();
-    text.parse()
-        .ok()
-        .map(|network: IpNet| network.trunc())
-        .or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
+    let network = text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))?;
+    Some(canonical(network).trunc())
+}
+
+/// IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4, as the addresses of callers are.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(six) = network else { return network };
+    let four = six.addr().to_ipv4_mapped().zip(six.prefix_len().checked_sub(96));
+    four.and_then(|(four, bits)| IpNet::new(four.into(), bits).ok()).unwrap_or(network)
 }
 
 fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
@@ -237,6 +242,16 @@ mod tests {
         let both = config.and(&stored);
         assert_eq!((both.requests_per_minute, both.concurrency, both.tokens_per_day), (Some(5), Some(8), Some(1000)));
         assert_eq!(both, stored.and(&config));
+    }
+
+    #[test]
+    fn an_ipv4_network_is_the_same_however_it_is_written() {
+        let read = |text: &str| parse_network(text).expect("is a network").to_string();
+        assert_eq!((read("::ffff:10.1.2.3/104"), read("::ffff:10.1.2.3")), ("10.0.0.0/8".into(), "10.1.2.3/32".into()));
+        assert_eq!(
+            (read("10.1.2.3/8"), read("fd00::1/8"), read("::/0")),
+            ("10.0.0.0/8".into(), "fd00::/8".into(), "::/0".into())
+        );
     }
 
     #[test]

@@ -33,14 +33,14 @@ struct Tokens {
 impl UsageIn {
     fn read(self) -> Usage {
         let tokens = self.tokens.or(self.billed_units).unwrap_or_default();
-        let whole = |tokens: f64| tokens.max(0.0) as u64;
-        let (input, output) = (tokens.input_tokens.map(whole), tokens.output_tokens.map(whole));
+        let whole = |tokens: Option<f64>| tokens.filter(|tokens| *tokens >= 0.0).map(|tokens| tokens.ceil() as u64);
+        let (input, output) = (whole(tokens.input_tokens), whole(tokens.output_tokens));
         let billed = self.billed_units.unwrap_or_default();
-        let unbilled = |all: Option<u64>, billed: Option<f64>| Some(all?.saturating_sub(whole(billed?)));
+        let unbilled = |all: Option<u64>, billed: Option<f64>| Some(all?.saturating_sub(whole(billed)?));
         Usage {
             input_tokens: input,
             output_tokens: output,
-            cached_input_tokens: self.cached_tokens.map(whole),
+            cached_input_tokens: whole(self.cached_tokens),
             unbilled_input_tokens: unbilled(input, billed.input_tokens).filter(|tokens| *tokens > 0),
             unbilled_output_tokens: unbilled(output, billed.output_tokens).filter(|tokens| *tokens > 0),
             ..Usage::default()

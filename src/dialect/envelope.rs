@@ -36,13 +36,17 @@ pub struct Envelope {
     pub stream: bool,
     /// The caller wants usage at the end of a stream. Always so in Anthropic's dialect.
     pub include_usage: bool,
-    /// At least 1. OpenAI: `max_completion_tokens`, else `max_tokens`; in responses `max_output_tokens`.
+    /// At least 1. OpenAI: the larger of `max_completion_tokens` and `max_tokens`; in responses `max_output_tokens`.
     pub max_tokens: Option<u32>,
     pub has_tools: bool,
     /// How often tools that the vendor runs may be used.
     pub tool_uses: ToolUses,
     /// In messages, items or tool results.
-    pub has_images: bool,
+    pub images: u64,
+    /// Bytes of the body in which those are written.
+    pub image_bytes: usize,
+    /// So are files, documents or films, whose tokens cannot be told from the body.
+    pub has_files: bool,
     /// The answer must be JSON, by a schema or at all.
     pub wants_json_schema: bool,
     /// The caller's id of its end user: OpenAI `user` or `safety_identifier`, Anthropic `metadata.user_id`.
@@ -101,7 +105,9 @@ impl Envelope {
             max_tokens: None,
             has_tools: false,
             tool_uses: ToolUses::default(),
-            has_images: false,
+            images: 0,
+            image_bytes: 0,
+            has_files: false,
             wants_json_schema: false,
             metadata_user,
             extent: Extent::NOTHING,
@@ -193,7 +199,7 @@ impl Scan<'_> {
         if model.is_empty() {
             return Err(BadRequest::invalid("model".into(), "must not be empty"));
         }
-        let has_images = match dialect {
+        let Seen { images, image_bytes, files: has_files, .. } = match dialect {
             Dialect::OpenaiResponses => self.input()?,
             Dialect::OpenaiChat | Dialect::AnthropicMessages => self.messages()?,
             Dialect::OpenaiCompletions => self.prompt()?,
@@ -220,7 +226,9 @@ impl Scan<'_> {
             max_tokens,
             has_tools,
             tool_uses,
-            has_images,
+            images,
+            image_bytes,
+            has_files,
             wants_json_schema: false,
             metadata_user: None,
             extent,
@@ -237,46 +245,47 @@ impl Scan<'_> {
         Ok(envelope)
     }
 
-    /// Whether a message shows an image.
-    fn messages(&self) -> Result<bool, BadRequest> {
+    /// What messages show.
+    fn messages(&self) -> Result<Seen, BadRequest> {
         match self.messages {
             None | Some(Seen { shape: Shape::Null, .. }) => Err(BadRequest::missing("messages".into())),
             Some(Seen { shape: Shape::List, items: 0, .. }) => {
                 Err(BadRequest::invalid("messages".into(), "must have at least one message"))
             }
-            Some(Seen { shape: Shape::List, images, .. }) => Ok(images),
+            Some(seen @ Seen { shape: Shape::List, .. }) => Ok(seen),
             Some(_) => Err(BadRequest::invalid("messages".into(), "must be an array")),
         }
     }
 
-    /// A prompt there must be, and it shows no image.
-    fn prompt(&self) -> Result<bool, BadRequest> {
+    /// A prompt there must be, and it shows nothing.
+    fn prompt(&self) -> Result<Seen, BadRequest> {
         match self.wanted.entry("prompt") {
-            Some(prompt) if prompt.json() != "null" => Ok(false),
+            Some(prompt) if prompt.json() != "null" => Ok(Seen::SCALAR),
             _ => Err(BadRequest::missing("prompt".into())),
         }
     }
 
-    /// Whether an item shows an image. What is on the vendor's own servers may go on without an input.
-    fn input(&self) -> Result<bool, BadRequest> {
+    /// What items show. What is on the vendor's own servers may go on without an input.
+    fn input(&self) -> Result<Seen, BadRequest> {
         let on_the_vendors_servers = || {
             let names = ["conversation", "previous_response_id", "prompt"];
             names.iter().filter_map(|name| self.wanted.entry(name)).any(|field| field.json() != "null")
         };
         match self.input {
-            None | Some(Seen { shape: Shape::Null, .. }) if on_the_vendors_servers() => Ok(false),
+            None | Some(Seen { shape: Shape::Null, .. }) if on_the_vendors_servers() => Ok(Seen::SCALAR),
             None | Some(Seen { shape: Shape::Null, .. }) => Err(BadRequest::missing("input".into())),
             Some(Seen { shape: Shape::List, items: 0, .. }) => {
                 Err(BadRequest::invalid("input".into(), "must have at least one item"))
             }
-            Some(Seen { shape: Shape::List | Shape::Text, images, .. }) => Ok(images),
+            Some(seen @ Seen { shape: Shape::List | Shape::Text, .. }) => Ok(seen),
             Some(_) => Err(BadRequest::invalid("input".into(), "must be a string or an array")),
         }
     }
 
     fn finish_openai(&mut self, text: &str, envelope: &mut Envelope) -> Result<(), BadRequest> {
         let completion = self.wanted.take("max_completion_tokens").map(Field::positive).transpose()?;
-        envelope.max_tokens = completion.or(envelope.max_tokens);
+        // Some vendors hear the one, some the other.
+        envelope.max_tokens = completion.max(envelope.max_tokens);
         envelope.metadata_user = self.wanted.string("user")?;
         if let Some(format) = self.wanted.take("response_format") {
             envelope.wants_json_schema = format.object()?.tag()? != "text";

@@ -60,6 +60,9 @@ impl ToolUses {
 }
 
 impl TokenUsage {
+    /// No question and no answer has as many tokens: a vendor that says so has no count.
+    pub const MOST_SAID: u64 = 1_000_000_000;
+
     /// Whether anything is to be paid for.
     pub fn is_nothing(&self) -> bool {
         self.input == 0 && self.output == 0 && self.machine_us == 0 && self.tools.total() == 0
@@ -95,27 +98,28 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What a vendor said, as the ledger has it; what it did not say is 0.
+/// What a vendor said, as the ledger has it; what it did not say, or cannot be, is 0.
 impl From<&Usage> for TokenUsage {
     fn from(said: &Usage) -> Self {
+        let count = |said: Option<u64>| said.filter(|count| *count <= TokenUsage::MOST_SAID).unwrap_or(0);
         Self {
-            input: said.input_tokens.unwrap_or(0),
-            output: said.output_tokens.unwrap_or(0),
-            cached_input: said.cached_input_tokens.unwrap_or(0),
-            cache_write: said.cache_write_tokens.unwrap_or(0),
-            cache_write_1h: said.cache_write_1h_tokens.unwrap_or(0),
-            audio_input: said.audio_input_tokens.unwrap_or(0),
-            image_input: said.image_input_tokens.unwrap_or(0),
-            unbilled_input: said.unbilled_input_tokens.unwrap_or(0),
-            reasoning: said.reasoning_tokens.unwrap_or(0),
-            audio_output: said.audio_output_tokens.unwrap_or(0),
-            image_output: said.image_output_tokens.unwrap_or(0),
-            unbilled_output: said.unbilled_output_tokens.unwrap_or(0),
+            input: count(said.input_tokens),
+            output: count(said.output_tokens),
+            cached_input: count(said.cached_input_tokens),
+            cache_write: count(said.cache_write_tokens),
+            cache_write_1h: count(said.cache_write_1h_tokens),
+            audio_input: count(said.audio_input_tokens),
+            image_input: count(said.image_input_tokens),
+            unbilled_input: count(said.unbilled_input_tokens),
+            reasoning: count(said.reasoning_tokens),
+            audio_output: count(said.audio_output_tokens),
+            image_output: count(said.image_output_tokens),
+            unbilled_output: count(said.unbilled_output_tokens),
             machine_us: 0,
             tools: ToolUses {
-                web_searches: said.web_searches.unwrap_or(0),
-                file_searches: said.file_searches.unwrap_or(0),
-                code_sessions: said.code_sessions.unwrap_or(0),
+                web_searches: count(said.web_searches),
+                file_searches: count(said.file_searches),
+                code_sessions: count(said.code_sessions),
             },
             service: match said.service {
                 None | Some(ServiceClass::Standard) => Service::Standard,

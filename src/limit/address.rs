@@ -11,20 +11,31 @@ use reqwest::header::HeaderMap;
 /// The most hops that are looked at.
 const MOST_HOPS: usize = 64;
 
-/// The caller's address. `trusted`: whose `X-Forwarded-For` and `Forwarded` are believed. A request that has both, saying
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// What it is counted under.
+    pub address: IpAddr,
+    /// Whether that is the caller's own. Where proxies contradict each other or write what cannot be read, it is only the nearest hop that
+    /// is believed, and stands for no network of the caller's.
+    pub is_known: bool,
+}
+
+/// Where the caller is. `trusted`: whose `X-Forwarded-For` and `Forwarded` are believed. A request that has both, saying
 /// different things, has one that a caller wrote and a proxy let through: then neither is.
-pub fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Origin {
     let peer = peer.to_canonical();
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let at_peer = |is_known| Origin { address: peer, is_known };
     if trusted.is_empty() || !is_trusted(peer) {
-        return peer;
+        return at_peer(true);
     }
     let walked = |hops: Vec<Option<IpAddr>>| {
-        let mut nearest = peer;
+        let mut nearest = at_peer(true);
         for hop in hops {
             // What cannot be read was not written by a proxy that should be believed.
-            let Some(address) = hop else { break };
-            nearest = address;
+            let Some(address) = hop else { return Origin { is_known: false, ..nearest } };
+            nearest.address = address;
             if !is_trusted(address) {
                 break;
             }
@@ -34,9 +45,9 @@ pub fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     let by_list = hops(headers, "x-forwarded-for", address_in).map(walked);
     let by_standard = hops(headers, "forwarded", forwarded_for).map(walked);
     match (by_list, by_standard) {
-        (Some(one), Some(other)) if one != other => peer,
-        (Some(address), _) | (None, Some(address)) => address,
-        (None, None) => peer,
+        (Some(one), Some(other)) if one != other => at_peer(false),
+        (Some(origin), _) | (None, Some(origin)) => origin,
+        (None, None) => at_peer(true),
     }
 }
 
@@ -80,12 +91,20 @@ mod tests {
     use crate::config::parse_network;
 
     fn from(peer: &str, headers: &[(&'static str, &str)]) -> String {
+        origin_of(peer, headers).address.to_string()
+    }
+
+    fn is_known(peer: &str, headers: &[(&'static str, &str)]) -> bool {
+        origin_of(peer, headers).is_known
+    }
+
+    fn origin_of(peer: &str, headers: &[(&'static str, &str)]) -> Origin {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|text| parse_network(text).expect("is a network"));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).expect("is a value"));
         }
-        caller_address(peer.parse().expect("is an address"), &map, &trusted).to_string()
+        origin(peer.parse().expect("is an address"), &map, &trusted)
     }
 
     #[test]
@@ -116,6 +135,9 @@ mod tests {
         let differ = [("forwarded", "for=1.2.3.4"), ("x-forwarded-for", "192.0.2.9")];
         assert_eq!(from("10.0.0.1", &differ), "10.0.0.1");
         assert_eq!(from("10.0.0.1", &[("forwarded", "for=unknown")]), "10.0.0.1");
+        assert!(is_known("10.0.0.1", &both) && is_known("10.0.0.1", &[]) && is_known("192.0.2.9", &differ));
+        assert!(!is_known("10.0.0.1", &differ) && !is_known("10.0.0.1", &[("forwarded", "for=unknown")]));
+        assert!(!is_known("10.0.0.1", &[("x-forwarded-for", "nonsense, 10.0.0.7")]));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::density::USUAL_DENSITY;
 use crate::domain::{Most, Task, ToolUses};
 
 /// What an answer may be long at most when the caller does not say and a limit needs to know.
@@ -13,14 +14,14 @@ pub const UNSAID_ANSWER_TOKENS: u32 = 4096;
 
 /// What an answer is usually long at most.
 const USUAL_ANSWER: u64 = 256;
-/// What a prompt with images counts as at most, until the vendor says: their bytes are no text.
-const USUAL_WITH_IMAGES: u64 = 4000;
+/// What an image counts as, until the vendor says: its bytes are no text.
+const USUAL_IMAGE: u64 = 765;
 /// What a vendor puts around messages, and around tools.
 const AROUND: u64 = 64;
 const AROUND_TOOLS: u64 = 1000;
-/// What images by their address may be read as.
-const IMAGES: u64 = 50_000;
-/// What a vendor may keep of a conversation.
+/// What an image may be read as: gpt-4o-mini reads a large one as 48,169 tokens.
+const IMAGE: u64 = 50_000;
+/// What a vendor may keep of a conversation, or may read in a file.
 const KEPT_BY_VENDOR: u64 = 128_000;
 
 /// What one use of a tool that the vendor runs may add to the prompt.
@@ -38,12 +39,23 @@ pub struct Shape {
     pub max_tokens: Option<u32>,
     /// Answers to one question, at least 1.
     pub answers: u64,
-    pub images: bool,
+    pub images: u64,
+    /// Bytes of the body in which images are written.
+    pub image_bytes: usize,
     pub tools: bool,
     /// How often tools that the vendor runs may be used.
     pub tool_uses: ToolUses,
-    /// The vendor keeps part of the prompt.
+    /// The vendor keeps part of the prompt, or has to read files.
     pub hidden_prompt: bool,
+}
+
+/// What an attempt counts as of which nobody says what it used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsaid {
+    /// A token for four bytes of text.
+    pub prompt: u64,
+    /// What all of its answers may have together, where the question says.
+    pub most_answer: Option<u64>,
 }
 
 impl Shape {
@@ -52,9 +64,7 @@ impl Shape {
         if self.task == Task::CountTokens {
             return 0;
         }
-        let prompt = (self.body_bytes as u64).saturating_mul(self.density.into()).div_ceil(1024);
-        let prompt = if self.images { prompt.min(USUAL_WITH_IMAGES) } else { prompt };
-        let prompt = self.prompt_tokens.unwrap_or(prompt);
+        let prompt = self.prompt_tokens.unwrap_or_else(|| self.prompt_at(self.density));
         if !self.task.is_answer() {
             return prompt;
         }
@@ -62,9 +72,22 @@ impl Shape {
         prompt.saturating_add(answer.saturating_mul(self.answers))
     }
 
+    /// What an attempt counts as of which nobody says what it used.
+    pub fn unsaid(&self) -> Unsaid {
+        let prompt = if self.task == Task::CountTokens { 0 } else { self.prompt_at(USUAL_DENSITY) };
+        Unsaid { prompt, most_answer: self.max_tokens.map(|most| u64::from(most).saturating_mul(self.answers)) }
+    }
+
+    /// At so many tokens in 1024 bytes.
+    fn prompt_at(&self, density: u32) -> u64 {
+        let text = self.body_bytes.saturating_sub(self.image_bytes) as u64;
+        let text = text.saturating_mul(density.into()).div_ceil(1024);
+        text.saturating_add(self.images.saturating_mul(USUAL_IMAGE))
+    }
+
     /// Bytes of the body, where all of the prompt is text that is in it; else 0.
     pub fn text_bytes(&self) -> usize {
-        if self.images || self.hidden_prompt || self.task == Task::CountTokens { 0 } else { self.body_bytes }
+        if self.images > 0 || self.hidden_prompt || self.task == Task::CountTokens { 0 } else { self.body_bytes }
     }
 
     /// The most that an attempt may use, and with it this machine's whole time for so long.
@@ -73,11 +96,10 @@ impl Shape {
             return Most { input: 0, output: 0, machine_us: micros(machine), tools: ToolUses::default() };
         }
         let mut input = self.body_bytes as u64 + AROUND;
-        for (applies, allowance) in
-            [(self.tools, AROUND_TOOLS), (self.images, IMAGES), (self.hidden_prompt, KEPT_BY_VENDOR)]
-        {
+        for (applies, allowance) in [(self.tools, AROUND_TOOLS), (self.hidden_prompt, KEPT_BY_VENDOR)] {
             input += if applies { allowance } else { 0 };
         }
+        input = input.saturating_add(self.images.saturating_mul(IMAGE));
         input = input.saturating_add(self.tool_uses.total().saturating_mul(TOOL_RESULT));
         let output = if self.task.is_answer() {
             u64::from(self.max_tokens.unwrap_or(UNSAID_ANSWER_TOKENS)).saturating_mul(self.answers)
@@ -104,7 +126,8 @@ mod tests {
         prompt_tokens: None,
         max_tokens: None,
         answers: 1,
-        images: false,
+        images: 0,
+        image_bytes: 0,
         tools: false,
         tool_uses: ToolUses { web_searches: 0, file_searches: 0, code_sessions: 0 },
         hidden_prompt: false,
@@ -130,14 +153,17 @@ mod tests {
         assert_eq!(count.most(Duration::ZERO), nothing);
         let dense = Shape { density: 512, ..SHAPE };
         assert_eq!(dense.likely_tokens(), 200 + 256);
-        let counted = Shape { prompt_tokens: Some(7), images: true, ..SHAPE };
+        let counted = Shape { prompt_tokens: Some(7), images: 1, ..SHAPE };
         assert_eq!(counted.likely_tokens(), 7 + 256);
         let most = Shape { max_tokens: Some(10), answers: 2, tools: true, ..SHAPE }.most(Duration::from_millis(1));
         assert_eq!(most, Most { input: 400 + 64 + 1000, output: 20, machine_us: 1000, ..nothing });
         let tools = ToolUses { web_searches: 2, ..ToolUses::default() };
         let most = Shape { max_tokens: Some(10), tools: true, tool_uses: tools, ..SHAPE }.most(Duration::ZERO);
         assert_eq!(most, Most { input: 400 + 64 + 1000 + 2 * 25_000, output: 10, machine_us: 0, tools });
-        let image = Shape { images: true, body_bytes: 4 << 20, max_tokens: Some(10), ..SHAPE };
-        assert_eq!(image.likely_tokens(), 4010);
+        let image =
+            Shape { images: 2, body_bytes: (4 << 20) + 400, image_bytes: 4 << 20, max_tokens: Some(10), ..SHAPE };
+        assert_eq!(image.likely_tokens(), 100 + 2 * 765 + 10);
+        assert_eq!(image.unsaid(), Unsaid { prompt: 100 + 2 * 765, most_answer: Some(10) });
+        assert_eq!(image.most(Duration::ZERO).input, (4 << 20) + 400 + 64 + 2 * 50_000, "its bytes may be text");
     }
 }

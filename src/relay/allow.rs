@@ -62,10 +62,11 @@ pub(super) fn shape(inbound: &Inbound, envelope: &Envelope, route: &SnapshotRout
         prompt_tokens: None,
         max_tokens: envelope.max_tokens.or(envelope.extent.bound()),
         answers: envelope.extent.answers,
-        images: envelope.has_images,
+        images: envelope.images,
+        image_bytes: envelope.image_bytes,
         tools: envelope.has_tools,
         tool_uses: envelope.tool_uses,
-        hidden_prompt: envelope.extent.hidden_prompt,
+        hidden_prompt: envelope.extent.hidden_prompt || envelope.has_files,
     }
 }
 

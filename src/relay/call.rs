@@ -22,11 +22,11 @@ use crate::{
     clock,
     dialect::Envelope,
     domain::{
-        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId, Task,
+        Attempt, CallId, Dialect, Ending, Fault, FaultKind, Money, Outcome, PriceState, Prices, Role, TargetId,
         TokenUsage, UsageSource, Volume,
     },
     ledger::LedgerError,
-    limit::Standing,
+    limit::{Standing, Unsaid},
     observe::metric,
 };
 
@@ -39,8 +39,8 @@ pub struct Call {
     outcome: Outcome,
     received: Instant,
     deadline: Instant,
-    /// Bytes of the question, for an estimate of its tokens.
-    question_bytes: usize,
+    /// What an attempt counts as of which nobody says what it used.
+    unsaid: Unsaid,
     /// Of it, where all of the prompt is text that is in it; else 0.
     text_bytes: usize,
     prices: Vec<Option<Prices>>,
@@ -116,8 +116,7 @@ impl Call {
             },
             received: inbound.received,
             deadline: inbound.received + budget,
-            // A count of tokens reads the question and costs nothing.
-            question_bytes: if inbound.task == Task::CountTokens { 0 } else { inbound.body.len() },
+            unsaid: purse.unsaid(),
             prices: route.targets.iter().map(|target| target.prices.clone()).collect(),
             text_bytes: purse.text_bytes(),
             standing: purse.standing(),
@@ -238,7 +237,7 @@ impl Call {
             // So far: what is without a duration counts as skipped.
             attempt.duration_ms = Some(ms(reading.started.elapsed()));
             // And what was used so far: a crash must not make it free.
-            let (usage, source) = reading.tokens(self.question_bytes, Some(FaultKind::Truncated));
+            let (usage, source) = reading.tokens(self.unsaid, Some(FaultKind::Truncated));
             (attempt.usage, attempt.usage_source) = (usage, source);
             price(attempt, &self.prices, self.outcome.started_unix_ms);
         }
@@ -315,7 +314,7 @@ impl Call {
         if serves {
             self.outcome.finish = reading.finish;
         }
-        (attempt.usage, attempt.usage_source) = reading.tokens(self.question_bytes, attempt.fault);
+        (attempt.usage, attempt.usage_source) = reading.tokens(self.unsaid, attempt.fault);
         if attempt.usage_source == UsageSource::Reported {
             reading.learn(self.text_bytes, attempt.usage.input);
         }

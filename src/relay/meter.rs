@@ -12,9 +12,12 @@ use super::{attempt::LOCAL_GRACE, health::Asked, json};
 use crate::{
     clock,
     domain::{Fault, FaultKind, FinishReason, TokenUsage, UsageSource},
-    limit::share::Hold,
+    limit::{Unsaid, share::Hold},
     vendor::{Machine, Turn},
 };
+
+/// No tokenizer that is in use has longer ones, in bytes: an answer of fewer tokens than that makes is not counted to its end.
+const LONGEST_TOKEN: u64 = 128;
 
 /// The most that is kept of an answer for the log, in bytes.
 pub(super) const TRANSCRIPT_LIMIT: usize = 16 * 1024;
@@ -221,14 +224,21 @@ impl Reading {
         }
     }
 
-    /// What the target said it used, or an estimate (four bytes a token) where content was seen and nothing was said. A
-    /// target that was hung up on before it answered (it lost a race, it took too long, the caller went) was asked all the
-    /// same: it is taken to have read the question.
-    pub(super) fn tokens(&self, question_bytes: usize, fault: Option<FaultKind>) -> (TokenUsage, UsageSource) {
-        let (said, machine_us) = (&self.usage, self.machine_us());
+    /// What the target said it used, or an estimate (four bytes a token, and no longer an answer than was asked for) where content was
+    /// seen and nothing was said, or that it was nothing. A target that was hung up on before it answered (it lost a race, it took too
+    /// long, the caller went), or whose answer cannot be read, is taken to have read the question.
+    pub(super) fn tokens(&self, unsaid: Unsaid, fault: Option<FaultKind>) -> (TokenUsage, UsageSource) {
+        let mut said = self.usage;
+        let may_be = |tokens: &u64, bytes: u64| {
+            *tokens <= TokenUsage::MOST_SAID && tokens.saturating_mul(LONGEST_TOKEN) >= bytes
+        };
+        said.input_tokens = said.input_tokens.filter(|tokens| may_be(tokens, self.seen_bytes.min(1) as u64));
+        said.output_tokens = said.output_tokens.filter(|tokens| may_be(tokens, self.seen_bytes as u64));
+        let seen = estimate(self.seen_bytes).min(unsaid.most_answer.unwrap_or(u64::MAX));
+        let machine_us = self.machine_us();
         let is_ours = self.machine.is_some();
         let hung_up_on =
-            self.reached && fault.is_some_and(|kind| kind == FaultKind::HedgeLost || !is_ours && is_hang_up(kind));
+            self.reached && fault.is_some_and(|kind| kind == FaultKind::HedgeLost || !is_ours && was_at_work(kind));
         if !hung_up_on && said.output_tokens.is_none() && (self.seen_bytes == 0 || !self.reached) {
             return (TokenUsage { machine_us, ..TokenUsage::default() }, UsageSource::None);
         }
@@ -238,14 +248,14 @@ impl Reading {
         let output = match said.output_tokens {
             Some(output) if whole => output,
             // Anthropic says one token at the start and the rest at the end: what was cut in between counts as seen.
-            Some(output) => output.max(estimate(self.seen_bytes)),
-            None => estimate(self.seen_bytes),
+            Some(output) => output.max(seen),
+            None => seen,
         };
         let usage = TokenUsage {
-            input: said.input_tokens.unwrap_or_else(|| estimate(question_bytes)),
+            input: said.input_tokens.unwrap_or(unsaid.prompt),
             output,
             machine_us,
-            ..TokenUsage::from(said)
+            ..TokenUsage::from(&said)
         };
         if usage.is_nothing() && !whole {
             return (usage, UsageSource::None);
@@ -259,8 +269,8 @@ pub(super) fn longest_turn(total: Duration) -> Duration {
     total.saturating_add(LOCAL_GRACE)
 }
 
-/// We ended it, not the target: who answers with an error sends no bill, who was computing may.
-fn is_hang_up(kind: FaultKind) -> bool {
+/// Who answers with an error sends no bill. Who was computing when we ended it may, and so may who has answered what nobody can read.
+fn was_at_work(kind: FaultKind) -> bool {
     matches!(
         kind,
         FaultKind::HedgeLost
@@ -270,6 +280,9 @@ fn is_hang_up(kind: FaultKind) -> bool {
             | FaultKind::TotalTimeout
             | FaultKind::Latency
             | FaultKind::ClientGone
+            | FaultKind::Malformed
+            | FaultKind::Truncated
+            | FaultKind::TooLarge
     )
 }
 

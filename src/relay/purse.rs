@@ -7,7 +7,7 @@ use super::{SnapshotRoute, SnapshotTarget, allow::Allowed, meter::longest_turn};
 use crate::{
     config::{OnBudget, Settings},
     domain::{Fault, FaultKind, Money},
-    limit::{Permit, Refusal, Shape, Standing, Subject, Why},
+    limit::{Permit, Refusal, Shape, Standing, Subject, Unsaid, Why},
     route::{Decision, Plan},
 };
 
@@ -18,6 +18,7 @@ pub(super) struct Purse {
     bounds: Vec<Option<Money>>,
     rule: Rule,
     text_bytes: usize,
+    unsaid: Unsaid,
 }
 
 /// Whether what attempts may cost at worst matters.
@@ -40,8 +41,8 @@ impl Purse {
         let hard = permit.has_hard_budget();
         let rule = if hard || cost_per_call.is_some() { Rule::Bounded } else { Rule::Free };
         let bounds = if rule == Rule::Free { Vec::new() } else { bounds(route, &shape, began_unix_ms) };
-        let text_bytes = shape.text_bytes();
-        let mut purse = Self { permit, bounds, rule, text_bytes };
+        let (text_bytes, unsaid) = (shape.text_bytes(), shape.unsaid());
+        let mut purse = Self { permit, bounds, rule, text_bytes, unsaid };
         if rule == Rule::Bounded {
             purse.drop_unpriced(plan)?;
             if let Some(ceiling) = cost_per_call {
@@ -113,6 +114,11 @@ impl Purse {
     /// Bytes of the body, where all of the prompt is text that is in it; else 0.
     pub(super) fn text_bytes(&self) -> usize {
         self.text_bytes
+    }
+
+    /// What an attempt counts as of which nobody says what it used.
+    pub(super) fn unsaid(&self) -> Unsaid {
+        self.unsaid
     }
 
     pub(super) fn standing(&self) -> Standing {

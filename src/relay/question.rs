@@ -140,8 +140,8 @@ pub(super) fn need(envelope: &Envelope, task: Task, body_bytes: usize) -> Need {
         task: if envelope.stream { Task::Stream } else { task },
         tools: envelope.has_tools,
         json_schema: envelope.wants_json_schema,
-        images: envelope.has_images,
-        input_tokens: Need::tokens_in(body_bytes, envelope.has_images),
+        images: envelope.images > 0,
+        input_tokens: Need::tokens_in(body_bytes, envelope.images > 0),
         max_tokens: envelope.max_tokens,
         more_context_than: None,
     }

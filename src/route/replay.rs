@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Need, Plan, Standings, TargetHealth, object_to_shares, plan};
 use crate::{
     config::Settings,
-    domain::{Fault, FaultKind, Money, TargetId, Task, Volume},
+    domain::{Fault, FaultKind, Money, Rate, TargetId, Task, Volume},
     limit::share::{Book, Draw, Parties, Reach, Rule},
     store::Replayed,
 };
@@ -208,7 +208,12 @@ impl<'a> Replay<'a> {
 
     fn cost(&self, target: &TargetId, call: &Replayed) -> Option<Money> {
         if target.is_local() {
-            return Some(Money::ZERO);
+            let is_free = self.settings.local.usd_per_hour.is_none_or(|usd| usd == Rate::ZERO);
+            return match call.target.as_ref() == Some(target) {
+                true => call.cost_micros.map(Money::from_micros),
+                // How long another's call would have taken here, nobody knows.
+                false => is_free.then_some(Money::ZERO),
+            };
         }
         let cost = self.settings.prices.get(target)?.quote(&call.usage, call.at_unix_ms)?.cost;
         match &self.change {
@@ -286,6 +291,45 @@ impl Tally {
             unpriced_calls: self.targets.values().map(|sum| sum.unpriced).sum(),
             timing: (timed > 0).then(|| Timing { p50_ms: mean(p50), p99_ms: mean(p99) }),
             targets: targets.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        clock, config,
+        domain::{RouteId, TokenUsage},
+    };
+
+    #[test]
+    fn what_this_machines_time_would_cost_for_anothers_call_is_not_known() {
+        for (usd_per_hour, unpriced_calls) in [("0", 0), ("1.2", 1)] {
+            let text = format!(
+                "enforcement: warn\nvendors: {{ a: {{ kind: openai }} }}\nroutes: {{ chat: {{ targets: [a/x, local/m] }} }}\n\
+                 models: {{ a/x: {{ input_per_mtok: 1, output_per_mtok: 2 }} }}\nlocal: {{ usd_per_hour: {usd_per_hour} }}\n"
+            );
+            let loaded = config::load(&text, Path::new("backstop.yaml"));
+            let settings = loaded.unwrap_or_else(|findings| panic!("{findings:?}")).settings;
+            let standings = Standings::default();
+            let mut replay = Replay::new(&settings, &standings, Change::Without("a".to_owned()));
+            replay.call(&Replayed {
+                call: clock::call_id(),
+                at_unix_ms: 1_795_000_000_000,
+                route: RouteId::new("chat"),
+                task: Task::Answer,
+                streamed: false,
+                answered: true,
+                target: TargetId::parse("a/x"),
+                usage: TokenUsage { input: 1000, output: 10, ..TokenUsage::default() },
+                cost_micros: Some(1020),
+                waited_ms: None,
+            });
+            let after = replay.finish(&|_, _| None).after;
+            assert_eq!((after.served, after.unpriced_calls), (1, unpriced_calls), "{after:?}");
         }
     }
 }

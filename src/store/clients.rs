@@ -22,8 +22,9 @@ pub trait Clients {
     /// `false` when there is one of that name.
     fn add_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, bool>;
 
-    /// Sets the limits of a tenant, which is made when it is only known from the config file.
-    fn limit_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, ()>;
+    /// Sets the limits of a tenant, which is made when it is only known from the config file. `false`, and nothing done, when what is
+    /// stored is not `before` any more.
+    fn limit_tenant(&self, before: Option<Tenant>, tenant: TenantRow, entry: Record) -> Answer<'_, bool>;
 
     /// All keys, revoked ones too, by tenant and age.
     fn keys(&self) -> Answer<'_, Vec<KeyRow>>;

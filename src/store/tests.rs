@@ -290,7 +290,10 @@ async fn changes_to_clients_change_the_revision() {
     assert!(!store.add_tenant(tenant.clone(), entry()).await.expect("is there"));
     let limits = Limits { requests_per_minute: Some(60), ..Limits::NONE };
     let policy = Tenant { limits, ..Tenant::default() };
-    store.limit_tenant(TenantRow { policy: policy.clone(), ..tenant }, entry()).await.expect("limits");
+    let limited = TenantRow { policy: policy.clone(), ..tenant };
+    let was = Some(Tenant::default());
+    assert!(store.limit_tenant(was.clone(), limited.clone(), entry()).await.expect("limits"));
+    assert!(!store.limit_tenant(was, limited, entry()).await.expect("it is another by now"));
     seen.push(store.clients_revision().await.expect("reads"));
     assert!(store.replace_key(KeyId::new("a"), key("c"), None, entry()).await.expect("replaces"));
     assert!(!store.replace_key(KeyId::new("a"), key("d"), None, entry()).await.expect("is revoked"));

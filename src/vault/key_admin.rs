@@ -130,13 +130,15 @@ impl KeyAdmin {
         Ok(id)
     }
 
-    /// Replaces all limits that are stored for `tenant`.
-    pub async fn limit_tenant(&self, tenant: &Known, policy: Tenant) -> Result<(), KeyAdminError> {
+    /// Replaces all limits that are stored for `tenant`. `false`, and nothing done, when somebody else has changed them since: look again.
+    pub async fn limit_tenant(&self, tenant: &Known, policy: Tenant) -> Result<bool, KeyAdminError> {
         let created_unix_ms = tenant.stored.as_ref().map_or_else(clock::unix_ms, |row| row.created_unix_ms);
-        let before = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
+        let before = tenant.stored.as_ref().map(|row| row.policy.clone());
         let act = self.act(Action::TenantLimit, ("tenant", tenant.id.as_str()));
-        let entry = Record::of(&act.before(granted(&before)).after(granted(&policy)));
-        Ok(self.store.limit_tenant(TenantRow { id: tenant.id.clone(), created_unix_ms, policy }, entry).await?)
+        let was = before.as_ref().map_or_else(|| granted(&Tenant::default()), granted);
+        let entry = Record::of(&act.before(was).after(granted(&policy)));
+        let limited = TenantRow { id: tenant.id.clone(), created_unix_ms, policy };
+        Ok(self.store.limit_tenant(before, limited, entry).await?)
     }
 
     /// All keys, revoked ones too, by tenant and age.

@@ -5,6 +5,7 @@ mod bodies;
 mod fields;
 mod load;
 mod thousands;
+mod wallet;
 
 use std::time::{Duration, Instant};
 

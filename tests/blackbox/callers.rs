@@ -75,6 +75,26 @@ async fn a_key_opens_its_routes_features_and_networks_and_nothing_else() {
     assert_eq!(row.map(|row| &row["networks"]), Some(&json!(["10.1.0.0/16"])), "{listed:#}");
 }
 
+/// A proxy of ours stands in the key's networks. Who makes its word doubtful has not come from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn contradictory_headers_open_no_network() {
+    let (home, vendor) = home("trusted_proxies: [127.0.0.1]").await;
+    let gateway = home.serve();
+    let client = gateway.client().with_key(&key(&home, &["--network", "::ffff:127.0.0.0/104"]));
+    let ask = || client.post("/v1/chat/completions", &question("chat", "hi"));
+    send(ask()).await.expect(200);
+    from(&client, "127.0.0.2").await.expect(200);
+    from(&client, "192.0.2.1").await.expect(403);
+    let refused = send(ask().header("x-forwarded-for", "192.0.2.1").header("forwarded", "for=1.2.3.4")).await;
+    let error = refused.expect(403).openai_error();
+    assert_eq!(error["code"], "ip_not_authorized", "{error:#}");
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("not known")), "{error:#}");
+    for unreadable in ["nonsense", "unknown"] {
+        from(&client, unreadable).await.expect(403);
+    }
+    assert_eq!(vendor.seen_count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn keys_expire_and_overlap_when_they_are_rotated() {
     let (home, _vendor) = home("").await;

@@ -5,6 +5,7 @@ mod check;
 mod dialects;
 mod hours;
 mod local;
+mod odd;
 mod sums;
 mod tools;
 

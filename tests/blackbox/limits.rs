@@ -258,3 +258,18 @@ async fn no_more_calls_are_answered_at_once_than_allowed_and_a_place_is_free_aga
     }
     assert_eq!((second.await.expect("runs"), third.await.expect("runs")), (200, 200));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_that_are_set_at_the_same_time_are_all_kept() {
+    let home = Arc::new(Home::new(&Config::warn().text()));
+    let names = ["rpm", "rpd", "tpm", "tpd", "concurrency", "max_tokens"];
+    let set = names.map(|name| {
+        let (home, flag) = (Arc::clone(&home), format!("--{}", name.replace('_', "-")));
+        tokio::task::spawn_blocking(move || home.ok(&["tenants", "limit", "acme", &flag, "77"]))
+    });
+    for set in set {
+        set.await.expect("it is set");
+    }
+    let tenant = home.json(&["tenants", "list"])[0].clone();
+    assert!(names.iter().all(|name| tenant[name] == 77), "{tenant:#}");
+}

@@ -136,10 +136,14 @@ async fn add(asked: Asked, new: NewTenant) -> Result<TenantView, Refused> {
 
 async fn set_limits(asked: Asked, limits: NewLimits) -> Result<TenantView, Refused> {
     let name = asked.param("tenant").to_owned();
-    let tenant = known(&asked, &name).await?;
-    let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
-    key_admin(&asked).limit_tenant(&tenant, Tenant { limits: limits.checked()?, ..stored }).await?;
-    shown(&asked, &name).await
+    let limits = limits.checked()?;
+    loop {
+        let tenant = known(&asked, &name).await?;
+        let stored = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
+        if key_admin(&asked).limit_tenant(&tenant, Tenant { limits, ..stored }).await? {
+            return shown(&asked, &name).await;
+        }
+    }
 }
 
 async fn change_limits(asked: Asked, change: LimitChange) -> Result<Limited, Refused> {

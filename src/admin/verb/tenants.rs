@@ -6,9 +6,9 @@ use crate::{
         site::{Site, find_route},
         view::{self, TenantView},
     },
-    config::Limits,
+    config::{Limits, Tenant},
     domain::{FeatureId, TenantId, is_plain_name},
-    vault::KeyAdmin,
+    vault::{KeyAdmin, Known},
 };
 
 /// What of a tenant's is limited.
@@ -21,7 +21,8 @@ pub enum Part {
     Route(String),
 }
 
-/// Stores what `change` makes of the limits; the tenant, and what is in force of the part where the config limits it too.
+/// Stores what `change` makes of the limits; the tenant, and what is in force of the part where the config limits it too. What others
+/// change at the same time is kept.
 pub async fn limit(
     site: &Site,
     name: &str,
@@ -29,7 +30,21 @@ pub async fn limit(
 ) -> Result<(TenantView, Option<Limits>), Refused> {
     let admin = KeyAdmin::new(site.store()?.clone(), site.actor.clone());
     let configured: Vec<TenantId> = site.settings.tenants.keys().cloned().collect();
-    let tenant = admin.tenant(name, &configured).await?;
+    loop {
+        let tenant = admin.tenant(name, &configured).await?;
+        let (policy, in_force) = changed(site, &tenant, (part, &change))?;
+        if admin.limit_tenant(&tenant, policy).await? {
+            return Ok((view::tenant(&admin.tenant(name, &configured).await?, &site.settings), in_force));
+        }
+    }
+}
+
+/// What is to be stored, and what is in force of the part where the config limits it too.
+fn changed(
+    site: &Site,
+    tenant: &Known,
+    (part, change): (&Part, &impl Fn(Limits) -> Limits),
+) -> Result<(Tenant, Option<Limits>), Refused> {
     let mut policy = tenant.stored.as_ref().map(|row| row.policy.clone()).unwrap_or_default();
     let by_file = site.settings.tenants.get(&tenant.id).cloned().unwrap_or_default();
     let (stored, by_config) = match part {
@@ -57,7 +72,5 @@ pub async fn limit(
     let (stored, both) = (*stored, stored.and(&by_config));
     policy.features.retain(|_, limits| !limits.is_none());
     policy.models.retain(|_, limits| !limits.is_none());
-    admin.limit_tenant(&tenant, policy).await?;
-    let view = view::tenant(&admin.tenant(name, &configured).await?, &site.settings);
-    Ok((view, (both != stored).then_some(both)))
+    Ok((policy, (both != stored).then_some(both)))
 }

@@ -162,7 +162,7 @@ impl Resolver<'_, '_> {
     pub(super) fn rate(&mut self, path: &Path, usd: f64) -> Option<Rate> {
         let rate = Rate::from_usd(usd);
         if rate.is_none() {
-            self.error(path, "an amount is from 0 to a billion US dollars", "");
+            self.error(path, "an amount is from 0 to a billion US dollars", "the smallest is 0.000000001");
         }
         rate
     }

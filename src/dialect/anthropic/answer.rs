@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Held, UsageIn, UsageOut, read_stop, stop_sequence};
-use crate::dialect::{ReadError, Reply, Wire, ids, object::Text};
+use crate::dialect::{ReadError, Reply, Wire, counts, ids, object::Text};
 
 #[derive(Deserialize)]
 struct MessageIn<'a> {
@@ -23,6 +23,7 @@ struct MessageIn<'a> {
     stop_reason: Option<Text<'a>>,
     #[serde(borrow)]
     stop_sequence: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,

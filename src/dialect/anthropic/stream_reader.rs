@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, read_stop};
-use crate::dialect::{ReadError, Wire, ids, object::Text, sse};
+use crate::dialect::{ReadError, Wire, counts, ids, object::Text, sse};
 
 /// Follows one stream.
 #[derive(Debug, Default)]
@@ -36,6 +36,7 @@ struct Frame<'a> {
     content_block: Option<Block<'a>>,
     #[serde(borrow)]
     delta: Option<DeltaIn<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 
@@ -45,6 +46,7 @@ struct Start<'a> {
     id: Option<Text<'a>>,
     #[serde(borrow)]
     model: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, read_finish};
-use crate::dialect::{ReadError, Wire, object::Text};
+use crate::dialect::{ReadError, Wire, counts, object::Text};
 
 #[derive(Deserialize)]
 struct ChatIn<'a> {
@@ -16,6 +16,7 @@ struct ChatIn<'a> {
     /// An object in an answer, a string in an error.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, read_finish};
-use crate::dialect::{ReadError, Wire, object::Text, sse};
+use crate::dialect::{ReadError, Wire, counts, object::Text, sse};
 
 /// Follows one stream.
 #[derive(Debug, Default)]
@@ -45,6 +45,7 @@ struct DeltaIn<'a> {
     finish_reason: Option<Text<'a>>,
     #[serde(borrow)]
     error: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, read_stop};
-use crate::dialect::{ReadError, Wire, ids, object::Text};
+use crate::dialect::{ReadError, Wire, counts, ids, object::Text};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,6 +14,7 @@ struct ConverseIn<'a> {
     output: Option<Output<'a>>,
     #[serde(borrow)]
     stop_reason: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
     /// What an error has instead.
     #[serde(borrow, alias = "Message")]

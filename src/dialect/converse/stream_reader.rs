@@ -7,7 +7,7 @@ use backstop_models::chat::{Delta, Event};
 use serde::Deserialize;
 
 use super::{UsageIn, read_stop};
-use crate::dialect::{ReadError, Wire, ids, object::Text, sse};
+use crate::dialect::{ReadError, Wire, counts, ids, object::Text, sse};
 
 /// Follows one stream.
 #[derive(Debug, Default)]
@@ -35,6 +35,7 @@ struct Frame<'a> {
     delta: Option<DeltaIn<'a>>,
     #[serde(borrow)]
     stop_reason: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{EmbedInput, EmbedRequest, Embeddings, Encoding, checked, from_base64};
-use crate::dialect::{BadRequest, ReadError, Wire};
+use crate::dialect::{BadRequest, ReadError, Wire, counts};
 
 /// The most texts that Cohere embeds at once.
 const COHERE_TEXTS: usize = 96;
@@ -79,7 +79,7 @@ pub fn read_embeddings(wire: Wire, body: &[u8], request: &EmbedRequest) -> Resul
             let read: CohereAnswer = parse(body)?;
             let vectors = read.embeddings.and_then(|types| types.float).ok_or_else(error_object)?;
             let tokens = read.meta.and_then(|meta| meta.billed_units).and_then(|units| units.input_tokens);
-            let input_tokens = tokens.map(|tokens| tokens.max(0.0) as u64);
+            let input_tokens = tokens.filter(|tokens| *tokens >= 0.0).map(|tokens| tokens.ceil() as u64);
             Ok(Embeddings { vectors: checked(vectors, request)?, input_tokens, as_asked: false })
         }
         Wire::Gemini => {
@@ -148,6 +148,7 @@ struct Failed<'a> {
 struct OpenaiAnswer<'a> {
     #[serde(borrow)]
     data: Option<Vec<OpenaiItem<'a>>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<OpenaiUsage>,
 }
 
@@ -178,6 +179,7 @@ struct CohereRequest<'a> {
 #[derive(Deserialize)]
 struct CohereAnswer {
     embeddings: Option<CohereTypes>,
+    #[serde(default, deserialize_with = "counts::read")]
     meta: Option<CohereMeta>,
 }
 
@@ -224,6 +226,7 @@ struct GeminiPart<'a> {
 #[serde(rename_all = "camelCase")]
 struct GeminiAnswer {
     embeddings: Option<Vec<GeminiEmbedding>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage_metadata: Option<GeminiUsage>,
 }
 

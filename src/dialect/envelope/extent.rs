@@ -2,14 +2,22 @@
 
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use super::{BadRequest, Dialect, Field, Object, Outgoing};
 
-/// Fields that name the most tokens of an answer.
-const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+/// Fields that name the most tokens of an answer; others are not heard there.
+fn limits(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::OpenaiChat => &["max_tokens", "max_completion_tokens"],
+        Dialect::OpenaiResponses => &["max_output_tokens"],
+        Dialect::OpenaiCompletions | Dialect::AnthropicMessages => &["max_tokens"],
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extent {
-    /// Answers that are made to the one question, at least 1.
+    /// Answers that are made, to all of its prompts together; at least 1.
     pub answers: u64,
     /// The vendor keeps part of the prompt on its own servers.
     pub hidden_prompt: bool,
@@ -42,13 +50,16 @@ impl Extent {
             |name| wanted.take(name).map(Field::positive).transpose().map(|count| count.map_or(1, u64::from));
         let answers = match dialect {
             Dialect::OpenaiChat => count("n")?,
-            Dialect::OpenaiCompletions => count("n")?.max(count("best_of")?),
+            Dialect::OpenaiCompletions => {
+                let each = count("n")?.max(count("best_of")?);
+                each.saturating_mul(wanted.entry("prompt").map_or(1, |prompt| prompts(prompt.json())))
+            }
             Dialect::OpenaiResponses | Dialect::AnthropicMessages => 1,
         };
         let (mut said, mut nulls) = (false, Vec::new());
-        for name in LIMITS {
+        for name in limits(dialect) {
             match wanted.entry(name) {
-                Some(field) if field.json() == "null" => nulls.push((name, field.range_in(text))),
+                Some(field) if field.json() == "null" => nulls.push((*name, field.range_in(text))),
                 Some(_) => said = true,
                 None => {}
             }
@@ -90,5 +101,16 @@ impl Extent {
             Some((_, at)) => Some((at.clone(), bound.to_string())),
             None => Some((after..after, format!(",\"{name}\":{bound}"))),
         }
+    }
+}
+
+/// How many prompts a completion's `prompt` is: each has answers of its own. A list of numbers is one, as tokens.
+fn prompts(json: &str) -> u64 {
+    let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+    match items.first() {
+        Some(first) if !first.get().starts_with(|first: char| first.is_ascii_digit() || first == '-') => {
+            items.len() as u64
+        }
+        _ => 1,
     }
 }

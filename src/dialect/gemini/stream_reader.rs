@@ -10,6 +10,7 @@ use crate::{
     dialect::{
         ReadError, Wire,
         call_id::{self, Carried},
+        counts,
         object::Text,
         sse,
     },
@@ -33,6 +34,7 @@ struct Chunk<'a> {
     candidates: Option<Vec<Candidate<'a>>>,
     #[serde(borrow)]
     prompt_feedback: Option<Feedback<'a>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage_metadata: Option<UsageIn>,
     #[serde(borrow)]
     model_version: Option<Text<'a>>,

@@ -14,7 +14,7 @@ use super::{
     read_finish, read_service,
     wire::{CallOut, FunctionOut},
 };
-use crate::dialect::{ReadError, Reply, Wire, object::Text};
+use crate::dialect::{ReadError, Reply, Wire, counts, object::Text};
 
 #[derive(Deserialize)]
 struct Completion<'a> {
@@ -26,6 +26,7 @@ struct Completion<'a> {
     system_fingerprint: Option<Text<'a>>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,

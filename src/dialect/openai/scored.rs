@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::UsageIn;
-use crate::dialect::ReadError;
+use crate::dialect::{ReadError, counts};
 
 #[derive(Deserialize)]
 struct CompletionIn {
     #[serde(default)]
     choices: Vec<ChoiceIn>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{UsageIn, content::Content, read_finish, read_service};
-use crate::dialect::{ReadError, Wire, object::Text, sse};
+use crate::dialect::{ReadError, Wire, counts, object::Text, sse};
 
 /// Follows one stream.
 #[derive(Debug, Default)]
@@ -41,6 +41,7 @@ struct Chunk<'a> {
     model: Option<Text<'a>>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
@@ -53,6 +54,7 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct XGroq {
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
 }
 

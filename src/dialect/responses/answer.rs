@@ -13,7 +13,7 @@ use super::{
     read_incomplete,
 };
 use crate::{
-    dialect::{ReadError, Reply, Wire, object::Text, openai::read_service},
+    dialect::{ReadError, Reply, Wire, counts, object::Text, openai::read_service},
     domain::FaultKind,
 };
 
@@ -35,6 +35,7 @@ pub(super) struct ResponseIn<'a> {
     incomplete_details: Option<IncompleteIn<'a>>,
     #[serde(borrow)]
     output: Option<Vec<&'a RawValue>>,
+    #[serde(default, deserialize_with = "counts::read")]
     usage: Option<UsageIn>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,

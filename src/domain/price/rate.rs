@@ -17,10 +17,10 @@ pub struct Factor {
 impl Rate {
     pub const ZERO: Self = Self { nanos: 0 };
 
-    /// The nearest nano-dollar; `None` for what is negative, not finite, or over a billion dollars.
+    /// The nearest nano-dollar; `None` for what is negative, not finite, over a billion dollars, or would be rounded to nothing.
     pub fn from_usd(usd: f64) -> Option<Self> {
-        let fits = usd.is_finite() && (0.0..=1e9).contains(&usd);
-        fits.then(|| Self { nanos: (usd * 1e9).round() as u64 })
+        let rate = (0.0..=1e9).contains(&usd).then(|| Self { nanos: (usd * 1e9).round() as u64 })?;
+        (usd == 0.0 || rate > Self::ZERO).then_some(rate)
     }
 
     /// Rounded half up to a nano-dollar, so that what is shown as a rate is what was reckoned with.

@@ -21,7 +21,8 @@ impl Http<'_> {
         let embeddings =
             dialect::read_embeddings(self.vendor.wire_for(question.dialect), &body, request).map_err(answer_fault)?;
         // Vectors are no output that anybody counts in tokens.
-        let usage = Usage { input_tokens: embeddings.input_tokens, output_tokens: Some(0), ..Usage::default() };
+        let input_tokens = embeddings.input_tokens.filter(|tokens| *tokens > 0);
+        let usage = Usage { input_tokens, output_tokens: Some(0), ..Usage::default() };
         meter.whole(usage, 0);
         if embeddings.as_asked && question.is_native_to(self.vendor) {
             return Ok(Begun::Whole(body));

@@ -4,6 +4,7 @@ use sqlx::{Row as _, Sqlite as Db, SqliteConnection, Transaction, sqlite::Sqlite
 
 use super::{Sqlite, audit::append};
 use crate::{
+    config::Tenant,
     domain::{KeyId, TenantId},
     store::{
         Answer, Record, StoreError,
@@ -34,12 +35,18 @@ impl Clients for Sqlite {
         })
     }
 
-    fn limit_tenant(&self, tenant: TenantRow, entry: Record) -> Answer<'_, ()> {
+    fn limit_tenant(&self, before: Option<Tenant>, limited: TenantRow, entry: Record) -> Answer<'_, bool> {
         Box::pin(async move {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let stored = sqlx::query("SELECT * FROM tenants WHERE id = ?").bind(limited.id.as_str());
+            let stored = stored.fetch_optional(&mut *transaction).await?.as_ref().map(tenant).transpose()?;
+            if stored.map(|row| row.policy) != before {
+                return Ok(false);
+            }
             let otherwise = "ON CONFLICT (id) DO UPDATE SET policy = excluded.policy";
-            insert_tenant(&mut transaction, &tenant, otherwise).await?;
-            audited(transaction, &entry).await
+            insert_tenant(&mut transaction, &limited, otherwise).await?;
+            audited(transaction, &entry).await?;
+            Ok(true)
         })
     }
 
