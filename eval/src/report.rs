@@ -147,6 +147,12 @@ impl Report {
     ) -> (Verdict, Vec<String>, Vec<GateResult>) {
         let mut gates: Vec<GateResult> =
             suite.gates.iter().map(|gate| GateResult::count(gate, items, against)).collect();
+        if let Some(item) = recited(suite, items) {
+            let why = format!(
+                "the answer to {item} has the suite's canary in it: the model has seen the suite, and its score says nothing"
+            );
+            return (Verdict::Inconclusive, vec![why], gates);
+        }
         let doubts = referees.doubts(suite);
         for gate in gates.iter_mut().filter(|gate| doubts.contains_key(&gate.id)) {
             gate.verdict = Verdict::Inconclusive;
@@ -311,6 +317,13 @@ impl std::fmt::Display for Verdict {
             Self::Inconclusive => "INCONCLUSIVE",
         })
     }
+}
+
+/// The first item whose answer has in it what stands in no question.
+fn recited<'a>(suite: &Suite, items: &'a [ItemResult]) -> Option<&'a str> {
+    let canary = suite.canary.as_ref()?;
+    let recites = |item: &&ItemResult| item.answers.iter().any(|answer| answer.says(canary));
+    items.iter().find(recites).map(|item| item.id.as_str())
 }
 
 fn errors_in(items: &[ItemResult]) -> usize {

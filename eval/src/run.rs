@@ -3,12 +3,12 @@
 //! So many questions side by side as the caller says, since that is how the subject will serve. Each ask has the suite's
 //! deadline; when more errors have come than the suite allows, or the money is spent, the rest is not asked. What was asked
 //! is asked only once: an answer is in the journal before the next question, so that a run that was killed goes on where it
-//! was, and a failed ask is an error of the run. Only a subject that says it is too busy is waited for.
+//! was, and a failed ask is an error of the run. Only a subject that says it is too busy is waited for and asked again.
 
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use std::{
 use backstop_models::chat::Chat;
 use futures_util::{StreamExt as _, stream};
 use time::OffsetDateTime;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     referee::{Bench, Referees},
@@ -27,13 +27,12 @@ use crate::{
 
 mod journal;
 mod measure;
+mod patience;
 mod progress;
 
 pub use journal::{Ending, Journal, JournalError, Reuse};
+pub(crate) use patience::Patience;
 pub use progress::{Bar, Progress, RunProgress, Silent};
-
-/// How often a subject that is too busy is asked again, within the deadline.
-const MOST_WAITS: usize = 20;
 
 /// Questions that are asked side by side, unless someone says otherwise and where the subject answers so many at once.
 pub const USUAL_CONCURRENCY: usize = 8;
@@ -90,7 +89,9 @@ struct Run<'a> {
     referees: Referees,
     progress: &'a dyn RunProgress,
     journal: Option<Mutex<Journal>>,
-    pace: Option<tokio::sync::Mutex<Interval>>,
+    pace: Option<patience::Pace>,
+    /// Whether it was told that someone is too busy.
+    told_busy: AtomicBool,
     max_cost_micros: Option<u64>,
     errors: AtomicUsize,
     cost_micros: AtomicU64,
@@ -115,6 +116,7 @@ pub async fn run(suite: &Suite, subject: &dyn Subject, options: RunOptions, prog
         progress,
         journal: journal.map(Mutex::new),
         pace: per_minute.map(pace),
+        told_busy: AtomicBool::new(false),
         max_cost_micros,
         errors: AtomicUsize::new(0),
         cost_micros: AtomicU64::new(0),
@@ -220,17 +222,12 @@ impl Run<'_> {
             return Ok(known);
         }
         self.may_ask().map_err(Unanswered::Error)?;
-        if let Some(pace) = &self.pace {
-            pace.lock().await.tick().await;
-        }
-        let clock = Instant::now();
-        let answer = match timeout(self.suite.deadline, self.ask(chat)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error @ SubjectError::Refused(_))) => return Err(Unanswered::Refused(error.to_string())),
-            Ok(Err(error)) => return Err(Unanswered::Error(error.to_string())),
-            Err(_) => return Err(Unanswered::Error(format!("no answer within {:?}", self.suite.deadline))),
+        let (answer, latency_ms) = match self.patience(self.pace.as_ref()).ask(|| self.subject.ask(chat.clone())).await
+        {
+            Ok(answered) => answered,
+            Err(error @ SubjectError::Refused(_)) => return Err(Unanswered::Refused(error.to_string())),
+            Err(error) => return Err(Unanswered::Error(error.to_string())),
         };
-        let latency_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
         let record = AnswerRecord::of(&answer, latency_ms, self.subject.cost_micros(&answer.usage));
         self.pay(record.cost_micros);
         if let Some(Err(error)) = self.with_journal(|journal| journal.keep(chat, ask, &record)) {
@@ -250,14 +247,9 @@ impl Run<'_> {
         }
     }
 
-    async fn ask(&self, chat: &Chat) -> Result<backstop_models::chat::Answer, SubjectError> {
-        for _ in 0..MOST_WAITS {
-            match self.subject.ask(chat.clone()).await {
-                Err(SubjectError::Busy { retry_after }) => sleep(retry_after).await,
-                asked => return asked,
-            }
-        }
-        self.subject.ask(chat.clone()).await
+    /// `pace`: of the subject; who referees has limits of their own.
+    fn patience<'a>(&'a self, pace: Option<&'a patience::Pace>) -> Patience<'a> {
+        Patience { deadline: self.suite.deadline, pace, progress: self.progress, told: &self.told_busy }
     }
 
     fn pay(&self, cost_micros: Option<u64>) {
@@ -276,7 +268,7 @@ impl Run<'_> {
     }
 }
 
-fn pace(per_minute: u32) -> tokio::sync::Mutex<Interval> {
+fn pace(per_minute: u32) -> patience::Pace {
     let mut interval = interval(Duration::from_secs(60) / per_minute.max(1));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::sync::Mutex::new(interval)

@@ -31,12 +31,14 @@ pub use choice::Choice;
 pub use extract::{Extract, Fuzzy};
 pub use instructions::Instructions;
 pub use json::Document;
+pub(crate) use json::parse as unambiguous;
 pub use leaks::Canaries;
 pub use meter::Dollars;
 pub use numeric::Quantity;
 pub use outside::{Continuation, External, Graded, Likeliest, Per, Rivals, Rubric, Similar, Wish};
 pub use pii::NoPii;
 pub use plain::Language;
+pub use sense::Phrases;
 pub use tools::Calls;
 
 /// One check, as a suite writes it: `"not_empty"`, `{"contains_any": ["Paris"]}`.
@@ -46,11 +48,11 @@ pub enum Check {
     /// The trimmed text is this, letter for letter.
     Exact(String),
     /// One of these stands in the text as whole words, whatever the case.
-    ContainsAny(Vec<String>),
+    ContainsAny(Phrases),
     /// All of these do.
-    ContainsAll(Vec<String>),
+    ContainsAll(Phrases),
     /// None of these does.
-    ContainsNone(Vec<String>),
+    ContainsNone(Phrases),
     /// The pattern is found in the text (the `regex` crate's syntax).
     Regex(Pattern),
     /// There is text.
@@ -268,7 +270,7 @@ pub fn finish_name(finish: &Finish) -> &'static str {
 }
 
 /// Lower-case words: runs of letters and digits.
-fn words_of(text: &str) -> Vec<String> {
+pub(crate) fn words_of(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 

@@ -57,6 +57,8 @@ pub enum SubjectError {
         /// When to ask again.
         retry_after: Duration,
     },
+    #[error("no answer within {0:?}")]
+    Late(Duration),
     #[error("the answer broke off without a finish; run again")]
     Truncated,
 }

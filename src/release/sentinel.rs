@@ -26,6 +26,8 @@ use crate::{audit::Audit, config::Fingerprints};
 
 /// How often a model that has not changed passes again what it passed.
 const STEADY: f64 = 0.95;
+/// For one answer, whatever the suite allows: one target after the other is asked.
+const LONGEST: Duration = Duration::from_secs(300);
 /// Of a false alarm, in one probe.
 const FALSE_ALARM: f64 = 0.002;
 
@@ -129,7 +131,7 @@ async fn ask(
     for item in chosen(suite, report, asking.questions) {
         let mut answers = Vec::new();
         for _ in 0..item.asks {
-            match tokio::time::timeout(suite.deadline, subject.ask(item.chat(&suite.sampling))).await {
+            match tokio::time::timeout(suite.deadline.min(LONGEST), subject.ask(item.chat(&suite.sampling))).await {
                 Ok(Ok(answer)) => answers.push(AnswerRecord::of(&answer, 0, None)),
                 Ok(Err(_)) | Err(_) => break,
             }

@@ -16,9 +16,6 @@ use crate::{
     vendor::{Client, HttpAsk, answer_fault, ask_whole},
 };
 
-/// How long one answer may take.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
-
 /// When to ask again a vendor that is too busy and does not say when.
 const BUSY: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -47,7 +44,7 @@ impl Subject for VendorSubject {
 
     fn ask(&self, chat: Chat) -> BoxFuture<'_, Result<Answer, SubjectError>> {
         Box::pin(async move {
-            in_time(self.exchange(&chat)).await.map_err(|fault| match fault.kind {
+            self.exchange(&chat).await.map_err(|fault| match fault.kind {
                 FaultKind::Unsupported | FaultKind::BadRequest => SubjectError::Refused(Box::new(fault)),
                 _ => failed(fault),
             })
@@ -63,7 +60,7 @@ impl Subject for VendorSubject {
                 );
                 return Err(SubjectError::Refused(what.into()));
             }
-            in_time(self.scored(&text)).await.map_err(|fault| match fault.kind {
+            self.scored(&text).await.map_err(|fault| match fault.kind {
                 // An endpoint that is not there, or does not echo.
                 FaultKind::Unsupported | FaultKind::BadRequest | FaultKind::VendorNotFound => {
                     SubjectError::Refused(format!("it gives no log-likelihoods of a text: {fault}").into())
@@ -72,11 +69,6 @@ impl Subject for VendorSubject {
             })
         })
     }
-}
-
-async fn in_time<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let late = |_| Err(Fault::new(FaultKind::AttemptTimeout, "no answer within a minute"));
-    tokio::time::timeout(ANSWER_DEADLINE, asked).await.unwrap_or_else(late)
 }
 
 fn failed(fault: Fault) -> SubjectError {

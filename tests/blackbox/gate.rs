@@ -226,6 +226,8 @@ async fn any_openai_compatible_server_can_be_asked_within_a_price_and_for_progra
     home.run(&["eval", "run", "--suite", SUITE, "--target", &url]).expect_failure();
     let said = home.run(&[&by_url[..], &["--against", &url]].concat()).expect_failure();
     assert!(said.contains("as vendor/model"), "{said}");
+    let said = home.run(&[&by_url[..], &["--max-cost-usd", "1"]].concat()).expect_failure();
+    assert!(said.contains("whose price nobody knows"), "{said}");
     // 2000 tokens at a dollar for a million: each answer costs 0.2 cents.
     let before = subject.seen_count();
     let priced = ["eval", "run", "--suite", SUITE, "--target", "priced/echo", "--concurrency", "1"];

@@ -3,7 +3,10 @@
 //! What is signed is the pre-authentication encoding of the payload's raw bytes, never a re-serialization, so there is nothing to
 //! canonicalize. Nothing in an envelope is looked at before a signature by the expected key has been verified.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{PublicKey, Signer};
@@ -14,7 +17,7 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Envelope {
     pub payload_type: String,
-    /// Standard base64, padded.
+    /// Standard base64, padded, as we write it; DSSE has the other alphabet too.
     pub payload: String,
     pub signatures: Vec<EnvelopeSignature>,
 }
@@ -22,6 +25,8 @@ pub struct Envelope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopeSignature {
+    /// A hint; empty where another tool leaves it out.
+    #[serde(default)]
     pub keyid: String,
     /// Standard base64 of the 64 bytes.
     pub sig: String,
@@ -57,10 +62,10 @@ impl Envelope {
     /// Adds one more signature over the same bytes.
     pub(super) fn sign(&mut self, signer: &Signer) -> Result<(), EnvelopeError> {
         let keyid = signer.public_key().id();
-        if self.signatures.iter().any(|signature| signature.keyid == keyid) {
+        if self.open(&[signer.public_key()]).is_ok() {
             return Err(EnvelopeError::SignedAlready(keyid));
         }
-        let payload = BASE64_STANDARD.decode(&self.payload).map_err(|_| EnvelopeError::Payload)?;
+        let payload = decoded(&self.payload).ok_or(EnvelopeError::Payload)?;
         let signature = signer.sign(&pre_authentication_encoding(&self.payload_type, &payload));
         self.signatures.push(EnvelopeSignature { keyid, sig: BASE64_STANDARD.encode(signature) });
         Ok(())
@@ -72,17 +77,23 @@ impl Envelope {
         if self.payload_type != PAYLOAD_TYPE {
             return Err(EnvelopeError::PayloadType(self.payload_type.clone()));
         }
-        let payload = BASE64_STANDARD.decode(&self.payload).map_err(|_| EnvelopeError::Payload)?;
+        let payload = decoded(&self.payload).ok_or(EnvelopeError::Payload)?;
         let message = pre_authentication_encoding(&self.payload_type, &payload);
         let mut signers = Vec::new();
         for signature in &self.signatures {
-            let Some(key) = keys.iter().find(|key| key.id() == signature.keyid) else { continue };
-            let bytes = BASE64_STANDARD.decode(&signature.sig).map_err(|_| EnvelopeError::Signature)?;
-            if !key.verifies(&message, &bytes) {
-                return Err(EnvelopeError::Signature);
-            }
-            if !signers.contains(&signature.keyid) {
-                signers.push(signature.keyid.clone());
+            let fits = |key: &PublicKey| decoded(&signature.sig).is_some_and(|bytes| key.verifies(&message, &bytes));
+            // Without the hint it may be by any of them.
+            let key = match keys.iter().find(|key| key.id() == signature.keyid) {
+                Some(named) if fits(named) => named,
+                Some(_) => return Err(EnvelopeError::Signature),
+                None if signature.keyid.is_empty() => match keys.iter().find(|key| fits(key)) {
+                    Some(key) => key,
+                    None => continue,
+                },
+                None => continue,
+            };
+            if !signers.contains(&key.id()) {
+                signers.push(key.id());
             }
         }
         if signers.is_empty() {
@@ -92,6 +103,11 @@ impl Envelope {
         }
         Ok((payload, signers))
     }
+}
+
+/// Base64 of either alphabet.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(text).or_else(|_| BASE64_URL_SAFE.decode(text)).ok()
 }
 
 /// PAE(type, body) = "DSSEv1" SP len(type) SP type SP len(body) SP body, lengths in bytes as decimal ASCII (DSSE protocol,
@@ -113,5 +129,21 @@ mod tests {
             pre_authentication_encoding("http://example.com/HelloWorld", b"hello world"),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
         );
+    }
+
+    #[test]
+    fn an_envelope_of_another_tool_is_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let signer = Signer::open(dir.path()).expect("a key");
+        let ours = Envelope::seal(b"{\"a\":\"?>?>?>\"}", &signer);
+        let mut theirs = serde_json::to_value(&ours).expect("JSON");
+        theirs["payload"] = ours.payload.replace('+', "-").replace('/', "_").into();
+        theirs["signatures"][0].as_object_mut().expect("a map").remove("keyid");
+        let theirs: Envelope = serde_json::from_value(theirs).expect("an envelope");
+        assert_eq!(theirs.open(&[signer.public_key()]), ours.open(&[signer.public_key()]));
+        assert!(ours.open(&[signer.public_key()]).is_ok() && ours.payload != theirs.payload);
+        let other = tempfile::tempdir().expect("a directory");
+        let stranger = Signer::open(other.path()).expect("a key");
+        assert!(theirs.open(&[stranger.public_key()]).is_err());
     }
 }

@@ -14,6 +14,11 @@ use super::{
 use crate::jinja::{rendered, seen};
 
 const GATE: &str = "assertions";
+/// How deep variables stand in variables.
+const DEEPEST: usize = 5;
+/// How prompts in files of their own end.
+const ENDS: [&str; 13] =
+    [".txt", ".json", ".jsonl", ".csv", ".md", ".yaml", ".yml", ".j2", ".py", ".js", ".cjs", ".mjs", ".ts"];
 /// What says nothing about questions or answers.
 const IGNORED: [&str; 13] = [
     "$schema",
@@ -98,8 +103,9 @@ fn item(
     {
         return Err(ImportError::refused(format!("the file of the variable `{name}`"), "write its text into the test"));
     }
+    resolve(config, &mut vars)?;
     let scope = Scope { config, vars: &vars };
-    let asked = scope.render(prompt)?;
+    let messages = messages(&scope, prompt)?;
     let mut assertions: Vec<&Value> = Vec::new();
     for of in [usual, test] {
         match of.get("assert") {
@@ -125,7 +131,31 @@ fn item(
         );
     }
     let checks = [(GATE.to_owned(), checks)].into();
-    draft.items.push(DraftItem { id: plain_name(id), messages: messages(&asked)?, checks, stop: Vec::new() });
+    draft.items.push(DraftItem { id: plain_name(id), messages, checks, stop: Vec::new() });
+    Ok(())
+}
+
+/// Variables stand in variables, and the end of a line that ends one does not count, as there.
+fn resolve(config: &Sources, vars: &mut Map<String, Value>) -> Result<(), ImportError> {
+    for value in vars.values_mut() {
+        if let Value::String(text) = value
+            && text.ends_with('\n')
+        {
+            text.pop();
+        }
+    }
+    for _ in 0..DEEPEST {
+        let before = vars.clone();
+        let scope = Scope { config, vars: &before };
+        for value in vars.values_mut() {
+            if let Value::String(text) = value {
+                *text = scope.render(text)?;
+            }
+        }
+        if *vars == before {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -152,38 +182,63 @@ impl Scope<'_> {
         let text = rendered(template, seen(&Value::Object(self.vars.clone())));
         text.map_err(|error| ImportError::refused(format!("the template {:?}", shortened(template)), error.to_string()))
     }
+
+    /// Every text in it rendered.
+    fn within(&self, value: Value) -> Result<Value, ImportError> {
+        Ok(match value {
+            Value::String(text) => Value::String(self.render(&text)?),
+            Value::Array(items) => items.into_iter().map(|item| self.within(item)).collect::<Result<_, _>>()?,
+            Value::Object(fields) => {
+                let rendered = fields.into_iter().map(|(name, value)| Ok((name, self.within(value)?)));
+                Value::Object(rendered.collect::<Result<_, ImportError>>()?)
+            }
+            other => other,
+        })
+    }
 }
 
 fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-/// A prompt is a text, or a chat as JSON.
-fn messages(asked: &str) -> Result<Value, ImportError> {
-    if !asked.trim_start().starts_with('[') {
-        return Ok(asks(asked));
+/// A prompt is a text, or a chat as JSON. Where the chat is JSON before variables stand in it, they stand in its texts, whatever signs
+/// they have.
+fn messages(scope: &Scope<'_>, prompt: &str) -> Result<Value, ImportError> {
+    if !prompt.trim_start().starts_with('[') {
+        return Ok(asks(&scope.render(prompt)?));
     }
-    match serde_json::from_str::<Value>(asked) {
-        Ok(Value::Array(messages)) if !messages.is_empty() => {
-            let is_plain = |message: &Value| message["content"].is_string() && message["role"].is_string();
-            if !messages.iter().all(is_plain) || messages.last().is_none_or(|last| last["role"] != "user") {
-                return Err(ImportError::refused("a chat with parts", "only texts that end in the user's are carried"));
-            }
-            let is_carried = |key: &String| ["role", "content"].contains(&key.as_str());
-            let fields = messages.iter().filter_map(Value::as_object).flat_map(Map::keys);
-            if let Some(other) = fields.into_iter().find(|key| !is_carried(key)) {
-                let why = "only texts that end in the user's are carried";
-                return Err(ImportError::refused(format!("a message's `{other}`"), why));
-            }
-            let plain = |message: &Value| serde_json::json!({ "role": message["role"], "content": message["content"] });
-            Ok(messages.iter().map(plain).collect())
-        }
-        _ => Ok(asks(asked)),
+    if let Ok(Value::Array(written)) = serde_json::from_str(prompt) {
+        return chat(&scope.within(Value::Array(written))?);
+    }
+    let asked = scope.render(prompt)?;
+    match serde_json::from_str::<Value>(&asked) {
+        Ok(written @ Value::Array(_)) => chat(&written),
+        Err(error) if asked.contains("\"role\"") => Err(ImportError::refused(
+            format!("the chat {:?}", shortened(asked.trim_start())),
+            format!("it is no JSON once its variables stand in it: {error}"),
+        )),
+        _ => Ok(asks(&asked)),
     }
 }
 
+fn chat(written: &Value) -> Result<Value, ImportError> {
+    let messages = written.as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_plain = |message: &Value| message["content"].is_string() && message["role"].is_string();
+    if !messages.iter().all(is_plain) || messages.last().is_none_or(|last| last["role"] != "user") {
+        return Err(ImportError::refused("a chat with parts", "only texts that end in the user's are carried"));
+    }
+    let is_carried = |key: &String| ["role", "content"].contains(&key.as_str());
+    let fields = messages.iter().filter_map(Value::as_object).flat_map(Map::keys);
+    if let Some(other) = fields.into_iter().find(|key| !is_carried(key)) {
+        let why = "only texts that end in the user's are carried";
+        return Err(ImportError::refused(format!("a message's `{other}`"), why));
+    }
+    let plain = |message: &Value| serde_json::json!({ "role": message["role"], "content": message["content"] });
+    Ok(messages.iter().map(plain).collect())
+}
+
 fn prompts(config: &Sources, prompts: &Value) -> Result<Vec<String>, ImportError> {
-    let one = |prompt: &Value| -> Result<String, ImportError> {
+    let one = |prompt: &Value| -> Result<Vec<String>, ImportError> {
         let known = ["raw", "id", "label", "description"];
         let fields = prompt.as_object().into_iter().flat_map(Map::keys);
         if let Some(other) = fields.into_iter().find(|key| !known.contains(&key.as_str())) {
@@ -191,23 +246,32 @@ fn prompts(config: &Sources, prompts: &Value) -> Result<Vec<String>, ImportError
         }
         let text = prompt.as_str().or_else(|| prompt["raw"].as_str()).or_else(|| prompt["id"].as_str());
         let Some(text) = text else { return Err(ImportError::invalid(config.name(), "a prompt is a text")) };
-        match text.strip_prefix("file://") {
-            None => Ok(text.to_owned()),
+        let is_file = !text.contains(char::is_whitespace) && ENDS.iter().any(|end| text.ends_with(end));
+        match text.strip_prefix("file://").or(is_file.then_some(text)) {
+            None => Ok(vec![text.to_owned()]),
             Some(file) if file.contains('*') || !(file.ends_with(".txt") || file.ends_with(".json")) => {
                 Err(ImportError::refused(format!("the prompt `{file}`"), "only .txt and .json files are read"))
             }
-            Some(file) => Ok(config.beside(file)?.text),
+            Some(file) if file.ends_with(".txt") => Ok(set_apart(&config.beside(file)?.text)),
+            Some(file) => Ok(vec![config.beside(file)?.text]),
         }
     };
     let prompts = match prompts {
-        Value::Array(all) => all.iter().map(one).collect::<Result<Vec<_>, _>>()?,
-        Value::String(_) => vec![one(prompts)?],
+        Value::Array(all) => all.iter().map(one).collect::<Result<Vec<_>, _>>()?.concat(),
+        Value::String(_) => one(prompts)?,
         _ => Vec::new(),
     };
     if prompts.is_empty() {
         return Err(ImportError::invalid(config.name(), "it has no `prompts`"));
     }
     Ok(prompts)
+}
+
+/// The prompts of a text file, which lines of `---` set apart.
+fn set_apart(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let parts = lines.split(|line| line.trim() == "---").map(|part| part.join("\n").trim().to_owned());
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 fn tests(config: &Sources, tests: &Value) -> Result<Vec<Value>, ImportError> {

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::*;
 use crate::score::Asked;
 
+mod prompts;
+
 /// Files in a directory of their own.
 struct Files(tempfile::TempDir);
 

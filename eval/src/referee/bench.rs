@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     report::AnswerRecord,
+    run::Patience,
     subject::{Subject, SubjectError},
     suite::Suite,
 };
 
-/// How often someone who is too busy is asked again, within the suite's deadline.
+/// How often the embedding model is asked again, within the suite's deadline.
 const MOST_WAITS: usize = 20;
 const EMBEDDER_BUSY: Duration = Duration::from_millis(100);
 
@@ -68,14 +69,12 @@ impl Bench {
     }
 
     /// Asks the judge each question, until it says something that can be read or fails.
-    pub(crate) async fn ask_judge(&self, asks: &[Chat]) -> Result<Vec<AnswerRecord>, String> {
+    pub(crate) async fn ask_judge(&self, asks: &[Chat], patience: Patience<'_>) -> Result<Vec<AnswerRecord>, String> {
         let Some(judge) = &self.judge else { return Err("the suite needs a judge, and there is none".into()) };
         let mut answers = Vec::with_capacity(asks.len());
         for chat in asks {
-            let clock = std::time::Instant::now();
-            let answer =
-                patient(|| judge.subject.ask(chat.clone())).await.map_err(|error| format!("the judge: {error}"))?;
-            let took = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let asked = patience.ask(|| judge.subject.ask(chat.clone())).await;
+            let (answer, took) = asked.map_err(|error| format!("the judge: {error}"))?;
             answers.push(recorded(&answer, took, judge.subject.as_ref()));
         }
         if is_readable(&answers) {
@@ -114,14 +113,14 @@ impl Bench {
 
 /// How likely the subject holds each continuation; with what it cost.
 pub(crate) async fn likelihoods(
-    subject: &dyn Subject,
+    (subject, patience): (&dyn Subject, Patience<'_>),
     context: &str,
     continuations: &[String],
 ) -> Result<(Vec<Likelihood>, Option<u64>), SubjectError> {
     let (mut found, mut cost) = (Vec::with_capacity(continuations.len()), None);
     for continuation in continuations {
         let text = format!("{context}{continuation}");
-        let scored = patient(|| subject.score(text.clone())).await?;
+        let (scored, _) = patience.ask(|| subject.score(text.clone())).await?;
         if let Some(price) = subject.cost_micros(&scored.usage) {
             cost = Some(cost.unwrap_or(0_u64).saturating_add(price));
         }
@@ -130,20 +129,6 @@ pub(crate) async fn likelihoods(
         found.push(measured);
     }
     Ok((found, cost))
-}
-
-/// Asks again whoever is too busy.
-async fn patient<T, F>(ask: impl Fn() -> F) -> Result<T, SubjectError>
-where
-    F: Future<Output = Result<T, SubjectError>>,
-{
-    for _ in 0..MOST_WAITS {
-        match ask().await {
-            Err(SubjectError::Busy { retry_after }) => sleep(retry_after).await,
-            asked => return asked,
-        }
-    }
-    ask().await
 }
 
 fn recorded(answer: &Answer, latency_ms: u64, subject: &dyn Subject) -> AnswerRecord {

@@ -69,15 +69,17 @@ impl Report {
         xml
     }
 
+    /// A case for each gate, and one for the run: with too many errors it is inconclusive though every gate may have passed.
     fn verdict_suite(&self) -> String {
-        let missed = self.gates.iter().filter(|gate| gate.verdict != Verdict::Pass).count();
-        let mut xml = format!(
-            "  <testsuite name=\"verdict\" tests=\"{}\" failures=\"{missed}\" errors=\"0\">\n",
-            self.gates.len()
-        );
-        for gate in &self.gates {
-            let failure = (gate.verdict != Verdict::Pass).then(|| gate.describe());
-            xml.push_str(&case("verdict", &gate.id, failure.as_deref().map(|what| ("failure", what))));
+        let gates = self.gates.iter().map(|gate| (gate.id.as_str(), gate.verdict, gate.describe()));
+        let run = ("run", self.verdict, format!("{}: {}", self.verdict, self.why.join("; ")));
+        let cases: Vec<_> = gates.chain([run]).collect();
+        let missed = cases.iter().filter(|(_, verdict, _)| *verdict != Verdict::Pass).count();
+        let mut xml =
+            format!("  <testsuite name=\"verdict\" tests=\"{}\" failures=\"{missed}\" errors=\"0\">\n", cases.len());
+        for (name, verdict, said) in &cases {
+            let failure = (*verdict != Verdict::Pass).then_some(("failure", said.as_str()));
+            xml.push_str(&case("verdict", name, failure));
         }
         xml.push_str("  </testsuite>\n");
         xml

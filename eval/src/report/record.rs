@@ -99,6 +99,16 @@ impl AnswerRecord {
         }
     }
 
+    /// Whether this stands in any of its parts.
+    pub(super) fn says(&self, text: &str) -> bool {
+        self.content.iter().any(|part| match part {
+            RecordedPart::Text(said) | RecordedPart::Refusal(said) | RecordedPart::Reasoning(said) => {
+                said.contains(text)
+            }
+            RecordedPart::ToolCall { name, arguments } => name.contains(text) || arguments.contains(text),
+        })
+    }
+
     /// All that a reader sees, in order.
     pub fn text(&self) -> String {
         let seen = self.content.iter().filter_map(|part| match part {

@@ -167,6 +167,22 @@ fn numbers_that_cannot_be_are_no_pass() {
 }
 
 #[test]
+fn who_recites_the_canary_has_seen_the_suite() {
+    let canary = "suite-canary-0123456789";
+    let mut seen = suite("threshold: 0.8");
+    seen.canary = Some(canary.to_owned());
+    let mut all = items(&seen, &[]);
+    assert_eq!(report(&seen, all.clone(), None).verdict, Verdict::Pass);
+    let mut answer = answer("yes");
+    answer.content.push(RecordedPart::Reasoning(format!("as in {canary}, which I know")));
+    all[7] = ItemResult::judged(&seen, &seen.items[7], vec![answer]);
+    let report = report(&seen, all, None);
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert!(report.why[0].starts_with("the answer to i7 has the suite's canary in it"), "{:?}", report.why);
+    report.recheck(&seen).expect("it follows");
+}
+
+#[test]
 fn programs_can_read_it() {
     let suite = suite("threshold: 0.8");
     let mut failed = items(&suite, &[3]);
@@ -181,5 +197,8 @@ fn programs_can_read_it() {
     let xml = report.to_junit();
     assert!(xml.contains("<testsuite name=\"g\" tests=\"60\" failures=\"1\" errors=\"1\">"), "{xml}");
     assert!(xml.contains("message=\"a &lt;tag&gt; &amp; &quot;quotes&quot;\u{fffd}&#10;second line\""), "{xml}");
-    assert!(xml.contains("<testsuite name=\"verdict\" tests=\"1\" failures=\"0\""), "{xml}");
+    // The gate passes, and the run does not: it has more errors than it may have.
+    assert!(xml.contains("<testsuite name=\"verdict\" tests=\"2\" failures=\"1\""), "{xml}");
+    let why = "<testcase classname=\"verdict\" name=\"run\"><failure message=\"INCONCLUSIVE: 1 items ended in an error, 0 may\"/>";
+    assert!(xml.contains(why), "{xml}");
 }

@@ -41,15 +41,7 @@ impl Run<'_> {
             return Ok(known);
         }
         self.may_ask().map_err(Unanswered::Error)?;
-        let deadline = self.suite.deadline;
-        let found = match wanted.ask {
-            // A command has a bound of its own.
-            Ask::Score { scorer, request } => self.score(&scorer, &request).await,
-            ask => match timeout(deadline * ask.questions(), self.find(ask)).await {
-                Ok(found) => found,
-                Err(_) => Err(Unanswered::Error(format!("no measurement within {deadline:?} for each question"))),
-            },
-        }?;
+        let found = self.find(wanted.ask).await?;
         self.pay(found.cost_micros());
         let measured = Measured { key: wanted.key, found };
         if let Some(Err(error)) = self.with_journal(|journal| journal.keep_measured(&measured)) {
@@ -61,7 +53,8 @@ impl Run<'_> {
     async fn find(&self, ask: Ask) -> Result<Found, Unanswered> {
         match ask {
             Ask::Likelihoods { context, continuations } => {
-                match likelihoods(self.subject, &context, &continuations).await {
+                let patience = self.patience(self.pace.as_ref());
+                match likelihoods((self.subject, patience), &context, &continuations).await {
                     Ok((found, cost)) => {
                         self.pay(cost);
                         Ok(Found::Likelihoods(found))
@@ -71,9 +64,16 @@ impl Run<'_> {
                 }
             }
             Ask::Similarity { answer, references } => {
-                self.bench.similarity(answer, references).await.map_err(Unanswered::Error)
+                let deadline = self.suite.deadline;
+                let late = |_| Err(format!("no measurement within {deadline:?}"));
+                let found = timeout(deadline, self.bench.similarity(answer, references)).await.unwrap_or_else(late);
+                found.map_err(Unanswered::Error)
             }
-            Ask::Judge(chats) => self.bench.ask_judge(&chats).await.map(Found::Judged).map_err(Unanswered::Error),
+            Ask::Judge(chats) => {
+                let asked = self.bench.ask_judge(&chats, self.patience(None)).await;
+                asked.map(Found::Judged).map_err(Unanswered::Error)
+            }
+            // A command has a bound of its own.
             Ask::Score { scorer, request } => self.score(&scorer, &request).await,
         }
     }
@@ -121,18 +121,6 @@ impl Run<'_> {
             }
         }
         referees.settled(self.suite, items, subject_names)
-    }
-}
-
-impl Ask {
-    /// How many are asked one after the other.
-    fn questions(&self) -> u32 {
-        let many = match self {
-            Self::Likelihoods { continuations, .. } => continuations.len(),
-            Self::Judge(chats) => chats.len(),
-            Self::Similarity { .. } | Self::Score { .. } => 1,
-        };
-        u32::try_from(many).unwrap_or(u32::MAX).max(1)
     }
 }
 

@@ -31,7 +31,7 @@ enum Instruction {
     /// How often a word or phrase stands in the text, whatever the case; once or more if no number is given.
     Keyword(Keyword),
     /// Words or phrases that must not.
-    Forbidden(Phrases),
+    Forbidden(sense::Phrases),
     /// Letter for letter, after white space.
     StartsWith(Phrase),
     /// Letter for letter, before white space.
@@ -158,7 +158,7 @@ fn is_kept(text: &str, instruction: &Instruction) -> Result<(), Miss> {
         Instruction::Sections(Sections { mark: Phrase(mark), times }) => {
             times.hold(&format!("sections marked {mark:?}"), count::sections(text, mark))
         }
-        Instruction::Forbidden(Phrases(words)) => sense::contains_none(text, words),
+        Instruction::Forbidden(words) => sense::contains_none(text, words),
         Instruction::StartsWith(Phrase(start)) => {
             expect(trimmed.starts_with(start.trim()), text, || format!("starts with {start:?}"))
         }

@@ -16,7 +16,7 @@ mod parse;
 mod schema;
 
 pub(super) use leaves::brief;
-pub(super) use parse::parse;
+pub(crate) use parse::parse;
 
 /// What a document must be.
 #[derive(Debug, Clone, Deserialize)]

@@ -112,7 +112,7 @@ impl Kind {
             Self::Iban => {
                 IBAN.find_iter(text).filter_map(|found| checksum::iban_at_start(&text[found.start()..])).collect()
             }
-            Self::Card => CARD.find_iter(text).filter_map(|found| checksum::card_in(found.as_str())).collect(),
+            Self::Card => CARD.find_iter(text).flat_map(|found| checksum::cards_in(found.as_str())).collect(),
             Self::UsSsn => alone(&SSN, text).filter(|found| is_ssn(found)).collect(),
         }
     }

@@ -78,10 +78,12 @@ fn words_are_whole_words() {
     assert!(!meets(json!({"contains_any": ["4"]}), "42 of them"));
     assert!(meets(json!({"contains_any": ["value added"]}), "VAT: Value-Added Tax"));
     assert!(!meets(json!({"contains_any": ["added value"]}), "VAT: Value-Added Tax"));
-    assert!(!meets(json!({"contains_any": ["..."]}), "anything ..."));
+    assert!(serde_json::from_value::<Check>(json!({"contains_any": ["..."]})).is_err(), "no word to be found");
     assert!(meets(json!({"contains_all": ["due", "friday"]}), "Due on Friday"));
     assert!(!meets(json!({"contains_all": ["due", "monday"]}), "Due on Friday"));
     assert!(!meets(json!({"contains_none": ["friday"]}), "Due on Friday"));
+    assert!(!meets(json!({"contains_none": ["機密"]}), "これは機密です。"), "no space stands between words there");
+    assert!(meets(json!({"contains_all": ["東京", "3"]}), "東京は 3 です"));
 }
 
 #[test]

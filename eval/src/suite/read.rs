@@ -13,10 +13,12 @@ use super::{Gate, Item, JudgeRules, Split, Suite, SuiteError, SuiteId, Tier};
 use crate::{score::Check, statistics};
 
 mod ask;
+mod fault;
 mod items;
 mod labels;
 mod schema;
 
+use fault::{json_fault, yaml_error};
 pub use schema::{SuiteFile, file_schema, suite_schema};
 
 const MAX_ASKS: usize = 10;
@@ -358,27 +360,6 @@ fn check_reach<'a>(
 fn is_version(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
     parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok_and(|number| number.to_string() == *part))
-}
-
-fn yaml_error(file: &str, error: &serde_saphyr::Error) -> SuiteError {
-    let line = error.location().map_or(1, |location| location.line());
-    let what = match error.without_snippet() {
-        serde_saphyr::Error::SerdeUnknownField { field: found, expected, .. }
-        | serde_saphyr::Error::SerdeUnknownVariant { variant: found, expected, .. } => {
-            format!("`{found}` is not known here{}", nearest(found, expected.iter().copied()))
-        }
-        other => other.to_string(),
-    };
-    SuiteError::Invalid { file: file.to_owned(), line, what }
-}
-
-/// Adds the nearest name to serde's "unknown field `x`, expected one of `y`, `z`".
-fn with_nearest(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    match quoted.next().filter(|_| message.starts_with("unknown ")) {
-        Some(found) => format!("{message}{}", nearest(found, quoted)),
-        None => message.to_owned(),
-    }
 }
 
 impl Place<'_> {

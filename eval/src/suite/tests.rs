@@ -143,10 +143,45 @@ fn a_fault_in_an_item_has_its_line() {
         ("\"slices\"", "\"tool_choice\":\"auto\",\"slices\"", "tiny.jsonl:2: tool_choice needs `tools`"),
         ("\"slices\"", "\"cluster\":\"c\",\"split\":\"test\",\"slices\"", "tiny.jsonl:2: unknown variant `test`"),
         ("\"role\":\"user\"", "\"role\":\"tool\"", "tiny.jsonl:1: a tool's message needs `tool_call_id`"),
+        ("\"sense\":", "\"sense\":[{\"exact\":\"3\"}],\"sense\":", "tiny.jsonl:1: the name `sense` stands twice"),
+        ("{\"id\":\"two\"", "[\"two\"", "each line is one JSON object"),
+        ("\"slices\":[\"sums\"]}", "\"slices\":[\"sums\"],", "it must end on the line that it begins on"),
+        ("{\"contains_any\":[\"2\"]}", "\"exact\"", "a check that needs a value is an object"),
+        ("{\"contains_any\":[\"2\"]}", "{\"exact\":\"2\",\"regex\":\"2\"}", "write two as two"),
+        ("\"id\":\"two\"", "\"id\":\" \"", "tiny.jsonl:2: an item needs an `id`"),
+        ("[\"sums\"]", "[\"sums\",\"sums\"]", "tiny.jsonl:2: the slice `sums` is there twice"),
+        ("{\"contains_any\":[\"2\"]}", "{\"contains_none\":[\"€\"]}", "tiny.jsonl:1: \"€\" has no letter or digit"),
+        (
+            "{\"contains_any\":[\"2\"]}",
+            "{\"contains_none\":[]}",
+            "tiny.jsonl:1: the list is empty; name at least one text",
+        ),
+        (
+            "{\"contains_any\":[\"2\"]}",
+            "{\"exact\":\"2\\n\"}",
+            "tiny.jsonl:1: exact is compared with the trimmed answer",
+        ),
+        (
+            "[{\"role\":\"user\",\"content\":\"1 + 1?\"}],\"checks\":{\"sense\":[{\"contains_any\":[\"2\"]}",
+            "[{\"role\":\"system\",\"content\":\"Be very brief.\"},{\"role\":\"user\",\"content\":\"1 + 1?\"}],\"checks\":{\"sense\":[{\"prompt_not_leaked\":{\"words\":4}}",
+            "tiny.jsonl:1: the `words` of prompt_not_leaked are more than",
+        ),
     ] {
         let found = fault(HEADER, &ITEMS.replacen(from, to, 1));
         assert!(found.contains(expected), "{found}\n(expected {expected})");
     }
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_passed_over() {
+    let marked = |text: &str| format!("\u{feff}{text}");
+    assert_eq!(read(&marked(HEADER), &marked(ITEMS)).expect("it is right").items.len(), 2);
+}
+
+#[test]
+fn an_item_that_nothing_judges_is_refused() {
+    let unjudged = HEADER.replace("    every_item: [not_empty]\n", "");
+    assert!(fault(&unjudged, ITEMS).contains("tiny.jsonl:2: no gate has a check for it"));
 }
 
 #[test]

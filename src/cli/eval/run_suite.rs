@@ -8,8 +8,10 @@ use backstop_eval::{
     referee::Bench,
     report::{Against, ItemResult, Report, Verdict},
     run::{self, Bar, Ending, Journal, Reuse, RunOptions},
+    subject::Subject,
     suite::{Split, Suite},
 };
+use backstop_models::chat::Usage;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -167,7 +169,9 @@ impl Desk<'_> {
     async fn ask(&self, examined: &Examined, reuse: Reuse, against: Option<Against>) -> anyhow::Result<Asked> {
         let certificates = self.gate.certificates();
         let key = examined.key();
+        self.can_be_bounded(examined.subject.as_ref())?;
         let bench = self.bench(examined).await?;
+        bench.judge.as_ref().map_or(Ok(()), |judge| self.can_be_bounded(judge.subject.as_ref()))?;
         let journal = Journal::open(&certificates.answers(), &key, &self.suite, reuse)?;
         let attempt = certificates.begin_attempt(&key, &self.suite, journal.is_resumed())?;
         let ending = journal.ending();
@@ -184,6 +188,18 @@ impl Desk<'_> {
         let report = run::run(&self.suite, examined.subject.as_ref(), options, &Bar::new()).await;
         certificates.end_attempt(attempt, report.verdict)?;
         Ok(Asked { report, ending })
+    }
+
+    /// A ceiling over what has no price would hold nothing back.
+    fn can_be_bounded(&self, subject: &dyn Subject) -> anyhow::Result<()> {
+        let usage = Usage { input_tokens: Some(1000), output_tokens: Some(1000), ..Usage::default() };
+        let name = subject.name();
+        if self.args.max_cost_usd.is_none() || name.starts_with("local/") || subject.cost_micros(&usage).is_some() {
+            return Ok(());
+        }
+        bail!(
+            "--max-cost-usd cannot hold back {name}, whose price nobody knows; add it to the config under `models`, or leave the flag out"
+        )
     }
 
     async fn bench(&self, examined: &Examined) -> anyhow::Result<Bench> {

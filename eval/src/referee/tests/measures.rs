@@ -79,6 +79,17 @@ impl Subject for Scoring {
 }
 
 #[tokio::test]
+async fn each_choice_is_a_question_of_its_own_for_the_pace() {
+    let suite = plain("{\"likeliest\":{\"choices\":[\"four\",\"xx\"],\"answer\":0}}");
+    let began = std::time::Instant::now();
+    let options = RunOptions { per_minute: Some(6000), ..RunOptions::default() };
+    run::run(&suite, &Scoring, options, &Silent).await;
+    let questions = 2 * suite.items.len() as u64;
+    // One in ten milliseconds, the first at once; a timer may come a millisecond early.
+    assert!(began.elapsed() >= Duration::from_millis(9 * (questions - 1)), "{questions} in {:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn the_likeliest_choice_is_by_log_likelihood_and_asks_for_no_answer() {
     // Sums: -2, -1 - 8, -4. By character: -2 / 4, -9 / 10, -4 / 2.
     let of = |right: usize, by: &str| {

@@ -119,20 +119,34 @@ fn remainder_97(iban: &str) -> Option<u32> {
     })
 }
 
-/// A card number in groups of digits with one space or hyphen between them.
-pub(super) fn card_in(groups: &str) -> Option<&str> {
+/// The card numbers in groups of digits with one space or hyphen between them, none across another.
+pub(super) fn cards_in(groups: &str) -> Vec<&str> {
     let starts: Vec<usize> = std::iter::once(0).chain(groups.match_indices([' ', '-']).map(|(at, _)| at + 1)).collect();
     let ends = groups.match_indices([' ', '-']).map(|(at, _)| at).chain(std::iter::once(groups.len()));
     let ends: Vec<usize> = ends.collect();
-    starts.iter().enumerate().find_map(|(first, start)| {
-        ends[first..].iter().map(|end| &groups[*start..*end]).find(|candidate| is_card(candidate))
-    })
+    let (mut found, mut from) = (Vec::new(), 0);
+    for (first, start) in starts.into_iter().enumerate() {
+        if start < from {
+            continue;
+        }
+        let candidates = ends[first..].iter().map(|end| &groups[start..*end]);
+        // More cannot be one, and a text of numbers has as many groups as it is long.
+        let mut near = candidates.take_while(|candidate| candidate.len() < 2 * MOST_DIGITS);
+        if let Some(card) = near.find(|candidate| is_card(candidate)) {
+            from = start + card.len();
+            found.push(card);
+        }
+    }
+    found
 }
+
+/// Of a card's number.
+const MOST_DIGITS: usize = 19;
 
 /// 13 to 19 digits of a payment card (2 to 6 is what those begin with), and the last one is right.
 fn is_card(candidate: &str) -> bool {
     let digits: Vec<u32> = candidate.chars().filter_map(|c| c.to_digit(10)).collect();
-    (13..=19).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(&digits).is_multiple_of(10)
+    (13..=MOST_DIGITS).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(&digits).is_multiple_of(10)
 }
 
 /// From the right, every second digit counts twice, and the digits of what that makes are added.

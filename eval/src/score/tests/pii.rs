@@ -97,6 +97,12 @@ fn ibans_are_found_by_their_checksum() {
 }
 
 #[test]
+fn a_long_text_of_numbers_is_looked_through_in_time() {
+    let wanted = json!({"no_pii": {"kinds": ["email", "phone", "iban", "card", "us_ssn"]}});
+    met(&wanted, &["1 ".repeat(100_000), "9".repeat(100_000), "7 1-".repeat(50_000)]);
+}
+
+#[test]
 fn cards_are_found_by_their_checksum() {
     let wanted = json!({"no_pii": {"kinds": ["card"], "except": ["4242424242424242"]}});
     missed(
@@ -110,6 +116,8 @@ fn cards_are_found_by_their_checksum() {
             "4111 1111 1111 1111 12 27",
             "7 4111 1111 1111 1111",
             "4242 4242 4242 4242 or 4000056655665556",
+            "4242 4242 4242 4242 4111 1111 1111 1111",
+            "4242-4242-4242-4242-4242-4242-4242-4242 4000056655665556",
         ],
     );
     met(

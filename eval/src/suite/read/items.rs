@@ -9,9 +9,9 @@ use super::{
     super::{Item, Severity, Split, SuiteError},
     MAX_ASKS, Place, RawHeader,
     ask::{RawFormat, RawMessage, RawTool, RawToolChoice},
-    nearest, with_nearest,
+    json_fault, nearest,
 };
-use crate::score::Check;
+use crate::score::{Check, unambiguous, words_of};
 
 const MAX_ITEMS: usize = 10_000;
 /// What the vendors' dialects allow.
@@ -46,13 +46,20 @@ pub(super) struct RawItem {
 pub(super) fn read(header: &RawHeader, file: &str, text: &str) -> Result<Vec<Item>, SuiteError> {
     let (mut seen, mut clusters) = (HashSet::new(), HashMap::new());
     let mut items = Vec::new();
+    // What some editors put first.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (index, line) in text.lines().enumerate() {
         let place = Place { file, line: index as u64 + 1 };
         if line.trim().is_empty() {
             continue;
         }
-        let raw: RawItem = serde_json::from_str(line)
-            .or_else(|error| place.fail(with_nearest(&error.to_string().replace(" at line 1 column", " at column"))))?;
+        // A name that stands twice would count as if it stood there once.
+        let raw: RawItem = unambiguous(line)
+            .and_then(|_| serde_json::from_str(line))
+            .or_else(|error| place.fail(json_fault(line, &error)))?;
+        if raw.id.trim().is_empty() {
+            return place.fail("an item needs an `id` to be called by");
+        }
         if !seen.insert(raw.id.clone()) {
             return place.fail(format!("the id `{}` stands on an earlier line already", raw.id));
         }
@@ -86,6 +93,9 @@ fn item(header: &RawHeader, raw: RawItem, place: &Place<'_>) -> Result<Item, Sui
             (!checks.is_empty()).then(|| (gate.id.value.clone(), checks))
         })
         .collect();
+    if checks.is_empty() {
+        return place.fail("no gate has a check for it, so it would be asked and judged by nothing");
+    }
     let needs_answer = checks.iter().flat_map(|(_, checks)| checks).any(Check::needs_answer);
     let item = Item {
         id: raw.id,
@@ -96,7 +106,7 @@ fn item(header: &RawHeader, raw: RawItem, place: &Place<'_>) -> Result<Item, Sui
         max_tokens: raw.max_tokens.unwrap_or(header.max_tokens),
         stop: raw.stop,
         // An item whose checks all look at how likely texts are needs no answer.
-        asks: if needs_answer || checks.is_empty() { asks } else { 0 },
+        asks: if needs_answer { asks } else { 0 },
         slices: raw.slices,
         cluster: raw.cluster,
         split: raw.split,
@@ -130,6 +140,10 @@ fn check(raw: &RawItem, asks: usize, place: &Place<'_>) -> Result<(), SuiteError
     if raw.tool_choice.is_some() && raw.tools.is_empty() {
         return place.fail("tool_choice needs `tools`");
     }
+    let mut slices = HashSet::new();
+    if let Some(twice) = raw.slices.iter().find(|slice| !slices.insert(slice.as_str())) {
+        return place.fail(format!("the slice `{twice}` is there twice, and would count the item twice"));
+    }
     let mut names = HashSet::new();
     match raw.tools.iter().find(|tool| !names.insert(tool.name())) {
         Some(tool) => place.fail(format!("the tool `{}` is there twice", tool.name())),
@@ -151,6 +165,12 @@ fn is_plain(item: &Item) -> bool {
     message.role == Role::User && !message.joined_text().trim().is_empty()
 }
 
+/// Of its longest system message.
+fn words_of_prompt(item: &Item) -> usize {
+    let prompts = item.messages.iter().filter(|message| message.role == Role::System);
+    prompts.map(|message| words_of(&message.joined_text()).len()).max().unwrap_or(0)
+}
+
 /// A check that the item gives no chance is a fault of the item.
 fn check_checks(item: &Item, place: &Place<'_>) -> Result<(), SuiteError> {
     let tools: Vec<&str> = item.tools.iter().map(|tool| tool.name.as_str()).collect();
@@ -158,7 +178,9 @@ fn check_checks(item: &Item, place: &Place<'_>) -> Result<(), SuiteError> {
         let fault = match check {
             Check::RepeatsAgree if item.asks < 2 => "repeats_agree needs `asks` of 2 or more",
             Check::HonoursStop if item.stop.is_empty() => "honours_stop needs a `stop`",
-            Check::ContainsAny(words) if words.is_empty() => "contains_any needs a word",
+            Check::Exact(text) if text.trim() != text => {
+                "exact is compared with the trimmed answer, so a text with white space around it is met by none"
+            }
             Check::Not(inner) if !inner.can_be_denied() => {
                 "`not` can stand before exact, contains_any, contains_all, regex, json, extracts and fuzzy only"
             }
@@ -167,6 +189,9 @@ fn check_checks(item: &Item, place: &Place<'_>) -> Result<(), SuiteError> {
             }
             Check::PromptNotLeaked { .. } if item.messages.iter().all(|message| message.role != Role::System) => {
                 "prompt_not_leaked needs a system message"
+            }
+            Check::PromptNotLeaked { words } if !(1..=words_of_prompt(item)).contains(words) => {
+                "the `words` of prompt_not_leaked are more than the system message has, or none: nothing could leak"
             }
             Check::ToolCalls(calls) => match calls.names().find(|name| !tools.contains(name)) {
                 Some(name) => {

@@ -8,7 +8,7 @@ use super::{
     super::{Item, JudgeRules, Label, LabelVerdict, SuiteError},
     Place,
     ask::RawMessage,
-    with_nearest,
+    json_fault,
 };
 use crate::score::{Check, Rubric};
 
@@ -45,8 +45,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Vec<Label>, SuiteError> {
     let mut labels = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = Place { file, line: index as u64 + 1 };
-        let raw: RawLabel = serde_json::from_str(line)
-            .or_else(|error| place.fail(with_nearest(&error.to_string().replace(" at line 1 column", " at column"))))?;
+        let raw: RawLabel = serde_json::from_str(line).or_else(|error| place.fail(json_fault(line, &error)))?;
         if !seen.insert(raw.id.clone()) {
             return place.fail(format!("the id `{}` stands on an earlier line already", raw.id));
         }
