@@ -162,7 +162,8 @@ async fn who_was_not_heard_because_the_old_version_was_down_asks_again() {
     });
     let (old, new) = (old.await, Vendor::openai(Say::Text("new")).await);
     let own = Vendor::openai(Say::Text("own")).await;
-    let home = home(&old, &new, &own, "");
+    // Long enough to be promoted and told of meanwhile.
+    let home = home(&old, &new, &own, "breaker: { cooldown: 40s }");
     let gateway = home.serve();
     let client = admin(&gateway, &token(&home, "operator")).await;
     until_down(&gateway, &client).await;
@@ -176,7 +177,7 @@ async fn who_was_not_heard_because_the_old_version_was_down_asks_again() {
     let fired = client.get("/audit?action=trigger.fire").await.expect(200).json();
     assert_eq!(fired.as_array().map(Vec::len), Some(1), "what still stands is not told anew: {fired}");
     is_down.store(false, std::sync::atomic::Ordering::Relaxed);
-    let deadline = Instant::now() + Duration::from_secs(90);
+    let deadline = Instant::now() + Duration::from_secs(150);
     loop {
         let taken = told(&client, std::slice::from_ref(&fires)).await;
         if taken[0]["action"] == "rolled_back" {
