@@ -12,7 +12,7 @@ mod role;
 mod usage;
 mod volume;
 
-pub use act::{Act, Action, Actor, Approval, Stage};
+pub use act::{Act, Action, Actor, Approval, Stage, person};
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use finish::{FinishReason, JsonVerdict};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};

@@ -24,7 +24,7 @@ pub(super) fn document<'t>(endpoints: impl Iterator<Item = &'t Endpoint>) -> Val
         "operationId": "get_openapi",
         "summary": "This document",
         "security": [],
-        "responses": { "200": { "description": "OpenAPI 3.1", "content": { "application/json": { "schema": { "type": "object" } } } } },
+        "responses": { "200": { "description": "OpenAPI 3.1", "content": { "application/json": { "schema": { "type": "object" } } } }, "default": error() },
     } });
     paths.insert(format!("{BASE}/openapi.json"), open);
     let login = json!({ "get": {
@@ -33,7 +33,7 @@ pub(super) fn document<'t>(endpoints: impl Iterator<Item = &'t Endpoint>) -> Val
         "security": [],
         "responses": { "200": { "description": "Where to log in", "content": { "application/json": {
             "schema": generator.subschema_for::<LoginView>(),
-        } } } },
+        } } }, "default": error() },
     } });
     paths.insert(format!("{BASE}/login"), login);
     let mut schemas = generator.take_definitions(true);
@@ -62,7 +62,7 @@ pub(super) fn document<'t>(endpoints: impl Iterator<Item = &'t Endpoint>) -> Val
 fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let (input, output) = ((endpoint.input)(generator).to_value(), (endpoint.output)(generator).to_value());
     let mut parameters: Vec<Value> = names_in(endpoint.path)
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": part(name) }))
         .collect();
     let reads = endpoint.method == axum::http::Method::GET;
     if reads {
@@ -72,13 +72,9 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
             "Any text of your own: a write that is repeated with it is done once, and answered as the first time.";
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": false, "description": what,
-            "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" },
         }));
     }
-    let error = json!({
-        "description": "Not done: `error.code` for programs, `error.message` for people",
-        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
-    });
     let done = json!({ "description": "Done", "content": { "application/json": { "schema": output } } });
     let mut operation = json!({
         "operationId": id(endpoint),
@@ -86,19 +82,47 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         "description": format!("Least role: `{}`.", endpoint.right.least()),
         "x-least-role": endpoint.right.least(),
         "parameters": parameters,
-        "responses": { endpoint.status.to_string(): done, "default": error },
+        "responses": { endpoint.status.to_string(): done, "default": error() },
     });
     if !reads {
-        operation["requestBody"] = json!({ "required": false, "content": { "application/json": { "schema": input } } });
+        let required = is_required(&input, generator);
+        operation["requestBody"] =
+            json!({ "required": required, "content": { "application/json": { "schema": input } } });
     }
     operation
 }
 
+/// What is not done, as every operation says it.
+fn error() -> Value {
+    json!({
+        "description": "Not done: `error.code` for programs, `error.message` for people",
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    })
+}
+
+/// A part of a path.
+fn part(name: &str) -> Value {
+    match name {
+        "number" | "seq" => json!({ "type": "integer", "minimum": 0 }),
+        _ => json!({ "type": "string" }),
+    }
+}
+
+/// Whether `{}` is not enough.
+fn is_required(input: &Value, generator: &SchemaGenerator) -> bool {
+    let schema = resolved(input, generator);
+    let members = schema.get("required").and_then(Value::as_array);
+    members.is_some_and(|members| !members.is_empty()) || schema.get("anyOf").is_some()
+}
+
+fn resolved<'s>(schema: &'s Value, generator: &'s SchemaGenerator) -> &'s Value {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema)
+}
+
 /// The members of a query's type, each a parameter of its own.
 fn query(input: &Value, generator: &SchemaGenerator) -> Vec<Value> {
-    let name = input.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
-    let schema = name.and_then(|name| generator.definitions().get(name)).unwrap_or(input);
-    let members = schema.get("properties").and_then(Value::as_object);
+    let members = resolved(input, generator).get("properties").and_then(Value::as_object);
     members
         .into_iter()
         .flatten()

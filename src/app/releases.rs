@@ -119,6 +119,12 @@ struct Follower {
     /// Acts whose effect was told already.
     told: BTreeSet<String>,
     warned: BTreeMap<RouteId, Vec<crate::domain::TargetId>>,
+}
+
+/// Everything that has to do with the database: what may wait for it, and what comes from it.
+struct Carrier {
+    releases: Releases,
+    /// The last act that the copy has.
     mark: Option<i64>,
 }
 
@@ -136,25 +142,41 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
         readiness: Arc::clone(&app.readiness),
         told,
         warned: BTreeMap::new(),
-        mark: None,
     };
+    let mut carrier = Carrier { releases: follower.releases.clone(), mark: None };
     let (changed, mut changes) = mpsc::channel(1);
     let watcher = watcher(&follower.releases.shelf, changed.clone());
     if let Err(error) = &watcher {
         tracing::warn!(%error, "acts on releases are seen within half a second, not at once");
     }
-    tokio::spawn(async move {
+    let applies = async move {
         let _kept = (watcher, changed);
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = look();
         loop {
             tokio::select! {
                 _ = changes.recv() => {}
                 _ = look.tick() => {}
             }
-            follower.round().await;
+            follower.apply().await;
         }
+    };
+    // Beside it, not before it: a database that is locked keeps nobody's second act waiting.
+    let carries = async move {
+        let mut look = look();
+        loop {
+            look.tick().await;
+            carrier.round().await;
+        }
+    };
+    tokio::spawn(async move {
+        tokio::join!(applies, carries);
     })
+}
+
+fn look() -> tokio::time::Interval {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    look
 }
 
 fn watcher(shelf: &Shelf, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
@@ -173,27 +195,6 @@ fn acts(book: &Book) -> BTreeSet<String> {
 }
 
 impl Follower {
-    async fn round(&mut self) {
-        // First what is on disk, so that nothing waits for the database.
-        self.apply().await;
-        let shelf = Arc::clone(&self.releases.shelf);
-        if shelf.waiting() > 0
-            && let Err(error) = shelf.reconcile().await
-        {
-            tracing::debug!(error = &error as &dyn std::error::Error, "acts on releases wait for the database");
-        }
-        gauge!(metric::RELEASES_WAITING).set(shelf.waiting() as f64);
-        let mark = shelf.mark().await;
-        if mark.is_some() && mark != self.mark {
-            shelf.refresh().await;
-            self.mark = mark;
-            self.apply().await;
-        }
-        if mark.is_some() {
-            self.record_the_file().await;
-        }
-    }
-
     async fn apply(&mut self) {
         let known = match self.releases.shelf.read_now() {
             Ok(known) => known,
@@ -296,6 +297,28 @@ impl Follower {
         }
         self.readiness.releases_differ(now.keys().cloned().collect());
         self.warned = now;
+    }
+}
+
+impl Carrier {
+    /// A copy that is new, and an act that is carried over, are seen in the state directory by whoever applies.
+    async fn round(&mut self) {
+        let shelf = Arc::clone(&self.releases.shelf);
+        shelf.spare();
+        if shelf.waiting() > 0
+            && let Err(error) = shelf.reconcile().await
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "acts on releases wait for the database");
+        }
+        gauge!(metric::RELEASES_WAITING).set(shelf.waiting() as f64);
+        let mark = shelf.mark().await;
+        if mark.is_some() && mark != self.mark {
+            shelf.refresh().await;
+            self.mark = mark;
+        }
+        if mark.is_some() {
+            self.record_the_file().await;
+        }
     }
 
     /// Routes on which nobody acted follow the file: each order that it has had is a release.

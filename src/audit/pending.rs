@@ -2,7 +2,7 @@
 //!
 //! `ID.entry` holds the CRC-32 of the rest in hex, a blank, and the entry as JSON. A file has its name only once it is whole
 //! and synced, so a crash leaves an entry or none. Ids are UUIDv7: in the order of their names, entries are in the order of
-//! time. Files are never written to again; they go when the database has committed them. Any process of the installation may
+//! time. Entries are never written to again; they go when the database has committed them. Any process of the installation may
 //! carry them over, at any time.
 
 use std::{
@@ -25,6 +25,10 @@ const NEW: &str = "new";
 const NEW_FOR: Duration = Duration::from_secs(60);
 /// An entry that cannot be read; kept for a human.
 const DAMAGED: &str = "damaged";
+/// Room that was taken before the disk was full: files that are written over, not made.
+const SPARE: &str = "spare";
+const SPARES: usize = 8;
+const SPARE_BYTES: usize = 16 << 10;
 /// How many entries may wait: a database that is away for that long is no short outage.
 const MOST: usize = 10_000;
 
@@ -64,7 +68,41 @@ impl<T: Serialize + DeserializeOwned> Pending<T> {
         let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
         let path = self.dir.join(format!("{id}.{ENTRY}"));
         create_private(&self.dir).map_err(|source| PendingError::Io { path: self.dir.clone(), source })?;
-        write(&path, line.as_bytes()).map_err(|source| PendingError::Io { path, source })
+        let written = write(&path, line.as_bytes()).or_else(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.write_over(&path, line.as_bytes(), error),
+            _ => Err(error),
+        });
+        written.map_err(|source| PendingError::Io { path, source })
+    }
+
+    /// Takes room for one entry that comes when the disk is full, if any is missing. Best effort: one that is full already has none.
+    pub fn spare(&self) {
+        let missing = (0..SPARES).map(|number| self.dir.join(format!("{number}.{SPARE}"))).find(|path| !path.exists());
+        let Some(path) = missing else { return };
+        if create_private(&self.dir).and_then(|()| write(&path, &[0; SPARE_BYTES])).is_err() {
+            drop(fs::remove_file(path.with_extension(NEW)));
+        }
+    }
+
+    /// As [`write`], over a file that has its room already; `full`: why that is needed.
+    fn write_over(&self, path: &Path, bytes: &[u8], full: io::Error) -> io::Result<()> {
+        let new = path.with_extension(NEW);
+        // Whoever renames one has it.
+        let taken =
+            bytes.len() <= SPARE_BYTES && self.spares().into_iter().any(|spare| fs::rename(spare, &new).is_ok());
+        if !taken {
+            return Err(full);
+        }
+        let mut file = OpenOptions::new().write(true).open(&new)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        end(&file, &new, path)
+    }
+
+    fn spares(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == SPARE)).collect()
     }
 
     /// The names of what waits, in order, each with its record; `None` where the disk lost it.
@@ -134,8 +172,13 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension(NEW);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(bytes)?;
+    end(&file, &new, path)
+}
+
+/// What is written gets its name once it is on disk.
+fn end(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
-    fs::rename(&new, path)?;
+    fs::rename(new, path)?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 

@@ -58,7 +58,7 @@ fn findings(file: &Path) -> (Option<Settings>, Vec<Finding>) {
     }
 }
 
-/// What the state directory adds: targets without a certificate, vendors and receivers of alerts without a secret.
+/// What the state directory adds: targets without a certificate, vendors and others without the secret that they need.
 async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) -> anyhow::Result<Vec<Finding>> {
     let installation = Installation::find(context)?;
     let gate = Gate::open(&installation.state)?;
@@ -117,23 +117,38 @@ async fn beyond_the_file(context: &Context, settings: &Settings, file: &Path) ->
         finding.path = format!("vendors.{}", vendor.id);
         findings.push(finding);
     }
-    for (index, sink) in settings.alerts.iter().enumerate() {
-        let Some(secret) = sink.secret().filter(|name| vault.get(name).is_none()) else { continue };
-        let message = format!("the vault has no secret `{secret}`: no alert reaches this receiver");
-        let mut finding = Finding::of_file(Severity::Note, &*name, message)
-            .with_help(format!("run `backstop vault set {secret}`, then `backstop alerts test`"));
-        finding.path = format!("alerts[{index}]");
-        findings.push(finding);
-    }
-    for (index, sink) in settings.audit.publish.iter().enumerate() {
-        let Some(secret) = sink.secret().filter(|name| vault.get(name).is_none()) else { continue };
-        let message = format!("the vault has no secret `{secret}`: no checkpoint of the audit log gets there");
+    for (path, secret, what) in receivers(settings) {
+        if vault.get(secret).is_some() {
+            continue;
+        }
+        let message = format!("the vault has no secret `{secret}`: {what}");
         let mut finding = Finding::of_file(Severity::Note, &*name, message)
             .with_help(format!("run `backstop vault set {secret}` with the secret on standard input"));
-        finding.path = format!("audit.publish[{index}]");
+        finding.path = path;
         findings.push(finding);
     }
     Ok(findings)
+}
+
+/// Who else needs a secret: where in the config, its name, and what is without it.
+fn receivers(settings: &Settings) -> Vec<(String, &str, &'static str)> {
+    let alerts = settings.alerts.iter().enumerate().filter_map(|(index, sink)| {
+        Some((format!("alerts[{index}]"), sink.secret()?, "no alert reaches this receiver"))
+    });
+    let audit = settings.audit.publish.iter().enumerate().filter_map(|(index, sink)| {
+        Some((format!("audit.publish[{index}]"), sink.secret()?, "no checkpoint of the audit log gets there"))
+    });
+    let portals = settings.release.publish.iter().enumerate().filter_map(|(index, sink)| {
+        Some((format!("release.publish[{index}]"), sink.secret()?, "no model card or release notes get there"))
+    });
+    let pager =
+        settings.incidents.pagerduty_secret.as_deref().into_iter().map(|secret| {
+            ("incidents.pagerduty.signing_secret".to_owned(), secret, "no webhook of PagerDuty is taken")
+        });
+    let prometheus = settings.prometheus.iter().filter_map(|prometheus| {
+        Some(("prometheus.secret".to_owned(), prometheus.secret.as_deref()?, "its figures cannot be read"))
+    });
+    alerts.chain(audit).chain(portals).chain(pager).chain(prometheus).collect()
 }
 
 /// One line: what the config has, or how many findings stand in its way.

@@ -138,6 +138,11 @@ impl Installation {
         let of_sinks = sinks.filter_map(|sink| sink.secret().map(str::to_owned));
         let published = self.settings.iter().flat_map(|settings| &settings.audit.publish);
         let of_audit = published.filter_map(|sink| sink.secret().map(str::to_owned));
-        vendors.map(|vendor| vendor.secret.clone()).chain(of_sinks).chain(of_audit).collect()
+        let of_portals = self.settings.iter().flat_map(|settings| &settings.release.publish);
+        let of_portals = of_portals.filter_map(|sink| sink.secret().map(str::to_owned));
+        let of_pagers = self.settings.iter().filter_map(|settings| settings.incidents.pagerduty_secret.clone());
+        let of_prometheus = self.settings.iter().filter_map(|settings| settings.prometheus.as_ref()?.secret.clone());
+        let of_vendors = vendors.map(|vendor| vendor.secret.clone());
+        of_vendors.chain(of_sinks).chain(of_audit).chain(of_portals).chain(of_pagers).chain(of_prometheus).collect()
     }
 }

@@ -30,7 +30,7 @@ enum RulesVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Run every rule over the stored history, as if each route had been promoted so long ago
+    /// Run every rule over the stored history: as if each route had been promoted so long ago, and over each promotion since then
     Test {
         /// When the promotion would have been; the baseline is the rule's window before
         #[arg(long, value_parser = humantime::parse_duration, default_value = "7d", value_name = "DURATION")]
@@ -95,6 +95,7 @@ fn table(tested: &[Tested]) -> String {
     let columns = [
         ("rule", Align::Left),
         ("route", Align::Left),
+        ("promoted", Align::Left),
         ("comparison", Align::Left),
         ("samples", Align::Right),
         ("value", Align::Right),
@@ -115,6 +116,10 @@ fn table(tested: &[Tested]) -> String {
             lines.push(vec![
                 first(&one.rule),
                 first(&one.route),
+                first(&match one.version {
+                    Some(version) => format!("{version} at {}", print::moment(one.since_unix_ms)),
+                    None => "supposed".to_owned(),
+                }),
                 format!("{}: {}", finding.comparison, finding.look),
                 finding.samples.to_string(),
                 number(finding.value),

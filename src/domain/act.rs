@@ -244,6 +244,16 @@ impl Actor {
     }
 }
 
+/// By what a person counts, where several are asked for: the name in small letters, its blanks made alike, without what nobody sees.
+pub fn person(name: &str) -> String {
+    let is_seen = |char: &char| {
+        !char.is_control()
+            && !matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    };
+    let words = name.split_whitespace().map(|word| word.chars().filter(is_seen).collect::<String>());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
 impl Approval {
     /// A person whom the actor names.
     pub fn named(name: &str, at_unix_ms: i64) -> Self {

@@ -5,6 +5,7 @@
 
 mod canary;
 mod leaving;
+mod served;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use canary::Running;
 pub use leaving::Leaving;
+pub use served::Served;
 
 use crate::{
     config::{CanaryShare, Orders, Settings, Steer},

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     clock,
     config::{Enforcement, Settings},
-    domain::{Act, Action, Actor, Approval, RouteId, TargetId},
+    domain::{Act, Action, Actor, Approval, RouteId, TargetId, person},
     store::{AuditFilter, Store, StoreError},
 };
 
@@ -209,7 +209,7 @@ impl Desk<'_> {
         let now = clock::unix_ms();
         let volumes = needs::volumes(store, &self.settings, now).await?;
         let mut persons = self.persons(store, line, (route, number)).await?;
-        persons.extend(approved_by.iter().cloned());
+        persons.extend(named_persons(&approved_by));
         let persons = (persons.len(), self.wanted(route));
         let missing = needs::missing(gate, &self.settings, (route, line, number), persons, &volumes).await;
         let waived = |need: &Need| self.settings.enforcement == Enforcement::Warn && need.need.is_waived_by_warn();
@@ -356,9 +356,9 @@ impl Desk<'_> {
             release.approvals.contains(&entry.id) || release.origin == Origin::Proposal && release.entry == entry.id
         });
         let names = behind.flat_map(|entry| &entry.personal).filter(|one| one.field == "actor.name");
-        let mut persons: BTreeSet<String> = names.map(|one| one.value.clone()).collect();
+        let mut persons: BTreeSet<String> = names.map(|one| person(&one.value)).collect();
         let me = self.actor.personal.iter().find(|(field, _)| *field == "name");
-        persons.insert(me.map_or_else(|| self.actor.kind.to_owned(), |(_, name)| name.clone()));
+        persons.insert(me.map_or_else(|| self.actor.kind.to_owned(), |(_, name)| person(name)));
         Ok(persons)
     }
 
@@ -384,6 +384,11 @@ pub fn following(known: &Known, route: &RouteId, targets: Vec<TargetId>) -> Opti
 
 fn find<'l>(line: &'l Line, route: &RouteId, number: u32) -> Result<&'l super::book::Release, DeskError> {
     line.release(number).ok_or_else(|| DeskError::NoRelease { route: route.clone(), number })
+}
+
+/// Those who are vouched for, each once; a name that is none is nobody.
+fn named_persons(names: &[String]) -> impl Iterator<Item = String> {
+    names.iter().map(|name| person(name)).filter(|name| !name.is_empty())
 }
 
 fn named(name: String) -> Actor {

@@ -5,7 +5,7 @@
 //! both. Whoever watches the directory hears of every act at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -15,13 +15,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::book::{Book, Deed, UnreadableAct};
 use crate::{
     audit::{Pending, PendingError},
     clock,
     config::{StateDir, create_private},
-    domain::{Act, RouteId},
+    domain::{Act, Action, Actor, RouteId},
     store::{Record, ReleaseRow, Store, StoreError},
 };
 
@@ -75,7 +76,7 @@ struct Carried {
 }
 
 /// The copy.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Copy {
     mark: i64,
     acts: Vec<ReleaseRow>,
@@ -98,6 +99,7 @@ impl Shelf {
 
     /// What is known: the database's acts or their last good copy, and what waits on top.
     pub async fn read(&self) -> Result<Known, ShelfError> {
+        let waiting = self.pending.read();
         let (rows, mark) = match self.stored().await {
             Ok(copy) => (copy.acts, Some(copy.mark)),
             Err(error) => {
@@ -105,24 +107,13 @@ impl Shelf {
                 (self.copy()?.acts, None)
             }
         };
-        let mut book = Book::of(&rows)?;
-        for carried in self.pending.read().into_iter().filter_map(|(_, carried)| carried) {
-            for row in &carried.rows {
-                book.add(row)?;
-            }
-        }
-        Ok(Known { book, mark })
+        Ok(Known { book: with(&rows, waiting)?, mark })
     }
 
     /// The last good copy and what waits: without the database, so at once.
     pub fn read_now(&self) -> Result<Known, ShelfError> {
-        let mut book = Book::of(&self.copy()?.acts)?;
-        for carried in self.pending.read().into_iter().filter_map(|(_, carried)| carried) {
-            for row in &carried.rows {
-                book.add(row)?;
-            }
-        }
-        Ok(Known { book, mark: None })
+        let waiting = self.pending.read();
+        Ok(Known { book: with(&self.copy()?.acts, waiting)?, mark: None })
     }
 
     /// Puts `deeds` down as one act with one audit entry, in one transaction, if nothing was done since `known` was read.
@@ -149,6 +140,8 @@ impl Shelf {
     /// Carries over what waits; how many acts that were.
     pub async fn reconcile(&self) -> Result<usize, ShelfError> {
         let Some(store) = &self.store else { return Ok(0) };
+        // What waits follows upon what was there.
+        self.refresh().await;
         let mut count = 0;
         for (name, carried) in self.pending.read() {
             if let Some(Carried { rows, entry }) = carried {
@@ -184,6 +177,11 @@ impl Shelf {
         read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
+    /// Takes room for acts that must be put down on a full disk.
+    pub fn spare(&self) {
+        self.pending.spare();
+    }
+
     /// How many acts wait for the database.
     pub fn waiting(&self) -> usize {
         self.pending.count()
@@ -195,17 +193,54 @@ impl Shelf {
         tokio::time::timeout(PATIENCE, store.release_mark()).await.ok()?.ok()
     }
 
-    /// Brings the copy up to the database.
+    /// Brings the copy up to the database; and the database up to the copy, where it was replaced or set back: no route forgets by that
+    /// what serves it.
     pub async fn refresh(&self) {
-        let Ok(copy) = self.stored().await else { return };
-        if self.copy().is_ok_and(|there| there.mark == copy.mark) {
+        // Read before the database: what others do meanwhile is there, and not only here. One that cannot be read is made anew.
+        let there = self.copy().unwrap_or_default();
+        let Ok(mut stored) = self.stored().await else { return };
+        if there == stored {
             return;
         }
+        let lacks = there
+            .acts
+            .into_iter()
+            .filter(|act| !stored.acts.iter().any(|known| known.id == act.id))
+            .collect::<Vec<_>>();
+        if !lacks.is_empty() {
+            match self.restore(lacks, stored.mark).await {
+                Ok(restored) => stored = restored,
+                Err(error) => {
+                    return tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "acts on releases are not in the database any more, and cannot be put back yet"
+                    );
+                }
+            }
+        }
         if let Err(error) =
-            serde_json::to_vec(&copy).map_err(io::Error::other).and_then(|json| self.write("book.json", &json))
+            serde_json::to_vec(&stored).map_err(io::Error::other).and_then(|json| self.write("book.json", &json))
         {
             tracing::warn!(%error, "the copy of the releases cannot be written; a rollback without the database would not know the last acts");
         }
+    }
+
+    /// Puts acts back that the database had; what it has then.
+    async fn restore(&self, acts: Vec<ReleaseRow>, mark: i64) -> Result<Copy, ShelfError> {
+        let Some(store) = &self.store else { return Err(ShelfError::Away) };
+        let routes: BTreeSet<&str> = acts.iter().map(|act| act.route.as_str()).collect();
+        tracing::error!(
+            acts = acts.len(),
+            ?routes,
+            "the database lacks acts on releases that its copy has: it was replaced or set back; they are put back"
+        );
+        let act = Act::new(Actor::gateway(), Action::ReleaseRecord, ("releases", "copy"))
+            .after(json!({ "put_back": acts.len(), "routes": routes }))
+            .reason("the database lacked acts on releases that the state directory's copy has");
+        if !store.release_append(acts, Some(mark), Record::of(&act)).await? {
+            return Err(ShelfError::Overtaken);
+        }
+        self.stored().await
     }
 
     async fn stored(&self) -> Result<Copy, ShelfError> {
@@ -231,6 +266,15 @@ impl Shelf {
         file.sync_all()?;
         fs::rename(&new, self.dir.join(name))
     }
+}
+
+/// What waits was read first: what is carried over meanwhile is in the one or in both, and never in neither.
+fn with(rows: &[ReleaseRow], waiting: Vec<(String, Option<Carried>)>) -> Result<Book, UnreadableAct> {
+    let mut book = Book::of(rows)?;
+    for row in waiting.into_iter().filter_map(|(_, carried)| carried).flat_map(|carried| carried.rows) {
+        book.add(&row)?;
+    }
+    Ok(book)
 }
 
 fn rows(deeds: Vec<(RouteId, Deed)>, entry: &Record) -> Result<Vec<ReleaseRow>, ShelfError> {

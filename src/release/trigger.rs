@@ -86,6 +86,16 @@ pub enum Stay {
     Failed(String),
 }
 
+impl Stay {
+    /// Whether it may be otherwise in a while, and the same version serve.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Worse { .. } | Self::UnderWay { .. } | Self::CanaryJustEnded | Self::Failed(_) => true,
+            Self::NoRoute | Self::NothingRetained | Self::AlreadyBack { .. } | Self::NotTried { .. } => false,
+        }
+    }
+}
+
 /// Whether to go back, and where to. `objection`: why the retained version's primary may not, or cannot, serve now.
 pub fn judge(
     in_force: Option<&InForce>,
@@ -178,6 +188,16 @@ impl Trigger {
         fired
     }
 
+    /// What stands against it now, if it would be asked; nothing is done and nothing is written down.
+    pub fn stays(&self, route: &RouteId, at: At) -> Option<Stay> {
+        let in_force = self.in_force(route);
+        match newest(in_force.as_ref(), at, clock::unix_ms()) {
+            Err(stay) => Some(stay),
+            Ok(Some(_)) => None,
+            Ok(None) => judge(in_force.as_ref(), |retained| self.objection(route, retained)).err(),
+        }
+    }
+
     /// What is being rolled out goes no further; what became of that, for people.
     pub async fn pause(&self, route: &RouteId, cause: Cause) -> String {
         let canary = self.in_force(route).and_then(|in_force| in_force.canary);
@@ -258,6 +278,14 @@ impl Trigger {
 }
 
 impl Fired {
+    /// Whether nothing was done for a reason that may pass: whoever asks again may be heard.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::CanaryEnded { .. } | Self::RolledBack { .. } => false,
+            Self::Stayed(stay) => stay.may_pass(),
+        }
+    }
+
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::CanaryEnded { .. } => "canary_ended",

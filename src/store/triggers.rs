@@ -44,6 +44,10 @@ pub struct IncidentRow {
     pub resolved_unix_ms: Option<i64>,
     /// What became of the rollback that it asked for; `None`: it asked for none.
     pub outcome: Option<String>,
+    /// What was against it may pass: reported again, it asks again.
+    pub asks_again: bool,
+    /// It has begun anew: what was known of its last time is over. Nothing that is read says so.
+    pub is_anew: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

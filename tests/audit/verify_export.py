@@ -5,7 +5,7 @@ Ed25519), C2SP's signed-note, tlog-checkpoint and tlog-proof, and docs/audit.md 
 
     verify_export.py EXPORT PUBLIC_KEY [--checkpoint FILE]... [--inclusion FILE]... [--consistency FILE]...
 
-EXPORT is what `backstop audit export` wrote, PUBLIC_KEY what `backstop audit key` printed. A checkpoint is one that was published
+EXPORT is what `backstop audit export` wrote, PUBLIC_KEY what `backstop audit key` printed, or a file that holds it. A checkpoint is one that was published
 before; proofs are what `backstop audit prove` printed. Exit code: 0 all of it holds, 1 it does not, and standard output says what.
 """
 
@@ -14,6 +14,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import sys
 
 # --- Ed25519, RFC 8032, section 5.1 ---------------------------------------------------------------------------------------------
@@ -214,12 +215,16 @@ def read_export(path, key):
     if "checkpoint" not in last:
         raise Wrong("the export has no checkpoint: it was cut")
     leaves, ids = [], set()
+    if set(header) != {"format", "version", "public_key", "size"} or set(last) != {"checkpoint"}:
+        raise Wrong("the first or the last line has other members than an export's")
     for seq, line in enumerate(entries):
-        if line.get("seq") != seq:
+        if type(line.get("seq")) is not int or line["seq"] != seq:
             raise Wrong(f"entry {seq}: it is not here, {line.get('seq')} comes in its place")
+        if not {"seq", "leaf", "bytes"} <= set(line) <= {"seq", "leaf", "bytes", "personal"}:
+            raise Wrong(f"entry {seq}: its line has other members than an export's")
         data = line["bytes"].encode()
         leaf = leaf_hash(data)
-        if leaf.hex() != line["leaf"]:
+        if leaf != bytes.fromhex(line["leaf"]):
             raise Wrong(f"entry {seq}: its bytes are not those that were logged")
         entry = json.loads(line["bytes"])
         if entry["seq"] != seq:
@@ -284,7 +289,11 @@ def main():
         parser.add_argument(f"--{name}", action="append", default=[], metavar="FILE")
     args = parser.parse_args()
     try:
-        key = PublicKey(args.public_key)
+        text = args.public_key
+        if os.path.isfile(text):
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        key = PublicKey(text)
         leaves = read_export(args.export, key)
         for checks, check in (
             (args.checkpoint, check_older),
@@ -296,7 +305,7 @@ def main():
     except Wrong as wrong:
         print(f"WRONG {wrong}")
         return 1
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         print(f"WRONG the export or a proof cannot be read: {error!r}")
         return 1
     print(f"whole: {len(leaves)} entries, root {base64.b64encode(tree_hash(leaves)).decode()}")

@@ -7,6 +7,7 @@ pub mod oidc;
 mod quality;
 mod releases;
 pub mod remote;
+mod reports;
 pub mod rollback;
 mod triggers;
 

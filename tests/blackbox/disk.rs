@@ -6,7 +6,7 @@ use std::{fs, io::Write as _, path::Path, process::Command};
 
 use super::{
     client::question,
-    config::one_openai,
+    config::{Config, one_openai},
     home::Home,
     ledger::Rows,
     vendor::{Say, Vendor},
@@ -124,4 +124,52 @@ async fn a_disk_that_fills_up_loses_no_answered_call() {
     let rows = Rows::of(&home);
     let kept = rows.answered();
     assert_eq!(kept, answered + 1, "{refused} were refused");
+}
+
+/// What fills the disk may be what the incident is about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_route_is_taken_back_on_a_full_disk() {
+    let Some(mount) = Mount::small("24m") else { return };
+    let (old, new) = (Vendor::openai(Say::Text("old")).await, Vendor::openai(Say::Text("new")).await);
+    let config = Config::warn().vendor("old", "openai", &old.url()).vendor("new", "openai", &new.url());
+    let config = config.route("chat", &["old/m", "new/m"]).route("more", &["old/m", "new/m"]);
+    let home = Home::with_state(&config.text(), mount.path());
+    let gateway = home.serve();
+    let served_by = async |route: &str, target: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while gateway.client().chat(&question(route, "hi")).await.header("x-backstop-served-by") != Some(target) {
+            assert!(std::time::Instant::now() < deadline, "`{target}` does not serve {route}:\n{}", gateway.log());
+        }
+    };
+    for route in ["chat", "more"] {
+        home.ok(&["release", "propose", route, "--targets", "new/m,old/m", "--reason", "newer"]);
+        home.ok(&["release", "promote", route, "2", "--reason", "evaluated"]);
+        served_by(route, "new/m").await;
+    }
+    let spares = || {
+        let files = fs::read_dir(mount.path().join("releases/pending")).into_iter().flatten().flatten();
+        files.filter(|file| file.path().extension().is_some_and(|end| end == "spare")).count()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while spares() < 2 {
+        assert!(std::time::Instant::now() < deadline, "no room is set aside");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let ballast = mount.fill();
+    for route in ["chat", "more"] {
+        home.ok(&["release", "rollback", route, "--reason", "the disk fills up"]);
+        served_by(route, "old/m").await;
+    }
+    fs::remove_file(ballast).expect("the ballast is ours");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let entries = home.json(&["audit", "list", "--action", "release.rollback"]);
+        if entries.as_array().is_some_and(|all| all.len() == 2) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "they are not carried over: {entries}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    gateway.stop();
+    assert!(home.ok(&["audit", "verify"]).starts_with("whole: "));
 }

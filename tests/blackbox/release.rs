@@ -1,6 +1,7 @@
 //! Releases as their manager meets them: proposed, promoted under load, rolled back in a moment, whatever the database does.
 
 mod canary;
+mod database;
 
 use std::{
     fs,
@@ -49,6 +50,7 @@ impl Story {
                 &format!("kind: openai_compatible, base_url: \"{}/v1\", self_hosted: true", self.own.url()),
             )
             .route_with("chat", targets, &format!("criticality: critical, deadlines: {QUICK}"))
+            .more("admin: { listen: 127.0.0.1:0 }")
             .text()
     }
 
@@ -286,7 +288,7 @@ async fn a_promotion_is_refused_with_every_reason_and_a_lease_is_kept() {
     let number = story.propose("new/m,new/n,old/m");
     let strict = story.config(&["old/m", "new/m", "own/m"]).replace("enforcement: warn", "enforcement: strict");
     story.home.configure(&strict);
-    let args = ["release", "promote", "chat", &number.to_string(), "--reason", "hope"];
+    let args = ["release", "promote", "chat", &number.to_string(), "--reason", "hope", "--approve-by", " "];
     let said = story.home.run(&args).expect_failure();
     for why in ["run by `new` like the primary", "ends in our own hardware", "1 of the 2 persons"] {
         assert!(said.contains(why), "`{why}` is missing: {said}");

@@ -47,6 +47,7 @@ struct EntryQuery {
     /// Only entries before this one: the last of a list gives the next list.
     before_seq: Option<u64>,
     /// At most so many, up to 1000 [default: 100].
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<u32>,
 }
 
@@ -133,9 +134,39 @@ async fn export_personal(asked: Asked, _: Nothing) -> Result<Text, Refused> {
 
 async fn export(asked: &Asked, personal: Personal) -> Result<Text, Refused> {
     let (audit, vault) = (&asked.admin.audit, &asked.admin.api.relay.vault);
-    let mut out = Vec::new();
-    verb::export(&asked.site(), (audit, vault), &mut out, (personal, "admin API")).await?;
-    Ok(Text { text: String::from_utf8_lossy(&out).into_owned() })
+    let mut out = Bounded::default();
+    let done = verb::export(&asked.site(), (audit, vault), &mut out, (personal, "admin API")).await;
+    if out.is_full {
+        let why = "the log is larger than the 128 MiB that are given here; run `backstop audit export` on the gateway's machine";
+        return Err(Refused::too_large(why));
+    }
+    done?;
+    let text = String::from_utf8(out.written);
+    Ok(Text { text: text.map_err(|_| Refused::internal("the export is not text"))? })
+}
+
+/// An answer is made in memory, and several times.
+#[derive(Debug, Default)]
+struct Bounded {
+    written: Vec<u8>,
+    is_full: bool,
+}
+
+const MOST_EXPORTED: usize = 128 << 20;
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.is_full |= self.written.len() + bytes.len() > MOST_EXPORTED;
+        if self.is_full {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.written.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 async fn consistency(asked: Asked, query: ConsistencyQuery) -> Result<Text, Refused> {

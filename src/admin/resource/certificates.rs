@@ -32,6 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[serde(deny_unknown_fields)]
 struct Revocation {
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 

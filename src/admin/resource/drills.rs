@@ -37,6 +37,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[serde(deny_unknown_fields, default)]
 struct DrillQuery {
     /// At most so many, up to 1000 [default: 20].
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<u32>,
 }
 
@@ -65,6 +66,7 @@ struct NewDrill {
 #[serde(deny_unknown_fields)]
 struct EndOfDrill {
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 

@@ -28,6 +28,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 struct IncidentQuery {
     route: Option<String>,
     /// At most so many, up to 1000 [default: 100].
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<u32>,
 }
 
@@ -48,7 +49,7 @@ struct NewIncident {
 
 /// 1 to 5, or `SEV1` to `SEV5`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`severity` is 1 (the worst) to 5, or `SEV1` to `SEV5`")]
 enum Severity {
     Number(u8),
     Text(String),
@@ -82,6 +83,8 @@ async fn take(asked: Asked, new: NewIncident) -> Result<Taken, Refused> {
         severity,
         title: title.to_owned(),
         phase: new.status,
+        at_unix_ms: None,
+        began_unix_ms: None,
         actor: asked.actor(),
     };
     Ok(asked.admin.incidents.take(report).await)

@@ -50,18 +50,24 @@ struct KpiQuery {
     name: Option<String>,
     route: Option<String>,
     /// At most so many, up to 1000 [default: 100].
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<u32>,
 }
 
 /// One figure, or many.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a figure has `name`, `route`, `value` and perhaps `at_unix_ms`; many are `{\"kpis\": […]}`"
+)]
 enum NewKpis {
     Many { kpis: Vec<NewKpi> },
     One(NewKpi),
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct NewKpi {
     /// 1 to 64 letters, digits, dots, underscores or dashes.
     name: String,

@@ -47,6 +47,7 @@ struct CallQuery {
     route: Option<String>,
     ending: Option<EndingView>,
     /// At most so many, up to 10000 [default: 50].
+    #[schemars(range(min = 1, max = 10000))]
     limit: Option<u32>,
 }
 

@@ -94,6 +94,7 @@ struct Proposal {
     /// In order, as `vendor/model`.
     targets: Vec<String>,
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
@@ -101,6 +102,7 @@ struct Proposal {
 #[serde(deny_unknown_fields)]
 struct Why {
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
@@ -116,6 +118,7 @@ struct NewCanary {
     #[serde(default)]
     mode: CanaryMode,
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
@@ -126,6 +129,7 @@ struct EndOfCanary {
     #[serde(default)]
     release: Option<u32>,
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
@@ -139,6 +143,7 @@ struct Rollback {
     #[serde(default)]
     to_version: Option<u32>,
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 

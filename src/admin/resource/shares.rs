@@ -30,6 +30,7 @@ struct NewOverride {
     /// How long: 1 to 168.
     hours: i64,
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
@@ -37,6 +38,7 @@ struct NewOverride {
 #[serde(deny_unknown_fields, default)]
 struct EndOfOverride {
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 

@@ -38,6 +38,7 @@ struct NewEvacuation {
     /// How long each step is looked at before the next [default: 15 minutes].
     every_ms: Option<i64>,
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
@@ -45,6 +46,7 @@ struct NewEvacuation {
 #[serde(deny_unknown_fields)]
 struct Return {
     /// Why; kept for ever.
+    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 

@@ -17,6 +17,7 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{
     Admin, door,
@@ -33,7 +34,7 @@ use crate::{
 pub(in super::super) const PATHS: [(&str, &str); 2] =
     [("/webhooks/pagerduty", "PagerDuty V3 webhooks"), ("/webhooks/alertmanager", "Alertmanager webhooks")];
 
-/// Alerts of one post that are looked at.
+/// Alerts on our routes of one post that are looked at, the worst first.
 const MOST_ALERTS: usize = 500;
 
 pub(in super::super) fn webhooks() -> Router<Arc<Admin>> {
@@ -51,6 +52,8 @@ struct PagerdutyPost {
 #[derive(Deserialize)]
 struct PagerdutyEvent {
     event_type: String,
+    #[serde(default)]
+    occurred_at: Option<String>,
     data: serde_json::Value,
 }
 
@@ -69,6 +72,9 @@ struct AlertmanagerAlert {
     annotations: std::collections::BTreeMap<String, String>,
     #[serde(default)]
     fingerprint: String,
+    /// The same as long as it fires.
+    #[serde(default, rename = "startsAt")]
+    starts_at: Option<String>,
 }
 
 async fn pagerduty(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Refused> {
@@ -103,15 +109,19 @@ fn is_signed(headers: &HeaderMap, secret: &[u8], body: &[u8]) -> bool {
 }
 
 fn from_pagerduty(post: PagerdutyPost, settings: &IncidentSettings) -> Vec<Report> {
-    let phase = match post.event.event_type.as_str() {
-        "incident.triggered" | "incident.priority_updated" | "incident.reopened" | "incident.escalated" => {
-            Phase::Triggered
-        }
-        "incident.resolved" => Phase::Resolved,
-        _ => return Vec::new(),
-    };
     let data = &post.event.data;
     let text = |pointer: &str| data.pointer(pointer).and_then(serde_json::Value::as_str);
+    let phase = match post.event.event_type.as_str() {
+        "incident.resolved" => Phase::Resolved,
+        // Looked back at, say by who gives it its priority afterwards.
+        _ if text("/status") == Some("resolved") => return Vec::new(),
+        "incident.triggered"
+        | "incident.priority_updated"
+        | "incident.reopened"
+        | "incident.escalated"
+        | "incident.service_updated" => Phase::Triggered,
+        _ => return Vec::new(),
+    };
     let Some(id) = text("/id") else { return Vec::new() };
     let routes = ["/service/id", "/service/summary"]
         .into_iter()
@@ -127,15 +137,23 @@ fn from_pagerduty(post: PagerdutyPost, settings: &IncidentSettings) -> Vec<Repor
         severity,
         title: title.chars().take(1000).collect(),
         phase,
+        at_unix_ms: post.event.occurred_at.as_deref().and_then(moment),
+        began_unix_ms: None,
         actor: Actor::webhook("PagerDuty"),
     };
     routes.into_iter().flatten().map(report).collect()
 }
 
-/// `P1`, `SEV-2`
+/// RFC 3339, in ms.
+fn moment(text: &str) -> Option<i64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
+/// `P1`, `SEV-2`, `P1 (24/7)`: the first number.
 fn digit(text: &str) -> Option<u8> {
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    digits.parse().ok().filter(|severity| (1..=5).contains(severity))
+    let number = text.split(|char: char| !char.is_ascii_digit()).find(|part| !part.is_empty())?;
+    number.parse().ok().filter(|severity| (1..=5).contains(severity))
 }
 
 async fn alertmanager(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Refused> {
@@ -147,9 +165,6 @@ async fn alertmanager(State(admin): State<Arc<Admin>>, request: Request) -> Resu
     let body = read(&parts, body).await?;
     let post: AlertmanagerPost = serde_json::from_slice(&body)
         .map_err(|error| Refused::invalid(format!("it is no Alertmanager webhook: {error}")))?;
-    if post.alerts.len() > MOST_ALERTS {
-        return Err(Refused::invalid(format!("{MOST_ALERTS} alerts at a time; set `max_alerts` of the receiver")));
-    }
     let settings = admin.settings();
     let reports = post.alerts.iter().filter_map(|alert| {
         let name = alert.labels.get(&settings.incidents.route_label)?;
@@ -164,10 +179,21 @@ async fn alertmanager(State(admin): State<Arc<Admin>>, request: Request) -> Resu
             severity,
             title: title.map_or("an alert", String::as_str).chars().take(1000).collect(),
             phase: if alert.status == "resolved" { Phase::Resolved } else { Phase::Triggered },
+            at_unix_ms: None,
+            began_unix_ms: alert.starts_at.as_deref().and_then(moment),
             actor: operator.actor.clone(),
         })
     });
-    let reports: Vec<Report> = reports.collect();
+    let mut reports: Vec<Report> = reports.collect();
+    reports.sort_by_key(|report| report.severity);
+    if reports.len() > MOST_ALERTS {
+        let left_out = reports.len() - MOST_ALERTS;
+        tracing::error!(
+            left_out,
+            "more alerts at once than are looked at; set `max_alerts` of Alertmanager's receiver"
+        );
+        reports.truncate(MOST_ALERTS);
+    }
     Ok(take(&admin, reports).await)
 }
 
@@ -193,8 +219,15 @@ mod tests {
 
     #[test]
     fn a_priority_says_how_bad_it_is() {
-        for (text, severity) in [("P1", Some(1)), ("SEV-2", Some(2)), ("Sev 3", Some(3)), ("high", None), ("P9", None)]
-        {
+        for (text, severity) in [
+            ("P1", Some(1)),
+            ("SEV-2", Some(2)),
+            ("Sev 3", Some(3)),
+            ("high", None),
+            ("P9", None),
+            ("P1 - Critical (24x7)", Some(1)),
+            ("P10", None),
+        ] {
             assert_eq!(digit(text), severity, "{text}");
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     release::{
         book::{Deed, Line},
         change::dollars,
-        desk::{CanaryOrder, Moved, Promotion, Tried},
+        desk::{CanaryOrder, DeskError, Moved, Promotion, Tried},
         paper, post,
         shadows::ShadowView,
     },
@@ -162,7 +162,10 @@ pub async fn roll_back(
     reason: &str,
 ) -> Result<RolledBack, Refused> {
     let moved = site.desk().roll_back(route, which, reason).await;
-    moved.map(RolledBack::from).map_err(|error| Refused::conflict("not_rolled_back", error.to_string()))
+    moved.map(RolledBack::from).map_err(|error| match error {
+        DeskError::Shelf(_) | DeskError::Store(_) => Refused::unavailable(chain(&error)),
+        refused => Refused::conflict("not_rolled_back", refused.to_string()),
+    })
 }
 
 pub async fn canary(site: &Site, route: &RouteId, order: CanaryOrder) -> Result<Tried, Refused> {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     admin::{refused::Refused, site::Site},
-    release::rules::{RuleState, TestError, Tested, test_all},
+    release::{
+        desk::DeskError,
+        rules::{RuleState, TestError, Tested, test_all},
+    },
 };
 
 /// As the config has them: how they stand is known to the gateway that looks at them.
@@ -28,10 +31,11 @@ pub async fn listed(site: &Site) -> Result<Vec<RuleState>, Refused> {
     Ok(states)
 }
 
-/// Over the ledger, as if each route had been promoted so long ago.
+/// Over the ledger, as if each route had been promoted so long ago, and of each promotion since then.
 pub async fn test(site: &Site, since: Duration, only: (Option<&str>, Option<&str>)) -> Result<Vec<Tested>, Refused> {
     let store = site.ledger().await?;
-    test_all(&site.settings, store, since, only).await.map_err(|error| match error {
+    let known = site.shelf.read().await.map_err(DeskError::from)?;
+    test_all(&site.settings, (store, &known.book), since, only).await.map_err(|error| match error {
         TestError::NoRules | TestError::NoneSuch => Refused::not_found(error.to_string()),
         TestError::Store(error) => error.into(),
     })

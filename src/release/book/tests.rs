@@ -65,6 +65,25 @@ fn a_promotion_keeps_the_old_targets_before_the_end_at_home_and_a_rollback_swaps
 }
 
 #[test]
+fn a_promotion_served_until_the_next_move() {
+    let deeds = [
+        recorded(1, &["a/1"], Origin::Config),
+        recorded(2, &["b/1"], Origin::Proposal),
+        promoted(2, 1),
+        Deed::RolledBack { from: 2, to: 1, reason: None },
+        // Another's, of the same moment: it found nothing to take back.
+        Deed::RolledBack { from: 2, to: 1, reason: None },
+        promoted(2, 1),
+        recorded(3, &["c/1"], Origin::Proposal),
+        promoted(3, 2),
+    ];
+    let book = book(&deeds);
+    let line = book.line(&RouteId::new("chat")).expect("is there");
+    let spans = line.promoted(20_000).into_iter().map(|one| (one.release, one.since_unix_ms, one.until_unix_ms));
+    assert_eq!(spans.collect::<Vec<_>>(), [(2, 3000, 4000), (2, 6000, 8000), (3, 8000, 20_000)]);
+}
+
+#[test]
 fn a_canary_stands_before_what_serves_and_every_move_ends_it() {
     let canary = |release: u32, pct: u8| {
         let share = CanaryShare { release, pct, by: CanaryBy::Key, mode: CanaryMode::Serve };

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Desk, DeskError, again::Tries, find, named};
+use super::{Desk, DeskError, again::Tries, find, named, named_persons};
 use crate::{
     clock,
     config::{CanaryBy, CanaryMode, CanaryShare, Enforcement},
@@ -78,7 +78,7 @@ impl Desk<'_> {
         let mut missing = Vec::new();
         if !is_less(&line, share) {
             let mut persons = self.persons(store, &line, (route, number)).await?;
-            persons.extend(approved_by.iter().cloned());
+            persons.extend(named_persons(&approved_by));
             // Nobody gets a shadow's answer: one person fewer.
             let wanted = match mode {
                 CanaryMode::Serve => self.wanted(route),

@@ -27,6 +27,7 @@ pub struct Course {
     breached_since_unix_ms: Option<i64>,
     undecided: u32,
     acted: bool,
+    refused: bool,
 }
 
 impl Course {
@@ -52,6 +53,16 @@ impl Course {
             }
         }
         Deed::Nothing
+    }
+
+    /// Nothing came of its action for a reason that may pass: while it is breached it acts once more.
+    pub fn again(&mut self) {
+        (self.acted, self.refused) = (false, true);
+    }
+
+    /// Whether its action is one more.
+    pub fn was_refused(&self) -> bool {
+        self.refused
     }
 
     pub fn has_acted(&self) -> bool {
@@ -102,6 +113,18 @@ mod tests {
         assert_eq!(course.take(&rule, Look::Breached, 400), Deed::Nothing);
         let undecided = (0..10).filter(|_| course.take(&rule, Look::Undecided, 500) == Deed::SayUndecided);
         assert_eq!(undecided.count(), 1);
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_done_once_more_while_it_is_breached() {
+        let (rule, mut course) = (rule(), Course::default());
+        let acts = |course: &mut Course, at| course.take(&rule, Look::Breached, at) == Deed::Act;
+        assert_eq!([0, 100, 200].map(|at| acts(&mut course, at)), [false, false, true]);
+        course.again();
+        assert!(course.was_refused() && acts(&mut course, 300) && !acts(&mut course, 400));
+        course.again();
+        course.take(&rule, Look::Fine, 500);
+        assert!(!course.was_refused() && !acts(&mut course, 600), "it begins anew");
     }
 
     proptest! {

@@ -57,6 +57,10 @@ struct Subject {
 }
 
 impl Subject {
+    fn at(self) -> At {
+        if self.is_canary { At::Canary(self.version) } else { At::Release }
+    }
+
     fn watched(self) -> Watched {
         match (u32::try_from(self.version), self.is_canary) {
             (Ok(version), true) => Watched::Canary(version),
@@ -152,7 +156,7 @@ impl Watcher {
                 tracing::error!(rule = rule.name, %route, "a rule cannot decide: {why}");
                 Some(format!("undecided: {why}"))
             }
-            Deed::Act => Some(self.act(rule, route, (subject, &findings)).await),
+            Deed::Act => self.act_or_wait(rule, route, (subject, &findings), course).await,
         };
         let place = (rule.name.clone(), route.clone(), subject.is_canary);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +176,31 @@ impl Watcher {
         seen.insert(place, state);
     }
 
-    async fn act(&self, rule: &Rule, route: &RouteId, (subject, findings): (Subject, &[Finding])) -> String {
+    /// What stood against it was said, and is not said anew while it stands.
+    async fn act_or_wait(
+        &self,
+        rule: &Rule,
+        route: &RouteId,
+        (subject, findings): (Subject, &[Finding]),
+        course: &mut Course,
+    ) -> Option<String> {
+        if course.was_refused()
+            && let Some(stay) = self.trigger.stays(route, subject.at())
+        {
+            if stay.may_pass() {
+                course.again();
+            }
+            return None;
+        }
+        let (outcome, may_pass) = self.act(rule, route, (subject, findings)).await;
+        if may_pass {
+            course.again();
+        }
+        Some(outcome)
+    }
+
+    /// What came of it, and whether nothing did for a reason that may pass.
+    async fn act(&self, rule: &Rule, route: &RouteId, (subject, findings): (Subject, &[Finding])) -> (String, bool) {
         let breached = findings.iter().filter(|finding| finding.look == "breached").map(|finding| {
             let value = finding.value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
             format!(
@@ -182,12 +210,14 @@ impl Watcher {
         });
         let whose = if subject.is_canary { format!(", version {} on trial", subject.version) } else { String::new() };
         let reason = format!("rule {}{whose}: {}", rule.name, breached.collect::<Vec<_>>().join("; "));
-        let at = if subject.is_canary { At::Canary(subject.version) } else { At::Release };
         let (kind, name, actor) = ("rule", rule.name.clone(), Actor::gateway());
-        let cause = Cause { kind, name, reason: reason.clone(), actor, at };
+        let cause = Cause { kind, name, reason: reason.clone(), actor, at: subject.at() };
         match rule.action {
-            RuleAction::Rollback => self.trigger.fire(route, cause).await.to_string(),
-            RuleAction::Pause => self.trigger.pause(route, cause).await,
+            RuleAction::Rollback => {
+                let fired = self.trigger.fire(route, cause).await;
+                (fired.to_string(), fired.may_pass())
+            }
+            RuleAction::Pause => (self.trigger.pause(route, cause).await, false),
             RuleAction::Alert => {
                 counter!(metric::TRIGGERS, "route" => route.to_string(), "kind" => "rule", "result" => "told")
                     .increment(1);
@@ -197,7 +227,7 @@ impl Watcher {
                 if let Err(error) = self.audit.record(&act).await {
                     tracing::error!(error = &error as &dyn std::error::Error, "a rule's alarm is not in the audit log");
                 }
-                "told".to_owned()
+                ("told".to_owned(), false)
             }
         }
     }

@@ -22,9 +22,13 @@ impl Triggers for Sqlite {
     fn put_incident(&self, incident: IncidentRow) -> Answer<'_, ()> {
         Box::pin(async move {
             let sql = "INSERT INTO incidents (source, external_id, route, severity, title, opened_unix_ms, resolved_unix_ms, \
-                 outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, external_id, route) DO UPDATE SET \
-                 severity = min(severity, excluded.severity), title = excluded.title, \
-                 resolved_unix_ms = excluded.resolved_unix_ms, outcome = coalesce(excluded.outcome, outcome)";
+                 outcome, asks_again) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+                 ON CONFLICT (source, external_id, route) DO UPDATE SET \
+                 severity = iif(?10, excluded.severity, min(severity, excluded.severity)), title = excluded.title, \
+                 opened_unix_ms = iif(?10, excluded.opened_unix_ms, opened_unix_ms), \
+                 resolved_unix_ms = excluded.resolved_unix_ms, \
+                 asks_again = iif(?10 OR excluded.outcome IS NOT NULL, excluded.asks_again, asks_again), \
+                 outcome = iif(?10, excluded.outcome, coalesce(excluded.outcome, outcome))";
             sqlx::query(sql)
                 .bind(&incident.source)
                 .bind(&incident.external_id)
@@ -34,6 +38,8 @@ impl Triggers for Sqlite {
                 .bind(incident.opened_unix_ms)
                 .bind(incident.resolved_unix_ms)
                 .bind(incident.outcome.as_deref())
+                .bind(incident.asks_again)
+                .bind(incident.is_anew)
                 .execute(&self.pool)
                 .await?;
             Ok(())
@@ -180,6 +186,8 @@ fn incident(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
         opened_unix_ms: row.try_get("opened_unix_ms")?,
         resolved_unix_ms: row.try_get("resolved_unix_ms")?,
         outcome: row.try_get("outcome")?,
+        asks_again: row.try_get("asks_again")?,
+        is_anew: false,
     })
 }
 

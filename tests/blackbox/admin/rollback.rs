@@ -26,7 +26,12 @@ pub fn home(old: &Vendor, new: &Vendor, own: &Vendor, more: &str) -> Home {
     Home::new(&config.more("admin: { listen: 127.0.0.1:0 }").more(more).text())
 }
 
-fn promote(home: &Home) {
+/// Once more, after it was taken back.
+pub fn promote_again(home: &Home) {
+    home.ok(&["release", "promote", "chat", "2", "--reason", "mended", "--approve-by", "a second person"]);
+}
+
+pub fn promote(home: &Home) {
     let args = ["release", "propose", "chat", "--targets", "new/m,old/m,own/m", "--reason", "newer"];
     let number = home.json(&args)["release"].to_string();
     home.ok(&["release", "promote", "chat", &number, "--reason", "evaluated", "--approve-by", "a second person"]);
@@ -103,6 +108,15 @@ async fn a_rule_takes_the_route_back_when_the_new_release_fails() {
     served_by(&gateway, "old/m", Duration::from_secs(10)).await;
     let entries = client.get("/audit?action=trigger").await.expect(200).json();
     assert!(entries[0]["reason"].as_str().is_some_and(|why| why.contains("rule refuses")), "{entries:#}");
+    // A dry run over that promotion finds what fired, and when.
+    let tested = home.json(&["release", "rules", "test", "--since", "10m", "--rule", "refuses"]);
+    let of_promotion = tested.as_array().and_then(|all| all.iter().find(|one| one["version"] == 2));
+    let of_promotion = of_promotion.unwrap_or_else(|| panic!("the promotion is not there: {tested:#}"));
+    let fired = entries[0]["at"].as_str().expect("has a time");
+    let fired = time::OffsetDateTime::parse(fired, &time::format_description::well_known::Rfc3339).expect("RFC 3339");
+    let fired = i64::try_from(fired.unix_timestamp_nanos() / 1_000_000).expect("fits");
+    let would = of_promotion["acts_at_unix_ms"].as_i64().unwrap_or_else(|| panic!("it would not act: {tested:#}"));
+    assert!((would - fired).abs() < 60_000, "it fired at {fired}: {tested:#}");
 }
 
 /// Answers, and refuses every second question for its content.

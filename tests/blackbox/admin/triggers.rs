@@ -13,9 +13,9 @@ use crate::{
     vendor::{Reply, Seen, Vendor},
 };
 
-const INCIDENTS: &str = "incidents: { pagerduty: { signing_secret: pd-hook, services: { PSVC1: [chat] } } }";
+pub(super) const INCIDENTS: &str = "incidents: { pagerduty: { signing_secret: pd-hook, services: { PSVC1: [chat] } } }";
 
-fn signature(body: &str) -> String {
+pub(super) fn signature(body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(b"the-shared-secret-of-the-hook").expect("any length");
     mac.update(body.as_bytes());
     format!("v1={}", hex::encode(mac.finalize().into_bytes()))
@@ -122,6 +122,9 @@ async fn figures_are_kept_by_name_route_and_moment() {
         json!({"name": "csat", "route": "chat", "value": 1.0, "at_unix_ms": at + 86_400_000}),
         json!({"kpis": []}),
         json!({"name": "csat", "route": "chat", "value": "high"}),
+        // A misspelt time must not become now.
+        json!({"name": "csat", "route": "chat", "value": 1.0, "at_ms": at}),
+        json!({"kpis": [{"name": "csat", "route": "chat", "value": 1.0, "at_ms": at}]}),
     ] {
         let answer = send(request(&client, Method::POST, "/kpis", &wrong)).await;
         assert!(matches!(answer.status, 400 | 404), "{wrong}: {answer:?}");
