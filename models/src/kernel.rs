@@ -16,6 +16,7 @@ mod blocks;
 mod float;
 mod foreign;
 mod level;
+mod limit;
 mod matrix;
 mod multiply;
 mod ops;
@@ -28,6 +29,7 @@ pub(crate) use attention::{Attend, BLOCK, KvStore, Run, Span, attend, runs, stor
 pub use foreign::bound_candle;
 #[cfg(test)]
 pub(crate) use level::Level;
+pub use limit::{multiply_bytes, multiply_floats, read_words};
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
 pub(crate) use ops::{Gate, Pairs, Rotary, absorb, add_bias, exponentials, gated, rms_norm_in_place, rotate};

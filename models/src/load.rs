@@ -31,7 +31,7 @@ pub use error::{LoadError, LoadFault};
 pub(crate) use gguf::{Header as GgufHeader, unsigned};
 pub(crate) use names::Names;
 pub(crate) use size::{Kind, in_floats, of as size_of_header};
-pub use size::{Size, size};
+pub use size::{Size, multiplied, size};
 pub(crate) use stored::{Stored, Tensors};
 
 /// Names what answers: change any of it and it is another model, with certificates of its own.

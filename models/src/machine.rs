@@ -8,7 +8,7 @@ mod memory;
 mod needs;
 mod turns;
 
-pub use crate::kernel::bound_candle;
+pub use crate::kernel::{bound_candle, multiply_bytes, multiply_floats, read_words};
 pub use limit::default_memory;
 pub use memory::{Bytes, Hold, Memory, Short};
 pub use needs::{Needs, divide};

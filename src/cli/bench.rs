@@ -5,10 +5,11 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use backstop_models::{
     catalog::Catalog,
     engine::{Engine, EngineOptions},
+    load::multiplied,
 };
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -20,8 +21,8 @@ mod load;
 mod machine;
 mod plot;
 
-use figures::{Report, Row};
-use load::{Load, Server, Task};
+use figures::{Failure, OfLimits, Report, Row};
+use load::{Load, PATIENCE, Server, Task};
 
 /// Benchmarks of this machine.
 #[derive(Debug, Args)]
@@ -97,7 +98,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> anyhow::Result<ExitCode>
         std::fs::write(file, plot::svg(&report))
             .with_context(|| format!("the plot cannot be written to {}", file.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> {
@@ -110,8 +111,9 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
     let mut options = engine_options(&settings.local, &memory_and_cores(&settings.local));
     options.threads = args.threads.map(usize::from).or(options.threads);
     options.running = options.running.max(args.clients.iter().copied().max().map_or(1, usize::from));
+    // All that is asked is to be measured, however long it waits.
+    (options.queue_tokens, options.max_wait) = (usize::MAX / 8, PATIENCE);
     let (threads, device) = (options.threads(), options.device);
-    let limits = tokio::task::spawn_blocking(move || machine::limits(threads)).await?;
     let gate = Arc::new(Gate::open(&installation.state)?);
     let id = model.clone();
     let plain = args.without_lookup.then(|| EngineOptions { lookup_tokens: 0, ..options.clone() });
@@ -120,10 +122,11 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
             gate.local(&id, options.device).map_err(|why| anyhow!("{why}; `backstop models pull {id}` fetches it"))?;
         let lengths = found.files.weight_files().map(|path| Ok(std::fs::metadata(path)?.len()));
         let bytes = lengths.sum::<std::io::Result<u64>>()?;
+        let weights = multiplied(&found.files)?;
         let plain = plain.map(|plain| Engine::start(found.files.clone(), plain)).transpose()?;
-        Ok::<_, anyhow::Error>((Engine::start(found.files, options)?, plain, bytes))
+        Ok::<_, anyhow::Error>((Engine::start(found.files, options)?, plain, (bytes, weights)))
     });
-    let (engine, plain, file_bytes) = loaded.await??;
+    let (engine, plain, (file_bytes, weights_per_token)) = loaded.await??;
     let mut servers = vec![Server::engine("backstop", engine)];
     servers.extend(plain.map(|plain| Server::engine("without guesses", plain)));
     if let Some(url) = &args.against {
@@ -131,31 +134,11 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
         server.probe().await.with_context(|| format!("{url} does not answer a chat completion"))?;
         servers.push(server);
     }
-    let bar = indicatif::ProgressBar::new((args.clients.len() * servers.len()) as u64);
-    let mut rows = Vec::new();
-    for (turn, clients) in args.clients.iter().enumerate() {
-        for (number, server) in servers.iter().enumerate() {
-            bar.set_message(format!("{} × {clients}", server.name()));
-            let seed = (turn * servers.len() + number) as u64;
-            let load = Load {
-                clients: usize::from(*clients),
-                words: args.prompt as usize,
-                shared_words: args.shared as usize,
-                output_tokens: args.output,
-                rounds: args.rounds as usize,
-                seed,
-                task: if args.copy { Task::Copy } else { Task::GoOn },
-            };
-            let samples = load.drive(server).await?;
-            if samples.iter().all(|sample| sample.output_tokens == 0) {
-                bail!("{} gave no tokens at {clients} clients", server.name());
-            }
-            rows.push(Row::of(server.name(), usize::from(*clients), &samples));
-            bar.inc(1);
-        }
-    }
-    bar.finish_and_clear();
-    Ok(Report {
+    let (rows, failures) = drive(args, servers).await;
+    let peak_bytes = machine::peak_bytes();
+    // After that: what it reads would be the peak otherwise.
+    let limits = tokio::task::spawn_blocking(move || machine::limits(threads)).await?;
+    let mut report = Report {
         model,
         device: device.to_string(),
         threads,
@@ -163,8 +146,45 @@ async fn measure(context: &Context, args: &LocalArgs) -> anyhow::Result<Report> 
         shared_words: args.shared,
         output_tokens: args.output,
         file_bytes,
-        peak_bytes: machine::peak_bytes(),
+        weights_per_token,
+        peak_bytes,
         limits,
+        of_limits: None,
         rows,
-    })
+        failures,
+    };
+    report.of_limits = OfLimits::of(&report);
+    Ok(report)
+}
+
+/// Asks all servers in turns. One that fails is not asked on: what was measured until then, and the others, are worth having.
+async fn drive(args: &LocalArgs, mut servers: Vec<Server>) -> (Vec<Row>, Vec<Failure>) {
+    let bar = indicatif::ProgressBar::new((args.clients.len() * servers.len()) as u64);
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
+    let mut seed = 0;
+    for clients in args.clients.iter().copied().map(usize::from) {
+        for server in std::mem::take(&mut servers) {
+            bar.set_message(format!("{} × {clients}", server.name()));
+            let load = Load {
+                clients,
+                words: args.prompt as usize,
+                shared_words: args.shared as usize,
+                output_tokens: args.output,
+                rounds: args.rounds as usize,
+                seed,
+                task: if args.copy { Task::Copy } else { Task::GoOn },
+            };
+            seed += 1;
+            match load.drive(&server).await {
+                Ok(samples) => {
+                    rows.push(Row::of(server.name(), clients, &samples));
+                    servers.push(server);
+                }
+                Err(error) => failures.push(Failure { server: server.name(), clients, why: format!("{error:#}") }),
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    (rows, failures)
 }

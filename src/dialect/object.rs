@@ -186,6 +186,14 @@ impl<'a> Field<'a> {
         Ok(number)
     }
 
+    /// A whole number from 0 to `high`.
+    pub(super) fn up_to(self, high: u8) -> Result<u8, BadRequest> {
+        match self.parse::<u64>("a whole number")? {
+            number if number <= u64::from(high) => Ok(number as u8),
+            number => Err(BadRequest::invalid(self.path, &format!("must be from 0 to {high}, not {number}"))),
+        }
+    }
+
     fn parse<T: Deserialize<'a>>(&self, expected: &str) -> Result<T, BadRequest> {
         serde_json::from_str(self.raw.get()).map_err(|_| {
             let found = match self.raw.get().as_bytes().first() {
@@ -194,6 +202,8 @@ impl<'a> Field<'a> {
                 Some(b'[') => "an array",
                 Some(b't' | b'f') => "a boolean",
                 Some(b'n') => "null",
+                // It says more than its type, which may well be the expected one.
+                _ if self.raw.get().len() <= SHOWN => self.raw.get(),
                 _ => "a number",
             };
             if found == expected {
@@ -206,6 +216,9 @@ impl<'a> Field<'a> {
         })
     }
 }
+
+/// The longest number that is said as it stands.
+const SHOWN: usize = 24;
 
 /// An object's fields in order, repeated ones included.
 pub(super) struct Fields<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);

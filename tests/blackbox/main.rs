@@ -16,6 +16,7 @@ pub mod alerts;
 pub mod audit;
 pub mod azure;
 pub mod bedrock;
+pub mod bench;
 pub mod breaker;
 pub mod budgets;
 pub mod callers;

@@ -65,6 +65,18 @@ pub fn size(files: &ModelFiles) -> Result<Size, LoadError> {
     Ok(of(files, &read_header(files)?))
 }
 
+/// How many weights each token of a prompt is multiplied with: all but those that only name tokens. Reads headers only.
+///
+/// # Errors
+/// When a file cannot be read or is not one that this engine can run.
+pub fn multiplied(files: &ModelFiles) -> Result<u64, LoadError> {
+    let tensors = read_header(files)?.tensors;
+    let words = ["token_embd.weight", "output.weight"].map(|name| tensors.own(name));
+    let matrices =
+        tensors.iter().filter(|(name, stored)| stored.dims.len() == 2 && words.iter().all(|own| own != name));
+    Ok(matrices.map(|(_, stored)| stored.dims.iter().product::<usize>() as u64).sum())
+}
+
 /// Bytes of a safetensors file's tensors in 32 bits, and of the file.
 pub(crate) fn in_floats(path: &Path) -> Result<(u64, u64), LoadError> {
     let io = |source| LoadError::new(path, LoadFault::Io(source));

@@ -9,13 +9,14 @@ use backstop_models::{
 };
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{clock, dialect::sse};
 
 /// The largest event of another server's stream, in bytes.
 const FRAME_LIMIT: usize = 1 << 20;
-/// How long one answer of another server may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long one answer may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Common words of one or two tokens each.
 const WORDS: [&str; 32] = [
@@ -72,26 +73,28 @@ struct Prompt {
 }
 
 impl Load {
-    /// Asks all that is to be asked.
+    /// Asks all that is to be asked. When one call fails the others are let go.
     pub(super) async fn drive(self, server: &Server) -> anyhow::Result<Vec<Sample>> {
         let start = clock::now();
-        let clients: Vec<_> = (0..self.clients)
-            .map(|client| {
-                let server = server.clone();
-                tokio::spawn(async move {
-                    let mut samples = Vec::new();
-                    for round in 0..self.rounds {
-                        let prompt = self.prompt(client, round);
-                        let began = clock::now() - start;
-                        samples.push(Sample { began, ..server.ask(prompt, self.output_tokens).await? });
-                    }
-                    Ok::<_, anyhow::Error>(samples)
-                })
-            })
-            .collect();
+        let mut clients = JoinSet::new();
+        for client in 0..self.clients {
+            let server = server.clone();
+            clients.spawn(async move {
+                let mut samples = Vec::new();
+                for round in 0..self.rounds {
+                    let prompt = self.prompt(client, round);
+                    let began = clock::now() - start;
+                    samples.push(Sample { began, ..server.ask(prompt, self.output_tokens).await? });
+                }
+                Ok::<_, anyhow::Error>(samples)
+            });
+        }
         let mut samples = Vec::new();
-        for client in clients {
-            samples.extend(client.await??);
+        while let Some(client) = clients.join_next().await {
+            samples.extend(client??);
+        }
+        if samples.iter().all(|sample| sample.output_tokens == 0) {
+            bail!("it gave no tokens");
         }
         Ok(samples)
     }
@@ -198,16 +201,21 @@ async fn ask_http(client: &Client, url: &Url, body: &Value) -> anyhow::Result<Sa
     if !response.status().is_success() {
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
-        bail!("it answered {status}: {}", text.chars().take(300).collect::<String>());
+        bail!("it answered {status}: {}", begins(&text));
     }
     let mut splitter = sse::Splitter::new(FRAME_LIMIT);
-    let mut taking = Taking::default();
+    let (mut taking, mut ended) = (Taking::default(), false);
     while let Some(chunk) = response.chunk().await? {
         splitter.push(&chunk);
         while let Some(event) = splitter.next() {
             let event = event.map_err(|over| anyhow::anyhow!("an event is larger than {} bytes", over.limit))?;
-            // `[DONE]` and comments are no JSON.
+            ended |= event.data.trim() == "[DONE]";
+            // Comments are no JSON.
             let Ok(data) = serde_json::from_str::<Value>(&event.data) else { continue };
+            if let Some(error) = data.get("error").filter(|error| !error.is_null()) {
+                bail!("it failed in the middle of an answer: {}", begins(&error.to_string()));
+            }
+            ended |= data.pointer("/choices/0/finish_reason").is_some_and(Value::is_string);
             let text = data.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or("");
             if !text.is_empty() {
                 taking.content(clock::now() - asked);
@@ -218,7 +226,15 @@ async fn ask_http(client: &Client, url: &Url, body: &Value) -> anyhow::Result<Sa
             }
         }
     }
+    if !ended {
+        bail!("its stream ended before its answer did");
+    }
     Ok(taking.sample(clock::now() - asked))
+}
+
+/// What is shown of an error.
+fn begins(text: &str) -> String {
+    text.chars().take(300).collect()
 }
 
 /// An answer while it comes in.

@@ -1,9 +1,11 @@
-//! What this machine could do at best: bytes from memory, and multiplications and additions of floats.
+//! What this machine could do at best: bytes from memory, products of bytes, and multiplications and additions of floats.
 //!
-//! Plain loops on as many threads as the engine has: a yardstick on the same machine and in the same minute, not a record.
+//! Loops on as many threads as the engine has: a yardstick on the same machine and in the same minute, not a record. Products are
+//! made with the instructions that the engine's are made with.
 
-use std::{hint::black_box, time::Duration};
+use std::time::Duration;
 
+use backstop_models::machine::{multiply_bytes, multiply_floats, read_words};
 use serde::Serialize;
 
 use crate::clock;
@@ -11,17 +13,19 @@ use crate::clock;
 /// Larger than the last-level caches of nearly all machines.
 const BUFFER_BYTES: usize = 256 << 20;
 const PASSES: usize = 3;
-const FLOAT_ROUNDS: usize = 4_000_000;
-const LANES: usize = 64;
+const FLOAT_ROUNDS: u32 = 4_000_000;
+const BYTE_ROUNDS: u32 = 40_000_000;
 
 /// Measured limits.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Limits {
     pub memory_gb_per_second: f64,
     pub gflop_per_second: f64,
+    /// Of products of bytes and their sums, which weights are multiplied in.
+    pub byte_gop_per_second: f64,
 }
 
-/// Measures both on `threads` threads: half a second each.
+/// Measures all on `threads` threads: half a second each.
 pub(super) fn limits(threads: usize) -> Limits {
     let words = BUFFER_BYTES / 8 / threads;
     // The pages are made and filled outside of what is timed.
@@ -29,30 +33,28 @@ pub(super) fn limits(threads: usize) -> Limits {
     let reading = best(|| {
         std::thread::scope(|scope| {
             for buffer in &buffers {
-                scope.spawn(|| black_box(buffer.iter().fold(0u64, |sum, word| sum.wrapping_add(*word))));
-            }
-        });
-    });
-    let computing = best(|| {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    let mut values = [1.0f32; LANES];
-                    let (factor, term) = (black_box(0.999_f32), black_box(0.001_f32));
-                    for _ in 0..FLOAT_ROUNDS {
-                        for value in &mut values {
-                            *value = *value * factor + term;
-                        }
-                    }
-                    black_box(values)
-                });
+                scope.spawn(|| read_words(buffer));
             }
         });
     });
     Limits {
         memory_gb_per_second: (words * threads * 8) as f64 / reading.as_secs_f64() / 1e9,
-        gflop_per_second: (2 * FLOAT_ROUNDS * LANES * threads) as f64 / computing.as_secs_f64() / 1e9,
+        gflop_per_second: giga_per_second(threads, || multiply_floats(FLOAT_ROUNDS)),
+        byte_gop_per_second: giga_per_second(threads, || multiply_bytes(BYTE_ROUNDS)),
     }
+}
+
+/// Thousands of millions of what `work` does, on all threads.
+fn giga_per_second(threads: usize, work: impl Fn() -> u64 + Sync) -> f64 {
+    let mut done = 0;
+    let took = best(|| {
+        done = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+            // A thread that ends early has done nothing that counts.
+            threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+        });
+    });
+    done as f64 / took.as_secs_f64() / 1e9
 }
 
 fn best(mut work: impl FnMut()) -> Duration {

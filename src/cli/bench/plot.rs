@@ -9,7 +9,7 @@ const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 40.0;
 /// Distinct in print, and for eyes that confuse red and green.
-const COLORS: [&str; 2] = ["#0b6bcb", "#c4620d"];
+const COLORS: [&str; 3] = ["#0b6bcb", "#c4620d", "#444444"];
 
 /// A whole SVG document.
 pub(super) fn svg(report: &Report) -> String {

@@ -18,7 +18,7 @@ use crate::dialect::{
 };
 
 /// OpenAI's bound.
-const MAX_LOGPROBS: f64 = 5.0;
+const MAX_LOGPROBS: u8 = 5;
 
 pub(in crate::dialect) fn read_request(body: &[u8]) -> Result<Chat, BadRequest> {
     let mut body = Object::root(body)?;
@@ -42,10 +42,10 @@ pub(in crate::dialect) fn read_request(body: &[u8]) -> Result<Chat, BadRequest> 
     {
         return Err(BadRequest::unsupported("suffix".into(), "the model goes on with texts and fills no gaps"));
     }
-    let logprobs = body.take("logprobs").map(|field| field.between(0.0, MAX_LOGPROBS)).transpose()?;
+    let logprobs = body.take("logprobs").map(|field| field.up_to(MAX_LOGPROBS)).transpose()?;
     let chat = Chat {
         completion: Some(Completion { prompts, echo }),
-        sampling: Sampling { logprobs: logprobs.map(|top| top as u8), ..read_common_sampling(&mut body)? },
+        sampling: Sampling { logprobs, ..read_common_sampling(&mut body)? },
         stop: body.take("stop").map(read_stop).transpose()?.unwrap_or_default(),
         max_tokens: body.take("max_tokens").map(|field| read_max_tokens(field, echo)).transpose()?,
         n,
@@ -127,15 +127,21 @@ impl Logprobs {
         let mut out =
             Self { tokens: Vec::new(), token_logprobs: Vec::new(), top_logprobs: Vec::new(), text_offset: Vec::new() };
         for token in tokens {
-            let text = token.token.lossy().into_owned();
-            out.text_offset.push(*offset);
-            *offset += text.chars().count();
-            out.tokens.push(text);
+            let bytes = &token.token.0;
+            // A token that begins within a character stands where that one does.
+            out.text_offset.push(*offset - usize::from(*offset > 0 && bytes.first().is_some_and(goes_on)));
+            *offset += bytes.iter().filter(|byte| !goes_on(byte)).count();
+            out.tokens.push(token.token.lossy().into_owned());
             out.token_logprobs.push(token.logprob.map(finite));
             out.top_logprobs.push(token.logprob.map(|own| Top::of(token, own)));
         }
         Some(out)
     }
+}
+
+/// Whether a byte of UTF-8 goes on with a character.
+fn goes_on(byte: &u8) -> bool {
+    byte & 0xc0 == 0x80
 }
 
 /// A token's text → its log-probability: of the likeliest, and of the token itself where it is not one of them, as OpenAI

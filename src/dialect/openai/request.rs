@@ -102,10 +102,10 @@ pub(super) fn read_common_sampling(body: &mut Object<'_>) -> Result<Sampling, Ba
 fn read_sampling(body: &mut Object<'_>) -> Result<Sampling, BadRequest> {
     let mut sampling = read_common_sampling(body)?;
     let wanted = body.boolean("logprobs")?.unwrap_or(false);
-    let top = body.take("top_logprobs").map(|field| field.between(0.0, 20.0)).transpose()?;
+    let top = body.take("top_logprobs").map(|field| field.up_to(20)).transpose()?;
     sampling.logprobs = match (wanted, top) {
-        (true, top) => Some(top.unwrap_or(0.0) as u8),
-        (false, None | Some(0.0)) => None,
+        (true, top) => Some(top.unwrap_or(0)),
+        (false, None | Some(0)) => None,
         (false, Some(_)) => return Err(BadRequest::invalid("top_logprobs".into(), "needs `logprobs` to be true")),
     };
     Ok(sampling)

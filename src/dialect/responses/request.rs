@@ -86,8 +86,8 @@ fn refuse_logprobs(body: &mut Object<'_>) -> Result<(), BadRequest> {
             return Err(BadRequest::unsupported(path, why));
         }
     }
-    let top = body.take("top_logprobs").map(|field| field.between(0.0, 20.0)).transpose()?;
-    if top.is_some_and(|top| top > 0.0) {
+    let top = body.take("top_logprobs").map(|field| field.up_to(20)).transpose()?;
+    if top.is_some_and(|top| top > 0) {
         return Err(BadRequest::unsupported("top_logprobs".into(), why));
     }
     Ok(())
