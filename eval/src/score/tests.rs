@@ -83,7 +83,7 @@ fn words_are_whole_words() {
     assert!(!meets(json!({"contains_all": ["due", "monday"]}), "Due on Friday"));
     assert!(!meets(json!({"contains_none": ["friday"]}), "Due on Friday"));
     assert!(!meets(json!({"contains_none": ["機密"]}), "これは機密です。"), "no space stands between words there");
-    assert!(meets(json!({"contains_all": ["東京", "3"]}), "東京は 3 です"));
+    assert!(meets(json!({"contains_all": ["東京", "3", "第2課"]}), "東京は 3 です。これは第2課です"));
 }
 
 #[test]

@@ -119,6 +119,9 @@ fn a_fault_in_the_header_has_its_line() {
             "over 2 draws, which show no more than 0.224; 59 are",
         ),
         ("errors_allowed: 0\n", "errors_allowed: 0\ncanary: short\n", "a canary needs 16 letters"),
+        ("0.1\n", "95 %\n", "tiny.yaml:11: a number is wanted, such as 0.95"),
+        ("max_tokens: 4", "max_tokens: -4", "tiny.yaml:5: a whole number is wanted"),
+        ("max_tokens: 4", "max_tokens: 4\nmax_tokens: 5", "tiny.yaml:6: duplicate mapping key: max_tokens at"),
         ("threshold: 0.1\n", "threshold: 0.9\n", "cannot be passed: 2 right answers out of 2 only show 0.224"),
     ] {
         let found = fault(&HEADER.replacen(from, to, 1), ITEMS);

@@ -2,8 +2,15 @@
 
 use super::{SuiteError, nearest};
 
-/// Advice to programmers, which is no help to people.
-const ADVICE: [&str; 2] = [", set DuplicateKeyPolicy in Options if acceptable", "; use Option<String>"];
+/// What is said to programmers, and what helps people instead.
+const PLAINLY: [(&str, &str); 6] = [
+    (", set DuplicateKeyPolicy in Options if acceptable", ""),
+    ("cannot deserialize null into string; use Option<String>", "a text is wanted, and there is nothing"),
+    ("invalid floating point", "a number is wanted, such as 0.95,"),
+    ("invalid u64", "a whole number is wanted, such as 59,"),
+    ("invalid u32", "a whole number is wanted, such as 59,"),
+    ("invalid u8", "a whole number is wanted, such as 4,"),
+];
 
 pub(super) fn yaml_error(file: &str, error: &serde_saphyr::Error) -> SuiteError {
     let line = error.location().map_or(1, |location| location.line());
@@ -12,7 +19,7 @@ pub(super) fn yaml_error(file: &str, error: &serde_saphyr::Error) -> SuiteError 
         | serde_saphyr::Error::SerdeUnknownVariant { variant: found, expected, .. } => {
             format!("`{found}` is not known here{}", nearest(found, expected.iter().copied()))
         }
-        other => ADVICE.iter().fold(other.to_string(), |said, advice| said.replace(advice, "")),
+        other => PLAINLY.iter().fold(other.to_string(), |said, (theirs, ours)| said.replace(theirs, ours)),
     };
     SuiteError::Invalid { file: file.to_owned(), line, what }
 }
