@@ -53,7 +53,8 @@ pub(super) async fn enter(api: &Api, settings: &Settings, parts: &Parts) -> Resu
         Refused::of("authentication", Problem { code: Some("invalid_api_key".to_owned()), ..problem })
     })?;
     let networks = &client.may.networks;
-    if !networks.is_empty() && !(is_known && networks.iter().any(|network| network.contains(&from))) {
+    let is_within = || is_known && networks.iter().any(|network| network.contains(&from));
+    if !networks.is_empty() && !is_within() {
         let message = match is_known {
             true => format!("this API key may not be used from {from}"),
             false => {

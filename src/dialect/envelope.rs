@@ -41,6 +41,8 @@ pub struct Envelope {
     pub has_tools: bool,
     /// How often tools that the vendor runs may be used.
     pub tool_uses: ToolUses,
+    /// And those of them that have no fee.
+    pub free_tool_uses: u64,
     /// In messages, items or tool results.
     pub images: u64,
     /// Bytes of the body in which those are written.
@@ -105,6 +107,7 @@ impl Envelope {
             max_tokens: None,
             has_tools: false,
             tool_uses: ToolUses::default(),
+            free_tool_uses: 0,
             images: 0,
             image_bytes: 0,
             has_files: false,
@@ -210,7 +213,8 @@ impl Scan<'_> {
             Some(_) => return Err(BadRequest::invalid("tools".into(), "must be an array")),
         };
         let max_calls = self.wanted.entry("max_tool_calls").and_then(|most| most.json().parse().ok());
-        let tool_uses = self.tools.map(|(_, tools)| tools::most_uses(tools, max_calls)).unwrap_or_default();
+        let tools::Uses { paid: tool_uses, free: free_tool_uses } =
+            self.tools.map(|(_, tools)| tools::most_uses(tools, max_calls)).unwrap_or_default();
         let stream = self.wanted.boolean("stream")?.unwrap_or(false);
         let extent = Extent::read(dialect, &mut self.wanted, text)?;
         // An echoed prompt needs no token after it.
@@ -226,6 +230,7 @@ impl Scan<'_> {
             max_tokens,
             has_tools,
             tool_uses,
+            free_tool_uses,
             images,
             image_bytes,
             has_files,

@@ -45,6 +45,8 @@ pub struct Shape {
     pub tools: bool,
     /// How often tools that the vendor runs may be used.
     pub tool_uses: ToolUses,
+    /// And those of them that have no fee.
+    pub free_tool_uses: u64,
     /// The vendor keeps part of the prompt, or has to read files.
     pub hidden_prompt: bool,
 }
@@ -100,7 +102,8 @@ impl Shape {
             input += if applies { allowance } else { 0 };
         }
         input = input.saturating_add(self.images.saturating_mul(IMAGE));
-        input = input.saturating_add(self.tool_uses.total().saturating_mul(TOOL_RESULT));
+        input = input
+            .saturating_add(self.tool_uses.total().saturating_add(self.free_tool_uses).saturating_mul(TOOL_RESULT));
         let output = if self.task.is_answer() {
             u64::from(self.max_tokens.unwrap_or(UNSAID_ANSWER_TOKENS)).saturating_mul(self.answers)
         } else {
@@ -130,6 +133,7 @@ mod tests {
         image_bytes: 0,
         tools: false,
         tool_uses: ToolUses { web_searches: 0, file_searches: 0, code_sessions: 0 },
+        free_tool_uses: 0,
         hidden_prompt: false,
     };
 

@@ -66,6 +66,7 @@ pub(super) fn shape(inbound: &Inbound, envelope: &Envelope, route: &SnapshotRout
         image_bytes: envelope.image_bytes,
         tools: envelope.has_tools,
         tool_uses: envelope.tool_uses,
+        free_tool_uses: envelope.free_tool_uses,
         hidden_prompt: envelope.extent.hidden_prompt || envelope.has_files,
     }
 }

@@ -112,6 +112,7 @@ async fn shares(site: &Site, settings: &Settings, route: &Route, question: &Ques
         image_bytes: 0,
         tools: question.tools,
         tool_uses: ToolUses::default(),
+        free_tool_uses: 0,
         hidden_prompt: false,
     };
     let look = |target: &Target| {

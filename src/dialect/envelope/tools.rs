@@ -16,12 +16,25 @@ struct Tool<'a> {
     max_uses: Option<&'a RawValue>,
 }
 
+/// Tools that the vendor runs and has no fee for: their results are read as the others' are.
+const FREE: [&str; 3] = ["mcp", "web_fetch", "code_execution"];
+
+/// How often tools of the vendor's may be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Uses {
+    /// Those that it has a fee for.
+    pub(super) paid: ToolUses,
+    /// The others.
+    pub(super) free: u64,
+}
+
 /// `tools` of a body, and its bound on the calls of all such tools together.
-pub(super) fn most_uses(tools: &RawValue, max_calls: Option<u64>) -> ToolUses {
-    let mut uses = ToolUses::default();
+pub(super) fn most_uses(tools: &RawValue, max_calls: Option<u64>) -> Uses {
+    let Uses { paid: mut uses, mut free } = Uses::default();
     // Nearly all bodies have functions alone.
-    if !["web_search", "file_search", "code_interpreter"].iter().any(|name| tools.get().contains(name)) {
-        return uses;
+    let mut names = ["web_search", "file_search", "code_interpreter"].iter().chain(&FREE);
+    if !names.any(|name| tools.get().contains(name)) {
+        return Uses::default();
     }
     // What is no list of objects is refused by the vendor.
     let tools: Vec<&RawValue> = serde_json::from_str(tools.get()).unwrap_or_default();
@@ -38,11 +51,13 @@ pub(super) fn most_uses(tools: &RawValue, max_calls: Option<u64>) -> ToolUses {
                 uses.code_sessions = uses.code_sessions.saturating_add(most.min(1));
                 continue;
             }
+            // `mcp_toolset`, `web_fetch_20250910`, `code_execution_20250825`.
+            name if FREE.iter().any(|free| name.starts_with(free)) => &mut free,
             _ => continue,
         };
         *of = of.saturating_add(most);
     }
-    uses
+    Uses { paid: uses, free }
 }
 
 #[cfg(test)]
@@ -53,7 +68,7 @@ mod tests {
     fn bounds_are_the_bodys_own_or_ten() {
         let of = |tools: &str, calls| {
             let tools = RawValue::from_string(tools.to_owned()).expect("is JSON");
-            let ToolUses { web_searches, file_searches, code_sessions } = most_uses(&tools, calls);
+            let ToolUses { web_searches, file_searches, code_sessions } = most_uses(&tools, calls).paid;
             (web_searches, file_searches, code_sessions)
         };
         assert_eq!(of(r#"[{"type":"web_search_20250305","name":"web_search","max_uses":3}]"#, None), (3, 0, 0));
@@ -70,5 +85,7 @@ mod tests {
             u64::MAX
         );
         assert_eq!(of("{}", None), (0, 0, 0));
+        let free = |tools: &str| most_uses(&RawValue::from_string(tools.to_owned()).expect("is JSON"), None).free;
+        assert_eq!(free(r#"[{"type":"mcp"},{"type":"web_fetch_20250910","max_uses":2},{"type":"function"}]"#), 12);
     }
 }

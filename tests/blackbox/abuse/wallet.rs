@@ -67,6 +67,11 @@ async fn what_a_call_may_cost_is_known_whatever_its_body_is_like() {
         ("/v1/chat/completions", part(json!({"type": "video_url", "video_url": {"url": "https://films.example/1"}}))),
         ("/v1/responses", response(json!({"type": "input_file", "file_url": "https://papers.example/1.pdf"}))),
         ("/v1/responses", response(json!({"type": "input_file", "file_id": "file-1"}))),
+        ("/v1/responses", {
+            let mut body = json!({"model": "chat", "max_output_tokens": 10, "input": "hi"});
+            body["tools"] = json!([{"type": "mcp", "server_label": "files", "server_url": "https://files.example"}]);
+            body
+        }),
         // Whichever of them the vendor hears.
         ("/v1/chat/completions", {
             let mut body = chat(json!("hi"));

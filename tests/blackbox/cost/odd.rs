@@ -120,9 +120,9 @@ async fn a_count_that_is_none_costs_nobody_an_answer_and_is_estimated() {
         let output = usage["output"].as_u64().expect("a count");
         match read {
             Some(read) => assert_eq!((output, source), (read, &json!("reported")), "{what}: {attempt:#}"),
-            // Anthropic's stream says one at its start.
+            // Anthropic's stream says one at its start, and what is no count takes nothing back.
             None if what.starts_with("/v1/messages") && what.ends_with("true") => {
-                assert_eq!(output, 1, "{what}: {attempt:#}")
+                assert!((1..=2).contains(&output), "{what}: {attempt:#}");
             }
             // `hello`: two tokens at four bytes.
             None => assert_eq!((output, source), (2, &json!("estimated")), "{what}: {attempt:#}"),
