@@ -181,8 +181,8 @@ impl Engine {
         let job = worker::Job { call, class, until, events: sender, span };
         match shared.queue.push(job, (class, tokens), |waiting| waiting.events.is_closed()) {
             Ok(()) => Ok(Generation { events, ended: false }),
-            Err(Refused::Full) => {
-                Err(EngineFault::Busy { retry_after: shared.pace().retry_after(shared.limits.running) })
+            Err(Refused::Full { before }) => {
+                Err(EngineFault::Busy { retry_after: shared.pace().retry_after(before, shared.limits.running) })
             }
             Err(Refused::Closed) => Err(EngineFault::Stopped),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::chat::Tool;
 use crate::token::{PieceKind, Vocabulary};
@@ -20,14 +20,15 @@ pub(crate) struct Grammars {
     factory: Option<ParserFactory>,
 }
 
-/// One answer's constraint.
+/// One answer's constraint. Only what it allows is taken, so what goes wrong there is the schema's: no end, or more than can be
+/// looked at.
 pub(crate) struct Constraint {
     matcher: Matcher,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrammarError {
-    /// The schema is wrong or beyond us.
+    /// The schema is wrong, beyond us, or such that nothing can follow what it asks for.
     #[error("{0}")]
     Schema(String),
     #[error("the constraint broke: {0}")]
@@ -46,27 +47,21 @@ impl Grammars {
 
     /// Answers that are a call of one of `tools`: `{"name": …, "arguments": …}`.
     pub(crate) fn call(&mut self, tools: &[Tool]) -> Result<Constraint, GrammarError> {
-        let calls: Vec<Value> = tools
-            .iter()
-            .enumerate()
-            .map(|(index, tool)| {
-                let mut arguments = tool.parameters.clone();
-                match arguments.as_object_mut() {
-                    Some(schema) if !schema.contains_key("type") => {
-                        schema.insert("type".to_owned(), json!("object"));
-                    }
-                    Some(_) => {}
-                    None => arguments = json!({ "type": "object" }),
-                }
-                rebase(&mut arguments, &format!("#/anyOf/{index}/properties/arguments"));
-                json!({
-                    "type": "object",
-                    "properties": { "name": { "const": tool.name }, "arguments": arguments },
-                    "required": ["name", "arguments"],
-                    "additionalProperties": false,
-                })
-            })
-            .collect();
+        let mut calls = Vec::with_capacity(tools.len());
+        for (index, tool) in tools.iter().enumerate() {
+            let mut arguments = tool.parameters.clone();
+            match arguments.as_object_mut() {
+                Some(schema) => only_objects(schema, &tool.name)?,
+                None => arguments = json!({ "type": "object" }),
+            }
+            rebase(&mut arguments, &format!("#/anyOf/{index}/properties/arguments"));
+            calls.push(json!({
+                "type": "object",
+                "properties": { "name": { "const": tool.name }, "arguments": arguments },
+                "required": ["name", "arguments"],
+                "additionalProperties": false,
+            }));
+        }
         self.compile(json!({ "anyOf": calls }))
     }
 
@@ -93,7 +88,7 @@ impl Grammars {
 impl Constraint {
     /// Makes −∞ of the logit of every token that may not follow.
     pub(crate) fn mask(&mut self, logits: &mut [f32]) -> Result<(), GrammarError> {
-        let allowed = self.matcher.compute_mask_or_eos().map_err(|error| GrammarError::Broken(error.to_string()))?;
+        let allowed = self.matcher.compute_mask_or_eos().map_err(|error| GrammarError::Schema(plain(&error)))?;
         for (logit, token) in logits.iter_mut().zip(0u32..) {
             if token as usize >= allowed.len() || !allowed.is_allowed(token) {
                 *logit = f32::NEG_INFINITY;
@@ -104,13 +99,37 @@ impl Constraint {
 
     /// Goes on by `token`, which the mask allowed.
     pub(crate) fn take(&mut self, token: u32) -> Result<(), GrammarError> {
-        self.matcher.consume_token(token).map_err(|error| GrammarError::Broken(error.to_string()))
+        self.matcher.consume_token(token).map_err(|error| GrammarError::Schema(plain(&error)))
     }
 
     /// Whether nothing may follow.
     pub(crate) fn is_complete(&self) -> bool {
         self.matcher.is_stopped()
     }
+}
+
+/// Holds a tool's arguments to be an object, and to the properties that are named where nothing is said of others: small models
+/// go on inventing some until they are cut off.
+fn only_objects(schema: &mut Map<String, Value>, name: &str) -> Result<(), GrammarError> {
+    let kind = schema.entry("type").or_insert_with(|| json!("object"));
+    if kind != "object" {
+        return Err(GrammarError::Schema(format!("the parameters of `{name}` must be of the type `object`")));
+    }
+    const PLAIN: [&str; 8] =
+        ["type", "properties", "required", "title", "description", "$schema", "$defs", "definitions"];
+    let Some(Value::Object(properties)) = schema.get("properties") else { return Ok(()) };
+    let required = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let is_named = |name: &Value| name.as_str().is_some_and(|name| properties.contains_key(name));
+    if required.iter().all(is_named) && schema.keys().all(|key| PLAIN.contains(&key.as_str())) {
+        schema.insert("additionalProperties".to_owned(), json!(false));
+    }
+    Ok(())
+}
+
+/// An error without the marks that llguidance puts around what it leaves out.
+fn plain(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.split("\n<").next().unwrap_or_default().to_owned()
 }
 
 /// Moves a schema's references to itself to where the schema now stands.

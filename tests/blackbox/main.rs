@@ -43,6 +43,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod local;
 pub mod local_embeddings;
+pub mod local_shapes;
 pub mod manners;
 pub mod models;
 pub mod outage;

@@ -23,7 +23,8 @@ pub(super) struct Answer {
     prompt_tokens: usize,
     /// The part of the prompt that was there already when it first got a place.
     pub cached_tokens: Option<usize>,
-    constraint: Option<Constraint>,
+    /// With the field that asked for it.
+    constraint: Option<(Constraint, &'static str)>,
     voice: Voice,
     sampler: Sampler,
     max_tokens: usize,
@@ -69,9 +70,13 @@ pub(super) fn prepare(
 ) -> Result<Answer, EngineFault> {
     let constraint = match &call.shape {
         Shape::Text | Shape::TextOrCalls => None,
-        Shape::Json(schema) => Some(grammars.json(schema).map_err(|error| grammar_fault(&error, "response_format"))?),
-        Shape::Call => Some(grammars.call(&call.tools).map_err(|error| grammar_fault(&error, "tools"))?),
+        Shape::Json(schema) => Some((grammars.json(schema), "response_format")),
+        Shape::Call => Some((grammars.call(&call.tools), "tools")),
     };
+    let held = |(constraint, field): (Result<_, _>, _)| {
+        constraint.map(|held| (held, field)).map_err(|e| grammar_fault(&e, field))
+    };
+    let constraint = constraint.map(held).transpose()?;
     let (prompt, limit) = (prompt(call, model, now)?, model.context_tokens.get());
     if prompt.len() >= limit {
         return Err(EngineFault::ContextLength { prompt_tokens: prompt.len(), limit });
@@ -224,8 +229,8 @@ impl Answer {
         if let Some(odds) = &mut self.odds {
             odds.look(logits);
         }
-        if let Some(constraint) = &mut self.constraint {
-            constraint.mask(logits).map_err(|error| failed(&error))?;
+        if let Some((constraint, field)) = &mut self.constraint {
+            constraint.mask(logits).map_err(|error| grammar_fault(&error, field))?;
         } else if let Some(beyond) = logits.get_mut(model.vocabulary.len()..) {
             // Rows that pad the weights have no token.
             beyond.fill(f32::NEG_INFINITY);
@@ -244,7 +249,7 @@ impl Answer {
             if let Some(finish) = finish {
                 return Ok(Some(self.finish(finish, events)));
             }
-            if let Some(constraint) = &mut self.constraint {
+            if let Some((constraint, _)) = &mut self.constraint {
                 constraint.take(token).map_err(|error| failed(&error))?;
                 ending = constraint.is_complete().then_some(Ending::Done);
             }
@@ -302,7 +307,8 @@ fn render_fault(error: RenderError) -> EngineFault {
 
 fn grammar_fault(error: &GrammarError, field: &str) -> EngineFault {
     match error {
-        GrammarError::Schema(why) => EngineFault::BadRequest {
+        // Others may well hold to it.
+        GrammarError::Schema(why) => EngineFault::Unsupported {
             field: field.to_owned(),
             why: format!("answers cannot be held to its schema: {why}"),
         },

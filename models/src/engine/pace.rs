@@ -53,9 +53,10 @@ impl Pace {
         Some(Duration::from_secs_f64((reading + waiting_for_place).min(86_400.0)))
     }
 
-    /// When a place in the line is likely to be free.
-    pub(super) fn retry_after(&self, places: usize) -> Duration {
-        Duration::from_secs_f64(self.call.unwrap_or(1.0) / places.max(1) as f64).clamp(SHORTEST, LONGEST)
+    /// When so many of those that wait are likely to have left the line.
+    pub(super) fn retry_after(&self, before: usize, places: usize) -> Duration {
+        let rounds = before as f64 / places.max(1) as f64;
+        Duration::from_secs_f64(self.call.unwrap_or(1.0) * rounds).clamp(SHORTEST, LONGEST)
     }
 }
 
@@ -84,7 +85,8 @@ mod tests {
         assert_eq!(pace.first_token(ahead), Some(Duration::from_secs(5)), "a place is free");
         let full = Ahead { calls: 3, free: 0, ..ahead };
         assert_eq!(pace.first_token(full), Some(Duration::from_secs(13)), "four calls over four places");
-        assert_eq!(pace.retry_after(4), Duration::from_secs(2));
+        assert_eq!(pace.retry_after(1, 4), Duration::from_secs(2));
+        assert_eq!(pace.retry_after(33, 4), Duration::from_secs(66), "who matters less waits for more to leave");
         assert_eq!(later(Duration::ZERO), SHORTEST);
         assert_eq!(later(Duration::from_secs(1000)), LONGEST);
     }

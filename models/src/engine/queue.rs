@@ -21,7 +21,10 @@ pub(super) struct Queue<T> {
 /// Why a call was not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    Full,
+    /// There is room for it once so many of those in the line have left it.
+    Full {
+        before: usize,
+    },
     Closed,
 }
 
@@ -76,7 +79,14 @@ impl<T> Queue<T> {
             line.waiting.retain(|waiting| !is_gone(&waiting.item));
         }
         if is_full(&line) {
-            return Err(Refused::Full);
+            // The line is left from its front.
+            let mut tokens_left: usize = line.waiting.iter().map(|waiting| waiting.tokens).sum();
+            let leave = line.waiting.iter().enumerate().position(|(gone, waiting)| {
+                tokens_left -= waiting.tokens;
+                let left = line.waiting.len() - gone - 1;
+                left < bound && (left == 0 || tokens_left + tokens <= most)
+            });
+            return Err(Refused::Full { before: leave.map_or(line.waiting.len(), |last| last + 1) });
         }
         // Behind all that matter as much.
         let place = line.waiting.iter().rposition(|other| other.class <= class).map_or(0, |place| place + 1);
@@ -147,7 +157,7 @@ mod tests {
         let queue = Queue::new(2, 1000);
         assert_eq!(queue.push(1, STANDARD, |_| false), Ok(()));
         assert_eq!(queue.push(2, STANDARD, |_| false), Ok(()));
-        assert_eq!(queue.push(3, STANDARD, |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(3, STANDARD, |_| false), Err(Refused::Full { before: 1 }));
         assert_eq!(queue.push(3, STANDARD, |item| *item == 1), Ok(()));
         assert_eq!(queue.pop(0, AT_ONCE), Next::Item(2));
         assert_eq!(queue.pop(0, AT_ONCE), Next::Item(3));
@@ -159,7 +169,7 @@ mod tests {
         let queue = Queue::new(4, 1000);
         assert_eq!(queue.push(1, (Class::Batch, 10), |_| false), Ok(()));
         assert_eq!(queue.push(2, (Class::Batch, 10), |_| false), Ok(()));
-        assert_eq!(queue.push(3, (Class::Batch, 10), |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(3, (Class::Batch, 10), |_| false), Err(Refused::Full { before: 1 }));
         assert_eq!(queue.push(4, (Class::Critical, 5), |_| false), Ok(()));
         assert_eq!(queue.push(5, (Class::Critical, 5), |_| false), Ok(()));
         assert_eq!(queue.ahead(Class::Standard), (2, 10));
@@ -172,14 +182,29 @@ mod tests {
     fn tokens_fill_a_line_as_calls_do() {
         let queue = Queue::new(10, 100);
         assert_eq!(queue.push(1, (Class::Standard, 500), |_| false), Ok(()), "alone it is taken");
-        assert_eq!(queue.push(2, (Class::Critical, 1), |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(2, (Class::Critical, 1), |_| false), Err(Refused::Full { before: 1 }));
         assert_eq!(queue.pop(0, AT_ONCE), Next::Item(1));
         assert_eq!(queue.push(3, (Class::Batch, 50), |_| false), Ok(()));
-        assert_eq!(queue.push(4, (Class::Batch, 1), |_| false), Err(Refused::Full), "half of it");
+        assert_eq!(queue.push(4, (Class::Batch, 1), |_| false), Err(Refused::Full { before: 1 }), "half of it");
         assert_eq!(queue.push(5, (Class::Standard, 30), |_| false), Ok(()), "four fifths of it");
-        assert_eq!(queue.push(6, (Class::Standard, 1), |_| false), Err(Refused::Full));
+        assert_eq!(queue.push(6, (Class::Standard, 1), |_| false), Err(Refused::Full { before: 1 }));
         assert_eq!(queue.push(7, (Class::Critical, 20), |_| false), Ok(()));
         assert_eq!(queue.push(8, (Class::Critical, 1), |item| *item == 3), Ok(()), "the gone make room");
+    }
+
+    #[test]
+    fn who_is_refused_hears_how_many_are_before_it() {
+        let queue = Queue::new(4, 100);
+        for item in 1..=4 {
+            assert_eq!(queue.push(item, (Class::Critical, 20), |_| false), Ok(()));
+        }
+        assert_eq!(queue.push(5, (Class::Critical, 20), |_| false), Err(Refused::Full { before: 1 }));
+        assert_eq!(queue.push(5, (Class::Batch, 1), |_| false), Err(Refused::Full { before: 3 }), "two may wait");
+        assert_eq!(
+            queue.push(5, (Class::Batch, 500), |_| false),
+            Err(Refused::Full { before: 4 }),
+            "alone it is taken"
+        );
     }
 
     #[test]

@@ -226,9 +226,16 @@ async fn a_model_that_must_answer_in_json_does() {
     let answer = scripted.answer(Chat { response_format: format, ..hello() }).await.expect("it is answered");
     assert!(matches!(text(&answer).as_str(), "{\"a\": \"x\"}" | "{\"a\": \"y\"}"), "{answer:?}");
     assert_eq!(answer.finish, Finish::Stop);
-    let bad = ResponseFormat::JsonSchema { name: "s".into(), schema: json!({ "type": "nonsense" }), strict: None };
-    let fault = scripted.answer(Chat { response_format: bad, ..hello() }).await;
-    assert!(matches!(fault, Err(EngineFault::BadRequest { field, .. }) if field == "response_format"));
+    let endless = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } });
+    for schema in [json!({ "type": "nonsense" }), endless] {
+        let bad = ResponseFormat::JsonSchema { name: "s".into(), schema: schema.clone(), strict: None };
+        scripted.will_say("Sure! Here you are");
+        let fault = scripted.answer(Chat { response_format: bad, ..hello() }).await;
+        assert!(
+            matches!(&fault, Err(EngineFault::Unsupported { field, .. }) if field == "response_format"),
+            "{schema}: {fault:?}"
+        );
+    }
 }
 
 #[tokio::test]

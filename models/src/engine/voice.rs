@@ -91,7 +91,11 @@ impl Voice {
 
     /// The rest, once the model has ended.
     pub(super) fn finish(&mut self, ending: Ending) -> (Spoken, Finish) {
-        let text = self.characters.finish();
+        let mut text = self.characters.finish();
+        if ending == Ending::CutOff {
+            // The rest of the character was still to come.
+            text.clear();
+        }
         let made = Made::of(&text, false);
         let mut pieces = self.read(&text);
         pieces.extend(match &mut self.reader {

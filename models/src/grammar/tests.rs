@@ -68,7 +68,7 @@ fn any_logits_make_a_call_of_one_of_the_tools() {
             "say \"x\"",
             json!({ "properties": { "a": { "$ref": "#/$defs/n" } }, "required": ["a"], "$defs": { "n": { "type": "integer", "maximum": 99, "minimum": 0 } }, "additionalProperties": false }),
         ),
-        tool("now", json!({ "type": "object", "properties": {}, "additionalProperties": false })),
+        tool("now", json!({ "type": "object", "properties": {} })),
     ];
     let mut grammars = grammars();
     let mut names = std::collections::HashSet::new();
@@ -85,6 +85,30 @@ fn any_logits_make_a_call_of_one_of_the_tools() {
         names.insert(name);
     }
     assert_eq!(names.len(), 2);
+}
+
+#[test]
+fn a_tool_takes_an_object() {
+    let tool = Tool { name: "f".into(), description: None, parameters: json!({ "type": "array" }), strict: None };
+    assert!(matches!(grammars().call(&[tool]), Err(GrammarError::Schema(why)) if why.contains("`f`")));
+}
+
+#[test]
+fn schemas_that_nothing_ends_are_errors_where_that_shows() {
+    let itself = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } });
+    let deeper = json!({ "type": "object", "properties": { "n": { "$ref": "#" } }, "required": ["n"], "additionalProperties": false });
+    for schema in [itself, deeper] {
+        let mut grammars = grammars();
+        let mut constraint = grammars.json(&schema).expect("it compiles");
+        let mut step = || {
+            let mut logits = vec![0.0; grammars.vocabulary.len()];
+            constraint.mask(&mut logits)?;
+            let allowed = logits.iter().position(|logit| *logit == 0.0).expect("something is allowed");
+            constraint.take(allowed as u32)
+        };
+        let fault = (0..1000).find_map(|_| step().err());
+        assert!(matches!(&fault, Some(GrammarError::Schema(why)) if !why.contains('<')), "{schema}: {fault:?}");
+    }
 }
 
 #[test]

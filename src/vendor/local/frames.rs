@@ -22,7 +22,7 @@ pub struct LocalFrames {
     parts: Vec<Part>,
     /// The choice that is looked at first: each has its turn.
     turn: usize,
-    /// When even a hanging engine is given up.
+    /// When even an engine that says nothing is given up.
     until: Instant,
     finished: bool,
 }
@@ -97,7 +97,11 @@ impl LocalFrames {
                 Ok((_, None)) => {
                     return Err(Fault::new(FaultKind::Engine, "the local engine stopped in the middle of the answer"));
                 }
-                Err(_) => return Err(Fault::new(FaultKind::Engine, "the local engine does not answer")),
+                // Whether it hangs or has a long step in hand is for its own watch to find out.
+                Err(_) => {
+                    let why = "the local engine was not done within the call's time";
+                    return Err(Fault::new(FaultKind::TotalTimeout, why));
+                }
             };
             if let Some(frame) = self.frame(choice, event) {
                 return Ok(Some(frame));
