@@ -249,8 +249,8 @@ impl Answer {
             if let Some(finish) = finish {
                 return Ok(Some(self.finish(finish, events)));
             }
-            if let Some((constraint, _)) = &mut self.constraint {
-                constraint.take(token).map_err(|error| failed(&error))?;
+            if let Some((constraint, field)) = &mut self.constraint {
+                constraint.take(token).map_err(|error| grammar_fault(&error, field))?;
                 ending = constraint.is_complete().then_some(Ending::Done);
             }
         }
