@@ -71,8 +71,20 @@ pub fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x > (a + 1.0) / (a + b + 2.0) {
         return 1.0 - incomplete_beta(1.0 - x, b, a);
     }
-    let log_front = a * x.ln() + b * (-x).ln_1p() + ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b);
-    (log_front.exp() / (a * beta_fraction(x, a, b))).clamp(0.0, 1.0)
+    (ln_beta_front(x, a, b).exp() / (a * beta_fraction(x, a, b))).clamp(0.0, 1.0)
+}
+
+/// ln Iₓ(a, b), also where [`incomplete_beta`] is too small for a number.
+pub fn ln_incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
+    if x <= 0.0 || x > (a + 1.0) / (a + b + 2.0) {
+        return incomplete_beta(x, a, b).ln();
+    }
+    (ln_beta_front(x, a, b) - a.ln() - beta_fraction(x, a, b).ln()).min(0.0)
+}
+
+/// ln of xᵃ(1 − x)ᵇ / B(a, b).
+fn ln_beta_front(x: f64, a: f64, b: f64) -> f64 {
+    a * x.ln() + b * (-x).ln_1p() + ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b)
 }
 
 /// 1 + d₁/(1 + d₂/(1 + …)) of DLMF 8.17.22, by the modified Lentz method (Thompson and Barnett, J. Comput. Phys. 64 (1986),

@@ -11,7 +11,7 @@
 //!
 //! A baseline that was measured itself enters by the end of its confidence interval that is kinder to the new version.
 
-use backstop_eval::statistics::{incomplete_beta, ln_beta};
+use backstop_eval::statistics::{incomplete_beta, ln_beta, ln_incomplete_beta};
 
 /// How spread the mixture over a mean's drift is, in variances of one sample: drifts of about a third of a deviation.
 const SPREAD: f64 = 0.1;
@@ -49,12 +49,10 @@ pub fn evidence_of_rate(hits: u64, n: u64, bound: f64) -> f64 {
         return if hits > 0 { f64::INFINITY } else { 0.0 };
     }
     let (k, m) = (hits as f64, (n - hits.min(n)) as f64);
-    // By symmetry, not as 1 − I: where little is left above the bound, that difference would be rounding alone.
-    let worse = incomplete_beta(1.0 - bound, m + 1.0, k + 1.0);
-    if worse <= 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    ln_beta(k + 1.0, m + 1.0) + worse.ln() - (1.0 - bound).ln() - k * bound.ln() - m * (1.0 - bound).ln()
+    // By symmetry, not as 1 − I, and as a logarithm: where little is left above the bound, that difference would be rounding alone, and
+    // so would a number that is as small.
+    let worse = ln_incomplete_beta(1.0 - bound, m + 1.0, k + 1.0);
+    ln_beta(k + 1.0, m + 1.0) + worse - (1.0 - bound).ln() - k * bound.ln() - m * (1.0 - bound).ln()
 }
 
 /// ln of the evidence that the mean of what was seen is above `bound`.
@@ -210,6 +208,15 @@ mod tests {
         let (fewer, more) =
             (evidence_of_rate(1538, 2945, 0.594_585_573_8), evidence_of_rate(1539, 2945, 0.594_585_573_8));
         assert!(more > fewer && fewer > -7.0, "{fewer} {more}");
+        // Of what is above the bound 2e-323 is left there, and 2e-15004. Worked out with 80 digits.
+        for (hits, n, bound, expected) in [
+            (2035, 4101, 0.771_968_834_321_611_3, -7.290_574_876),
+            (2036, 4101, 0.771_968_834_321_611_3, -7.289_691_804),
+            (0, 5000, 0.999, -8.517_393_171),
+        ] {
+            let evidence = evidence_of_rate(hits, n, bound);
+            assert!((evidence - expected).abs() < 1e-7, "{hits} of {n}: {evidence}");
+        }
     }
 
     #[test]
