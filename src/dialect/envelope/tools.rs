@@ -31,8 +31,8 @@ pub(super) struct Uses {
 /// `tools` of a body, and its bound on the calls of all such tools together.
 pub(super) fn most_uses(tools: &RawValue, max_calls: Option<u64>) -> Uses {
     let Uses { paid: mut uses, mut free } = Uses::default();
-    // Nearly all bodies have functions alone.
-    let mut names = ["web_search", "file_search", "code_interpreter"].iter().chain(&FREE);
+    // Nearly all bodies have functions alone. A name may be written with escapes.
+    let mut names = ["web_search", "file_search", "code_interpreter", "\\"].iter().chain(&FREE);
     if !names.any(|name| tools.get().contains(name)) {
         return Uses::default();
     }
@@ -84,6 +84,7 @@ mod tests {
             of(r#"[{"type":"web_search","max_uses":18446744073709551615},{"type":"web_search"}]"#, None).0,
             u64::MAX
         );
+        assert_eq!(of(r#"[{"type":"web\u005fsearch"}]"#, None), (10, 0, 0));
         assert_eq!(of("{}", None), (0, 0, 0));
         let free = |tools: &str| most_uses(&RawValue::from_string(tools.to_owned()).expect("is JSON"), None).free;
         assert_eq!(free(r#"[{"type":"mcp"},{"type":"web_fetch_20250910","max_uses":2},{"type":"function"}]"#), 12);
