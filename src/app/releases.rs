@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use metrics::{counter, gauge};
 use notify::{RecursiveMode, Watcher as _};
 use serde_json::json;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 
 use super::App;
 use crate::{
@@ -149,34 +152,31 @@ pub(super) fn keep(app: &App) -> JoinHandle<()> {
     if let Err(error) = &watcher {
         tracing::warn!(%error, "acts on releases are seen within half a second, not at once");
     }
+    let applied = Arc::new(Notify::new());
+    let told = Arc::clone(&applied);
     let applies = async move {
         let _kept = (watcher, changed);
-        let mut look = look();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = changes.recv() => {}
                 _ = look.tick() => {}
             }
             follower.apply().await;
+            told.notify_one();
         }
     };
-    // Beside it, not before it: a database that is locked keeps nobody's second act waiting.
+    // After it, and not before the next one: a database that is locked keeps nobody's second act waiting.
     let carries = async move {
-        let mut look = look();
         loop {
-            look.tick().await;
+            applied.notified().await;
             carrier.round().await;
         }
     };
     tokio::spawn(async move {
         tokio::join!(applies, carries);
     })
-}
-
-fn look() -> tokio::time::Interval {
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    look
 }
 
 fn watcher(shelf: &Shelf, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {

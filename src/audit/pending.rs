@@ -25,7 +25,7 @@ const NEW: &str = "new";
 const NEW_FOR: Duration = Duration::from_secs(60);
 /// An entry that cannot be read; kept for a human.
 const DAMAGED: &str = "damaged";
-/// Room that was taken before the disk was full: files that are written over, not made.
+/// Room that was taken before the disk was full: a directory beside ours, of files that are written over, not made.
 const SPARE: &str = "spare";
 const SPARES: usize = 8;
 const SPARE_BYTES: usize = 16 << 10;
@@ -77,9 +77,10 @@ impl<T: Serialize + DeserializeOwned> Pending<T> {
 
     /// Takes room for one entry that comes when the disk is full, if any is missing. Best effort: one that is full already has none.
     pub fn spare(&self) {
-        let missing = (0..SPARES).map(|number| self.dir.join(format!("{number}.{SPARE}"))).find(|path| !path.exists());
+        let dir = self.dir.with_file_name(SPARE);
+        let missing = (0..SPARES).map(|number| dir.join(format!("{number}.{SPARE}"))).find(|path| !path.exists());
         let Some(path) = missing else { return };
-        if create_private(&self.dir).and_then(|()| write(&path, &[0; SPARE_BYTES])).is_err() {
+        if create_private(&dir).and_then(|()| write(&path, &[0; SPARE_BYTES])).is_err() {
             drop(fs::remove_file(path.with_extension(NEW)));
         }
     }
@@ -100,7 +101,7 @@ impl<T: Serialize + DeserializeOwned> Pending<T> {
     }
 
     fn spares(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(self.dir.with_file_name(SPARE)) else { return Vec::new() };
         let paths = entries.flatten().map(|entry| entry.path());
         paths.filter(|path| path.extension().is_some_and(|end| end == SPARE)).collect()
     }

@@ -147,7 +147,7 @@ async fn a_route_is_taken_back_on_a_full_disk() {
         served_by(route, "new/m").await;
     }
     let spares = || {
-        let files = fs::read_dir(mount.path().join("releases/pending")).into_iter().flatten().flatten();
+        let files = fs::read_dir(mount.path().join("releases/spare")).into_iter().flatten().flatten();
         files.filter(|file| file.path().extension().is_some_and(|end| end == "spare")).count()
     };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);

@@ -38,7 +38,6 @@ struct NewOverride {
 #[serde(deny_unknown_fields, default)]
 struct EndOfOverride {
     /// Why; kept for ever.
-    #[schemars(regex(pattern = r"\S"))]
     reason: String,
 }
 
