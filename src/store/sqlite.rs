@@ -27,7 +27,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    SqlitePool,
+    Connection as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -57,6 +57,8 @@ impl Sqlite {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(BUSY_TIMEOUT)
+            // A full disk ends a transaction in SQLite and not in sqlx, which could begin none on that connection any more.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_lazy_with(options);
         migrate::migrate(&pool, path).await?;
         Ok(Self { pool })

@@ -4,7 +4,12 @@
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
+use reqwest::Method;
+use serde_json::json;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, sqlite::SqliteConnectOptions};
+
 use super::{
+    admin::{admin, put, token},
     client::question,
     config::{Config, one_openai},
     home::Home,
@@ -172,4 +177,26 @@ async fn a_route_is_taken_back_on_a_full_disk() {
     }
     gateway.stop();
     assert!(home.ok(&["audit", "verify"]).starts_with("whole: "));
+}
+
+/// As SQLite does itself where the disk is full: the transaction is over before we end it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_write_that_the_database_took_back_stops_no_later_one() {
+    let vendor = Vendor::openai(Say::Text("hello")).await;
+    let home = Home::new(&format!("{}admin: {{ listen: 127.0.0.1:0 }}\n", one_openai(&vendor.url())));
+    let gateway = home.serve();
+    let client = admin(&gateway, &token(&home, "operator")).await;
+    let options = SqliteConnectOptions::new().filename(home.state().join("backstop.db"));
+    let mut other = options.connect().await.expect("opens");
+    let full = "CREATE TRIGGER full BEFORE INSERT ON tenants BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END";
+    other.execute(full).await.expect("is made");
+    // More than there are connections.
+    for name in 0..12 {
+        put(&client, Method::POST, "/tenants", &json!({"name": format!("refused-{name}")})).await.expect(503);
+    }
+    other.execute("DROP TRIGGER full").await.expect("goes");
+    other.close().await.expect("closes");
+    for name in 0..12 {
+        put(&client, Method::POST, "/tenants", &json!({"name": format!("made-{name}")})).await.expect(201);
+    }
 }
