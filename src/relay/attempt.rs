@@ -48,6 +48,8 @@ pub(super) struct Trial<'a> {
     pub(super) meter: &'a Meter,
     /// When the whole call ends.
     pub(super) deadline: Instant,
+    /// Whether somebody else may answer if this target does not.
+    pub(super) has_others: bool,
 }
 
 /// A target that was committed to.
@@ -125,11 +127,11 @@ impl Http<'_> {
     }
 
     /// How long the target has for what a caller waits for first: as configured, or less where its own past says that it
-    /// is slow.
+    /// is slow and somebody else may be faster.
     fn first_limit(&self, configured: Duration, kind: FaultKind) -> Limit {
-        let Trial { question, target, deadline, .. } = self.trial;
+        let Trial { question, target, deadline, has_others, .. } = self.trial;
         match target.cell.threshold(question.kind()).after {
-            Some(slow) if slow < configured => Limit::new(slow, FaultKind::Latency, deadline),
+            Some(slow) if has_others && slow < configured => Limit::new(slow, FaultKind::Latency, deadline),
             _ => Limit::new(configured, kind, deadline),
         }
     }

@@ -138,10 +138,12 @@ impl Ladder {
 
     /// One attempt, recorded; the fault is not taken over yet.
     pub(super) async fn attempt(&mut self, step: &Step, role: Role, asked: Asked) -> Result<Served, Fault> {
+        let has_others = !self.held.is_empty() || self.steps.iter().any(|step| self.is_able(step));
         let Self { relay, question, route, call, .. } = self;
         let target = &route.targets[step.index];
         let (slot, meter) = call.begin(step.index, &step.target, role, asked);
-        let trial = Trial { relay, question, route, target, meter: &meter, deadline: call.deadline() };
+        let deadline = call.deadline();
+        let trial = Trial { relay, question, route, target, meter: &meter, deadline, has_others };
         match attempt(trial).await {
             Ok(begun) => Ok(Served { begun, slot, meter }),
             Err(fault) => {
@@ -195,6 +197,11 @@ impl Ladder {
         &self.route.route.targets[step.index].can
     }
 
+    /// Whether it is asked when its turn comes, and can take the question.
+    fn is_able(&self, step: &Step) -> bool {
+        step.decision.is_attempted() && self.need.objection(self.can(step)).is_none()
+    }
+
     pub(super) fn kind(&self) -> CallKind {
         self.question.kind()
     }
@@ -215,8 +222,7 @@ impl Ladder {
 
     /// The next target that can take the question, taken out of the ladder; those before it that cannot are passed over.
     fn next_attempted(&mut self) -> Option<Step> {
-        let able = |step: &Step| step.decision.is_attempted() && self.need.objection(self.can(step)).is_none();
-        let at = self.steps.iter().position(able)?;
+        let at = self.steps.iter().position(|step| self.is_able(step))?;
         // The local tier is no racer: its work is not free.
         if self.steps[at].target.is_local() {
             return None;

@@ -138,7 +138,7 @@ impl<'a> Race<'a> {
         'a: 't,
     {
         let Self { relay, question, route, .. } = *self;
-        Trial { relay, question, route, target: &route.targets[step.index], meter, deadline }
+        Trial { relay, question, route, target: &route.targets[step.index], meter, deadline, has_others: true }
     }
 }
 

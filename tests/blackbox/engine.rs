@@ -274,6 +274,7 @@ async fn slower_than_twice_its_own_p99_is_a_fault_and_the_baseline_outlives_a_re
         .vendor("prime", "openai", &primary.url())
         .vendor("good", "anthropic", &good.url())
         .route("chat", &["prime/x", "good/y"])
+        .route("alone", &["prime/x"])
         .more("latency: { min_samples: 20, floor: 200ms }\nbreaker: { consecutive: 100, min_calls: 1000 }");
     let home = Home::new(&config.text());
     let gateway = home.serve();
@@ -296,6 +297,9 @@ async fn slower_than_twice_its_own_p99_is_a_fault_and_the_baseline_outlives_a_re
     assert_eq!(answer.streamed_text(), "rescued");
     assert!(begin.elapsed() < Duration::from_millis(1400), "{:?}", begin.elapsed());
     let id = answer.expect_header("x-request-id").to_owned();
+    // Where nobody else is left, late is better than not at all.
+    let answer = gateway.client().chat(&streamed(question("alone", "hi"))).await.expect(200);
+    assert_eq!(answer.streamed_text(), "primary");
     gateway.stop();
     assert_eq!(Rows::of(&home).only(&id)["attempts"][0]["fault"], "latency");
 }

@@ -45,9 +45,18 @@ async fn a_schema_that_answers_cannot_be_held_to_is_refused_by_name_and_nobody_i
     let client = gateway.client();
     let nested =
         json!({"type": "object", "properties": {"n": {"$ref": "#"}}, "required": ["n"], "additionalProperties": false});
-    for schema in [without_an_end(), nested, json!({"not": {}}), json!({"type": "string", "format": "password"})] {
+    for schema in
+        [without_an_end(), nested.clone(), json!({"not": {}}), json!({"type": "string", "format": "password"})]
+    {
         let mut body = held_to(schema.clone());
         for stream in [false, true] {
+            if stream && schema == nested {
+                // It begins before it shows that it has no end: the stream says so, and whose fault it is.
+                body["stream"] = json!(true);
+                let answer = client.chat(&body).await.expect(200).body;
+                assert!(answer.contains("\"code\":\"unsupported\"") && answer.contains("response_format"), "{answer}");
+                continue;
+            }
             body["stream"] = json!(stream);
             let error = client.chat(&body).await.expect(400).openai_error();
             assert_eq!(error["param"], "response_format", "{schema}: {error:#}");

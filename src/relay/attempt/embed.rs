@@ -34,7 +34,7 @@ impl Http<'_> {
 
 /// By the model in this process.
 pub(super) async fn local(trial: Trial<'_>) -> Result<Begun, Fault> {
-    let Trial { relay, question, route, target, meter, deadline } = trial;
+    let Trial { relay, question, route, target, meter, deadline, .. } = trial;
     let request = question.embed()?;
     let limit = Limit::new(route.route.deadlines.attempt, FaultKind::AttemptTimeout, deadline);
     meter.on_machine(relay.local.machine(), route.route.deadlines.total);
