@@ -16,8 +16,9 @@ const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/
 let browser;
 
 before(async () => {
-  // Chromium's own sandbox does not start for root, who runs this in containers.
-  browser = await chromium.launch({ executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
+  // Chromium's own sandbox does not start for root, who runs this in containers, where shared memory is small, too.
+  const args = process.getuid() === 0 ? ["--no-sandbox", "--disable-dev-shm-usage"] : [];
+  browser = await chromium.launch({ executablePath, args });
 });
 
 after(() => browser?.close());
