@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{
     super::{rollback::home, token},
     agree, needs_role, stays_here,
 };
 use crate::{
     admin::remote::Desk,
+    home::Home,
     vendor::{Say, Vendor},
 };
 
@@ -30,6 +33,24 @@ const SHOWN: &[&[&str]] = &[
     &["routes", "latency", "chat", "--json"],
     &["release", "status", "--json"],
 ];
+
+/// What the drill's calls took is known in both forms: it is looked up anew from time to time.
+async fn until_timed(desk: &Desk, home: &Home) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let dry = ["vendor", "evacuate", "old", "--dry-run", "--json"];
+    let is_timed = |said: &str| {
+        let said: Value = serde_json::from_str(said).expect("JSON");
+        said["routes"][0]["median_first_token_ms"][1].is_number()
+    };
+    loop {
+        let (there, here) = (desk.ok(&dry), home.ok(&dry));
+        if is_timed(&there) && is_timed(&here) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "20 s after the drill its times are not known: {there} {here}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
 
 /// The gateway has followed: its report is kept.
 async fn until_ended(desk: &Desk) {
@@ -57,6 +78,7 @@ async fn drills_evacuations_and_shares_are_the_same_in_both_forms() {
     let drill = ["drill", "outage", "--route", "chat", "--vendors", "old", "--questions", "2", "--duration", "1s"];
     let report = desk.run(&drill);
     assert!(report.stdout.contains("seen as down: old") && report.stdout.contains("calls answered"), "{report:?}");
+    until_timed(&desk, &home).await;
     agree(&desk, &home, SHOWN);
     agree(
         &desk,
