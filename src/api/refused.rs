@@ -48,6 +48,7 @@ impl Refused {
             }
             Why::Budget { .. } | Why::NoPrice => (ProblemKind::RateLimited, "insufficient_quota", None),
             Why::CostPerCall { .. } => (ProblemKind::InvalidRequest, "cost_limit_exceeded", Some("max_tokens")),
+            Why::ToolWithoutPrice { .. } => (ProblemKind::InvalidRequest, "cost_limit_exceeded", Some("tools")),
             Why::AnswerTokens { .. } => (ProblemKind::InvalidRequest, "max_tokens_exceeded", Some("max_tokens")),
             Why::Body { .. } => (ProblemKind::TooLarge, "request_too_large", None),
         };

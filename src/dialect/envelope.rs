@@ -5,22 +5,21 @@
 //! such a body need not agree on which one counts.
 
 mod extent;
+mod scanner;
 mod tools;
 
 pub use extent::Extent;
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::ops::Range;
 
-use serde::{
-    Deserializer as _,
-    de::{DeserializeSeed as _, Error as _, MapAccess, Visitor},
-};
+use scanner::Scanner;
+use serde::Deserializer as _;
 use serde_json::value::RawValue;
 
 use super::{
     BadRequest, Dialect, Outgoing, call_id,
-    look::{Level, Look, Seen, Shape},
-    object::{Field, Object, Text},
+    look::{Seen, Shape},
+    object::{Field, Object, range_in},
     responses,
 };
 use crate::domain::ToolUses;
@@ -43,6 +42,8 @@ pub struct Envelope {
     pub tool_uses: ToolUses,
     /// And those of them that have no fee.
     pub free_tool_uses: u64,
+    /// Where they stand in the body.
+    tools_at: Option<Range<usize>>,
     /// In messages, items or tool results.
     pub images: u64,
     /// Bytes of the body in which those are written.
@@ -108,6 +109,7 @@ impl Envelope {
             has_tools: false,
             tool_uses: ToolUses::default(),
             free_tool_uses: 0,
+            tools_at: None,
             images: 0,
             image_bytes: 0,
             has_files: false,
@@ -119,6 +121,13 @@ impl Envelope {
             ask_usage: None,
             own_reasoning: Vec::new(),
         }
+    }
+
+    /// The kind of a tool of which nobody here knows what its use costs, if there is one. `body` must be the one this envelope
+    /// was read from.
+    pub fn tool_of_unknown_cost(&self, body: &[u8]) -> Option<String> {
+        let tools = body.get(self.tools_at.clone()?)?;
+        tools::of_unknown_cost(std::str::from_utf8(tools).ok()?)
     }
 
     /// Lets no answer be longer than so many tokens, where the caller has not said how long it may be.
@@ -159,30 +168,6 @@ impl Envelope {
     }
 }
 
-/// The top-level fields whose values the envelope needs.
-const WANTED: [&str; 19] = [
-    "model",
-    "n",
-    "best_of",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "user",
-    "metadata",
-    "response_format",
-    "output_config",
-    // Of responses:
-    "background",
-    "conversation",
-    "max_output_tokens",
-    "max_tool_calls",
-    "previous_response_id",
-    "prompt",
-    "safety_identifier",
-    "text",
-];
-
 /// The body, seen once.
 struct Scan<'a> {
     /// The fields of [`WANTED`] that it has.
@@ -213,8 +198,12 @@ impl Scan<'_> {
             Some(_) => return Err(BadRequest::invalid("tools".into(), "must be an array")),
         };
         let max_calls = self.wanted.entry("max_tool_calls").and_then(|most| most.json().parse().ok());
-        let tools::Uses { paid: tool_uses, free: free_tool_uses } =
+        let tools_at = self.tools.filter(|_| has_tools).map(|(_, tools)| range_in(tools, text));
+        let tools::Uses { paid: mut tool_uses, free: free_tool_uses } =
             self.tools.map(|(_, tools)| tools::most_uses(tools, max_calls)).unwrap_or_default();
+        if self.wanted.take("web_search_options").is_some_and(|options| options.json() != "null") {
+            tool_uses.web_searches = tool_uses.web_searches.saturating_add(tools::UNSAID);
+        }
         let stream = self.wanted.boolean("stream")?.unwrap_or(false);
         let extent = Extent::read(dialect, &mut self.wanted, text)?;
         // An echoed prompt needs no token after it.
@@ -231,6 +220,7 @@ impl Scan<'_> {
             has_tools,
             tool_uses,
             free_tool_uses,
+            tools_at,
             images,
             image_bytes,
             has_files,
@@ -347,43 +337,4 @@ fn ask_usage(options: Field<'_>, text: &str) -> Result<Option<(Range<usize>, &'s
     };
     let at = include.range_in(text);
     if include.json() != "null" && include.boolean()? { Ok(None) } else { Ok(Some((at, "true"))) }
-}
-
-struct Scanner;
-
-impl<'de> Visitor<'de> for Scanner {
-    type Value = Scan<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut scan = Scan { wanted: Object::empty(), messages: None, input: None, tools: None, repeated: None };
-        let mut names: Vec<Cow<'de, str>> = Vec::with_capacity(16);
-        while let Some(Text(name)) = map.next_key()? {
-            if scan.repeated.is_none() && names.contains(&name) {
-                scan.repeated = Some(name.clone().into_owned());
-            }
-            match name.as_ref() {
-                "messages" => scan.messages = Some(map.next_value_seed(Look(Level::Messages))?),
-                "input" => scan.input = Some(map.next_value_seed(Look(Level::Messages))?),
-                "tools" => {
-                    let raw: &'de RawValue = map.next_value()?;
-                    scan.tools = Some((Look(Level::Any).deserialize(raw).map_err(M::Error::custom)?, raw));
-                }
-                wanted if WANTED.contains(&wanted) => {
-                    let raw: &'de RawValue = map.next_value()?;
-                    Look(Level::Any).deserialize(raw).map_err(M::Error::custom)?;
-                    scan.wanted.push(name.clone(), raw);
-                }
-                _ => _ = map.next_value_seed(Look(Level::Any))?,
-            }
-            if names.len() == MAX_FIELDS {
-                return Err(M::Error::custom(format_args!("more than {MAX_FIELDS} fields")));
-            }
-            names.push(name);
-        }
-        Ok(scan)
-    }
 }

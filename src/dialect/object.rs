@@ -128,8 +128,7 @@ impl<'a> Field<'a> {
 
     /// Where the value stands in `text`, which it must have been read from.
     pub(super) fn range_in(&self, text: &str) -> Range<usize> {
-        let start = self.raw.get().as_ptr().addr() - text.as_ptr().addr();
-        start..start + self.raw.get().len()
+        range_in(self.raw, text)
     }
 
     /// The value as the caller wrote it.
@@ -245,4 +244,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
         deserializer.deserialize_map(Collect).map(Fields)
     }
+}
+
+/// Where `raw` stands in `text`, which it must have been read from.
+pub(super) fn range_in(raw: &RawValue, text: &str) -> Range<usize> {
+    let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
+    start..start + raw.get().len()
 }

@@ -24,7 +24,7 @@ pub struct Refusal {
     pub standing: Standing,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     Rate {
         rate: Rate,
@@ -64,6 +64,10 @@ pub enum Why {
     },
     /// No target of the route has a known price, and a hard budget applies.
     NoPrice,
+    /// No target could answer without a tool of that kind, whose price nobody here knows.
+    ToolWithoutPrice {
+        kind: String,
+    },
 }
 
 impl Refusal {
@@ -99,7 +103,7 @@ impl Refusal {
             Why::Rate { rate: Rate::RequestsPerMinute | Rate::RequestsPerDay, .. } => "request_rate",
             Why::Rate { .. } => "token_rate",
             Why::Concurrency { .. } | Why::Bodies { .. } | Why::Memory { .. } => "concurrency",
-            Why::Budget { .. } | Why::NoPrice => "budget",
+            Why::Budget { .. } | Why::NoPrice | Why::ToolWithoutPrice { .. } => "budget",
             Why::CostPerCall { .. } => "cost_per_call",
             Why::AnswerTokens { .. } => "max_tokens",
             Why::Body { .. } => "too_large",
@@ -171,6 +175,10 @@ impl fmt::Display for Refusal {
                 f,
                 "{subject} has a hard budget, and no target that could answer has a known price; the gateway's config gives \
                  prices under `models:`"
+            ),
+            Why::ToolWithoutPrice { kind } => write!(
+                f,
+                "{subject} has a hard budget, or a bound on what a call may cost, and what the tool `{kind}` costs is not known here; ask without it"
             ),
         }
     }

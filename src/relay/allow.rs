@@ -17,6 +17,8 @@ pub(super) struct Allowed {
     pub(super) cost_per_call: Option<(Money, Subject)>,
     /// What prices are looked up by.
     pub(super) began_unix_ms: i64,
+    /// A tool that no vendor can be paid for out of a hard budget, looked for where that matters.
+    pub(super) tool_of_unknown_cost: Option<String>,
 }
 
 /// Takes a call on. What its feature is, and how long its answer may be at most, is written where it will be looked for.
@@ -36,12 +38,13 @@ pub(super) async fn allow(
     };
     Limited::check_body(&limited, inbound.body.len())?;
     let cost_per_call = Limited::cost_per_call(&limited);
+    // Money can only be kept to a bound that holds.
+    let is_bounded = cost_per_call.is_some() || limited.iter().any(|limited| limited.limits.has_hard_budget());
     if inbound.task.is_answer() {
         if let Some(ceiling) = Limited::check_answer(&limited, envelope.max_tokens)? {
             envelope.bind_answer(ceiling);
         }
-        // Money can only be kept to a bound that holds.
-        if cost_per_call.is_some() || limited.iter().any(|limited| limited.limits.has_hard_budget()) {
+        if is_bounded {
             envelope.bind_answer(UNSAID_ANSWER_TOKENS);
         }
     }
@@ -49,7 +52,8 @@ pub(super) async fn allow(
     let shape = Shape { prompt_tokens, ..shape(inbound, envelope, route) };
     let ask = Ask { at_unix_ms: inbound.received_unix_ms, requests: 1, tokens: shape.likely_tokens(), in_flight: 1 };
     let permit = relay.limiter.admit(limited, ask)?;
-    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms })
+    let tool_of_unknown_cost = if is_bounded { envelope.tool_of_unknown_cost(&inbound.body) } else { None };
+    Ok(Allowed { permit, shape, cost_per_call, began_unix_ms: inbound.received_unix_ms, tool_of_unknown_cost })
 }
 
 /// How large the question is, and its answer may be.

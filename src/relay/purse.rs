@@ -37,14 +37,18 @@ impl Purse {
         settings: &Settings,
         plan: &mut Plan,
     ) -> Result<Self, Refusal> {
-        let Allowed { permit, shape, cost_per_call, began_unix_ms } = allowed;
+        let Allowed { permit, shape, cost_per_call, began_unix_ms, tool_of_unknown_cost } = allowed;
         let hard = permit.has_hard_budget();
         let rule = if hard || cost_per_call.is_some() { Rule::Bounded } else { Rule::Free };
-        let bounds = if rule == Rule::Free { Vec::new() } else { bounds(route, &shape, began_unix_ms) };
+        let mut bounds = if rule == Rule::Free { Vec::new() } else { bounds(route, &shape, began_unix_ms) };
+        if tool_of_unknown_cost.is_some() {
+            let at_vendors = bounds.iter_mut().zip(&route.targets).filter(|(_, target)| !target.id.is_local());
+            at_vendors.for_each(|(bound, _)| *bound = None);
+        }
         let (text_bytes, unsaid) = (shape.text_bytes(), shape.unsaid());
         let mut purse = Self { permit, bounds, rule, text_bytes, unsaid };
         if rule == Rule::Bounded {
-            purse.drop_unpriced(plan)?;
+            purse.drop_unpriced(plan, tool_of_unknown_cost)?;
             if let Some(ceiling) = cost_per_call {
                 purse.drop_dear(plan, ceiling)?;
             }
@@ -56,11 +60,13 @@ impl Purse {
     }
 
     /// A price that is not known may be any.
-    fn drop_unpriced(&self, plan: &mut Plan) -> Result<(), Refusal> {
-        let why = "its price is not known, and the call has a hard budget or may cost so much at most";
-        let dropped = pass_over(plan, why, |index| self.bound(index).is_none());
+    fn drop_unpriced(&self, plan: &mut Plan, tool: Option<String>) -> Result<(), Refusal> {
+        let what = tool.as_ref().map_or_else(|| "its price".to_owned(), |kind| format!("what the tool `{kind}` costs there"));
+        let why = format!("{what} is not known, and the call has a hard budget or may cost so much at most");
+        let dropped = pass_over(plan, &why, |index| self.bound(index).is_none());
         if dropped && !plan.steps.iter().any(|step| step.decision.is_attempted()) {
-            return Err(Refusal::new(self.payer(), Why::NoPrice, 0));
+            let why = tool.map_or(Why::NoPrice, |kind| Why::ToolWithoutPrice { kind });
+            return Err(Refusal::new(self.payer(), why, 0));
         }
         Ok(())
     }

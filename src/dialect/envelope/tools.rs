@@ -1,12 +1,14 @@
 //! How often the tools that a vendor runs itself may be used in one call, as its body says.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{dialect::object::Text, domain::ToolUses};
 
 /// What is set aside for where a body does not say.
-const UNSAID: u64 = 10;
+pub(super) const UNSAID: u64 = 10;
 
 #[derive(Deserialize)]
 struct Tool<'a> {
@@ -18,6 +20,22 @@ struct Tool<'a> {
 
 /// Tools that the vendor runs and has no fee for: their results are read as the others' are.
 const FREE: [&str; 3] = ["mcp", "web_fetch", "code_execution"];
+
+/// Tools that the caller runs itself, by how their kinds begin: what they cost is in the tokens.
+const OF_CALLER: [&str; 10] = [
+    "function",
+    "custom",
+    "namespace",
+    "tool_search",
+    "local_shell",
+    "apply_patch",
+    "computer",
+    "bash",
+    "text_editor",
+    "memory",
+];
+/// Tools that the vendor runs for a fee.
+const PAID: [&str; 3] = ["web_search", "file_search", "code_interpreter"];
 
 /// How often tools of the vendor's may be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,7 +50,7 @@ pub(super) struct Uses {
 pub(super) fn most_uses(tools: &RawValue, max_calls: Option<u64>) -> Uses {
     let Uses { paid: mut uses, mut free } = Uses::default();
     // Nearly all bodies have functions alone. A name may be written with escapes.
-    let mut names = ["web_search", "file_search", "code_interpreter", "\\"].iter().chain(&FREE);
+    let mut names = PAID.iter().chain(&FREE).chain(&["\\"]);
     if !names.any(|name| tools.get().contains(name)) {
         return Uses::default();
     }
@@ -60,9 +78,30 @@ pub(super) fn most_uses(tools: &RawValue, max_calls: Option<u64>) -> Uses {
     Uses { paid: uses, free }
 }
 
+/// The kind of the first tool of which nobody here knows what a use of it costs: `image_generation`, and whatever vendors come
+/// up with later.
+pub(super) fn of_unknown_cost(tools: &str) -> Option<String> {
+    // What is no list of objects is refused by the vendor.
+    let tools: Vec<&RawValue> = serde_json::from_str(tools).ok()?;
+    // A tool without a kind is a function of the caller's.
+    let kinds = tools.into_iter().filter_map(|tool| Some(serde_json::from_str::<Tool<'_>>(tool.get()).ok()?.kind.0));
+    let is_known = |kind: &str| OF_CALLER.iter().chain(&FREE).chain(&PAID).any(|known| kind.starts_with(known));
+    kinds.into_iter().find(|kind| !is_known(kind)).map(Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_here_has_a_price_for_is_named() {
+        let of = |tools: &str| of_unknown_cost(tools);
+        assert_eq!(of(r#"[{"type":"function"},{"type":"web_search"},{"type":"image_generation"}]"#).as_deref(), Some("image_generation"));
+        assert_eq!(of(r#"[7,{"type":"image\u005fgeneration"}]"#).as_deref(), Some("image_generation"));
+        assert_eq!(of(r#"[{"type":"oracle_20300101"}]"#).as_deref(), Some("oracle_20300101"));
+        assert_eq!(of(r#"[{"name":"add","input_schema":{"type":"object"}},{"type":"bash_20250124"},{"type":"mcp_toolset"}]"#), None);
+        assert_eq!(of("{}"), None);
+    }
 
     #[test]
     fn bounds_are_the_bodys_own_or_ten() {

@@ -106,6 +106,30 @@ async fn what_a_call_may_cost_is_known_whatever_its_body_is_like() {
     assert!(!answer.body.contains("may cost"), "{answer:?}");
 }
 
+/// What nobody here has a price for is not paid for out of a hard budget; without one it is the vendor's and the caller's affair.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_tool_whose_price_is_not_known_is_kept_from_hard_budgets() {
+    let vendor = vendor().await;
+    let asking = |kind: &str| json!({"model": "chat", "max_output_tokens": 10, "input": "hi", "tools": [{"type": kind}]});
+    let function = json!({
+        "model": "chat", "max_output_tokens": 10, "input": "hi",
+        "tools": [{"type": "function", "name": "image_generation", "parameters": {"type": "object"}}, {"type": "custom", "name": "b"}]
+    });
+    for tenant in ["budget_usd_per_day: 100", "max_usd_per_call: 5"] {
+        let home = home(&vendor, tenant);
+        let gateway = home.serve();
+        for kind in ["image_generation", "oracle_20300101"] {
+            let error = send(gateway.client().post("/v1/responses", &asking(kind))).await.expect(400).openai_error();
+            assert_eq!(error["code"], "cost_limit_exceeded", "{error:#}");
+            assert!(error["message"].as_str().is_some_and(|text| text.contains(kind)), "{error:#}");
+        }
+        send(gateway.client().post("/v1/responses", &function)).await.expect(200);
+    }
+    assert_eq!(vendor.seen_count(), 2);
+    let home = home(&vendor, "rpm: 100");
+    send(home.serve().client().post("/v1/responses", &asking("image_generation"))).await.expect(200);
+}
+
 /// A name that the vendor does not hear is no limit: its own default would hold.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_limit_by_a_name_of_another_api_bounds_nothing() {
