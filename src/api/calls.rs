@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 
 use super::{
     Api,
@@ -59,7 +59,12 @@ async fn call(api: Api, dialect: Dialect, request: Request<Body>) -> Response {
     call_for(api, Task::Answer, dialect, request).await
 }
 
-async fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>) -> Response {
+/// On the heap from the start: what a call holds is some 20 KB, and every layer of the router would move it.
+fn call_for(api: Api, task: Task, dialect: Dialect, request: Request<Body>) -> BoxFuture<'static, Response> {
+    Box::pin(make_call(api, task, dialect, request))
+}
+
+async fn make_call(api: Api, task: Task, dialect: Dialect, request: Request<Body>) -> Response {
     let (received, received_unix_ms, id) = (clock::now(), clock::unix_ms(), clock::call_id());
     let refuse = |refused: Refused| respond::refused(dialect, &refused, id);
     let Ok(permit) = api.permits.clone().try_acquire_owned() else {

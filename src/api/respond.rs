@@ -38,6 +38,9 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const SERVED_BY: HeaderName = HeaderName::from_static("x-backstop-served-by");
 
+/// So many headers nearly every reply has at most, those of the connection with them.
+const MOST_HEADERS: usize = 20;
+
 /// A call's reply.
 pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
     let Reply { status, meta, body } = reply;
@@ -50,6 +53,7 @@ pub(super) fn reply(dialect: Dialect, reply: Reply) -> AxumResponse {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
+    headers.reserve(MOST_HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     if media_type.starts_with("text/event-stream") {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

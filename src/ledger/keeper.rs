@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     journal::Journal,
+    line::Contents,
     segment::{self, Dead},
 };
 use crate::store::{Journaled, Store, StoreError};
@@ -86,12 +87,12 @@ impl Keeper {
 
     async fn carry_own(&self) -> Result<(), Trouble> {
         while let Some(segment) = self.journal.oldest_retired() {
-            let contents = {
+            let mut contents = {
                 let segment = Arc::clone(&segment);
                 blocking(move || segment.read()).await?
             };
             let rows = contents.calls.len();
-            self.store.put_calls(of_journal(&contents.calls, self.journal.owner())).await?;
+            self.store.put_calls(of_journal(&mut contents, self.journal.owner())).await?;
             warn_of_losses(segment.path(), &contents);
             segment::retire(segment.path(), &contents)?;
             self.journal.forget_oldest(rows);
@@ -108,9 +109,9 @@ async fn bury(store: &Store, dead: Dead) -> Result<(), Trouble> {
             let path = path.clone();
             blocking(move || segment::read(&path)).await?
         };
-        let Some(contents) = contents else { continue };
+        let Some(mut contents) = contents else { continue };
         stored += contents.calls.len();
-        store.put_calls(of_journal(&contents.calls, &dead.owner)).await?;
+        store.put_calls(of_journal(&mut contents, &dead.owner)).await?;
         warn_of_losses(path, &contents);
         segment::retire(path, &contents)?;
     }
@@ -127,19 +128,21 @@ pub(super) async fn copy_all(dir: &std::path::Path, store: &Store) -> Result<(),
         segments => segments.map_err(journal)?,
     };
     for (owner, path) in segments {
-        let Some(contents) = blocking(move || segment::read(&path)).await.map_err(journal)? else { continue };
+        let Some(mut contents) = blocking(move || segment::read(&path)).await.map_err(journal)? else { continue };
         if !contents.calls.is_empty() {
-            store.put_calls(of_journal(&contents.calls, &owner)).await?;
+            store.put_calls(of_journal(&mut contents, &owner)).await?;
         }
     }
     Ok(())
 }
 
-fn of_journal(calls: &[crate::domain::Outcome], owner: &Arc<str>) -> Vec<Journaled> {
-    calls.iter().map(|outcome| Journaled { outcome: outcome.clone(), journal: Arc::clone(owner) }).collect()
+/// Takes the calls out of what was read.
+fn of_journal(contents: &mut Contents, owner: &Arc<str>) -> Vec<Journaled> {
+    let calls = std::mem::take(&mut contents.calls);
+    calls.into_iter().map(|outcome| Journaled { outcome, journal: Arc::clone(owner) }).collect()
 }
 
-fn warn_of_losses(path: &std::path::Path, contents: &super::line::Contents) {
+fn warn_of_losses(path: &std::path::Path, contents: &Contents) {
     if contents.torn > 0 {
         tracing::warn!(path = %path.display(), lines = contents.torn, "lines of the journal were not written whole");
     }

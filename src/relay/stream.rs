@@ -65,7 +65,7 @@ enum Encoding {
 pub(super) fn reply(mut ladder: Ladder, begun: BegunStream, slot: Slot, meter: Meter) -> Reply {
     ladder.call.commit(slot);
     let meta = Meta::of(&ladder.call);
-    let live = Live {
+    let live = Box::new(Live {
         frames: begun.frames,
         encoder: begun.encoder,
         held: begun.held,
@@ -74,7 +74,7 @@ pub(super) fn reply(mut ladder: Ladder, begun: BegunStream, slot: Slot, meter: M
         slot,
         meter,
         ladder,
-    };
+    });
     let until = live.ladder.call.deadline() + LOCAL_GRACE + READING;
     let body = stream::unfold(Some(live), |live| async {
         let (bytes, live) = live?.next().await;
@@ -97,8 +97,9 @@ struct Live {
 }
 
 impl Live {
-    /// The next bytes for the caller, and what comes after them: `None` once these are the last.
-    async fn next(mut self) -> (Bytes, Option<Self>) {
+    /// The next bytes for the caller, and what comes after them: `None` once these are the last. What has come together leaves
+    /// together.
+    async fn next(mut self: Box<Self>) -> (Bytes, Option<Box<Self>>) {
         let mut out = Vec::new();
         loop {
             for frame in std::mem::take(&mut self.held) {
@@ -107,10 +108,12 @@ impl Live {
             if self.ended {
                 return (self.end(out), None);
             }
-            if !out.is_empty() {
-                return (Bytes::from(out), Some(self));
-            }
-            let frame = match self.wait().await {
+            let next = match self.frames.buffered() {
+                Some(next) => next.map(Some),
+                None if !out.is_empty() => return (Bytes::from(out), Some(self)),
+                None => self.wait().await,
+            };
+            let frame = match next {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return (self.end(out), None),
                 Err(fault) => match self.restart(&fault).await {
@@ -177,7 +180,7 @@ impl Live {
     }
 
     /// A whole answer: recorded first, then its last bytes.
-    fn end(mut self, mut out: Vec<u8>) -> Bytes {
+    fn end(mut self: Box<Self>, mut out: Vec<u8>) -> Bytes {
         let call = &mut self.ladder.call;
         if let Err(error) = call.settle(Ending::Answered, 200) {
             tracing::error!(request_id = %call.id(), %error, "a streamed answer was not recorded");
@@ -190,7 +193,7 @@ impl Live {
         Bytes::from(out)
     }
 
-    fn interrupt(mut self, fault: &Fault, mut out: Vec<u8>) -> Bytes {
+    fn interrupt(mut self: Box<Self>, fault: &Fault, mut out: Vec<u8>) -> Bytes {
         let call = &mut self.ladder.call;
         call.end_attempt(self.slot, fault);
         if let Err(error) = call.settle(Ending::Interrupted, 200) {

@@ -11,7 +11,7 @@ mod meter;
 
 use std::time::{Duration, Instant};
 
-pub use headers::{MeterHeaders, RateHeaders, Refill, read};
+pub use headers::{MeterHeaders, RateHeaders, Refill, concerns, read};
 
 use meter::Meter;
 

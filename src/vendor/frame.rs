@@ -122,6 +122,14 @@ impl Frames {
 }
 
 impl Frames {
+    /// The next frame, where its bytes are here already.
+    pub fn buffered(&mut self) -> Option<Result<Frame, Fault>> {
+        match self {
+            Self::Http(frames) => frames.split().transpose(),
+            Self::Local(_) => None,
+        }
+    }
+
     /// Whether the finish reason has come: what is missing then is usage and the end mark at most.
     pub fn is_finished(&self) -> bool {
         match self {

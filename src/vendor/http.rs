@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error as _, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Response, StatusCode,
+    Method, Request, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -194,10 +194,12 @@ fn suited(vendor: &Vendor, wire: Wire, body: Bytes) -> Bytes {
 }
 
 async fn post(client: &Client, prepared: Prepared, body: Bytes) -> Result<Response, Fault> {
-    let Prepared { url, headers } = prepared;
-    let request = client.http().post(url).headers(headers);
-    let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
-    request.send().await.map_err(|error| transport_fault(&error))
+    let Prepared { url, mut headers } = prepared;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut request = Request::new(Method::POST, client.address(&url)?);
+    *request.headers_mut() = headers;
+    *request.body_mut() = Some(body.into());
+    client.http().execute(request).await.map_err(|error| transport_fault(&error))
 }
 
 /// An answer that is packed although nobody asked for that is not unpacked: what it grows to is nobody's bound.

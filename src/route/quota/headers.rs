@@ -50,6 +50,11 @@ pub enum Refill {
     AtReset,
 }
 
+/// Whether [`read`] asks for a header of that name, in lower case; true of some others, too.
+pub fn concerns(name: &str) -> bool {
+    name == "date" || name.starts_with("retry-after") || name.contains("limit")
+}
+
 /// Reads an answer's headers. `header`: the value of a name in lower case; `now_unix_ms`: ms since 1970-01-01 UTC.
 pub fn read<'a>(header: impl Fn(&str) -> Option<&'a str>, now_unix_ms: i64) -> RateHeaders {
     let now = header("date").and_then(instant::http_date).unwrap_or(now_unix_ms);
