@@ -17,7 +17,10 @@ pub use latency::{Baseline, Baselines, CallKind, Observed, OutputClass, Quantile
 pub use need::Need;
 pub use outage::{OutagePolicy, OutageRefused, OutageStanding, OutageTicket, Outages, Scope};
 pub use plan::{Decision, Plan, Step, TargetHealth, plan};
-pub use quota::{Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, concerns as rate_headers_concern, read as read_rate_headers};
+pub use quota::{
+    Estimate, MeterHeaders, Quota, RateHeaders, Refill, Wait, concerns as rate_headers_concern,
+    read as read_rate_headers,
+};
 pub use replay::{Change, Replay, ReplayReport, Side, Streamed, Timing};
 pub use retry_budget::{RetryBudget, backoff};
 pub use share::object_to_shares;

@@ -61,7 +61,8 @@ impl Purse {
 
     /// A price that is not known may be any.
     fn drop_unpriced(&self, plan: &mut Plan, tool: Option<String>) -> Result<(), Refusal> {
-        let what = tool.as_ref().map_or_else(|| "its price".to_owned(), |kind| format!("what the tool `{kind}` costs there"));
+        let what =
+            tool.as_ref().map_or_else(|| "its price".to_owned(), |kind| format!("what the tool `{kind}` costs there"));
         let why = format!("{what} is not known, and the call has a hard budget or may cost so much at most");
         let dropped = pass_over(plan, &why, |index| self.bound(index).is_none());
         if dropped && !plan.steps.iter().any(|step| step.decision.is_attempted()) {

@@ -184,7 +184,8 @@ async fn ask(relay: &Arc<Relay>, inbound: Inbound, route: Arc<SnapshotRoute>, se
     let mut planned = planned(relay, settings, &route, (need, shape, share_of(inbound.id)), None);
     let nobody = Ask { at_unix_ms: received_unix_ms, requests: 1, tokens: 0, in_flight: 1 };
     let permit = relay.limiter.admit(Vec::new(), nobody).ok()?;
-    let allowed = Allowed { permit, shape, cost_per_call: None, began_unix_ms: received_unix_ms, tool_of_unknown_cost: None };
+    let allowed =
+        Allowed { permit, shape, cost_per_call: None, began_unix_ms: received_unix_ms, tool_of_unknown_cost: None };
     let purse = Purse::open(allowed, &route, settings, &mut planned.plan).ok()?;
     let total: Duration = route.route.deadlines.total;
     let mut call = Call::open(relay, &inbound, (&route, purse, None), total, &envelope);

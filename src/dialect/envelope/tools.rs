@@ -96,10 +96,16 @@ mod tests {
     #[test]
     fn what_nobody_here_has_a_price_for_is_named() {
         let of = |tools: &str| of_unknown_cost(tools);
-        assert_eq!(of(r#"[{"type":"function"},{"type":"web_search"},{"type":"image_generation"}]"#).as_deref(), Some("image_generation"));
+        assert_eq!(
+            of(r#"[{"type":"function"},{"type":"web_search"},{"type":"image_generation"}]"#).as_deref(),
+            Some("image_generation")
+        );
         assert_eq!(of(r#"[7,{"type":"image\u005fgeneration"}]"#).as_deref(), Some("image_generation"));
         assert_eq!(of(r#"[{"type":"oracle_20300101"}]"#).as_deref(), Some("oracle_20300101"));
-        assert_eq!(of(r#"[{"name":"add","input_schema":{"type":"object"}},{"type":"bash_20250124"},{"type":"mcp_toolset"}]"#), None);
+        assert_eq!(
+            of(r#"[{"name":"add","input_schema":{"type":"object"}},{"type":"bash_20250124"},{"type":"mcp_toolset"}]"#),
+            None
+        );
         assert_eq!(of("{}"), None);
     }
 

@@ -15,7 +15,8 @@ use crate::{
     limit::{Density, share::Hold},
     route::{
         Baselines, Breaker, BreakerStanding, CallKind, Estimate, OutagePolicy, OutageTicket, Outages, Quota,
-        RateHeaders, RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict, rate_headers_concern, read_rate_headers,
+        RateHeaders, RetryBudget, Sample, Scope, TargetHealth, Threshold, Ticket, Verdict, rate_headers_concern,
+        read_rate_headers,
     },
     vendor::{Listener, NOT_READY},
 };
@@ -259,8 +260,10 @@ impl Listener for Cell {
     /// What the vendor's headers say of its limits.
     fn hear(&self, headers: &HeaderMap) {
         // Few of an answer's headers are of limits, and the names to look for are many.
-        let of_limits = headers.iter().map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| rate_headers_concern(name));
-        let of_limits: Vec<(&str, &str)> = of_limits.filter_map(|(name, value)| Some((name, value.to_str().ok()?))).collect();
+        let of_limits =
+            headers.iter().map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| rate_headers_concern(name));
+        let of_limits: Vec<(&str, &str)> =
+            of_limits.filter_map(|(name, value)| Some((name, value.to_str().ok()?))).collect();
         let said = |wanted: &str| of_limits.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
         let read = match of_limits.iter().all(|(name, _)| *name == "date") {
             true => RateHeaders::default(),

@@ -110,7 +110,8 @@ async fn what_a_call_may_cost_is_known_whatever_its_body_is_like() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_tool_whose_price_is_not_known_is_kept_from_hard_budgets() {
     let vendor = vendor().await;
-    let asking = |kind: &str| json!({"model": "chat", "max_output_tokens": 10, "input": "hi", "tools": [{"type": kind}]});
+    let asking =
+        |kind: &str| json!({"model": "chat", "max_output_tokens": 10, "input": "hi", "tools": [{"type": kind}]});
     let function = json!({
         "model": "chat", "max_output_tokens": 10, "input": "hi",
         "tools": [{"type": "function", "name": "image_generation", "parameters": {"type": "object"}}, {"type": "custom", "name": "b"}]
