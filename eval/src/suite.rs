@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{digest::sha256_hex_of_parts, file, score::Check};
 
+mod copies;
 mod judging;
 mod read;
 mod tier;

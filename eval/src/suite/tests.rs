@@ -45,6 +45,28 @@ fn every_built_in_suite_is_read() {
 }
 
 #[test]
+fn copies_of_a_question_are_told_unless_they_are_one_draw() {
+    let line = |id: &str, more: &str| {
+        format!("{{\"id\":\"{id}\",\"messages\":[{{\"role\":\"user\",\"content\":\"1 + 1?\"}}]{more}}}\n")
+    };
+    let suite = |lines: [String; 3]| read(HEADER, &lines.concat()).expect("it is right");
+    let copied = suite([line("a", ""), line("b", ""), line("c", ",\"max_tokens\":9")]);
+    assert_eq!(copied.copies(), [("b", "a")]);
+    let warning = copied.warning_of_copies().expect("is told");
+    assert!(warning.contains("1 of 3 items") && warning.contains("`b` as `a`"), "{warning}");
+    let one = ",\"cluster\":\"k\"";
+    assert_eq!(suite([line("a", one), line("b", one), line("c", ",\"max_tokens\":9")]).warning_of_copies(), None);
+}
+
+#[test]
+fn no_built_in_suite_has_copies() {
+    for name in EMBEDDED.iter().map(|(name, ..)| name) {
+        let suite = Suite::find(name, Path::new("/nonexistent/suites")).expect("it is read");
+        assert_eq!(suite.warning_of_copies(), None, "{name}");
+    }
+}
+
+#[test]
 fn a_suite_is_what_its_files_say() {
     let suite = read(HEADER, ITEMS).expect("it is right");
     assert_eq!((suite.items_of("form"), suite.items_of("sense"), suite.asks()), (2, 1, 3));

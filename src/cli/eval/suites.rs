@@ -47,6 +47,9 @@ pub(super) fn show(installation: &Installation, name: &str) -> anyhow::Result<Ex
     let tiers: Vec<&str> = suite.tiers.iter().map(|tier| tier.name()).collect();
     said.push_str(&format!("tiers: {}\n", tiers.join(", ")));
     said.push_str(&format!("{} items decide, {} are for practice\n", suite.items.len(), suite.items_aside()));
+    if let Some(warning) = suite.warning_of_copies() {
+        said.push_str(&format!("warning: {warning}\n"));
+    }
     suite.gates.iter().for_each(|gate| said.push_str(&described(&suite, gate)));
     said.push('\n');
     let columns = [("item", Align::Left), ("slices", Align::Left), ("asks", Align::Right), ("question", Align::Left)];
