@@ -6,6 +6,7 @@ pub mod change;
 pub mod desk;
 pub mod drill;
 pub mod evacuation;
+pub mod evaluation;
 mod filed;
 mod gate;
 mod incident;
