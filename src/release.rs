@@ -18,6 +18,7 @@ pub mod owed;
 pub mod paper;
 pub mod post;
 pub mod prometheus;
+pub mod renewal;
 mod reversal;
 mod room;
 pub mod rules;
