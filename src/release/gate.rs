@@ -140,6 +140,13 @@ impl Gate {
         Some(held.certificate)
     }
 
+    /// The certificate that is filed for `target` and `suite`, whether or not it holds. Blocks on a file.
+    pub fn filed(&self, settings: &Settings, target: &TargetId, suite: &str) -> Option<Certificate> {
+        let keys = self.certificates.keys(&settings.gate.trust).ok()?;
+        let path = self.certificates.certificate_path(&target.to_string(), suite);
+        self.certificates.read_file(&path, &keys).ok()
+    }
+
     /// The certificate that `target` has for `suite`, though its time may be over: what the gateway may renew. Blocks on files.
     pub fn renewable(
         &self,

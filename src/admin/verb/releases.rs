@@ -1,6 +1,6 @@
 //! Releases: shown, and the acts on them with what belongs to each (notes and cards, the gate, the ledger's volumes).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use backstop_models::catalog::Catalog;
 
@@ -48,7 +48,7 @@ pub async fn of_route(site: &Site, route: &RouteId) -> Result<ReleasesView, Refu
         let row = store.drill_on().await.ok().flatten();
         drill = row.and_then(|row| DrillOn::of(&row, route, clock::unix_ms()));
         shadows = store.shadows(route.clone()).await.unwrap_or_default();
-        renewals = renewed(site, route, &line, store.renewals().await.unwrap_or_default());
+        renewals = renewed(site, route, &line, store.renewals().await.unwrap_or_default()).await;
     }
     Ok(ReleasesView {
         route: route.clone(),
@@ -71,19 +71,23 @@ pub async fn of_route(site: &Site, route: &RouteId) -> Result<ReleasesView, Refu
     })
 }
 
-/// Of each retained target the last renewal by the route's suite.
-fn renewed(site: &Site, route: &RouteId, line: &Line, rows: Vec<RenewalRow>) -> Vec<RenewalView> {
+/// Of each retained target the last renewal by the route's suite. One that failed is left out once somebody has certified by hand.
+async fn renewed(site: &Site, route: &RouteId, line: &Line, rows: Vec<RenewalRow>) -> Vec<RenewalView> {
     let suite = site.settings.routes.get(route).map(|route| &route.suite);
     let retained = line.leases.iter().filter_map(|lease| line.release(lease.number)).flat_map(|one| &one.targets);
     let retained: BTreeSet<&TargetId> = retained.collect();
-    let (mut views, mut seen) = (Vec::new(), BTreeSet::new());
-    for row in rows {
-        let is_of_route = Some(&row.suite) == suite && retained.contains(&row.target);
-        if is_of_route && seen.insert(row.target.clone()) {
-            views.push(RenewalView::of(row, clock::unix_ms()));
-        }
-    }
-    views
+    let mut seen = BTreeSet::new();
+    let of_route = rows.into_iter().filter(|row| Some(&row.suite) == suite && retained.contains(&row.target));
+    let last: Vec<RenewalRow> = of_route.filter(|row| seen.insert(row.target.clone())).collect();
+    let (gate, settings, now) = (Arc::clone(&site.gate), Arc::clone(&site.settings), clock::unix_ms());
+    let look = move || {
+        let view = |row: RenewalRow| {
+            let filed = gate.filed(&settings, &row.target, &row.suite);
+            RenewalView::of(row, filed.as_ref(), now)
+        };
+        last.into_iter().filter_map(view).collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 pub async fn history(site: &Site, route: &RouteId) -> Result<Vec<DoneView>, Refused> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstop_eval::certificate::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -176,17 +177,27 @@ impl From<&Lease> for RetainedView {
 }
 
 impl RenewalView {
-    pub fn of(row: RenewalRow, now_unix_ms: i64) -> Self {
-        Self {
+    /// `filed`: the certificate that there is now. `None`: it is neither what the renewal is of nor what came of it.
+    pub fn of(row: RenewalRow, filed: Option<&Certificate>, now_unix_ms: i64) -> Option<Self> {
+        let is_of = filed.is_some_and(|filed| filed.digest() == row.certificate);
+        let came_of_it = filed.is_some_and(|filed| filed.predicate().supersedes.as_ref() == Some(&row.certificate));
+        let outcome = match row.outcome {
+            // The last signature puts it in force, and tells nobody else.
+            Some(RenewalOutcome::Renewed) => "renewed",
+            Some(RenewalOutcome::Unsigned) if came_of_it => "renewed",
+            outcome if is_of => outcome.map_or("running", RenewalOutcome::as_str),
+            _ => return None,
+        };
+        Some(Self {
             target: row.target,
             suite: row.suite,
-            outcome: row.outcome.map_or("running", RenewalOutcome::as_str).to_owned(),
+            outcome: outcome.to_owned(),
             why: row.why,
             at_unix_ms: row.at_unix_ms,
             tries: row.tries,
             next_unix_ms: row.next_unix_ms,
             running: row.held_until_unix_ms.is_some_and(|until| until > now_unix_ms),
-        }
+        })
     }
 }
 

@@ -208,6 +208,7 @@ async fn a_renewal_that_fails_is_told_with_its_reason_and_changes_nothing() {
     story.feel(RIGHT);
     story.home.ok(&[&certify("old/echo")[..], &["--certify"]].concat());
     story.until_nothing_is_told(&gateway).await;
+    assert_eq!(story.renewal(), Value::Null, "nothing is to be said of it any more");
     // A model that is worse by now fails, and its certificate is not touched.
     story.ends(time::Duration::HOUR);
     let former = story.certificate();
@@ -285,6 +286,7 @@ async fn with_four_eyes_what_was_renewed_waits_for_the_second_beside_what_holds(
     assert!(renewed["fault"].is_null() && renewed["signers"].as_array().is_some_and(|all| all.len() == 2), "{renewed}");
     story.until_nothing_is_told(&gateway).await;
     assert_eq!(story.old.seen_count() - before, ITEMS, "it was asked once");
+    assert_eq!(story.renewal()["outcome"], "renewed");
     assert_eq!(story.issued_by_itself().len(), 1);
 }
 
