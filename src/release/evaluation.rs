@@ -73,9 +73,9 @@ pub struct Asked {
 
 /// Where a certificate goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Into {
-    /// In force at once, in the place of the one before.
-    Force,
+pub enum Filing {
+    /// In the place of the one before, at once.
+    InForce,
     /// Beside the one in force, until enough others have signed it.
     Awaited,
 }
@@ -150,16 +150,16 @@ impl Evaluation {
         (suite, report): (&Suite, &Report),
         (binding, scope): (&Binding, &Scope),
         (audit, actor): (&Audit, Actor),
-        into: Into,
+        filing: Filing,
     ) -> Result<(Certificate, PathBuf), EvaluationError> {
         let certificates = self.gate.certificates();
         let report_sha256 = certificates.keep_report(report)?;
         let act = certifying(actor, (binding, scope), &report_sha256);
         let (bound, now) = ((binding, scope.clone()), OffsetDateTime::now_utc());
         let issue = async {
-            Ok(match into {
-                Into::Awaited => certificates.issue_beside(suite, report, bound, now)?,
-                Into::Force => {
+            Ok(match filing {
+                Filing::Awaited => certificates.issue_beside(suite, report, bound, now)?,
+                Filing::InForce => {
                     let path = certificates.certificate_path(&binding.target, &binding.suite.name);
                     (certificates.issue(suite, report, bound, now)?, path)
                 }

@@ -132,8 +132,9 @@ impl Renewer {
         if !matches!(store.drill_on().await, Ok(None)) {
             return;
         }
+        let certificate = due.former.digest().to_owned();
         let claim = RenewalClaim {
-            certificate: due.former.digest().to_owned(),
+            certificate: certificate.clone(),
             target: due.target.clone(),
             suite: due.suite.clone(),
             holder: self.holder.clone(),
@@ -141,6 +142,11 @@ impl Renewer {
             until_unix_ms: now + HELD_MS,
         };
         if !store.claim_renewal(claim, now - KEPT_MS).await.unwrap_or(false) {
+            return;
+        }
+        // Whoever held it a moment ago may have renewed it since the look.
+        if !self.look().await.is_some_and(|now| now.still_wants(due)) {
+            let _ = store.hold_renewal(certificate, self.holder.clone(), now).await;
             return;
         }
         let (route, target, suite) = (&due.route, &due.target, &due.suite);
@@ -158,7 +164,7 @@ impl Renewer {
         }
         let ended = clock::unix_ms();
         let end = RenewalEnd {
-            certificate: due.former.digest().to_owned(),
+            certificate,
             at_unix_ms: ended,
             outcome: tried.outcome,
             why: tried.why.map(|why| why.chars().take(LONGEST_WHY).collect()),
@@ -236,6 +242,11 @@ impl Seen {
             due.awaited.is_none() && next.is_none_or(|next| next <= now_unix_ms)
         };
         self.due.iter().find(may)
+    }
+
+    fn still_wants(&self, due: &Due) -> bool {
+        let same = |one: &Due| one.former.digest() == due.former.digest() && one.awaited.is_none();
+        self.due.iter().any(same)
     }
 
     fn row(&self, due: &Due) -> Option<&RenewalRow> {

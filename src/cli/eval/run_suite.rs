@@ -24,7 +24,7 @@ use crate::{
     domain::Money,
     release::{
         Gate,
-        evaluation::{Asked, Evaluation, Examined, Into, Terms, is_url},
+        evaluation::{Asked, Evaluation, Examined, Filing, Terms, is_url},
     },
 };
 
@@ -218,7 +218,7 @@ impl Desk<'_> {
             Some(binding) if self.args.certify && report.verdict == Verdict::Pass => {
                 let audit = self.installation.audit().await?;
                 let (what, who) = ((&self.suite, report), (&audit, operator()));
-                let certified = self.evaluation.certify(what, (binding, &self.scope), who, Into::Force).await;
+                let certified = self.evaluation.certify(what, (binding, &self.scope), who, Filing::InForce).await;
                 let (_, path) = certified.context("the pass cannot be certified")?;
                 self.installation.sign(&audit).await;
                 Some(path)

@@ -8,7 +8,7 @@ use backstop_eval::{
 };
 
 use super::{
-    super::evaluation::{Asked, Chosen, Evaluation, EvaluationError, Into, Terms},
+    super::evaluation::{Asked, Chosen, Evaluation, EvaluationError, Filing, Terms},
     Due, Pause, Tried,
 };
 use crate::{
@@ -50,7 +50,7 @@ pub(super) async fn renew(
         ending.finish()?;
         let digest: String = report_sha256.chars().take(SHOWN_DIGEST).collect();
         let why = format!(
-            "{} at attempt {}: {}; `backstop eval report {digest}` shows it",
+            "{} at attempt {} (`backstop eval report {digest}` shows it): {}",
             report.verdict,
             report.attempt,
             report.why.join("; ")
@@ -58,13 +58,13 @@ pub(super) async fn renew(
         let pause = if report.verdict == Verdict::Fail { Pause::Failed } else { Pause::Soon };
         return Ok(Tried { outcome: RenewalOutcome::Failed, why: Some(why), pause: Some(pause) });
     }
-    let into = if evaluation.settings.gate.trust.signatures > 1 { Into::Awaited } else { Into::Force };
+    let filing = if evaluation.settings.gate.trust.signatures > 1 { Filing::Awaited } else { Filing::InForce };
     let scope = &due.former.predicate().scope;
-    evaluation.certify((&suite, &report), (binding, scope), (audit, Actor::gateway()), into).await?;
+    evaluation.certify((&suite, &report), (binding, scope), (audit, Actor::gateway()), filing).await?;
     ending.finish()?;
-    let outcome = match into {
-        Into::Force => RenewalOutcome::Renewed,
-        Into::Awaited => RenewalOutcome::Unsigned,
+    let outcome = match filing {
+        Filing::InForce => RenewalOutcome::Renewed,
+        Filing::Awaited => RenewalOutcome::Unsigned,
     };
     Ok(Tried { outcome, why: None, pause: None })
 }
