@@ -15,6 +15,7 @@ mod ladder;
 mod message;
 mod outbox;
 pub mod pagerduty;
+mod renewal;
 mod rule;
 mod send;
 mod share;
@@ -46,6 +47,7 @@ use crate::{
     config::Settings,
     domain::{Outcome, RouteId},
     limit::BudgetMark,
+    release::renewal::NotRenewed,
     store::ShareOverride,
 };
 use book::Book;
@@ -61,6 +63,7 @@ pub struct Alerts {
     overrides: mpsc::Sender<Option<ShareOverride>>,
     drills: mpsc::Sender<BTreeSet<RouteId>>,
     rules: mpsc::Sender<BTreeSet<RuleFired>>,
+    renewals: mpsc::Sender<BTreeSet<NotRenewed>>,
     task: JoinHandle<()>,
 }
 
@@ -75,6 +78,10 @@ pub struct DrillTeller(mpsc::Sender<BTreeSet<RouteId>>);
 /// Tells the desk which rules have fired; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RuleTeller(mpsc::Sender<BTreeSet<RuleFired>>);
+
+/// Tells the desk which certificates are not renewed; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RenewalTeller(mpsc::Sender<BTreeSet<NotRenewed>>);
 
 /// Tells the desk which targets are left out; cheap to clone.
 #[derive(Debug, Clone)]
@@ -96,6 +103,7 @@ impl Alerts {
         let (overrides, override_now) = mpsc::channel(1);
         let (drills, drills_now) = mpsc::channel(1);
         let (rules, rules_now) = mpsc::channel(1);
+        let (renewals, renewals_now) = mpsc::channel(1);
         let desk = Desk::new(kept, book, settings, post);
         let inbox = Inbox {
             outcomes,
@@ -104,9 +112,10 @@ impl Alerts {
             overrides: override_now,
             drills: drills_now,
             rules: rules_now,
+            renewals: renewals_now,
         };
         let task = tokio::spawn(desk.run(inbox));
-        (Self { left_out, overrides, drills, rules, task }, told)
+        (Self { left_out, overrides, drills, rules, renewals, task }, told)
     }
 
     pub fn left_out(&self) -> LeftOutTeller {
@@ -123,6 +132,10 @@ impl Alerts {
 
     pub fn rules(&self) -> RuleTeller {
         RuleTeller(self.rules.clone())
+    }
+
+    pub fn renewals(&self) -> RenewalTeller {
+        RenewalTeller(self.renewals.clone())
     }
 
     /// Waits, at most `bound`, until the last alerts are sent or written down.
@@ -151,6 +164,13 @@ impl RuleTeller {
     /// All rules that have fired by now. Never waits; a word that finds the desk busy is made up for by the next.
     pub fn tell(&self, fired: BTreeSet<RuleFired>) {
         let _ = self.0.try_send(fired);
+    }
+}
+
+impl RenewalTeller {
+    /// All certificates that are not renewed now. Never waits; a word that finds the desk busy is made up for by the next.
+    pub fn tell(&self, all: BTreeSet<NotRenewed>) {
+        let _ = self.0.try_send(all);
     }
 }
 

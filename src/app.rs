@@ -12,6 +12,7 @@ mod prometheus;
 pub mod recording;
 pub mod releases;
 pub mod reload;
+mod renewal;
 mod rules;
 mod sentinel;
 mod serving;

@@ -57,7 +57,7 @@ pub use limits::{BudgetKind, Doors, Limits, Tenant, parse_network};
 pub use oidc::{LoginToken, OidcSettings, SigningAlgorithm};
 pub use prices::{all_shipped as all_shipped_prices, shipped as shipped_prices};
 pub use prometheus::{PrometheusQuery, PrometheusSettings};
-pub use release::{Orders, ReleaseSettings, Steer};
+pub use release::{Orders, ReleaseSettings, RenewSettings, Steer};
 pub use rule::{Comparison, Condition, Metric, Rule, RuleAction, Side};
 pub use schema::schema;
 pub use settings::{

@@ -11,6 +11,7 @@ mod drills;
 pub mod merkle;
 mod quality;
 mod releases;
+mod renewals;
 #[cfg(test)]
 pub(crate) mod sample;
 mod shares;
@@ -30,6 +31,7 @@ pub use clients::{Clients, KeyRow, May, TenantRow};
 pub use drills::{DrillAnswer, DrillEnd, DrillRow, DrillSums, Drills, FirstContents, Which};
 pub use quality::{ProbeRow, Quality, Share, ShareOf};
 pub use releases::{ReleaseRow, Releases, ShadowRow, ShadowSums};
+pub use renewals::{RenewalClaim, RenewalEnd, RenewalOutcome, RenewalRow, Renewals};
 pub use shares::{Replayed, ShareOverride, ShareRow, Shares};
 pub use spent::{Cursor, SpentRow};
 pub use tidy::Tidy;
@@ -47,7 +49,7 @@ use std::{
 use futures_util::future::BoxFuture;
 
 /// A handle to the database; cheap to clone. Its methods are those of [`AdminStore`], [`Calls`], [`Clients`], [`AuditLog`],
-/// [`Drills`], [`Quality`], [`Releases`], [`Shares`], [`Tidy`], [`Triggers`] and [`Used`].
+/// [`Drills`], [`Quality`], [`Releases`], [`Renewals`], [`Shares`], [`Tidy`], [`Triggers`] and [`Used`].
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Arc<dyn Database>,
@@ -62,6 +64,7 @@ pub trait Database:
     + Drills
     + Quality
     + Releases
+    + Renewals
     + Shares
     + Tidy
     + Triggers

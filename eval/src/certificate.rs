@@ -35,6 +35,7 @@
 //! key file's permissions (0600).
 
 mod attempts;
+mod awaited;
 mod binding;
 mod envelope;
 mod issue;

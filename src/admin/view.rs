@@ -31,7 +31,7 @@ pub use incidents::IncidentView;
 pub use keys::{KeyView, keys};
 pub use login::{LoginView, login};
 pub use releases::{
-    CanaryEnded, CardView, DiffView, DoneView, PaperView, PricedTarget, Proposed, ReleasesView, RolledBack,
+    CanaryEnded, CardView, DiffView, DoneView, PaperView, PricedTarget, Proposed, ReleasesView, RenewalView, RolledBack,
 };
 pub use rerated::{RerateSums, RerateView};
 pub use shares::{OverrideView, SharesView};

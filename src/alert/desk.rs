@@ -30,6 +30,7 @@ use crate::{
     domain::{Outcome, RouteId},
     limit::BudgetMark,
     observe::metric,
+    release::renewal::NotRenewed,
     store::ShareOverride,
 };
 
@@ -49,6 +50,7 @@ pub(super) struct Inbox {
     pub(super) overrides: mpsc::Receiver<Option<ShareOverride>>,
     pub(super) drills: mpsc::Receiver<BTreeSet<RouteId>>,
     pub(super) rules: mpsc::Receiver<BTreeSet<RuleFired>>,
+    pub(super) renewals: mpsc::Receiver<BTreeSet<NotRenewed>>,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,10 @@ impl Desk {
                 }
                 Some(fired) = inbox.rules.recv() => {
                     let told = self.ladder.rules_fired(&fired, clock::unix_ms());
+                    self.tell(told);
+                }
+                Some(all) = inbox.renewals.recv() => {
+                    let told = self.ladder.not_renewed(&all, clock::unix_ms());
                     self.tell(told);
                 }
                 Some(mark) = inbox.budgets.recv() => {

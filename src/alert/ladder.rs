@@ -129,8 +129,10 @@ impl Ladder {
         let mut told = Vec::new();
         for incident in self.incidents.values_mut().filter(|incident| incident.is_open()) {
             let alert = &incident.alert;
-            let about_target =
-                matches!(alert.event, Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds);
+            let about_target = matches!(
+                alert.event,
+                Event::TargetRefusedUs | Event::TargetLeftOut | Event::CertificateEnds | Event::CertificateNotRenewed
+            );
             let of_route = || {
                 settings.routes.get(&alert.route).is_some_and(|route| {
                     !about_target || route.targets.iter().any(|target| alert.target.as_ref() == Some(&target.id))
@@ -338,6 +340,7 @@ fn mends(rung: Rung, event: Event) -> Option<bool> {
         Event::TargetRefusedUs
         | Event::TargetLeftOut
         | Event::CertificateEnds
+        | Event::CertificateNotRenewed
         | Event::BudgetReached
         | Event::ShareOverridden
         | Event::DrillOverdue

@@ -67,6 +67,8 @@ pub enum Event {
     TargetLeftOut,
     /// A target's certificate ends soon, or is in the grace after its end: the target serves still.
     CertificateEnds,
+    /// The certificate of a retained release should be renewed by now, and is not: it failed, or lacks signatures.
+    CertificateNotRenewed,
     /// A budget has reached a mark: 50, 80, 95 or 100 %.
     BudgetReached,
     /// The share cap is overridden: it refuses no call for a while.
@@ -122,6 +124,7 @@ impl Event {
             Self::TargetRefusedUs => "target_refused_us",
             Self::TargetLeftOut => "target_left_out",
             Self::CertificateEnds => "certificate_ends",
+            Self::CertificateNotRenewed => "certificate_not_renewed",
             Self::BudgetReached => "budget_reached",
             Self::ShareOverridden => "share_overridden",
             Self::DrillOverdue => "drill_overdue",
@@ -138,6 +141,7 @@ impl Event {
             Self::LaterFallbackServed
             | Self::AnswerInterrupted
             | Self::TargetRefusedUs
+            | Self::CertificateNotRenewed
             | Self::ShareOverridden
             | Self::RuleFired => AlertSeverity::Error,
             Self::NobodyAnswered | Self::TargetLeftOut => AlertSeverity::Critical,
@@ -207,6 +211,12 @@ impl Alert {
                 format!(
                     "{route}: the certificate of {target} ends ({fault}); certify it again before it leaves the route"
                 )
+            }
+            (State::Firing, Event::CertificateNotRenewed) => {
+                format!("{route}: the certificate of {target}, which is retained, is not renewed: {fault}")
+            }
+            (State::Resolved, Event::CertificateNotRenewed) => {
+                format!("{route}: the certificate of {target} needs no renewal any more")
             }
             (_, Event::BudgetReached) => "a budget has reached a mark".to_owned(),
             (_, Event::ShareOverridden) => "the share cap is overridden".to_owned(),

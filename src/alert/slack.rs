@@ -58,6 +58,7 @@ fn title(alert: &Alert) -> &'static str {
         (_, Event::ShareOverridden) => "🟠 The share cap is overridden",
         (_, Event::NobodyAnswered) => "🚨 Nobody can answer",
         (_, Event::TargetLeftOut) => "🚨 A target has left its route",
+        (_, Event::CertificateNotRenewed) => "🟠 A certificate is not renewed",
     }
 }
 

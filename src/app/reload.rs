@@ -12,8 +12,8 @@ use metrics::counter;
 use tokio::{runtime::Handle, signal::unix::Signal, task::JoinHandle};
 
 use super::{
-    App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases, rules,
-    sentinel, shares, tidy,
+    App, Releases, drills, health, left_out::left_out as left_out_now, limits, prometheus, recording, releases,
+    renewal, rules, sentinel, shares, tidy,
 };
 use crate::{
     config::{self, Enforcement, Finding, Loaded, Reloaded, Settings, Severity, Watch},
@@ -46,6 +46,7 @@ pub struct Keeping {
     tidy: JoinHandle<()>,
     drills: JoinHandle<()>,
     steps: JoinHandle<()>,
+    renewal: JoinHandle<()>,
     _watch: Option<Watch>,
 }
 
@@ -64,6 +65,7 @@ impl Drop for Keeping {
         self.tidy.abort();
         self.drills.abort();
         self.steps.abort();
+        self.renewal.abort();
     }
 }
 
@@ -107,6 +109,7 @@ pub fn keep(app: &App, origin: Option<PathBuf>, began: Began) -> Keeping {
         tidy: tidy::keep(app),
         drills: drills::keep(app),
         steps: releases::step(app),
+        renewal: renewal::keep(app),
         _watch: watch,
     }
 }

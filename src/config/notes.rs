@@ -2,7 +2,7 @@
 //!
 //! The one list of it: when a part becomes real, its note goes from here.
 
-use super::{AlertTo, MidStream, Settings, path::Path, raw, share_cap};
+use super::{AlertTo, MidStream, Settings, path::Path, raw, release::USUAL_RETAIN, share_cap};
 
 /// Says every note, with its place in the file.
 pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Path, (&str, &str))) {
@@ -14,6 +14,10 @@ pub(super) fn give(settings: &Settings, file: &raw::File, say: &mut dyn FnMut(Pa
         say(root.key("shared"), ("this version shares no state between replicas", "run one replica"));
     }
     budgets_can_be_kept(settings, say);
+    if settings.release.retain < USUAL_RETAIN {
+        let what = "a replaced release may be gone before 30 days are over: a late regret finds nothing to go back to";
+        say(root.key("release").key("retain"), (what, "30d, or more"));
+    }
     if file.share_cap.is_none() || settings.share_cap.max < 1.0 {
         share_cap::note(settings, say);
     }

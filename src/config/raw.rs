@@ -37,7 +37,7 @@ pub(super) use health::{Breaker, Latency};
 pub(super) use incidents::Incidents;
 pub(super) use prices::{Hours, Price, RatesOf};
 pub(super) use prometheus::Prometheus;
-pub(super) use release::{Approvals, Release};
+pub(super) use release::{Approvals, Release, Renew};
 pub(super) use routes::{CallerFault, Criticality, Deadlines, Hedge, MidStream, OnBudget, Route};
 pub(super) use rules::{Rule, RuleAction};
 pub(super) use sections::{Fingerprints, Gate, Limits, Local, LogFormat, Shared, Storage, Telemetry, Transit, Vault};

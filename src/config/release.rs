@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{AuditSink, Criticality, Settings, Target, invariants, path::Path, prices};
-use crate::domain::{RouteId, TargetId, VendorId};
+use crate::domain::{Money, RouteId, TargetId, VendorId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseSettings {
     /// How long a replaced release stays as a fallback, at least.
     pub retain: Duration,
+    /// How certificates of retained releases are renewed; `None`: by hand.
+    pub renew: Option<RenewSettings>,
     pub critical_persons: u32,
     pub standard_persons: u32,
     pub batch_persons: u32,
@@ -16,11 +18,30 @@ pub struct ReleaseSettings {
     pub publish: Vec<AuditSink>,
 }
 
+/// How the gateway renews certificates by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RenewSettings {
+    /// So long before their end, and after half of their time at the earliest.
+    pub before: Duration,
+    /// What the answers of one renewal may cost.
+    pub max_cost: Money,
+}
+
+/// How long a replaced release is to stay, for one to be sure to find it.
+pub(super) const USUAL_RETAIN: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl Default for RenewSettings {
+    /// A day before anybody is told that a certificate ends, so that people hear of those alone that are not renewed.
+    fn default() -> Self {
+        Self { before: Duration::from_secs(15 * 24 * 3600), max_cost: Money::from_micros(10_000_000) }
+    }
+}
+
 impl Default for ReleaseSettings {
     fn default() -> Self {
         let (critical_persons, standard_persons, batch_persons) = (2, 1, 1);
-        let retain = Duration::from_secs(30 * 24 * 3600);
-        Self { retain, critical_persons, standard_persons, batch_persons, publish: Vec::new() }
+        let (retain, renew) = (USUAL_RETAIN, Some(RenewSettings::default()));
+        Self { retain, renew, critical_persons, standard_persons, batch_persons, publish: Vec::new() }
     }
 }
 

@@ -37,6 +37,8 @@ pub const RELOADS: &str = "backstop_config_reloads_total";
 /// Targets that strict enforcement leaves out (or warn lets through) now. Label: `route`, `target`.
 /// By target and outcome: `same`, `drift`, `unknown`.
 pub const SENTINEL_PROBES: &str = "backstop_sentinel_probes_total";
+/// Renewals of retained releases' certificates. Labels: `target`, `outcome` (`renewed`, `unsigned`, `failed`).
+pub const RENEWALS: &str = "backstop_renewals_total";
 /// Triggers of a rollback that fired. Labels: `route`, `kind` (`incident`, `rule`), `result` (`rolled_back`, `stayed`).
 pub const TRIGGERS: &str = "backstop_triggers_total";
 pub const UNCERTIFIED: &str = "backstop_target_uncertified";
@@ -128,6 +130,7 @@ fn describe() {
     describe_counter!(DOUBTFUL_PRICES, "Attempts whose cost is not known, or not known well, by target and state");
     describe_gauge!(IN_FLIGHT, "Calls that are being answered now");
     describe_counter!(RELOADS, "Config reloads by result");
+    describe_counter!(RENEWALS, "Renewals of certificates of retained releases, by what came of them");
     describe_counter!(SENTINEL_PROBES, "Probes of certified models of vendors, by what they found");
     describe_counter!(TRIGGERS, "Triggers of a rollback that fired, by route, kind and result");
     describe_gauge!(UNCERTIFIED, "1 for each target of a route that has no valid certificate");

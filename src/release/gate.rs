@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -137,6 +138,37 @@ impl Gate {
         let binding = self.binding(settings, target, &suite).ok()?;
         let held = self.certificates.check(&binding, &settings.gate.trust, OffsetDateTime::now_utc()).ok()?;
         Some(held.certificate)
+    }
+
+    /// The certificate that is filed for `target` and `suite`, whether or not it holds. Blocks on a file.
+    pub fn filed(&self, settings: &Settings, target: &TargetId, suite: &str) -> Option<Certificate> {
+        let keys = self.certificates.keys(&settings.gate.trust).ok()?;
+        let path = self.certificates.certificate_path(&target.to_string(), suite);
+        self.certificates.read_file(&path, &keys).ok()
+    }
+
+    /// The certificate that `target` has for `suite`, though its time may be over: what the gateway may renew. Blocks on files.
+    pub fn renewable(
+        &self,
+        settings: &Settings,
+        target: &TargetId,
+        suite: &SuiteId,
+        now: OffsetDateTime,
+    ) -> Option<Certificate> {
+        let binding = self.binding(settings, target, suite).ok()?;
+        self.certificates.renewable(&binding, &settings.gate.trust, now).ok()
+    }
+
+    /// The file of the certificate that is to take the place of `former` once enough have signed it. Blocks on files.
+    pub fn awaited(
+        &self,
+        settings: &Settings,
+        (target, suite): (&TargetId, &SuiteId),
+        former: &Certificate,
+        now: OffsetDateTime,
+    ) -> Option<PathBuf> {
+        let binding = self.binding(settings, target, suite).ok()?;
+        Some(self.certificates.awaited((former, &binding), &settings.gate.trust, now)?.1)
     }
 
     /// A local model's verified files, what identifies them as `device` computes them, and how large it is.

@@ -10,6 +10,7 @@ mod drills;
 mod migrate;
 mod quality;
 mod releases;
+mod renewals;
 mod rows;
 mod shares;
 mod spent;

@@ -159,7 +159,7 @@ async fn a_synthetic_drill_measures_who_is_left_and_callers_notice_nothing() {
     let gateway = serving(&story.home).await;
     let story = Arc::new(story);
     let drilled = Arc::clone(&story);
-    let drilling = tokio::task::spawn_blocking(move || drilled.drill(&["--duration", "3s", "--questions", "12"]));
+    let drilling = tokio::task::spawn_blocking(move || drilled.drill(&["--duration", "6s", "--questions", "12"]));
     let (calls, drills) = call_until(&gateway, || drilling.is_finished()).await;
     let (code, report) = drilling.await.expect("the verb ends");
     let route = &report["routes"][0];

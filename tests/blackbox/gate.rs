@@ -6,6 +6,7 @@ mod drift;
 mod forge;
 mod hostile;
 mod life;
+mod renewal;
 mod scope;
 mod signatures;
 

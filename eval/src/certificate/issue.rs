@@ -52,6 +52,34 @@ impl CertificateStore {
         (binding, scope): (&Binding, Scope),
         now: OffsetDateTime,
     ) -> Result<Certificate, IssueError> {
+        let (certificate, json) = self.seal(suite, report, (binding, scope), now)?;
+        self.keep_certificate(&binding.target, &binding.suite.name, &json)?;
+        Ok(certificate)
+    }
+
+    /// As [`Self::issue`], but beside the certificate that is in force, which holds on: what is made takes its place once enough have
+    /// signed it, see [`Self::take_over`]. Gives the file, too.
+    pub fn issue_beside(
+        &self,
+        suite: &Suite,
+        report: &Report,
+        (binding, scope): (&Binding, Scope),
+        now: OffsetDateTime,
+    ) -> Result<(Certificate, PathBuf), IssueError> {
+        let (certificate, json) = self.seal(suite, report, (binding, scope), now)?;
+        let path = self.awaited_path(&binding.target, &binding.suite.name);
+        self.write(&path, &json)?;
+        Ok((certificate, path))
+    }
+
+    /// Signed by this installation, verified, and not written yet.
+    fn seal(
+        &self,
+        suite: &Suite,
+        report: &Report,
+        (binding, scope): (&Binding, Scope),
+        now: OffsetDateTime,
+    ) -> Result<(Certificate, Vec<u8>), IssueError> {
         report.recheck(suite)?;
         if report.verdict != Verdict::Pass {
             return Err(IssueError::NotPassed {
@@ -82,10 +110,10 @@ impl CertificateStore {
         let statement = Statement::new(scope, report, (report_sha256, supersedes), binding, now);
         let envelope = Envelope::seal(&serde_json::to_vec(&statement)?, &signer);
         let json = serde_json::to_vec_pretty(&envelope)?;
-        self.keep_certificate(&binding.target, &binding.suite.name, &json)?;
-        // Read back as anyone would read it, so that nothing is handed out that would not verify.
-        Certificate::read(&json, &keys)
-            .map_err(|reason| IssueError::Inconsistent(Inconsistent::because(reason.to_string())))
+        // Read as anyone would read it, so that nothing is handed out that would not verify.
+        let certificate = Certificate::read(&json, &keys)
+            .map_err(|reason| IssueError::Inconsistent(Inconsistent::because(reason.to_string())))?;
+        Ok((certificate, json))
     }
 
     /// Adds `signer`'s signature to the certificate in `path`, once it is known to be one that `keys` have signed.

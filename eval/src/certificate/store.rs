@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/signing.key  signing.pub
 //! DIR/certs/<target>--<suite>-<digest>.json   one file per target and suite; a new certificate replaces the old one
+//! DIR/certs/awaited/…                         likewise, of those that wait for more signatures while the old one holds
 //! DIR/runs/<sha256>.json                      every report, named by its bytes
 //! ```
 //! Files are written whole or not at all. Nothing is cached: each check reads what is on disk now.
@@ -24,7 +25,7 @@ use crate::{
 use super::{Binding, Certificate, Holding, Invalid, PublicKey, Reason, Signer, SignerError, Trust, Warning};
 
 /// The largest certificate that is read, in bytes.
-const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
+pub(super) const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 
 /// A directory of certificates.
 #[derive(Debug, Clone)]
@@ -69,6 +70,7 @@ impl CertificateStore {
             dir.to_owned(),
             dir.join("certs"),
             dir.join("certs/former"),
+            dir.join("certs/awaited"),
             dir.join("runs"),
             dir.join("revocations"),
             dir.join("suspensions"),
@@ -249,6 +251,20 @@ impl CertificateStore {
         let certificate = self.read_file(&path, &self.keys(trust)?)?;
         let warning = self.holds_for(&certificate, binding, trust, now)?;
         Ok(Holding { certificate, warning })
+    }
+
+    /// The certificate of `binding` that holds by what `trust` asks, or that would but for its end: what may be renewed unasked. Whatever
+    /// else is against it is for people.
+    pub fn renewable(&self, binding: &Binding, trust: &Trust, now: OffsetDateTime) -> Result<Certificate, Reason> {
+        let path = self.certificate_path(&binding.target, &binding.suite.name);
+        if !file::is_there(&path) {
+            return Err(Reason::Missing { target: binding.target.clone(), suite: binding.suite.name.clone() });
+        }
+        let certificate = self.read_file(&path, &self.keys(trust)?)?;
+        match self.holds_for(&certificate, binding, trust, now) {
+            Err(reason) if !reason.is_expiry() => Err(reason),
+            Ok(_) | Err(_) => Ok(certificate),
+        }
     }
 
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {

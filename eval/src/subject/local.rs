@@ -1,8 +1,10 @@
 //! The model that runs in this process, as a subject: asked through the very engine that will serve it.
 
+use std::time::{Duration, Instant};
+
 use backstop_models::{
     chat::{Answer, Chat, Completion, Fold, Prompt, Sampling},
-    engine::{Engine, EngineFault},
+    engine::{Class, Engine, EngineFault},
 };
 
 use super::{BoxFuture, Scored, Subject, SubjectError};
@@ -11,15 +13,25 @@ use super::{BoxFuture, Scored, Subject, SubjectError};
 #[derive(Clone)]
 pub struct LocalSubject {
     engine: Engine,
+    class: Class,
 }
+
+/// How long an answer may take at most; the run's deadline is what ends one.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl LocalSubject {
     pub fn new(engine: Engine) -> Self {
-        Self { engine }
+        Self { engine, class: Class::default() }
+    }
+
+    /// As [`Self::new`], of an engine whose callers come first.
+    pub fn giving_way(engine: Engine) -> Self {
+        Self { engine, class: Class::Batch }
     }
 
     async fn answer(&self, chat: Chat) -> Result<Answer, SubjectError> {
-        let mut generation = self.engine.ask(chat).map_err(refused_or_failed)?;
+        let mut generation =
+            self.engine.ask_as(chat, self.class, Instant::now() + LONGEST).map_err(refused_or_failed)?;
         let mut fold = Fold::default();
         while let Some(event) = generation.next().await {
             fold.push(event.map_err(refused_or_failed)?);

@@ -1,5 +1,7 @@
 //! Releases: shown, and the acts on them with what belongs to each (notes and cards, the gate, the ledger's volumes).
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use backstop_models::catalog::Catalog;
 
 use crate::{
@@ -8,7 +10,7 @@ use crate::{
         site::Site,
         view::{
             CanaryEnded, CardView, DiffView, DoneView, DrillOn, PaperView, PricedTarget, Proposed, ReleasesView,
-            RolledBack,
+            RenewalView, RolledBack,
         },
     },
     clock,
@@ -20,6 +22,7 @@ use crate::{
         paper, post,
         shadows::ShadowView,
     },
+    store::RenewalRow,
 };
 
 /// `only`: one route; else all that the config names.
@@ -40,11 +43,12 @@ pub async fn of_route(site: &Site, route: &RouteId) -> Result<ReleasesView, Refu
     let filed = site.settings.orders().remove(route);
     let own = |target: &TargetId| site.settings.is_own_hardware(target);
     // Without a database neither is known, and the rest is.
-    let (mut drill, mut shadows) = (None, Vec::new());
+    let (mut drill, mut shadows, mut renewals) = (None, Vec::new(), Vec::new());
     if let Some(store) = &site.store {
         let row = store.drill_on().await.ok().flatten();
         drill = row.and_then(|row| DrillOn::of(&row, route, clock::unix_ms()));
         shadows = store.shadows(route.clone()).await.unwrap_or_default();
+        renewals = renewed(site, route, &line, store.renewals().await.unwrap_or_default()).await;
     }
     Ok(ReleasesView {
         route: route.clone(),
@@ -62,8 +66,28 @@ pub async fn of_route(site: &Site, route: &RouteId) -> Result<ReleasesView, Refu
         order: if line.governed { line.order(&own) } else { filed.unwrap_or_default() },
         waiting_for_database: site.shelf.waiting(),
         drill,
+        renewals,
         shadows: shadows.into_iter().map(ShadowView::from).collect(),
     })
+}
+
+/// Of each retained target the last renewal by the route's suite. One that failed is left out once somebody has certified by hand.
+async fn renewed(site: &Site, route: &RouteId, line: &Line, rows: Vec<RenewalRow>) -> Vec<RenewalView> {
+    let suite = site.settings.routes.get(route).map(|route| &route.suite);
+    let retained = line.leases.iter().filter_map(|lease| line.release(lease.number)).flat_map(|one| &one.targets);
+    let retained: BTreeSet<&TargetId> = retained.collect();
+    let mut seen = BTreeSet::new();
+    let of_route = rows.into_iter().filter(|row| Some(&row.suite) == suite && retained.contains(&row.target));
+    let last: Vec<RenewalRow> = of_route.filter(|row| seen.insert(row.target.clone())).collect();
+    let (gate, settings, now) = (Arc::clone(&site.gate), Arc::clone(&site.settings), clock::unix_ms());
+    let look = move || {
+        let view = |row: RenewalRow| {
+            let filed = gate.filed(&settings, &row.target, &row.suite);
+            RenewalView::of(row, filed.as_ref(), now)
+        };
+        last.into_iter().filter_map(view).collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 pub async fn history(site: &Site, route: &RouteId) -> Result<Vec<DoneView>, Refused> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstop_eval::certificate::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +15,7 @@ use crate::{
         desk::Moved,
         shadows::ShadowView,
     },
+    store::{RenewalOutcome, RenewalRow},
 };
 
 /// A route's releases.
@@ -43,6 +45,9 @@ pub struct ReleasesView {
     /// Acts that the database does not have yet.
     pub waiting_for_database: usize,
     pub drill: Option<DrillOn>,
+    /// What came of renewing certificates of retained releases, the last of each.
+    #[serde(default)]
+    pub renewals: Vec<RenewalView>,
     /// What came of asking releases beside what serves.
     pub shadows: Vec<ShadowView>,
 }
@@ -62,6 +67,24 @@ pub struct RetainedView {
     pub release: u32,
     #[serde(flatten)]
     pub lease: Lease,
+}
+
+/// A renewal of a certificate by the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RenewalView {
+    pub target: TargetId,
+    pub suite: String,
+    /// `renewed`, `unsigned` (it passed and lacks signatures), `failed`; `running`: the first try is under way.
+    pub outcome: String,
+    pub why: Option<String>,
+    /// When the last try began, or ended.
+    pub at_unix_ms: i64,
+    /// That came to an end.
+    pub tries: u32,
+    /// No other try begins before.
+    pub next_unix_ms: Option<i64>,
+    /// One is under way.
+    pub running: bool,
 }
 
 /// What was done.
@@ -150,6 +173,31 @@ impl From<&Release> for ReleaseView {
 impl From<&Lease> for RetainedView {
     fn from(lease: &Lease) -> Self {
         Self { release: lease.number, lease: *lease }
+    }
+}
+
+impl RenewalView {
+    /// `filed`: the certificate that there is now. `None`: it is neither what the renewal is of nor what came of it.
+    pub fn of(row: RenewalRow, filed: Option<&Certificate>, now_unix_ms: i64) -> Option<Self> {
+        let is_of = filed.is_some_and(|filed| filed.digest() == row.certificate);
+        let came_of_it = filed.is_some_and(|filed| filed.predicate().supersedes.as_ref() == Some(&row.certificate));
+        let outcome = match row.outcome {
+            // The last signature puts it in force, and tells nobody else.
+            Some(RenewalOutcome::Renewed) => "renewed",
+            Some(RenewalOutcome::Unsigned) if came_of_it => "renewed",
+            outcome if is_of => outcome.map_or("running", RenewalOutcome::as_str),
+            _ => return None,
+        };
+        Some(Self {
+            target: row.target,
+            suite: row.suite,
+            outcome: outcome.to_owned(),
+            why: row.why,
+            at_unix_ms: row.at_unix_ms,
+            tries: row.tries,
+            next_unix_ms: row.next_unix_ms,
+            running: row.held_until_unix_ms.is_some_and(|until| until > now_unix_ms),
+        })
     }
 }
 

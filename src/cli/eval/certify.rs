@@ -98,10 +98,18 @@ async fn countersign(
     let keys = certificates.keys(&trust)?;
     let read = certificates.read_file(file, &keys).with_context(|| format!("{} cannot be signed", file.display()))?;
     let audit = installation.audit().await?;
-    let sign = async { anyhow::Ok(certificates.countersign(file, &keys, &signer)?) };
-    let certificate = audit.around(release::signing(operator(), &read, &own.id()), sign).await?;
+    let sign = async {
+        let certificate = certificates.countersign(file, &keys, &signer)?;
+        anyhow::Ok((certificate, certificates.take_over(file, &trust)?))
+    };
+    let (certificate, is_in_force) = audit.around(release::signing(operator(), &read, &own.id()), sign).await?;
     installation.sign(&audit).await;
     let mut said = format!("signed by {}\n", certificate.signers().join(" and "));
+    if is_in_force {
+        let certified = certificate.predicate();
+        let path = certificates.certificate_path(&certified.target, &certified.suite.name);
+        said.push_str(&format!("it is in force now: {}\n", path.display()));
+    }
     if !certificates.keys(&trust)?.contains(&own) {
         said.push_str(&format!(
             "this key does not count here yet; add it to the config: gate: {{ signers: [\"{}\"] }}\n",

@@ -7,26 +7,25 @@ use backstop_eval::{
     certificate::Scope,
     referee::Bench,
     report::{Against, ItemResult, Report, Verdict},
-    run::{self, Bar, Ending, Journal, Reuse, RunOptions},
-    subject::Subject,
+    run::{Bar, Reuse},
     suite::{Split, Suite},
 };
-use backstop_models::chat::Usage;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use time::OffsetDateTime;
 
 use super::{
     super::{installation::Installation, operator::operator, print},
     located::{Located, located},
-    referees::{self, Chosen},
+    referees::ChosenArgs,
     scope::ScopeArgs,
-    subject_for::{self, Examined},
+    subject_for,
 };
 use crate::{
-    config::Settings,
     domain::Money,
-    release::{self, Gate},
+    release::{
+        Gate,
+        evaluation::{Asked, Evaluation, Examined, Filing, Terms, is_url},
+    },
 };
 
 #[derive(Debug, Args)]
@@ -59,7 +58,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "USD", value_parser = usd)]
     max_cost_usd: Option<u64>,
     #[command(flatten)]
-    referees: Chosen,
+    referees: ChosenArgs,
     /// Take answers over from the last finished run where nothing that they depend on has changed; never certified
     #[arg(long, conflicts_with = "certify")]
     cache: bool,
@@ -106,7 +105,7 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
         SplitArg::Gate => Split::Gate,
         SplitArg::Dev => Split::Dev,
     };
-    if args.against.as_deref().is_some_and(subject_for::is_url) {
+    if args.against.as_deref().is_some_and(is_url) {
         bail!("--against names a target of the config, as vendor/model: a URL has no --model of its own here");
     }
     if args.certify && split == Split::Dev {
@@ -126,9 +125,19 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
     let suite = suite.with_split(split)?;
     // What is wrong with it is said before anything is asked.
     let scope = args.scope.of(&suite)?;
-    let settings = installation.settings();
-    let gate = Arc::new(Gate::open(&installation.state)?);
-    let desk = Desk { installation, settings, gate, suite, scope, args };
+    if let Some(warning) = suite.warning_of_copies() {
+        eprintln!("warning: {warning}");
+    }
+    // The default provider can be installed once; if it stands already, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let evaluation = Evaluation {
+        state: installation.state.clone(),
+        settings: Arc::new(installation.settings()),
+        gate: Arc::new(Gate::open(&installation.state)?),
+        vault: None,
+        serving: None,
+    };
+    let desk = Desk { installation, evaluation, suite, scope, args };
     let examined = desk.examined(&desk.args.target).await?;
     if desk.args.certify && examined.binding.is_none() {
         bail!("a URL cannot be certified: add it to the config under `vendors` and name it as vendor/model");
@@ -142,17 +151,10 @@ pub(super) async fn run(installation: &Installation, args: RunArgs) -> anyhow::R
     desk.tell(asked, &examined).await
 }
 
-/// A run that is over but for its last line, which comes after all that it leads to.
-struct Asked {
-    report: Report,
-    ending: Ending,
-}
-
 /// What a run is about.
 struct Desk<'a> {
     installation: &'a Installation,
-    settings: Settings,
-    gate: Arc<Gate>,
+    evaluation: Evaluation,
     suite: Suite,
     /// What a certificate would be for.
     scope: Scope,
@@ -161,57 +163,40 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn examined(&self, target: &str) -> anyhow::Result<Examined> {
-        let Self { installation, settings, gate, suite, args, .. } = self;
+        let Self { evaluation, suite, args, .. } = self;
         let by_url = subject_for::ByUrl { model: args.model.as_deref(), secret: args.secret.as_deref() };
-        subject_for::examined(installation, gate, settings, suite.id(), target, by_url).await
+        subject_for::examined(evaluation, suite.id(), target, by_url).await
     }
 
     async fn ask(&self, examined: &Examined, reuse: Reuse, against: Option<Against>) -> anyhow::Result<Asked> {
-        let certificates = self.gate.certificates();
-        let key = examined.key();
-        self.can_be_bounded(examined.subject.as_ref())?;
-        let bench = self.bench(examined).await?;
-        bench.judge.as_ref().map_or(Ok(()), |judge| self.can_be_bounded(judge.subject.as_ref()))?;
-        let journal = Journal::open(&certificates.answers(), &key, &self.suite, reuse)?;
-        let attempt = certificates.begin_attempt(&key, &self.suite, journal.is_resumed())?;
-        let ending = journal.ending();
-        let options = RunOptions {
-            concurrency: self.args.concurrency.map_or(examined.concurrency, usize::from),
-            per_minute: self.args.rpm,
-            max_cost_micros: self.args.max_cost_usd,
-            journal: Some(journal),
-            subject: key,
-            attempt: attempt.number,
-            against,
-            bench,
-        };
-        let report = run::run(&self.suite, examined.subject.as_ref(), options, &Bar::new()).await;
-        certificates.end_attempt(attempt, report.verdict)?;
-        Ok(Asked { report, ending })
-    }
-
-    /// A ceiling over what has no price would hold nothing back.
-    fn can_be_bounded(&self, subject: &dyn Subject) -> anyhow::Result<()> {
-        let usage = Usage { input_tokens: Some(1000), output_tokens: Some(1000), ..Usage::default() };
-        let name = subject.name();
-        if self.args.max_cost_usd.is_none() || name.starts_with("local/") || subject.cost_micros(&usage).is_some() {
-            return Ok(());
+        let Self { evaluation, suite, args, .. } = self;
+        if args.max_cost_usd.is_some() {
+            evaluation.can_be_bounded(examined.subject.as_ref())?;
         }
-        bail!(
-            "--max-cost-usd cannot hold back {name}, whose price nobody knows; add it to the config under `models`, or leave the flag out"
-        )
+        let bench = self.bench(examined).await?;
+        if let (Some(judge), Some(_)) = (&bench.judge, args.max_cost_usd) {
+            evaluation.can_be_bounded(judge.subject.as_ref())?;
+        }
+        let terms = Terms {
+            concurrency: args.concurrency.map_or(examined.concurrency, usize::from),
+            per_minute: args.rpm,
+            max_cost_micros: args.max_cost_usd,
+            reuse,
+            against,
+        };
+        Ok(evaluation.ask(suite, examined, (bench, terms), &Bar::new()).await?)
     }
 
     async fn bench(&self, examined: &Examined) -> anyhow::Result<Bench> {
-        let Self { installation, settings, gate, suite, args, .. } = self;
+        let Self { evaluation, suite, args, .. } = self;
         // What the command line says of a family is said of the target, not of the incumbent.
         let name = examined.subject.name();
-        let chosen = match &args.against {
-            Some(incumbent) if *incumbent == name => &args.referees.without_family(),
-            _ => &args.referees,
-        };
-        let model = if subject_for::is_url(&args.target) { args.model.as_deref().unwrap_or_default() } else { &name };
-        referees::Wanted { installation, gate, settings, suite, chosen }.bench(&name, model).await
+        let mut chosen = args.referees.meant();
+        if args.against.as_ref() == Some(&name) {
+            chosen.family = None;
+        }
+        let model = if is_url(&args.target) { args.model.as_deref().unwrap_or_default() } else { &name };
+        Ok(evaluation.bench(suite, (&name, model), &chosen).await?)
     }
 
     /// What the incumbent passed of the same items.
@@ -219,7 +204,7 @@ impl Desk<'_> {
         let examined =
             self.examined(target).await.with_context(|| format!("the incumbent {target} cannot be asked"))?;
         let Asked { report, ending } = self.ask(&examined, Reuse::All, None).await?;
-        let report_sha256 = self.gate.certificates().keep_report(&report)?;
+        let report_sha256 = self.evaluation.gate.certificates().keep_report(&report)?;
         ending.finish()?;
         if report.errors > report.errors_allowed {
             bail!("the incumbent {target} cannot be compared with: {}", report.why.join("; "));
@@ -229,18 +214,17 @@ impl Desk<'_> {
 
     async fn tell(&self, asked: Asked, examined: &Examined) -> anyhow::Result<ExitCode> {
         let Asked { report, ending } = asked;
-        let (report, certificates) = (&report, self.gate.certificates());
+        let (report, certificates) = (&report, self.evaluation.gate.certificates());
         let report_sha256 = certificates.keep_report(report)?;
         let report_file = certificates.report_path(&report_sha256);
         let certificate_file = match &examined.binding {
             Some(binding) if self.args.certify && report.verdict == Verdict::Pass => {
                 let audit = self.installation.audit().await?;
-                let act = release::certifying(operator(), (binding, &self.scope), &report_sha256);
-                let (bound, now) = ((binding, self.scope.clone()), OffsetDateTime::now_utc());
-                let issue = async { anyhow::Ok(certificates.issue(&self.suite, report, bound, now)?) };
-                audit.around(act, issue).await.context("the pass cannot be certified")?;
+                let (what, who) = ((&self.suite, report), (&audit, operator()));
+                let certified = self.evaluation.certify(what, (binding, &self.scope), who, Filing::InForce).await;
+                let (_, path) = certified.context("the pass cannot be certified")?;
                 self.installation.sign(&audit).await;
-                Some(certificates.certificate_path(&binding.target, &binding.suite.name))
+                Some(path)
             }
             _ => None,
         };

@@ -4,7 +4,7 @@ use super::{Place, canary, part, releases};
 use crate::{
     admin::{
         verb::releases as verb,
-        view::{CardView, DiffView, DoneView, PaperView, PricedTarget, ReleasesView},
+        view::{CardView, DiffView, DoneView, PaperView, PricedTarget, ReleasesView, RenewalView},
     },
     cli::{
         drill::said_of,
@@ -124,11 +124,32 @@ pub(super) async fn status(place: &Place, route: Option<RouteId>, json: bool) ->
         let differs = one.file_differs.then(|| format!("the file differs: `backstop release import {}`", one.route));
         let tried = one.canary.map(|running| canary::told(&running.share));
         let drill = one.drill.as_ref().map(said_of);
-        let note = differs.into_iter().chain(tried).chain(drill).collect::<Vec<_>>().join("; ");
+        let renewals = one.renewals.iter().map(renewal);
+        let note = differs.into_iter().chain(tried).chain(drill).chain(renewals).collect::<Vec<_>>().join("; ");
         let (serves, since) = (one.serving.to_string(), print::moment(one.since_unix_ms));
         vec![one.route.to_string(), serves, since, by.to_owned(), list(&one.targets), leases.join(", "), note]
     };
     Ok(print::text(&print::table(&heads, &shown.iter().map(cells).collect::<Vec<_>>()))?)
+}
+
+/// What became of a retained target's certificate.
+fn renewal(one: &RenewalView) -> String {
+    let RenewalView { target, outcome, why, at_unix_ms, next_unix_ms, .. } = one;
+    if one.running {
+        return format!("the certificate of {target} is being renewed");
+    }
+    let at = print::moment(*at_unix_ms);
+    match outcome.as_str() {
+        "renewed" => format!("the certificate of {target} was renewed at {at}"),
+        "unsigned" => {
+            format!("the renewed certificate of {target} waits for signatures since {at}: `alerts list` says how")
+        }
+        _ => {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let next = next_unix_ms.map(|next| format!(", next try {}", print::moment(next))).unwrap_or_default();
+            format!("the certificate of {target} was not renewed at {at}{next}{why}")
+        }
+    }
 }
 
 pub(super) async fn notes(place: &Place, route: &RouteId, number: u32, json: bool) -> anyhow::Result<()> {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::Resolver;
-use crate::config::{ReleaseSettings, path::Path, raw};
+use crate::{
+    config::{ReleaseSettings, RenewSettings, path::Path, raw},
+    domain::Money,
+};
 
 impl Resolver<'_, '_> {
     pub(super) fn release(&mut self, raw: Option<&raw::Release>) -> ReleaseSettings {
@@ -16,6 +19,7 @@ impl Resolver<'_, '_> {
             }
             release.retain = retain;
         }
+        release.renew = self.renew(raw, &path);
         let none = raw::Approvals::default();
         let approvals = raw.approvals.as_ref().unwrap_or(&none);
         for (name, given, kept) in [
@@ -33,5 +37,23 @@ impl Resolver<'_, '_> {
         release.publish =
             publish.filter_map(|(index, raw)| self.publish(&path.key("publish").index(index), raw)).collect();
         release
+    }
+
+    fn renew(&mut self, raw: &raw::Release, path: &Path) -> Option<RenewSettings> {
+        let mut renew = RenewSettings::default();
+        let key = path.key("renew_before");
+        if let Some(before) = raw.renew_before.as_ref().and_then(|text| self.duration(&key, text)) {
+            renew.before = before;
+        }
+        if let Some(usd) = raw.renew_max_usd {
+            let key = path.key("renew_max_usd");
+            match self.amount(&key, usd) {
+                Some(Money::ZERO) => {
+                    self.error(&key, "nothing is asked for nothing", "`renew: off` turns renewals off")
+                }
+                amount => renew.max_cost = amount.unwrap_or(renew.max_cost),
+            }
+        }
+        (raw.renew != Some(raw::Renew::Off)).then_some(renew)
     }
 }

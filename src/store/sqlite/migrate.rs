@@ -11,7 +11,7 @@ use super::{BUSY_TIMEOUT, is_busy, opening};
 use crate::{clock, store::StoreError};
 
 /// In order; a file's `user_version` is how many of them it has had.
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("../migrations/sqlite/0001_calls.sql"),
     include_str!("../migrations/sqlite/0002_clients.sql"),
     include_str!("../migrations/sqlite/0003_roles.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("../migrations/sqlite/0029_quality.sql"),
     include_str!("../migrations/sqlite/0030_tool_uses.sql"),
     include_str!("../migrations/sqlite/0033_incidents_again.sql"),
+    include_str!("../migrations/sqlite/0034_renewals.sql"),
 ];
 
 /// `backs` as the file's application id: https://sqlite.org/pragma.html#pragma_application_id

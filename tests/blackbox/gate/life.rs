@@ -12,14 +12,14 @@ use crate::{gateway::Gateway, home::Home};
 
 const DAY: time::Duration = time::Duration::DAY;
 
-fn open_alerts(home: &Home) -> Vec<(String, String, String)> {
+pub(super) fn open_alerts(home: &Home) -> Vec<(String, String, String)> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let listed = home.json(&["alerts", "list"]);
     let all = listed["open"].as_array().expect("a list").iter();
     all.map(|alert| (word(&alert["event"]), word(&alert["fault"]), word(&alert["severity"]))).collect()
 }
 
-async fn until_alerted(home: &Home, gateway: &Gateway, event: &str, fault: &str) -> String {
+pub(super) async fn until_alerted(home: &Home, gateway: &Gateway, event: &str, fault: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let open = open_alerts(home);
@@ -44,7 +44,7 @@ async fn until_ready_says(gateway: &Gateway, what: &str) -> String {
     }
 }
 
-fn acts(home: &Home, action: &str) -> Vec<Value> {
+pub(super) fn acts(home: &Home, action: &str) -> Vec<Value> {
     let listed = home.json(&["audit", "list", "--action", action, "--limit", "1000"]);
     listed.as_array().expect("a list").clone()
 }
