@@ -47,7 +47,9 @@ fn every_built_in_suite_is_read() {
 #[test]
 fn copies_of_a_question_are_told_unless_they_are_one_draw() {
     let line = |id: &str, more: &str| {
-        format!("{{\"id\":\"{id}\",\"messages\":[{{\"role\":\"user\",\"content\":\"1 + 1?\"}}]{more}}}\n")
+        format!(
+            "{{\"id\":\"{id}\",\"messages\":[{{\"role\":\"user\",\"content\":\"1 + 1?\"}}],\"checks\":{{\"sense\":[{{\"contains_any\":[\"2\"]}}]}}{more}}}\n"
+        )
     };
     let suite = |lines: [String; 3]| read(HEADER, &lines.concat()).expect("it is right");
     let copied = suite([line("a", ""), line("b", ""), line("c", ",\"max_tokens\":9")]);
