@@ -314,6 +314,26 @@ async fn a_gateway_that_stops_in_a_renewal_stops_at_once_and_the_next_goes_on_wi
     assert_eq!(story.issued_by_itself().len(), 1);
 }
 
+/// Nobody gives its turn back: it is over when nothing was heard of it for half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_killed_in_a_renewal_is_followed_by_the_next() {
+    let story = Story::begin(PRICES).await;
+    let (before, former) = (story.old.seen_count(), story.certificate());
+    story.silent_from.store(before + 20, Ordering::Relaxed);
+    let gateway = story.home.serve();
+    story.old.asked(before + 20 + 8).await;
+    gateway.kill();
+    story.silent_from.store(usize::MAX, Ordering::Relaxed);
+    assert_eq!(story.certificate()["digest"], former["digest"], "what holds is untouched");
+    let gateway = story.home.serve();
+    let renewed = story.until_renewed(&gateway, &former).await;
+    assert!(renewed["fault"].is_null(), "{renewed}");
+    assert_eq!(renewed["attempt"], 2, "it is the same attempt");
+    assert_eq!(story.old.seen_count() - before, ITEMS + 8, "only what was cut is asked twice");
+    assert_eq!(story.issued_by_itself().len(), 1);
+    assert!(story.home.ok(&["audit", "verify"]).starts_with("whole: "));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_local_model_that_serves_is_asked_as_it_is_and_not_loaded_again() {
     let _turn = prepared::turn().await;
