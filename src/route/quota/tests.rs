@@ -20,6 +20,20 @@ fn meter(limit: u64, remaining: u64, reset: Option<Duration>, refill: Refill) ->
     MeterHeaders { limit: Some(limit), remaining: Some(remaining), reset, refill }
 }
 
+/// Whoever looks through an answer's headers first passes over none that matter.
+#[test]
+fn every_header_that_is_asked_for_is_known_by_its_name() {
+    let asked = std::cell::RefCell::new(Vec::new());
+    let header = |name: &str| {
+        asked.borrow_mut().push(name.to_owned());
+        None
+    };
+    assert_eq!(read(header, 0), RateHeaders::default());
+    let asked = asked.into_inner();
+    assert!(asked.len() > 50 && asked.iter().all(|name| concerns(name)), "{asked:?}");
+    assert!(!concerns("content-type") && !concerns("x-request-id"));
+}
+
 #[test]
 fn openai_and_groq_tell_spans() {
     let headers = said(&[
