@@ -1,6 +1,7 @@
 //! The gateway's plain data: ids, money, faults and the one outcome of a call. No I/O, no clock.
 
 mod act;
+mod causes;
 mod fault;
 mod finish;
 mod ids;
@@ -13,6 +14,7 @@ mod usage;
 mod volume;
 
 pub use act::{Act, Action, Actor, Approval, Stage, person};
+pub use causes::chain;
 pub use fault::{Fault, FaultKind, Retry, Source};
 pub use finish::{FinishReason, JsonVerdict};
 pub use ids::{CallId, FeatureId, KeyId, RouteId, TargetId, TenantId, VendorId, is_plain_name};

@@ -2,7 +2,10 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use backstop::cli::{Cli, run};
+use backstop::{
+    cli::{Cli, run},
+    domain::chain,
+};
 use backstop_models::machine::bound_candle;
 use clap::Parser as _;
 use tokio::runtime::Runtime;
@@ -22,19 +25,8 @@ fn main() -> ExitCode {
     match ran {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
+            eprintln!("error: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes in one line; a cause that its effect already quotes is not said twice.
-fn chain(error: &anyhow::Error) -> String {
-    let mut said = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !said.contains(&cause) {
-            said = format!("{said}: {cause}");
-        }
-    }
-    said
 }

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+pub(super) use crate::domain::chain;
 use crate::{audit::AuditError, store::StoreError, vault::KeyAdminError};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,17 +110,6 @@ impl IntoResponse for Refused {
         }
         response
     }
-}
-
-/// A failure and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said = format!("{said}: {error}");
-        cause = error.source();
-    }
-    said
 }
 
 impl From<StoreError> for Refused {

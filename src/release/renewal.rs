@@ -25,7 +25,7 @@ use crate::{
     audit::Audit,
     clock,
     config::{RenewSettings, Settings},
-    domain::{RouteId, TargetId},
+    domain::{RouteId, TargetId, chain},
     observe::metric,
     store::{RenewalClaim, RenewalEnd, RenewalOutcome, RenewalRow, Store},
 };
@@ -272,19 +272,6 @@ impl Pause {
         };
         first.saturating_mul(1 << tries.min(20)).min(longest)
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        cause = error.source();
-    }
-    said
 }
 
 #[cfg(test)]

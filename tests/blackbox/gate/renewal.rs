@@ -120,6 +120,25 @@ impl Story {
         all.into_iter().find(|one| one["target"] == "old/echo").unwrap_or_default()
     }
 
+    /// A gateway that has asked twenty questions of a renewal, and waits for the answers to eight more.
+    async fn in_a_renewal(&self) -> Gateway {
+        let before = self.old.seen_count();
+        self.silent_from.store(before + 20, Ordering::Relaxed);
+        let gateway = self.home.serve();
+        self.old.asked(before + 20 + 8).await;
+        gateway
+    }
+
+    /// The next gateway ends what the one before, which began when `old` had been asked so often, was in.
+    async fn goes_on(&self, former: &Value, before: usize) {
+        let gateway = self.home.serve();
+        let renewed = self.until_renewed(&gateway, former).await;
+        assert!(renewed["fault"].is_null(), "{renewed}");
+        assert_eq!(renewed["attempt"], 2, "it is the same attempt");
+        assert_eq!(self.old.seen_count() - before, ITEMS + 8, "only what was cut is asked twice");
+        assert_eq!(self.issued_by_itself().len(), 1);
+    }
+
     /// What the open alert says.
     async fn until_told(&self, gateway: &Gateway, words: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -294,9 +313,7 @@ async fn with_four_eyes_what_was_renewed_waits_for_the_second_beside_what_holds(
 async fn a_gateway_that_stops_in_a_renewal_stops_at_once_and_the_next_goes_on_with_it() {
     let story = Story::begin(PRICES).await;
     let before = story.old.seen_count();
-    story.silent_from.store(before + 20, Ordering::Relaxed);
-    let gateway = story.home.serve();
-    story.old.asked(before + 20 + 8).await;
+    let gateway = story.in_a_renewal().await;
     assert_eq!(story.renewal()["running"], true, "{}", story.renewal());
     let begun = Instant::now();
     gateway.stop();
@@ -306,12 +323,7 @@ async fn a_gateway_that_stops_in_a_renewal_stops_at_once_and_the_next_goes_on_wi
     story.ends(-time::Duration::HOUR);
     let former = story.certificate();
     assert!(former["fault"].as_str().is_some_and(|why| why.contains("it expired at")), "{former}");
-    let gateway = story.home.serve();
-    let renewed = story.until_renewed(&gateway, &former).await;
-    assert!(renewed["fault"].is_null(), "{renewed}");
-    assert_eq!(renewed["attempt"], 2, "it is the same attempt");
-    assert_eq!(story.old.seen_count() - before, ITEMS + 8, "only what was cut is asked twice");
-    assert_eq!(story.issued_by_itself().len(), 1);
+    story.goes_on(&former, before).await;
 }
 
 /// Nobody gives its turn back: it is over when nothing was heard of it for half a minute.
@@ -319,18 +331,10 @@ async fn a_gateway_that_stops_in_a_renewal_stops_at_once_and_the_next_goes_on_wi
 async fn a_gateway_that_is_killed_in_a_renewal_is_followed_by_the_next() {
     let story = Story::begin(PRICES).await;
     let (before, former) = (story.old.seen_count(), story.certificate());
-    story.silent_from.store(before + 20, Ordering::Relaxed);
-    let gateway = story.home.serve();
-    story.old.asked(before + 20 + 8).await;
-    gateway.kill();
+    story.in_a_renewal().await.kill();
     story.silent_from.store(usize::MAX, Ordering::Relaxed);
     assert_eq!(story.certificate()["digest"], former["digest"], "what holds is untouched");
-    let gateway = story.home.serve();
-    let renewed = story.until_renewed(&gateway, &former).await;
-    assert!(renewed["fault"].is_null(), "{renewed}");
-    assert_eq!(renewed["attempt"], 2, "it is the same attempt");
-    assert_eq!(story.old.seen_count() - before, ITEMS + 8, "only what was cut is asked twice");
-    assert_eq!(story.issued_by_itself().len(), 1);
+    story.goes_on(&former, before).await;
     assert!(story.home.ok(&["audit", "verify"]).starts_with("whole: "));
 }
 
