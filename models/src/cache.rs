@@ -2,8 +2,8 @@
 //!
 //! A full block is known by the tokens that lead to its end, so a prompt that begins like an earlier one starts from the
 //! blocks that are there already. A block that nobody holds stays findable until its place is needed, the least recently
-//! used first. Only full blocks are shared and full blocks are never written again, so sharing needs no copies. Memory is
-//! bounded by the number of blocks; [`Sequence`] gives its blocks back when it is dropped.
+//! used first. Only full blocks are shared and full blocks are never written again, so sharing needs no copies; what is copied
+//! is the text that all prompts of a model open with ([`opening`]). Memory is bounded by the number of blocks; [`Sequence`] gives its blocks back when it is dropped.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -14,8 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::kernel::{BLOCK, KvStore};
 
+mod opening;
 mod tensors;
 
+use opening::Opening;
 pub(crate) use tensors::TensorStore;
 
 /// What one token's keys and values are.
@@ -68,6 +70,7 @@ struct Blocks {
     /// Known blocks that nobody holds, the least recently used first.
     idle: BTreeMap<u64, u32>,
     clock: u64,
+    opening: Opening,
 }
 
 #[derive(Clone, Default)]
@@ -114,6 +117,7 @@ impl Cache {
             known: HashMap::new(),
             idle: BTreeMap::new(),
             clock: 0,
+            opening: Opening::default(),
         };
         Self { store, blocks: Arc::new(Mutex::new(blocks)) }
     }
@@ -130,8 +134,7 @@ impl Cache {
     /// Blocks that nobody holds.
     #[cfg(test)]
     pub(crate) fn free_blocks(&self) -> usize {
-        let blocks = lock(&self.blocks);
-        blocks.empty.len() + blocks.idle.len()
+        lock(&self.blocks).free()
     }
 
     #[cfg(test)]
@@ -181,7 +184,7 @@ impl Sequence {
     pub(crate) fn reserve(&mut self, tokens: usize) -> Result<(), Full> {
         let lacking = self.lacks(tokens);
         let mut blocks = lock(&self.blocks);
-        if blocks.empty.len() + blocks.idle.len() < lacking {
+        if blocks.free() < lacking {
             return Err(Full);
         }
         self.table.extend((0..lacking).filter_map(|_| blocks.take()));
@@ -223,8 +226,16 @@ impl Blocks {
         held.holders += 1;
     }
 
+    /// How many blocks can be taken.
+    fn free(&self) -> usize {
+        self.empty.len() + self.idle.len() + usize::from(self.kept_alone().is_some())
+    }
+
     /// A block for new tokens.
     fn take(&mut self) -> Option<u32> {
+        if self.empty.is_empty() && self.idle.is_empty() && self.kept_alone().is_some() {
+            self.give_up_opening();
+        }
         let block = match self.empty.pop() {
             Some(block) => block,
             None => {

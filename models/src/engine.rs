@@ -275,6 +275,8 @@ struct Model {
     identity: Identity,
     vocabulary: Arc<Vocabulary>,
     template: ChatTemplate,
+    /// What prompts begin with before anything that a caller says; empty where the template cannot tell.
+    opening: Vec<u32>,
     capabilities: crate::files::Capabilities,
     context_tokens: NonZeroUsize,
 }
@@ -346,12 +348,14 @@ impl Model {
         let source = load::chat_template(files, header)?;
         let template = ChatTemplate::parse(source, vocabulary.bos_text(), vocabulary.eos_text(), controls)
             .map_err(|source| LoadError::new(&files.weights, LoadFault::Template(source)))?;
+        let opening = answer::opening(&template, &vocabulary, OffsetDateTime::now_utc());
         let context = load::context_tokens(files, header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(Self {
             id: files.id.clone(),
             identity,
             vocabulary: Arc::new(vocabulary),
             template,
+            opening,
             capabilities: files.capabilities,
             context_tokens: NonZeroUsize::new(context).unwrap_or(NonZeroUsize::MIN),
         })

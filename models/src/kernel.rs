@@ -32,6 +32,8 @@ pub(crate) use level::Level;
 pub use limit::{multiply_bytes, multiply_floats, read_words};
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
-pub(crate) use ops::{Gate, Pairs, Rotary, absorb, add_bias, exponentials, gated, rms_norm_in_place, rotate};
+pub(crate) use ops::{
+    Gate, Pairs, Rotary, absorb, add_bias, at_least, exponentials, gated, highest, rms_norm_in_place, rotate,
+};
 pub(crate) use pack::Source;
 pub(crate) use pool::Pool;

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use crate::chat;
+use crate::{chat, kernel};
 
 /// What the published settings of the catalog's default model say; used where the caller leaves it open, since at
 /// OpenAI's default of 1 a small model rambles.
@@ -14,7 +14,8 @@ const DEFAULT_TEMPERATURE: f64 = 0.2;
 const DEFAULT_TOP_P: f64 = 0.9;
 
 /// Of tokens less likely than this, beside the likeliest, not one would be drawn in the lifetime of a machine.
-const NEVER: f32 = 1e-13;
+/// The second is below its logarithm, so that it finds them all.
+const NEVER: (f32, f32) = (1e-13, -30.0);
 
 /// Checked sampling parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +53,8 @@ pub(crate) struct Sampler {
     parameters: Parameters,
     random: SplitMix,
     drawn: HashMap<u32, u32>,
-    /// Of each token; kept, so that nothing is allocated for it again.
+    /// Of the tokens that may be drawn, as their weights; kept, so that nothing is allocated for them again.
+    places: Vec<u32>,
     weights: Vec<f32>,
 }
 
@@ -97,38 +99,64 @@ impl Parameters {
 
 impl Sampler {
     pub(crate) fn new(parameters: Parameters, seed: u64) -> Self {
-        Self { parameters, random: SplitMix::new(seed), drawn: HashMap::new(), weights: Vec::new() }
+        Self { parameters, random: SplitMix::new(seed), drawn: HashMap::new(), places: Vec::new(), weights: Vec::new() }
     }
 
     /// Draws a token. A logit of −∞ is a token that is not allowed.
     pub(crate) fn draw(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
-        // Without an early exit, so that it is computed in vectors: this runs for each token of each call.
-        if !logits.iter().fold(true, |sound, logit| sound & (*logit < f32::INFINITY)) {
+        let (mut highest, sound) = kernel::highest(logits);
+        if !sound {
             return Err(SampleError::NotANumber);
         }
-        for (token, bias) in &self.parameters.bias {
-            if let Some(logit) = logits.get_mut(*token as usize) {
-                *logit += bias;
-            }
+        if self.change(logits) {
+            (highest, _) = kernel::highest(logits);
         }
-        for (token, count) in &self.drawn {
-            if let Some(logit) = logits.get_mut(*token as usize) {
-                *logit -= self.parameters.frequency_penalty * *count as f32 + self.parameters.presence_penalty;
-            }
+        if highest == f32::NEG_INFINITY {
+            return Err(SampleError::NothingAllowed);
         }
-        let token = if self.parameters.temperature == 0.0 { greedy(logits)? } else { self.random_token(logits)? };
+        let token = if self.parameters.temperature == 0.0 {
+            self.look(logits, highest);
+            self.places.first().copied()
+        } else {
+            self.random_token(logits, highest)
+        };
+        let token = token.ok_or(SampleError::NothingAllowed)?;
         *self.drawn.entry(token).or_default() += 1;
         Ok(token)
     }
 
-    fn random_token(&mut self, logits: &[f32]) -> Result<u32, SampleError> {
-        let highest = logits[greedy(logits)? as usize];
+    /// Bias and penalties. Whether there are any.
+    fn change(&self, logits: &mut [f32]) -> bool {
+        let Parameters { frequency_penalty, presence_penalty, bias, .. } = &self.parameters;
+        for (token, bias) in bias {
+            if let Some(logit) = logits.get_mut(*token as usize) {
+                *logit += bias;
+            }
+        }
+        let penalizes = *frequency_penalty != 0.0 || *presence_penalty != 0.0;
+        for (token, count) in self.drawn.iter().filter(|_| penalizes) {
+            if let Some(logit) = logits.get_mut(*token as usize) {
+                *logit -= frequency_penalty * *count as f32 + presence_penalty;
+            }
+        }
+        penalizes || !bias.is_empty()
+    }
+
+    /// Finds the tokens whose logits are no less than that, in their order.
+    fn look(&mut self, logits: &[f32], least: f32) {
+        self.places.clear();
+        kernel::at_least(logits, least, &mut self.places);
+    }
+
+    fn random_token(&mut self, logits: &[f32], highest: f32) -> Option<u32> {
         let Parameters { temperature, top_p, top_k, min_p, .. } = self.parameters;
         // However small the temperature, nothing times it is nothing.
         let factor = (1.0 / temperature).min(1e30);
-        crate::kernel::exponentials(logits, highest, factor, &mut self.weights);
-        let weighed = self.weights.iter().copied().zip(0u32..);
-        let mut likely: Vec<(f32, u32)> = weighed.filter(|(weight, _)| *weight > NEVER).collect();
+        self.look(logits, highest + NEVER.1 / factor);
+        let seen: Vec<f32> = self.places.iter().map(|place| logits[*place as usize]).collect();
+        kernel::exponentials(&seen, highest, factor, &mut self.weights);
+        let weighed = self.weights.iter().copied().zip(self.places.iter().copied());
+        let mut likely: Vec<(f32, u32)> = weighed.filter(|(weight, _)| *weight > NEVER.0).collect();
         if top_k < likely.len() {
             likely.select_nth_unstable_by(top_k, by_weight);
             likely.truncate(top_k);
@@ -143,28 +171,11 @@ impl Sampler {
         for (weight, token) in &likely {
             left -= f64::from(*weight);
             if left < 0.0 {
-                return Ok(*token);
+                return Some(*token);
             }
         }
-        likely.last().map(|(_, token)| *token).ok_or(SampleError::NothingAllowed)
+        likely.last().map(|(_, token)| *token)
     }
-}
-
-/// The likeliest token, the first of equals.
-fn greedy(logits: &[f32]) -> Result<u32, SampleError> {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let mut chunks = logits.chunks_exact(16);
-    for chunk in &mut chunks {
-        for (lane, logit) in lanes.iter_mut().zip(chunk) {
-            *lane = if logit > lane { *logit } else { *lane };
-        }
-    }
-    let highest = lanes.iter().chain(chunks.remainder()).copied().fold(f32::NEG_INFINITY, f32::max);
-    if highest == f32::NEG_INFINITY {
-        return Err(SampleError::NothingAllowed);
-    }
-    let token = logits.iter().position(|logit| *logit == highest);
-    token.map(|token| token as u32).ok_or(SampleError::NothingAllowed)
 }
 
 /// Keeps the fewest tokens whose weights reach `top_p` of the whole. Sorts no more of the vocabulary than it must.

@@ -57,7 +57,8 @@ pub(super) enum Stepped {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, cache: Cache, generation: u64) -> Self {
+    pub(super) fn new(shared: &'a Shared, forward: &'a dyn Forward, mut cache: Cache, generation: u64) -> Self {
+        cache.open_with(shared.model.opening.clone());
         Self {
             shared,
             forward,
@@ -229,7 +230,8 @@ impl<'a> Batch<'a> {
             } else if call.sequence.is_none() {
                 // What is scored is computed, whether or not it is stored.
                 let known = if call.scores_prompt() { &[][..] } else { call.tokens() };
-                let sequence = self.cache.begin(known);
+                let mut sequence = self.cache.begin(known);
+                self.cache.lend_opening(&mut sequence, known);
                 if let Some(answer) = &mut call.answer {
                     answer.restart_scores();
                     answer.cached_tokens.get_or_insert(sequence.len());
@@ -239,7 +241,8 @@ impl<'a> Batch<'a> {
                 && !answer.scores_prompt()
             {
                 // Calls that came together share what the first of them has read meanwhile.
-                let gained = sequence.catch_up(&answer.tokens);
+                let mut gained = sequence.catch_up(&answer.tokens);
+                gained += self.cache.lend_opening(sequence, &answer.tokens);
                 answer.cached_tokens = answer.cached_tokens.map(|cached| cached + gained);
             }
         }
@@ -322,6 +325,7 @@ impl<'a> Batch<'a> {
                 let tokens = answer.as_ref().map_or(&*canary, |answer| &answer.tokens);
                 let stored = sequence.len();
                 sequence.advance(&tokens[stored..stored + share]);
+                self.cache.keep_opening(sequence, tokens);
             }
         }
         Ok(wanted)

@@ -69,6 +69,13 @@ impl KvStore {
         Self { shape, bits: vec![0; blocks * shape.start(1, 0, 0)] }
     }
 
+    /// Copies all of a block.
+    pub(crate) fn copy(&mut self, from: u32, to: u32) {
+        let start = |block| self.shape.start(block, 0, 0);
+        let to = start(to);
+        self.bits.copy_within(start(from)..start(from + 1), to);
+    }
+
     /// Bytes of one block.
     pub(crate) fn block_bytes(layers: usize, kv_heads: usize, head_width: usize) -> usize {
         layers * kv_heads * 2 * head_width.next_multiple_of(LANES) * BLOCK * size_of::<u16>()

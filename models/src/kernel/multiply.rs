@@ -74,33 +74,23 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
         assert_eq!(matrix.columns(), input.columns, "as many columns as inputs");
         assert_eq!(out.len(), input.rows * matrix.rows(), "a place for each result");
     }
-    let tiles: usize = matrices.iter().map(|matrix| matrix.rows().div_ceil(TILE)).sum();
-    let run = if pool.threads() == 1 { usize::MAX / 2 } else { tiles.div_ceil(pool.threads() * 4).max(1) };
-    let items = |matrix: &Matrix| matrix.rows().div_ceil(TILE).div_ceil(run);
     // One place for each matrix, without an allocation: nobody multiplies with more than four at once.
     assert!(outs.len() <= 4, "at most four matrices");
     let mut places: [Option<Parts<f32>>; 4] = [const { None }; 4];
     for (place, out) in places.iter_mut().zip(outs.iter_mut()) {
         *place = Some(Parts::new(out));
     }
-    pool.each(matrices.iter().map(|matrix| items(matrix)).sum(), |mut item| {
-        for (matrix, place) in matrices.iter().zip(places.iter().flatten()) {
-            if item < items(matrix) {
-                let first = item * run;
-                let last = matrix.rows().div_ceil(TILE).min(first.saturating_add(run));
-                return SCRATCH.with_borrow_mut(|scratch| {
-                    let level = pool.level();
-                    for rows in panels(level, input) {
-                        let (tiles, run) = together_at_hand(level, matrix, rows.len());
-                        for (tile, rows) in blocked(first..last, tiles, rows, run) {
-                            scratch.tile(level, matrix, input, rows.clone(), tile);
-                            scratch.put(level, place, matrix, rows.start, tile);
-                        }
-                    }
-                });
+    let count = |matrix: &Matrix| matrix.rows().div_ceil(TILE);
+    pool.guided(matrices.iter().map(|matrix| count(matrix)).sum(), |tiles| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut before = 0;
+            for (matrix, place) in matrices.iter().zip(places.iter().flatten()) {
+                let end = before + count(matrix);
+                let tiles = tiles.start.clamp(before, end) - before..tiles.end.clamp(before, end) - before;
+                scratch.tiles(pool.level(), matrix, input, place, tiles);
+                before = end;
             }
-            item -= items(matrix);
-        }
+        });
     });
 }
 
@@ -185,6 +175,17 @@ impl Default for Scratch {
 }
 
 impl Scratch {
+    /// All rows of inputs with some of a matrix's tiles.
+    fn tiles(&mut self, level: Level, matrix: &Matrix, input: &Activations, place: &Parts<f32>, tiles: Range<usize>) {
+        for rows in panels(level, input) {
+            let (at_once, run) = together_at_hand(level, matrix, rows.len());
+            for (tile, rows) in blocked(tiles.clone(), at_once, rows, run) {
+                self.tile(level, matrix, input, rows.clone(), tile);
+                self.put(level, place, matrix, rows.start, tile);
+            }
+        }
+    }
+
     fn tile(&mut self, level: Level, matrix: &Matrix, input: &Activations, rows: Range<usize>, tile: usize) {
         self.sums.clear();
         self.sums.resize(rows.len(), Sums::default());

@@ -158,6 +158,18 @@ pub(crate) fn exponentials(input: &[f32], highest: f32, factor: f32, out: &mut V
     powers(Level::detect(), input, highest, factor, out);
 }
 
+/// The highest of `values`, and whether each of them is below infinity, as −∞ is and what is no number is not.
+pub(crate) fn highest(values: &[f32]) -> (f32, bool) {
+    let mut found = (f32::NEG_INFINITY, true);
+    find_highest(Level::detect(), values, &mut found);
+    found
+}
+
+/// Adds where `values` are at least `least`, in their order.
+pub(crate) fn at_least(values: &[f32], least: f32, places: &mut Vec<u32>) {
+    find_at_least(Level::detect(), values, least, places);
+}
+
 fn shared(pool: &Pool, out: &mut [f32], width: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
     if out.len() < WORTH_SHARING { body(0, out) } else { pool.rows(out, width, body) }
 }
@@ -193,6 +205,12 @@ leveled! {
 }
 leveled! {
     fn powers(input: &[f32], highest: f32, factor: f32, out: &mut [f32]) = powers_plainly
+}
+leveled! {
+    fn find_highest(values: &[f32], found: &mut (f32, bool)) = find_highest_plainly
+}
+leveled! {
+    fn find_at_least(values: &[f32], least: f32, places: &mut Vec<u32>) = find_at_least_plainly
 }
 leveled! {
     fn sum(into: &mut [f32], from: &[f32]) = sum_plainly
@@ -254,6 +272,31 @@ fn powers_plainly<const FUSED: bool>(input: &[f32], highest: f32, factor: f32, o
     for (x, out) in input.iter().zip(out) {
         let power = (x - highest) * factor;
         *out = if power > -87.0 { exp::<FUSED>(power) } else { 0.0 };
+    }
+}
+
+/// Without an early exit, so that it is computed in vectors: this runs for each token of each call.
+#[inline(always)]
+fn find_highest_plainly<const FUSED: bool>(values: &[f32], (highest, sound): &mut (f32, bool)) {
+    let mut lanes = [f32::NEG_INFINITY; 64];
+    let mut above = [0u32; 64];
+    let chunks = values.as_chunks::<64>();
+    for chunk in chunks.0 {
+        for ((lane, above), value) in lanes.iter_mut().zip(&mut above).zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+            *above |= u32::from(!(*value < f32::INFINITY));
+        }
+    }
+    *highest = lanes.iter().chain(chunks.1).copied().fold(*highest, f32::max);
+    *sound &= above == [0; 64] && chunks.1.iter().all(|value| *value < f32::INFINITY);
+}
+
+#[inline(always)]
+fn find_at_least_plainly<const FUSED: bool>(values: &[f32], least: f32, places: &mut Vec<u32>) {
+    for (chunk, first) in values.chunks(64).zip((0u32..).step_by(64)) {
+        if chunk.iter().fold(false, |any, value| any | (*value >= least)) {
+            places.extend(chunk.iter().zip(first..).filter(|(value, _)| **value >= least).map(|(_, place)| place));
+        }
     }
 }
 

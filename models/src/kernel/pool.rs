@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,6 +112,22 @@ impl Pool {
         if let Some(panic) = own.err().or(theirs) {
             resume_unwind(panic);
         }
+    }
+
+    /// As [`Self::each`], by runs: long ones first, and shorter ones the less is left, so that nobody waits long for the last
+    /// (Polychronopoulos and Kuck, "Guided Self-Scheduling", 1987).
+    pub(crate) fn guided(&self, count: usize, body: impl Fn(Range<usize>) + Sync) {
+        let threads = self.threads();
+        if threads == 1 {
+            return body(0..count);
+        }
+        let next = AtomicUsize::new(0);
+        let end = |first: usize| (first < count).then(|| first + ((count - first) / (2 * threads)).max(1));
+        self.each(threads.min(count), |_| {
+            while let Ok(first) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end) {
+                body(first..end(first).unwrap_or(count));
+            }
+        });
     }
 
     /// Splits `out`, rows of `width`, into runs of whole rows and calls `body(first row, the rows)` for each.
@@ -248,6 +265,22 @@ mod tests {
                     });
                     assert!(seen.iter().all(|times| times.load(Ordering::Relaxed) == 1));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_cover_each_index_once_and_shrink() {
+        for threads in 1..=4 {
+            let pool = Pool::new(threads);
+            for count in [0, 1, 2, 3, 17, 200] {
+                let runs = Mutex::new(Vec::new());
+                pool.guided(count, |run| runs.lock().expect("no panic").push(run));
+                let mut runs = runs.into_inner().expect("no panic");
+                runs.sort_by_key(|run| run.start);
+                assert_eq!(runs.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+                assert!(runs.is_sorted_by_key(|run| std::cmp::Reverse(run.len())), "{runs:?}");
+                assert!(threads == 1 || count < 2 || runs.last().is_some_and(|run| run.len() == 1));
             }
         }
     }
