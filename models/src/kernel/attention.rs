@@ -1,20 +1,29 @@
 //! Keys and values in blocks of 32 tokens, and attention over them where they lie.
 //!
-//! They are kept in half precision, as llama.cpp keeps them: what decoding for many waits for is their bytes. A tile widens a
-//! block once. Keys are stored transposed, so that the scores of a query against a block are sums over whole vectors. A tile of queries
+//! They are kept in 16 bits, as integers of which each token and head has one unit: what decoding for many waits for is their
+//! bytes, and the products of integers need half as many instructions as those of floats, and no conversion. Queries, and the
+//! weights of a block, are rounded to integers, too, with as many digits as a sum over all of them has room for: about as many
+//! as half precision has, and far more than the inputs of quantized products. A tile of queries
 //! that share keys (the heads of a group, some tokens) goes over the blocks once with a running maximum (Milakov and
 //! Gimelshein, 2018; Dao et al., 2022): no row of scores is ever longer than a block. What a query gives does not depend on
 //! which queries it is computed with.
 
 use std::ops::Range;
 
-use half::f16;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
-
+use super::level::Level;
 use super::pool::{Parts, Pool};
 
 mod block;
+mod round;
 mod runs;
+
+use block::Block;
+#[cfg(target_arch = "x86_64")]
+pub(super) use block::Some;
+pub(super) use round::Most;
+#[cfg(target_arch = "x86_64")]
+pub(super) use round::of_largest;
+use round::{round, unit};
 
 pub(crate) use runs::{Run, runs};
 
@@ -23,12 +32,19 @@ pub(crate) const BLOCK: usize = 32;
 /// Queries that go through a block together.
 const TOGETHER: usize = 4;
 const LANES: usize = 16;
+/// Integers of a cache line.
+const LINE: usize = 32;
 
 /// The blocks of all sequences and layers.
 pub(crate) struct KvStore {
     shape: KvShape,
-    /// Bits of halves, `[block][layer][head]`: keys `[width][BLOCK]`, values `[BLOCK][width]`.
-    bits: Vec<u16>,
+    /// `[block][layer][head]`: keys `[width / 2][BLOCK][2]`, values `[BLOCK / 2][width][2]`. What one instruction adds up lies
+    /// side by side.
+    integers: Vec<i16>,
+    /// Where the first block begins: at a cache line.
+    begin: usize,
+    /// What the integers are multiples of: `[block][layer][head]`, of each token's key, then of each token's value.
+    units: Vec<f32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,26 +81,49 @@ impl KvStore {
     /// Room for `blocks` blocks. Memory is taken from the system as blocks are first written.
     pub(crate) fn new(blocks: usize, layers: usize, kv_heads: usize, head_width: usize) -> Self {
         let shape = KvShape { layers, kv_heads, head_width, width: head_width.next_multiple_of(LANES) };
-        // Integers that are zero come from the system untouched.
-        Self { shape, bits: vec![0; blocks * shape.start(1, 0, 0)] }
+        // Numbers that are zero come from the system untouched.
+        let integers = vec![0i16; (blocks * shape.blocks(1)).next_multiple_of(LINE) + LINE];
+        let begin = integers.as_ptr().align_offset(LINE * size_of::<i16>()).min(LINE);
+        Self { shape, integers, begin, units: vec![0.0; blocks * shape.all_units(1)] }
     }
 
     /// Copies all of a block.
     pub(crate) fn copy(&mut self, from: u32, to: u32) {
-        let start = |block| self.shape.start(block, 0, 0);
-        let to = start(to);
-        self.bits.copy_within(start(from)..start(from + 1), to);
+        let (from, to) = (from as usize, to as usize);
+        let at = |block| self.begin + self.shape.blocks(block);
+        let (range, place) = (at(from)..at(from + 1), at(to));
+        self.integers.copy_within(range, place);
+        self.units.copy_within(self.shape.all_units(from)..self.shape.all_units(from + 1), self.shape.all_units(to));
     }
 
     /// Bytes of one block.
     pub(crate) fn block_bytes(layers: usize, kv_heads: usize, head_width: usize) -> usize {
-        layers * kv_heads * 2 * head_width.next_multiple_of(LANES) * BLOCK * size_of::<u16>()
+        let shape = KvShape { layers, kv_heads, head_width, width: head_width.next_multiple_of(LANES) };
+        shape.blocks(1) * size_of::<i16>() + shape.all_units(1) * size_of::<f32>()
+    }
+
+    /// One layer's and head's part of a block.
+    fn block(&self, block: u32, layer: usize, head: usize) -> Block<'_> {
+        let place = self.shape.place(block, layer, head);
+        let half = self.shape.width * BLOCK;
+        let (keys, values) = self.integers[self.begin + 2 * half * place..][..2 * half].split_at(half);
+        Block { keys, values, units: &self.units[2 * BLOCK * place..][..2 * BLOCK] }
     }
 }
 
 impl KvShape {
-    fn start(&self, block: u32, layer: usize, head: usize) -> usize {
-        ((block as usize * self.layers + layer) * self.kv_heads + head) * 2 * self.width * BLOCK
+    /// How many parts of blocks are before that one.
+    fn place(&self, block: u32, layer: usize, head: usize) -> usize {
+        (block as usize * self.layers + layer) * self.kv_heads + head
+    }
+
+    /// Integers of so many blocks.
+    fn blocks(&self, count: usize) -> usize {
+        count * self.layers * self.kv_heads * 2 * self.width * BLOCK
+    }
+
+    fn all_units(&self, count: usize) -> usize {
+        count * self.layers * self.kv_heads * 2 * BLOCK
     }
 }
 
@@ -95,7 +134,8 @@ impl KvShape {
 pub(crate) fn store(pool: &Pool, kv: &mut KvStore, layer: usize, spans: &[Span<'_>], (keys, values): (&[f32], &[f32])) {
     let rows = spans.iter().map(|span| span.rows.end).max().unwrap_or(0);
     let run = if rows < 8 { rows.max(1) } else { rows.div_ceil(2 * pool.threads()) };
-    let writer = Writer { layer, parts: Parts::new(kv.bits.reinterpret_cast_mut::<f16>()), kv: kv.shape };
+    let (integers, units) = (Parts::new(&mut kv.integers[kv.begin..]), Parts::new(&mut kv.units));
+    let writer = Writer { level: pool.level(), layer, integers, units, kv: kv.shape };
     pool.each(rows.div_ceil(run), |index| {
         for span in spans {
             let (first, last) = (span.rows.start.max(index * run), span.rows.end.min(index * run + run));
@@ -107,9 +147,11 @@ pub(crate) fn store(pool: &Pool, kv: &mut KvStore, layer: usize, spans: &[Span<'
 }
 
 struct Writer {
+    level: Level,
     kv: KvShape,
     layer: usize,
-    parts: Parts<f16>,
+    integers: Parts<i16>,
+    units: Parts<f32>,
 }
 
 impl Writer {
@@ -117,22 +159,33 @@ impl Writer {
         let KvShape { kv_heads, head_width, width, .. } = self.kv;
         let position = span.start + row - span.rows.start;
         let (block, slot) = (span.blocks[position / BLOCK], position % BLOCK);
+        let most = Most::of(width);
         for head in 0..kv_heads {
             let from = (row * kv_heads + head) * head_width;
-            let start = self.kv.start(block, self.layer, head);
-            let mut halves = [f16::ZERO; 64];
-            for (part, keys) in keys[from..from + head_width].chunks(halves.len()).enumerate() {
-                let halves = &mut halves[..keys.len()];
-                halves.convert_from_f32_slice(keys);
-                for (i, half) in halves.iter().enumerate() {
-                    // SAFETY: each row of a step is one thread's alone and has its own slot.
-                    let place = unsafe { self.parts.part(start + (part * 64 + i) * BLOCK + slot, 1) };
-                    place[0] = *half;
+            let place = self.kv.place(block, self.layer, head);
+            let start = 2 * width * BLOCK * place;
+            let key = |i: usize| start + (i / 2 * BLOCK + slot) * 2 + i % 2;
+            let value = |i: usize| start + width * BLOCK + (slot / 2 * width + i) * 2 + slot % 2;
+            // SAFETY: each row of a step is one thread's alone and has its own slot.
+            let units = |which: usize| unsafe { self.units.part((2 * place + which) * BLOCK + slot, 1) };
+            let mut rounded = [0i16; 64];
+            let mut round_some = |input: &[f32], most: i16, unit_place: &mut f32, put: &dyn Fn(usize, &[i16])| {
+                let (one, inverse) = unit(self.level, input, most);
+                *unit_place = one;
+                for (part, input) in input.chunks(rounded.len()).enumerate() {
+                    round(self.level, input, inverse, &mut rounded[..input.len()]);
+                    put(part * rounded.len(), &rounded[..input.len()]);
                 }
-            }
+            };
             // SAFETY: as above.
-            let place = unsafe { self.parts.part(start + width * BLOCK + slot * width, head_width) };
-            place.convert_from_f32_slice(&values[from..from + head_width]);
+            round_some(&keys[from..from + head_width], most.key, &mut units(0)[0], &|first, all| unsafe {
+                self.integers.spread(key(first), 2 * BLOCK, all.iter().step_by(2));
+                self.integers.spread(key(first + 1), 2 * BLOCK, all.iter().skip(1).step_by(2));
+            });
+            // SAFETY: as above.
+            round_some(&values[from..from + head_width], most.value, &mut units(1)[0], &|first, all| unsafe {
+                self.integers.spread(value(first), 2, all.iter());
+            });
         }
     }
 }
@@ -183,18 +236,21 @@ struct Tile<'a> {
 /// A tile's queries, and what they have gathered so far.
 #[derive(Default)]
 struct Gathered {
-    /// `[query][width]`, scaled.
-    queries: Vec<f32>,
+    /// `[query][width]`, and what each query's integers are multiples of, scaled.
+    queries: Vec<i16>,
+    units: Vec<f32>,
     /// Which positions each query sees.
     sees: Vec<Range<usize>>,
     highest: Vec<f32>,
-    weight: Vec<f32>,
+    /// The sum of weights so far, in parts.
+    weight: Vec<[f32; LANES]>,
     /// `[query][width]`.
     sums: Vec<f32>,
-    /// `[query][BLOCK]`
-    scores: Vec<f32>,
-    /// A block's keys and values in single precision.
-    wide: Vec<f32>,
+    /// `[query][BLOCK]`, of a block.
+    scores: Vec<i32>,
+    /// `[query][BLOCK]`, of a block, times the units of its values; and what each query's are multiples of.
+    weights: Vec<i16>,
+    weight_units: Vec<f32>,
 }
 
 thread_local! {
@@ -204,7 +260,7 @@ thread_local! {
 impl Tile<'_> {
     fn attend(&self, pool: &Pool, queries: &[f32], parts: &Parts<f32>) {
         let mut gathered = GATHERED.take();
-        self.gather(queries, &mut gathered);
+        self.gather(pool.level(), queries, &mut gathered);
         let (shared, each) = (self.run.shared, self.run.tokens.len() * self.group);
         self.over(pool, &mut gathered, &self.spans[0], 0..each * self.spans.len(), 0..shared);
         for (number, span) in self.spans.iter().enumerate() {
@@ -217,20 +273,16 @@ impl Tile<'_> {
 
     /// Takes some of the queries over some of a span's blocks, from the first that one of them sees.
     fn over(&self, pool: &Pool, gathered: &mut Gathered, span: &Span<'_>, range: Range<usize>, blocks: Range<usize>) {
-        let width = self.kv.shape.width;
-        let bits = |block: usize, head: usize| {
-            let start = self.kv.shape.start(span.blocks[block], self.layer, head);
-            &self.kv.bits[start..start + 2 * width * BLOCK]
-        };
+        let of = |block: usize, head: usize| self.kv.block(span.blocks[block], self.layer, head);
         let seen = gathered.sees[range.clone()].iter().map(|sees| sees.start).min().unwrap_or(0);
         let first = blocks.start.max(seen / BLOCK);
         for block in first..blocks.end {
             let next = match block + 1 < blocks.end {
-                true => bits(block + 1, self.head),
-                false if self.last => bits(block, self.head),
-                false => bits(first, self.head + 1),
+                true => of(block + 1, self.head),
+                false if self.last => of(block, self.head),
+                false => of(first, self.head + 1),
             };
-            block::take(pool.level(), gathered, range.clone(), (bits(block, self.head), next), block * BLOCK);
+            block::take(pool.level(), gathered, range.clone(), (of(block, self.head), next), block * BLOCK);
         }
     }
 
@@ -247,34 +299,38 @@ impl Tile<'_> {
         })
     }
 
-    fn gather(&self, queries: &[f32], into: &mut Gathered) {
-        let width = self.kv.shape.width;
+    fn gather(&self, level: Level, queries: &[f32], into: &mut Gathered) {
+        let (width, head_width) = (self.kv.shape.width, self.kv.shape.head_width);
         let count = self.spans.len() * self.run.tokens.len() * self.group;
+        let most = Most::of(width).query;
         into.queries.clear();
-        into.queries.resize(count * width, 0.0);
+        into.queries.resize(count * width, 0);
+        into.units.clear();
         into.sees.clear();
         for (index, (position, at)) in self.places().enumerate() {
-            let query = &mut into.queries[index * width..][..self.kv.shape.head_width];
-            for (to, from) in query.iter_mut().zip(&queries[at..at + self.kv.shape.head_width]) {
-                *to = from * self.how.scale;
-            }
+            let query = &queries[at..at + head_width];
+            let (one, inverse) = unit(level, query, most);
+            round(level, query, inverse, &mut into.queries[index * width..][..head_width]);
+            into.units.push(one * self.how.scale);
             let first = self.how.window.map_or(0, |window| (position + 1).saturating_sub(window));
             into.sees.push(first..position + 1);
         }
         into.highest.clear();
         into.highest.resize(count, f32::NEG_INFINITY);
         into.weight.clear();
-        into.weight.resize(count, 0.0);
+        into.weight.resize(count, [0.0; LANES]);
         into.sums.clear();
         into.sums.resize(count * width, 0.0);
-        into.scores.resize(count * BLOCK, 0.0);
+        into.scores.resize(count * BLOCK, 0);
+        into.weights.resize(count * BLOCK, 0);
+        into.weight_units.resize(count, 0.0);
     }
 
     fn put(&self, gathered: &Gathered, parts: &Parts<f32>) {
         for (index, (_, at)) in self.places().enumerate() {
             // SAFETY: each tile has its own tokens and heads, and each tile is one thread's alone.
             let out = unsafe { parts.part(at, self.kv.shape.head_width) };
-            let inverse = 1.0 / gathered.weight[index];
+            let inverse = 1.0 / gathered.weight[index].iter().sum::<f32>();
             for (out, sum) in out.iter_mut().zip(&gathered.sums[index * self.kv.shape.width..]) {
                 *out = sum * inverse;
             }

@@ -16,6 +16,10 @@ use super::activations::{GROUP_LINES, Scales};
 use super::matrix::{Integer, Line, TILE};
 use super::multiply::{Expanded, Inputs, Piece, Sums};
 
+mod attention;
+
+pub(super) use attention::{score, weigh};
+
 /// How bytes are expanded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signs {

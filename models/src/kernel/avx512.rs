@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32,
-    _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512, _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_store_ps,
+    _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512, _mm512_mask_storeu_ps, _mm512_mul_ps, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_store_ps,
 };
 
 use super::activations::{GROUP, GROUP_LINES};
@@ -38,6 +38,60 @@ pub(super) unsafe fn dot<const PACKED: bool>(
             8 => rows::<8, 2, PACKED>(integer, piece, inputs, sums),
             16 => rows::<16, 4, PACKED>(integer, piece, inputs, sums),
             _ => unreachable!("some rows of one group, or whole groups"),
+        }
+    }
+}
+
+/// Where a tile's results for some rows of inputs go.
+#[derive(Clone, Copy)]
+pub(super) struct Out {
+    pub place: *mut f32,
+    /// From one row to the next.
+    pub width: usize,
+    /// Of each row, at most a tile's.
+    pub count: usize,
+    /// What results are multiplied with.
+    pub unit: f32,
+}
+
+/// All of a packed tile with `count` rows, as [`dot`] takes them, to where their results belong.
+///
+/// # Safety
+/// As [`dot`], with all blocks of the tile; the rows of `out` are this thread's alone.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn whole(integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, out: Out, count: usize) {
+    // SAFETY: the caller's, in each case.
+    unsafe {
+        match count {
+            1 => whole_rows::<1, 1>(integer, piece, inputs, out),
+            2 => whole_rows::<2, 1>(integer, piece, inputs, out),
+            3 => whole_rows::<3, 1>(integer, piece, inputs, out),
+            4 => whole_rows::<4, 1>(integer, piece, inputs, out),
+            8 => whole_rows::<8, 2>(integer, piece, inputs, out),
+            16 => whole_rows::<16, 4>(integer, piece, inputs, out),
+            _ => unreachable!("some rows of one group, or whole groups"),
+        }
+    }
+}
+
+/// # Safety
+/// As [`whole`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn whole_rows<const M: usize, const G: usize>(
+    integer: &Integer,
+    piece: Piece<'_>,
+    inputs: Inputs<'_>,
+    out: Out,
+) {
+    let mut sums = [Sums::default(); M];
+    // SAFETY: the caller's.
+    unsafe { rows::<M, G, true>(integer, piece, inputs, &mut sums) };
+    let (mask, unit) = ((1u32 << out.count) - 1, _mm512_set1_ps(out.unit));
+    for (m, Sums(sums)) in sums.iter().enumerate() {
+        // SAFETY: 16 aligned sums; `count` places in each row.
+        unsafe {
+            let scaled = _mm512_mul_ps(_mm512_load_ps(sums.as_ptr()), unit);
+            _mm512_mask_storeu_ps(out.place.add(m * out.width), mask as u16, scaled);
         }
     }
 }

@@ -180,6 +180,13 @@ impl Scratch {
         for rows in panels(level, input) {
             let (at_once, run) = together_at_hand(level, matrix, rows.len());
             for (tile, rows) in blocked(tiles.clone(), at_once, rows, run) {
+                #[cfg(target_arch = "x86_64")]
+                if let (Level::Avx512Vnni, Body::Integer(integer)) = (level, &matrix.body)
+                    && input.columns / 32 <= RUN
+                {
+                    straight(matrix, integer, input, place, rows, tile);
+                    continue;
+                }
                 self.tile(level, matrix, input, rows.clone(), tile);
                 self.put(level, place, matrix, rows.start, tile);
             }
@@ -210,10 +217,7 @@ impl Scratch {
     fn integer_tile(&mut self, level: Level, integer: &Integer, input: &Activations, rows: Range<usize>, tile: usize) {
         let (blocks, stride) = (input.columns / 32, integer.stride());
         let lines = &integer.lines[tile * blocks * stride..][..blocks * stride];
-        let inputs = |row: usize, first: usize| {
-            let at = row / GROUP * blocks + first;
-            Inputs { q: &input.q[at * GROUP_LINES..], scales: &input.scales[at..], apart: blocks }
-        };
+        let inputs = |row: usize, first: usize| inputs(input, row, first);
         if rows.len() <= few(level) {
             // A short run of a tile stays in the first-level cache while all rows meet it.
             let chunk = if rows.len() <= 4 * GROUP { blocks } else { blocks.div_ceil(blocks.div_ceil(RUN)) };
@@ -261,6 +265,40 @@ impl Scratch {
         let unit = matrix.unit();
         put(level, &self.sums, unit, place, (first * width + tile * TILE, width, count));
     }
+}
+
+/// A tile that is short enough to meet all rows at once: what they give goes straight to its place.
+#[cfg(target_arch = "x86_64")]
+fn straight(
+    matrix: &Matrix,
+    integer: &Integer,
+    input: &Activations,
+    place: &Parts<f32>,
+    rows: Range<usize>,
+    tile: usize,
+) {
+    let (blocks, stride, width) = (input.columns / 32, integer.stride(), matrix.rows());
+    let piece = Piece { blocks, lines: &integer.lines[tile * blocks * stride..][..blocks * stride], scales: &[] };
+    let count = TILE.min(width - tile * TILE);
+    let mut row = rows.start;
+    while row < rows.end {
+        let together = together(Level::Avx512Vnni, rows.end - row);
+        let inputs = inputs(input, row, 0);
+        check::<true>(integer, piece, inputs, together);
+        let first = place.pointer(row * width + tile * TILE, (together - 1) * width + count);
+        let out = avx512::Out { place: first, width, count, unit: integer.unit };
+        // SAFETY: the level says that the machine has it; shapes fit by the assertions. Each tile has its own columns of the output,
+        // and each tile is one thread's alone.
+        unsafe { avx512::whole(integer, piece, inputs, out, together) };
+        row += together;
+    }
+}
+
+/// The groups of rows from `row` on, from their `first`th block on.
+fn inputs(input: &Activations, row: usize, first: usize) -> Inputs<'_> {
+    let blocks = input.columns / 32;
+    let at = row / GROUP * blocks + first;
+    Inputs { q: &input.q[at * GROUP_LINES..], scales: &input.scales[at..], apart: blocks }
 }
 
 leveled! {
@@ -331,10 +369,10 @@ fn expand(level: Level, integer: &Integer, lines: &[Line], into: &mut Expanded) 
     }
 }
 
-/// Adds to `sums`, one for each row of the groups. `PACKED`: the piece is as it lies in the matrix.
+/// That a piece and its inputs reach as far as a kernel reads for `rows` of them.
 #[inline(always)]
-fn dot<const PACKED: bool>(level: Level, integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, sums: &mut [Sums]) {
-    let reach = (sums.len().div_ceil(GROUP) - 1) * inputs.apart + piece.blocks;
+fn check<const PACKED: bool>(integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, rows: usize) {
+    let reach = (rows.div_ceil(GROUP) - 1) * inputs.apart + piece.blocks;
     let stride = if PACKED { integer.stride() } else { 8 };
     assert!(
         piece.lines.len() >= piece.blocks * stride
@@ -343,6 +381,12 @@ fn dot<const PACKED: bool>(level: Level, integer: &Integer, piece: Piece<'_>, in
             && inputs.scales.len() >= reach,
         "weights, inputs and sums of one shape"
     );
+}
+
+/// Adds to `sums`, one for each row of the groups. `PACKED`: the piece is as it lies in the matrix.
+#[inline(always)]
+fn dot<const PACKED: bool>(level: Level, integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, sums: &mut [Sums]) {
+    check::<PACKED>(integer, piece, inputs, sums.len());
     match level {
         Level::Portable => portable::dot(piece, inputs, sums, integer.halves),
         // SAFETY: the level says that the machine has it, and shapes fit by the assertion.

@@ -234,6 +234,15 @@ impl<T> Parts<T> {
         Self { start: slice.as_mut_ptr(), len: slice.len() }
     }
 
+    /// Where `len` values from `start` on lie, for who writes some of them.
+    ///
+    /// # Panics
+    /// When they are not all inside.
+    pub(super) fn pointer(&self, start: usize, len: usize) -> *mut T {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "what is written lies inside its slice");
+        self.start.wrapping_add(start)
+    }
+
     /// `len` values from `start` on.
     ///
     /// # Safety
@@ -246,6 +255,27 @@ impl<T> Parts<T> {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a part lies inside its slice");
         // SAFETY: inside by the assertion; alone by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}
+
+impl<T: Copy> Parts<T> {
+    /// Writes `values` to places from `start` on, each `apart` from the one before.
+    ///
+    /// # Safety
+    /// As [`Self::part`], of each of the places.
+    ///
+    /// # Panics
+    /// When they are not all inside.
+    pub(super) unsafe fn spread<'a>(&self, start: usize, apart: usize, values: impl ExactSizeIterator<Item = &'a T>)
+    where
+        T: 'a,
+    {
+        let last = values.len().checked_sub(1).map(|last| start + last * apart);
+        assert!(last.is_none_or(|last| last < self.len), "all places lie inside the slice");
+        for (index, value) in values.enumerate() {
+            // SAFETY: inside by the assertion; alone by the caller's promise.
+            unsafe { self.start.add(start + index * apart).write(*value) };
+        }
     }
 }
 

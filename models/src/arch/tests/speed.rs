@@ -64,3 +64,55 @@ fn it_says_how_fast_the_forward_pass_is() {
         println!("{what}: {:.0} tok/s in the middle, {:.0} at best", rates[RUNS / 2], rates[RUNS - 1]);
     }
 }
+
+#[test]
+#[ignore = "temporary"]
+fn temporary_eight() {
+    let path = std::env::var("BACKSTOP_TEST_GGUF").expect("BACKSTOP_TEST_GGUF is the model's path");
+    let header = crate::load::read_header(&crate::load::tiny::files(path.into())).expect("it is sound");
+    let model = Transformer::load(&header, 1024, 2).expect("it is sound");
+    let shape = model.cache_shape();
+    let mut cache = Cache::new(shape, 96 * shape.block_bytes(), 1024);
+    let (mut scratch, mut logits) = (Scratch::default(), Vec::new());
+    let mut several: Vec<_> = (0..8).map(|_| cache.begin(&[])).collect();
+    several.iter_mut().for_each(|sequence| sequence.reserve(192 + 32).expect("there is room"));
+    for (sequence, own) in several.iter_mut().zip(1..) {
+        let prompt = (0..192).map(|i| 100 + (i * 37) % 4000 + own).collect::<Vec<u32>>();
+        let piece = Piece { tokens: &prompt, sequence, want: Want::Last };
+        model.forward(&[piece], &mut cache, &mut scratch, &mut logits).expect("it computes");
+        sequence.advance(&prompt);
+    }
+    if let Ok(chunk) = std::env::var("READ").map(|n| n.parse::<usize>().expect("n")) {
+        drop(several);
+        let mut best = 0f64;
+        for _ in 0..12 {
+            let started = Instant::now();
+            for run in 0..4 {
+                let mut sequence = cache.begin(&[]);
+                sequence.reserve(192).expect("room");
+                let prompt = (0..192).map(|i| 100 + (i * 37) % 4000 + run).collect::<Vec<u32>>();
+                for tokens in prompt.chunks(chunk) {
+                    let piece = Piece { tokens, sequence: &sequence, want: Want::Last };
+                    model.forward(&[piece], &mut cache, &mut scratch, &mut logits).expect("it computes");
+                    sequence.advance(tokens);
+                }
+            }
+            best = best.max(4.0 * 192.0 / started.elapsed().as_secs_f64());
+        }
+        println!("{best:.0} tok/s");
+        return;
+    }
+    let count: usize = std::env::var("COUNT").map_or(8, |n| n.parse().expect("n"));
+    let mut best = f64::MAX;
+    for _ in 0..15 {
+        let started = Instant::now();
+        for token in 0..40u32 {
+            let tokens = [200 + token];
+            let pieces: Vec<_> =
+                several[..count].iter().map(|sequence| Piece { tokens: &tokens, sequence, want: Want::Last }).collect();
+            model.forward(&pieces, &mut cache, &mut scratch, &mut logits).expect("it computes");
+        }
+        best = best.min(started.elapsed().as_secs_f64() * 1000.0 / 40.0);
+    }
+    println!("{best:.3} ms a step");
+}

@@ -2,67 +2,61 @@
 
 use std::ops::Range;
 
+use super::round::{Most, nearest, of_largest};
 use super::{BLOCK, Gathered, LANES, TOGETHER};
-use crate::kernel::float::{fma, leveled, widen};
+use crate::kernel::float::{fma, leveled};
 use crate::kernel::level::Level;
 use crate::kernel::ops::exp;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::{avx2, avx512};
 
-/// Takes one block, whose first token stands at position `first`, for some of the queries: halves of keys `[width][BLOCK]`, then
-/// values `[BLOCK][width]`. `next` is taken after it, and is asked for meanwhile: blocks lie far apart.
+/// One layer's and head's part of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    /// `[width / 2][BLOCK][2]`.
+    pub keys: &'a [i16],
+    /// `[BLOCK / 2][width][2]`.
+    pub values: &'a [i16],
+    /// Of each token's key, then of each token's value.
+    pub units: &'a [f32],
+}
+
+/// What some queries of a tile have gathered, and are at.
+pub(in crate::kernel) struct Some<'a> {
+    /// Which positions each sees, the first of the block being 0.
+    pub first: usize,
+    pub sees: &'a [Range<usize>],
+    /// Of each query's integers.
+    pub units: &'a [f32],
+    pub scores: &'a [i32],
+    pub highest: &'a mut [f32],
+    pub weight: &'a mut [[f32; LANES]],
+    /// `[query][width]`.
+    pub sums: &'a mut [f32],
+    /// `[query][BLOCK]`, to be written, and their units.
+    pub weights: &'a mut [i16],
+    pub weight_units: &'a mut [f32],
+}
+
+/// Takes one block, whose first token stands at position `first`, for some of the queries. `next` is taken after it, and is
+/// asked for meanwhile: blocks lie far apart.
 pub(super) fn take(
     level: Level,
     gathered: &mut Gathered,
     range: Range<usize>,
-    (bits, next): (&[u16], &[u16]),
+    (block, mut next): (Block<'_>, Block<'_>),
     first: usize,
 ) {
-    let half = bits.len() / 2;
-    #[cfg(target_arch = "x86_64")]
-    if level == Level::Avx512Vnni && range.len() <= 2 * avx512::TOGETHER {
-        // For so few, it costs less to read it as it lies than to write and read it once more.
-        let (keys, values) = bits.split_at(half);
-        let (next_keys, next_values) = next.split_at(half);
-        // SAFETY: the level says that the machine has it; slices are as long as their shapes say.
-        let score = |queries: &[f32], scores: &mut [f32]| unsafe { avx512::score(queries, keys, next_keys, scores) };
-        // SAFETY: as above.
-        let weigh = |weights: &[f32], sums: &mut [f32]| unsafe { avx512::weigh(weights, values, next_values, sums) };
-        for part in parts(range, avx512::TOGETHER) {
-            meet(level, gathered, part, first, (score, weigh));
-        }
-        return;
-    }
-    ahead(next);
-    let mut wide = std::mem::take(&mut gathered.wide);
-    wide.resize(bits.len(), 0.0);
-    widen(level, bits, &mut wide);
-    let (keys, values) = wide.split_at(half);
     let together = match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => avx512::TOGETHER,
         _ => TOGETHER,
     };
-    let score = |queries: &[f32], scores: &mut [f32]| match level {
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::score(queries, keys, keys, scores) },
-        _ => score(level, queries, keys, scores),
-    };
-    let weigh = |weights: &[f32], sums: &mut [f32]| match level {
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::weigh(weights, values, values, sums) },
-        _ => weigh(level, weights, values, sums),
-    };
-    for part in parts(range, together) {
-        meet(level, gathered, part, first, (score, weigh));
+    for start in range.clone().step_by(together) {
+        meet(level, gathered, start..range.end.min(start + together), (block, next), first);
+        // Once is enough.
+        next = block;
     }
-    gathered.wide = wide;
-}
-
-fn parts(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
-    range.clone().step_by(length).map(move |start| start..range.end.min(start + length))
 }
 
 /// Some queries and a block: their scores, weights of these, and sums.
@@ -70,79 +64,102 @@ fn meet(
     level: Level,
     gathered: &mut Gathered,
     range: Range<usize>,
+    (block, next): (Block<'_>, Block<'_>),
     first: usize,
-    (score, weigh): (impl FnOnce(&[f32], &mut [f32]), impl FnOnce(&[f32], &mut [f32])),
 ) {
     let width = gathered.queries.len() / gathered.sees.len();
-    let Gathered { queries, scores, sums, .. } = gathered;
-    let scores = &mut scores[range.start * BLOCK..range.end * BLOCK];
-    let (queries, sums) =
-        (&queries[range.start * width..range.end * width], &mut sums[range.start * width..range.end * width]);
-    score(queries, scores);
-    let state = (&gathered.sees[range.clone()], &mut gathered.highest[range.clone()], &mut gathered.weight[range]);
+    let rows = |width: usize| range.start * width..range.end * width;
+    let scores = &mut gathered.scores[rows(BLOCK)];
+    score(level, &gathered.queries[rows(width)], (block.keys, next.keys), scores);
+    let mut some = Some {
+        first,
+        sees: &gathered.sees[range.clone()],
+        units: &gathered.units[range.clone()],
+        scores,
+        highest: &mut gathered.highest[range.clone()],
+        weight: &mut gathered.weight[range.clone()],
+        sums: &mut gathered.sums[rows(width)],
+        weights: &mut gathered.weights[rows(BLOCK)],
+        weight_units: &mut gathered.weight_units[range.clone()],
+    };
+    let (key_units, value_units) = block.units.split_at(BLOCK);
+    let units = [key_units, value_units].map(|units| units.first_chunk().expect("a unit for each token"));
     match level {
         // SAFETY: the level says that the machine has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::soften(scores, first, state.0, (state.1, state.2), sums) },
-        _ => soften(level, scores, first, state.0, (state.1, state.2), sums),
+        Level::Avx512Vnni => unsafe { avx512::soften(&mut some, units, next.units) },
+        _ => soften(level, &mut some, units),
     }
-    weigh(scores, sums);
+    weigh(level, (some.weights, some.weight_units), (block.values, next.values), some.sums);
 }
 
-/// Asks for a block.
-fn ahead(bits: &[u16]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bits.chunks(32) {
-        avx2::hint(line.as_ptr());
+/// `scores = queries · keys`, some queries against a block.
+fn score(level: Level, queries: &[i16], (keys, next): (&[i16], &[i16]), scores: &mut [i32]) {
+    let width = keys.len() / BLOCK;
+    assert!(queries.len() == scores.len() / BLOCK * width && next.len() == keys.len(), "shapes fit");
+    match level {
+        Level::Portable => score_plainly(queries, keys, scores),
+        // SAFETY: the level says that the machine has it; shapes fit by the assertion.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::score(queries, (keys, next), scores) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::score(queries, (keys, next), scores) },
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bits;
+}
+
+/// `sums += weights · values`, some queries against a block.
+fn weigh(level: Level, (weights, units): (&[i16], &[f32]), (values, next): (&[i16], &[i16]), sums: &mut [f32]) {
+    let width = values.len() / BLOCK;
+    assert!(
+        weights.len() == units.len() * BLOCK && sums.len() == units.len() * width && next.len() == values.len(),
+        "shapes fit"
+    );
+    match level {
+        Level::Portable => weigh_plainly((weights, units), values, sums),
+        // SAFETY: the level says that the machine has it; shapes fit by the assertion.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::weigh((weights, units), (values, next), sums) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { avx512::weigh((weights, units), (values, next), sums) },
+    }
 }
 
 leveled! {
-    /// Makes weights of the scores of some queries against a block, and brings `sums` to the new maxima.
-    fn soften(
-        scores: &mut [f32], first: usize, sees: &[Range<usize>], state: (&mut [f32], &mut [f32]), sums: &mut [f32],
-    ) = soften_plainly
-}
-leveled! {
-    /// `scores = queries · keys`, up to four queries against a block.
-    fn score(queries: &[f32], keys: &[f32], scores: &mut [f32]) = score_plainly
-}
-leveled! {
-    /// `sums += weights · values`, up to four queries.
-    fn weigh(weights: &[f32], values: &[f32], sums: &mut [f32]) = weigh_plainly
+    /// Makes weights of the scores of some queries against a block, and brings their sums to the new maxima. `units`: of keys, of
+    /// values.
+    fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK]; 2]) = soften_plainly
 }
 
 #[inline(always)]
-fn soften_plainly<const FUSED: bool>(
-    scores: &mut [f32],
-    first: usize,
-    sees: &[Range<usize>],
-    (highest, weight): (&mut [f32], &mut [f32]),
-    sums: &mut [f32],
-) {
-    let width = sums.len() / sees.len();
-    for (i, scores) in scores.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-        let from = sees[i].start.saturating_sub(first).min(BLOCK);
-        let to = sees[i].end.saturating_sub(first).min(BLOCK).max(from);
+fn soften_plainly<const FUSED: bool>(some: &mut Some<'_>, [key_units, value_units]: [&[f32; BLOCK]; 2]) {
+    let width = some.sums.len() / some.sees.len();
+    let (scores, weights) = (some.scores.as_chunks::<BLOCK>().0, some.weights.as_chunks_mut::<BLOCK>().0);
+    for (i, (scores, weights)) in scores.iter().zip(weights).enumerate() {
+        let from = some.sees[i].start.saturating_sub(some.first).min(BLOCK);
+        let to = some.sees[i].end.saturating_sub(some.first).min(BLOCK).max(from);
         if from == to {
-            scores.fill(0.0);
+            weights.fill(0);
+            some.weight_units[i] = 0.0;
             continue;
+        }
+        // Arrays, not slices: they stay in registers.
+        let mut powers = [0f32; BLOCK];
+        for ((power, score), unit) in powers.iter_mut().zip(scores).zip(key_units) {
+            *power = *score as f32 * (unit * some.units[i]);
         }
         let whole = (from, to) == (0, BLOCK);
         if !whole {
-            scores[..from].fill(f32::NEG_INFINITY);
-            scores[to..].fill(f32::NEG_INFINITY);
+            powers[..from].fill(f32::NEG_INFINITY);
+            powers[to..].fill(f32::NEG_INFINITY);
         }
-        // Arrays, not slices: they stay in registers.
-        let mut powers = *scores;
-        let most = largest(&powers).max(highest[i]);
-        if most > highest[i] {
-            let factor = exp::<FUSED>(highest[i] - most);
-            weight[i] *= factor;
-            sums[i * width..][..width].iter_mut().for_each(|sum| *sum *= factor);
-            highest[i] = most;
+        let most = largest(&powers).max(some.highest[i]);
+        if most > some.highest[i] {
+            let factor = exp::<FUSED>(some.highest[i] - most);
+            some.weight[i].iter_mut().for_each(|weight| *weight *= factor);
+            some.sums[i * width..][..width].iter_mut().for_each(|sum| *sum *= factor);
+            some.highest[i] = most;
         }
         powers.iter_mut().for_each(|power| *power = exp::<FUSED>(*power - most));
         if !whole {
@@ -150,12 +167,18 @@ fn soften_plainly<const FUSED: bool>(
             powers[..from].fill(0.0);
             powers[to..].fill(0.0);
         }
-        let mut lanes = [0f32; LANES];
         for half in powers.as_chunks::<LANES>().0 {
-            lanes.iter_mut().zip(half).for_each(|(lane, power)| *lane += power);
+            some.weight[i].iter_mut().zip(half).for_each(|(lane, power)| *lane += power);
         }
-        weight[i] += lanes.iter().sum::<f32>();
-        *scores = powers;
+        for (place, (power, unit)) in powers.iter_mut().zip(value_units).enumerate() {
+            // A place that nobody has written may hold anything.
+            *power = if from <= place && place < to { *power * unit } else { 0.0 };
+        }
+        // Numbers that are not negative are in the order of their bits, and what is no number is above all.
+        let bits = powers.iter().fold(0, |most: u32, power| most.max(power.to_bits()));
+        let (unit, inverse) = of_largest(f32::from_bits(bits), Most::of(width).weight);
+        some.weight_units[i] = unit;
+        weights.iter_mut().zip(powers).for_each(|(weight, power)| *weight = nearest(power * inverse));
     }
 }
 
@@ -172,65 +195,41 @@ fn largest(scores: &[f32; BLOCK]) -> f32 {
     most[0]
 }
 
-#[inline(always)]
-fn score_plainly<const FUSED: bool>(queries: &[f32], keys: &[f32], scores: &mut [f32]) {
+fn score_plainly(queries: &[i16], keys: &[i16], scores: &mut [i32]) {
     let width = keys.len() / BLOCK;
-    let row = |i: usize| &queries[i * width..][..width];
-    match scores.len() / BLOCK {
-        1 => score_some::<FUSED, 1>([row(0)], keys, scores),
-        2 => score_some::<FUSED, 2>([row(0), row(1)], keys, scores),
-        3 => score_some::<FUSED, 3>([row(0), row(1), row(2)], keys, scores),
-        _ => score_some::<FUSED, 4>([row(0), row(1), row(2), row(3)], keys, scores),
-    }
-}
-
-#[inline(always)]
-fn score_some<const FUSED: bool, const M: usize>(queries: [&[f32]; M], keys: &[f32], scores: &mut [f32]) {
-    for half in 0..BLOCK / LANES {
-        let mut sums = [[0f32; LANES]; M];
-        for (i, keys) in keys.chunks_exact(BLOCK).enumerate() {
-            let keys = &keys[half * LANES..][..LANES];
-            for (sums, query) in sums.iter_mut().zip(queries) {
-                for lane in 0..LANES {
-                    sums[lane] = fma::<FUSED>(query[i], keys[lane], sums[lane]);
-                }
+    let scores = scores.as_chunks_mut::<BLOCK>().0;
+    for (query, scores) in queries.chunks_exact(width).zip(scores) {
+        let mut sums = [0i32; BLOCK];
+        for (query, keys) in query.as_chunks::<2>().0.iter().zip(keys.as_chunks::<{ 2 * BLOCK }>().0) {
+            for (sum, key) in sums.iter_mut().zip(keys.as_chunks::<2>().0) {
+                *sum = sum.wrapping_add(pair(query, key));
             }
         }
-        for (i, sums) in sums.iter().enumerate() {
-            scores[i * BLOCK + half * LANES..][..LANES].copy_from_slice(sums);
-        }
+        *scores = sums;
     }
 }
 
-#[inline(always)]
-fn weigh_plainly<const FUSED: bool>(weights: &[f32], values: &[f32], sums: &mut [f32]) {
-    match weights.len() / BLOCK {
-        1 => weigh_some::<FUSED, 1>(weights, values, sums),
-        2 => weigh_some::<FUSED, 2>(weights, values, sums),
-        3 => weigh_some::<FUSED, 3>(weights, values, sums),
-        _ => weigh_some::<FUSED, 4>(weights, values, sums),
-    }
-}
-
-#[inline(always)]
-fn weigh_some<const FUSED: bool, const M: usize>(weights: &[f32], values: &[f32], sums: &mut [f32]) {
-    let width = sums.len() / M;
-    for at in (0..width).step_by(LANES) {
-        let mut totals = [[0f32; LANES]; M];
-        for (i, totals) in totals.iter_mut().enumerate() {
-            totals.copy_from_slice(&sums[i * width + at..][..LANES]);
-        }
-        for (token, values) in values.chunks_exact(width).enumerate() {
-            let values = &values[at..at + LANES];
-            for (i, totals) in totals.iter_mut().enumerate() {
-                let weight = weights[i * BLOCK + token];
-                for lane in 0..LANES {
-                    totals[lane] = fma::<FUSED>(weight, values[lane], totals[lane]);
+fn weigh_plainly((weights, units): (&[i16], &[f32]), values: &[i16], sums: &mut [f32]) {
+    let width = values.len() / BLOCK;
+    let rows = weights.as_chunks::<BLOCK>().0.iter().zip(units).zip(sums.chunks_exact_mut(width));
+    for ((weights, unit), sums) in rows {
+        for (at, sums) in sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let mut totals = [0i32; LANES];
+            for (weight, values) in weights.as_chunks::<2>().0.iter().zip(values.chunks_exact(2 * width)) {
+                let values = &values[2 * LANES * at..][..2 * LANES];
+                for (total, value) in totals.iter_mut().zip(values.as_chunks::<2>().0) {
+                    *total = total.wrapping_add(pair(weight, value));
                 }
             }
-        }
-        for (i, totals) in totals.iter().enumerate() {
-            sums[i * width + at..][..LANES].copy_from_slice(totals);
+            for (sum, total) in sums.iter_mut().zip(totals) {
+                *sum = fma::<{ cfg!(target_arch = "aarch64") }>(total as f32, *unit, *sum);
+            }
         }
     }
+}
+
+/// What one instruction adds up.
+#[inline(always)]
+fn pair(a: &[i16; 2], b: &[i16; 2]) -> i32 {
+    (i32::from(a[0]) * i32::from(b[0])).wrapping_add(i32::from(a[1]) * i32::from(b[1]))
 }

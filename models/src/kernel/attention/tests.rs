@@ -82,7 +82,7 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
                 let mut all = random((old + new) * kv_width, seed ^ which);
                 let shared = case.shared_by(*old) * BLOCK * kv_width;
                 all[..shared].copy_from_slice(&random(shared, first_seed ^ which));
-                all.into_iter().map(|x| f16::from_f32(x).to_f32()).collect::<Vec<f32>>()
+                all
             });
             let asked = random(new * width, seed ^ 3);
             for layer in 0..2 {
@@ -102,7 +102,8 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
         let group = case.heads / case.kv_heads;
         attend(&pool, &kv, 1, (&spans, &runs(&spans, group)), how, (&queries, &mut out));
         for (ours, theirs) in out.iter().zip(&expected) {
-            prop_assert!((ours - theirs).abs() < 1e-4, "{level:?}: {ours} {theirs}");
+            // Values are up to 2, weights and values of 13 bits, scores up to some twenty units of 12.
+            prop_assert!((ours - theirs).abs() < 2e-3, "{level:?}: {ours} {theirs}");
         }
         for span in &spans {
             let rows = span.rows.start * width..span.rows.end * width;
