@@ -99,14 +99,16 @@ pub(crate) struct Scratch {
     attended: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
+    /// The hidden layer, as the inputs of the product behind it.
+    hidden: Activations,
 }
 
 impl Scratch {
     /// Where a product's results go that the stream is to be changed by.
-    fn change(&mut self) -> (&Activations, &mut [f32]) {
+    fn change(&mut self) -> (&Activations, &Activations, &mut [f32]) {
         self.change.resize(self.stream.len(), 0.0);
         self.changed = true;
-        (&self.activations, &mut self.change)
+        (&self.activations, &self.hidden, &mut self.change)
     }
 
     /// Adds what is to be added to the stream, and makes its norm the inputs of `matrices`.
@@ -243,7 +245,7 @@ impl Transformer {
         let plan = (asked.spans.as_slice(), asked.plan.as_slice());
         kernel::attend(pool, store, number, plan, how, (&scratch.queries, &mut scratch.attended));
         scratch.activations.set(pool, &scratch.attended, queries, &[&layer.output]);
-        let (inputs, change) = scratch.change();
+        let (inputs, _, change) = scratch.change();
         kernel::multiply(pool, inputs, &[&layer.output], &mut [change]);
         if let Some(weight) = &layer.post_attention_norm {
             kernel::rms_norm_in_place(pool, &mut scratch.change, weight, shape.epsilon);
@@ -264,17 +266,12 @@ impl Transformer {
     fn feed(&self, number: usize, scratch: &mut Scratch) {
         let Self { shape, pool, .. } = self;
         let layer = &self.layers[number];
-        let rows = scratch.positions.len();
-        scratch.gate.resize(rows * shape.hidden, 0.0);
-        scratch.up.resize(rows * shape.hidden, 0.0);
-        let matrices = [&layer.gate, &layer.up];
-        scratch.absorb(pool, (&layer.feed_norm, shape.epsilon), &matrices);
-        let outs = &mut [scratch.gate.as_mut_slice(), &mut scratch.up];
-        kernel::multiply(pool, &scratch.activations, &matrices, outs);
-        let (gate, inputs) = ((shape.hidden, shape.gate), &mut scratch.activations);
-        kernel::gated(pool, (&scratch.gate, &scratch.up), gate, inputs, &[&layer.down]);
-        let (inputs, change) = scratch.change();
-        kernel::multiply(pool, inputs, &[&layer.down], &mut [change]);
+        scratch.absorb(pool, (&layer.feed_norm, shape.epsilon), &[&layer.gate, &layer.up]);
+        let Scratch { activations, hidden, gate, up, .. } = &mut *scratch;
+        let gates = (shape.gate, &layer.gate, &layer.up);
+        kernel::feed(pool, activations, gates, [gate, up], (hidden, &layer.down));
+        let (_, hidden, change) = scratch.change();
+        kernel::multiply(pool, hidden, &[&layer.down], &mut [change]);
         if let Some(weight) = &layer.post_feed_norm {
             kernel::rms_norm_in_place(pool, &mut scratch.change, weight, shape.epsilon);
         }

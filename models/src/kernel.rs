@@ -13,6 +13,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocks;
+mod feed;
 mod float;
 mod foreign;
 mod level;
@@ -26,6 +27,7 @@ mod portable;
 
 pub(crate) use activations::Activations;
 pub(crate) use attention::{Attend, BLOCK, KvStore, Run, Span, attend, runs, store};
+pub(crate) use feed::feed;
 pub use foreign::bound_candle;
 #[cfg(test)]
 pub(crate) use level::Level;
@@ -33,7 +35,7 @@ pub use limit::{multiply_bytes, multiply_floats, read_words};
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
 pub(crate) use ops::{
-    Gate, Pairs, Rotary, absorb, add_bias, at_least, exponentials, gated, highest, rms_norm_in_place, rotate,
+    Gate, Pairs, Rotary, absorb, add_bias, at_least, exponentials, highest, rms_norm_in_place, rotate,
 };
 pub(crate) use pack::Source;
 pub(crate) use pool::Pool;

@@ -55,7 +55,7 @@ pub struct Identity {
 }
 
 /// What the engine is on the CPU, in [`Identity::engine`]. A change that can change a logit changes this.
-pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " kernel 2 candle 0.11.1");
+pub const ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " kernel 3 candle 0.11.1");
 
 /// The same on a GPU, but for the features that this program was built with.
 const CUDA_ENGINE: &str = concat!("backstop-models ", env!("CARGO_PKG_VERSION"), " tensors 1 candle 0.11.1 cuda");

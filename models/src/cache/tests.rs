@@ -39,6 +39,53 @@ fn a_shared_beginning_is_stored_once() {
 }
 
 #[test]
+fn an_opening_is_copied_where_it_does_not_fill_a_block() {
+    let mut cache = cache(10);
+    let opening: Vec<u32> = (0..40).collect();
+    cache.open_with(opening.clone());
+    let prompt = |own: u32| opening.iter().copied().chain([own; 20]).collect::<Vec<u32>>();
+    let lent = |cache: &mut Cache, prompt: &[u32]| {
+        let mut sequence = cache.begin(prompt);
+        let rest = cache.lend_opening(&mut sequence, prompt);
+        (sequence, rest)
+    };
+    assert_eq!(lent(&mut cache, &prompt(1)).1, 0, "nobody has computed it");
+    let first = run(&cache, &prompt(1)).expect("there is room");
+    cache.keep_opening(&first, &prompt(1));
+    let (second, rest) = lent(&mut cache, &prompt(2));
+    assert_eq!((second.len(), rest), (40, 8));
+    assert_eq!(second.blocks()[0], first.blocks()[0], "the whole block is the same one");
+    assert_ne!(second.blocks()[1], first.blocks()[1], "the rest is a copy of its own");
+    // A sequence that goes on from there is known like any other.
+    let mut second = second;
+    second.reserve(20).expect("there is room");
+    second.advance(&[2; 20]);
+    assert_eq!(second.len(), 60);
+    let mut other = prompt(3);
+    other[35] = 9;
+    assert_eq!(lent(&mut cache, &other).1, 0, "it does not open so");
+    assert_eq!(lent(&mut cache, &opening).1, 0, "never the whole prompt");
+    drop((first, second));
+    assert_eq!(lent(&mut cache, &prompt(4)).0.len(), 40, "it outlives whoever computed it");
+}
+
+#[test]
+fn an_opening_gives_way_when_its_block_is_needed() {
+    let mut cache = cache(4);
+    let opening: Vec<u32> = (0..40).collect();
+    cache.open_with(opening.clone());
+    let prompt: Vec<u32> = (0..60).collect();
+    let first = run(&cache, &prompt).expect("there is room");
+    cache.keep_opening(&first, &prompt);
+    drop(first);
+    assert_eq!(cache.free_blocks(), 4);
+    let all = run(&cache, &(500..628).collect::<Vec<_>>()).expect("a sequence may have all there is");
+    assert_eq!((all.blocks().len(), cache.free_blocks()), (4, 0));
+    drop(all);
+    assert_eq!(cache.free_blocks(), 4);
+}
+
+#[test]
 fn the_least_recently_used_is_forgotten_first() {
     let cache = cache(4);
     let prompt = |from: u32| -> Vec<u32> { (from..from + 33).collect() };

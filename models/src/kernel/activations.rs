@@ -47,17 +47,9 @@ impl Activations {
         self.fill(pool, (input.len() / columns, columns), matrices, of);
     }
 
-    /// As [`Self::set`], of rows as `compute(row, out)` leaves them, so that they need not be stored in between.
-    pub(super) fn fill(
-        &mut self,
-        pool: &Pool,
-        (rows, columns): (usize, usize),
-        matrices: &[&Matrix],
-        compute: impl Fn(usize, &mut [f32]) + Sync,
-    ) {
+    /// Makes room for so many rows and columns, as floats, as integers.
+    pub(super) fn shape(&mut self, (rows, columns): (usize, usize), (floats, integers): (bool, bool)) {
         (self.rows, self.columns) = (rows, columns);
-        let integers = matrices.iter().any(|matrix| matrix.is_integer());
-        let floats = matrices.iter().any(|matrix| !matrix.is_integer());
         let (blocks, groups) = (columns / 32, rows.div_ceil(GROUP));
         if floats {
             self.raw.resize(rows * columns, 0.0);
@@ -66,60 +58,83 @@ impl Activations {
             self.q.resize(groups * blocks * GROUP_LINES, Line([0; 64]));
             self.scales.resize(groups * blocks, Scales::default());
         }
+    }
+
+    /// As [`Self::set`], of rows as `compute(row, out)` leaves them, so that they need not be stored in between.
+    pub(super) fn fill(
+        &mut self,
+        pool: &Pool,
+        (rows, columns): (usize, usize),
+        matrices: &[&Matrix],
+        compute: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        let integers = matrices.iter().any(|matrix| matrix.is_integer());
+        let floats = matrices.iter().any(|matrix| !matrix.is_integer());
+        self.shape((rows, columns), (floats, integers));
+        let (blocks, groups) = (columns / 32, rows.div_ceil(GROUP));
         let parts = if rows * columns < WORTH_SHARING / 4 { 1 } else { pool.threads() * 2 };
         let run = groups.div_ceil(parts).max(1);
         let level = pool.level();
         let (raw, q, scales) = (Parts::new(&mut self.raw), Parts::new(&mut self.q), Parts::new(&mut self.scales));
         pool.each(groups.div_ceil(run), |index| {
-            let mut row_of_its_own = ROW.take();
-            row_of_its_own.resize(columns, 0.0);
+            let mut rows_of_its_own = ROWS.take();
+            rows_of_its_own.resize(GROUP * columns, 0.0);
             for group in index * run..groups.min(index * run + run) {
-                for (place, row) in (group * GROUP..rows.min(group * GROUP + GROUP)).enumerate() {
+                let count = GROUP.min(rows - group * GROUP);
+                let values = if floats {
                     // SAFETY: each row is of one group, and each group is one index's alone.
-                    let values = if floats {
-                        unsafe { raw.part(row * columns, columns) }
-                    } else {
-                        row_of_its_own.as_mut_slice()
-                    };
+                    unsafe { raw.part(group * GROUP * columns, count * columns) }
+                } else {
+                    &mut rows_of_its_own[..count * columns]
+                };
+                for (row, values) in (group * GROUP..).zip(values.chunks_exact_mut(columns)) {
                     compute(row, values);
-                    if integers {
-                        // SAFETY: as above.
-                        let (q, scales) = unsafe {
-                            (
-                                q.part(group * blocks * GROUP_LINES, blocks * GROUP_LINES),
-                                scales.part(group * blocks, blocks),
-                            )
-                        };
-                        quantize(level, values, place, q, scales);
-                    }
+                }
+                if integers {
+                    // SAFETY: as above.
+                    let (q, scales) = unsafe {
+                        (
+                            q.part(group * blocks * GROUP_LINES, blocks * GROUP_LINES),
+                            scales.part(group * blocks, blocks),
+                        )
+                    };
+                    quantize(level, values, columns, q, scales);
                 }
             }
-            ROW.set(row_of_its_own);
+            ROWS.set(rows_of_its_own);
         });
     }
 }
 
 thread_local! {
-    /// A row before it is rounded.
-    static ROW: RefCell<Vec<f32>> = RefCell::default();
+    /// A group's rows before they are rounded.
+    static ROWS: RefCell<Vec<f32>> = RefCell::default();
 }
 
-fn quantize(level: Level, input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
+/// A group's rows of `columns`, up to four.
+fn quantize(level: Level, input: &[f32], columns: usize, q: &mut [Line], scales: &mut [Scales]) {
     match level {
-        Level::Portable => plainly(input, place, q, scales),
+        Level::Portable => rows_plainly(input, columns, q, scales),
         // SAFETY: the level says that the machine has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { with_avx2(input, place, q, scales) },
+        Level::Avx2 => unsafe { with_avx2(input, columns, q, scales) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::quantize(input, place, q, scales) },
+        Level::Avx512Vnni => unsafe { avx512::quantize(input, columns, q, scales) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn with_avx2(input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
-    plainly(input, place, q, scales);
+fn with_avx2(input: &[f32], columns: usize, q: &mut [Line], scales: &mut [Scales]) {
+    rows_plainly(input, columns, q, scales);
+}
+
+#[inline(always)]
+fn rows_plainly(input: &[f32], columns: usize, q: &mut [Line], scales: &mut [Scales]) {
+    for (place, input) in input.chunks_exact(columns).enumerate() {
+        plainly(input, place, q, scales);
+    }
 }
 
 #[inline(always)]

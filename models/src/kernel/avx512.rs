@@ -12,9 +12,11 @@ use super::matrix::{Integer, Line, TILE};
 use super::multiply::{Inputs, Piece, Sums};
 
 mod attention;
+mod gate;
 mod quantize;
 
 pub(super) use attention::{TOGETHER, score, soften, weigh};
+pub(super) use gate::gate;
 pub(super) use quantize::quantize;
 
 /// As [`super::portable::dot`], of up to four rows of one group, or all rows of two or four groups.

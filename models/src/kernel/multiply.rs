@@ -277,8 +277,7 @@ fn straight(
     rows: Range<usize>,
     tile: usize,
 ) {
-    let (blocks, stride, width) = (input.columns / 32, integer.stride(), matrix.rows());
-    let piece = Piece { blocks, lines: &integer.lines[tile * blocks * stride..][..blocks * stride], scales: &[] };
+    let (piece, width) = (packed(integer, input.columns, tile), matrix.rows());
     let count = TILE.min(width - tile * TILE);
     let mut row = rows.start;
     while row < rows.end {
@@ -294,8 +293,15 @@ fn straight(
     }
 }
 
+/// All of a tile of a matrix of so many columns, as it lies.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn packed(integer: &Integer, columns: usize, tile: usize) -> Piece<'_> {
+    let (blocks, lines) = (columns / 32, columns / 32 * integer.stride());
+    Piece { blocks, lines: &integer.lines[tile * lines..][..lines], scales: &[] }
+}
+
 /// The groups of rows from `row` on, from their `first`th block on.
-fn inputs(input: &Activations, row: usize, first: usize) -> Inputs<'_> {
+pub(super) fn inputs(input: &Activations, row: usize, first: usize) -> Inputs<'_> {
     let blocks = input.columns / 32;
     let at = row / GROUP * blocks + first;
     Inputs { q: &input.q[at * GROUP_LINES..], scales: &input.scales[at..], apart: blocks }
@@ -346,7 +352,7 @@ fn whole<'a, const PACKED: bool>(
 }
 
 /// How many of the next rows a level computes at once.
-fn together(level: Level, left: usize) -> usize {
+pub(super) fn together(level: Level, left: usize) -> usize {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni if left >= 4 * GROUP => 4 * GROUP,
@@ -371,7 +377,7 @@ fn expand(level: Level, integer: &Integer, lines: &[Line], into: &mut Expanded) 
 
 /// That a piece and its inputs reach as far as a kernel reads for `rows` of them.
 #[inline(always)]
-fn check<const PACKED: bool>(integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, rows: usize) {
+pub(super) fn check<const PACKED: bool>(integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, rows: usize) {
     let reach = (rows.div_ceil(GROUP) - 1) * inputs.apart + piece.blocks;
     let stride = if PACKED { integer.stride() } else { 8 };
     assert!(

@@ -100,7 +100,7 @@ pub(crate) fn absorb(
 }
 
 /// Makes `f(gate) · up`, of rows of `width`, the inputs of `matrices`.
-pub(crate) fn gated(
+pub(super) fn gated(
     pool: &Pool,
     (gate, up): (&[f32], &[f32]),
     (width, kind): (usize, Gate),

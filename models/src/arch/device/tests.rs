@@ -33,17 +33,17 @@ fn agree(what: &str, (ours, theirs): (&[f32], &[f32]), tolerance: f32) {
 #[test]
 fn every_family_gives_the_logits_of_the_other_forward_pass() {
     for family in FAMILIES {
-        // Keys and values are rounded to half precision, inputs to the type of half precision weights; those of quantized
+        // Keys and values are rounded to half precision, and to integers of as many digits, inputs to the type of half precision weights; those of quantized
         // ones by both, and a little differently.
         for (dtype, tolerance) in
-            [(GgmlDType::F32, 1e-3), (GgmlDType::F16, 5e-3), (GgmlDType::Q8_0, 0.08), (GgmlDType::Q4_1, 0.08)]
+            [(GgmlDType::F32, 2e-3), (GgmlDType::F16, 5e-3), (GgmlDType::Q8_0, 0.08), (GgmlDType::Q4_1, 0.08)]
         {
             let written = Tiny::of(family, dtype).write();
             let cpu: Transformer = load(&written.files);
             let (ours, theirs) = (whole(&on_device(&written.files), &TOKENS), whole(&cpu, &TOKENS));
             agree(&format!("{family:?} {dtype:?}"), (&ours, &theirs), tolerance);
         }
-        for (dtype, tolerance) in [(DType::F32, 1e-3), (DType::F16, 5e-3), (DType::BF16, 0.03)] {
+        for (dtype, tolerance) in [(DType::F32, 2e-3), (DType::F16, 5e-3), (DType::BF16, 0.03)] {
             let written = TinyCheckpoint::of(family, dtype, 8).write();
             let cpu: Transformer = load(&written.files);
             let (ours, theirs) = (whole(&on_device(&written.files), &TOKENS), whole(&cpu, &TOKENS));
@@ -154,7 +154,7 @@ fn the_logits_of_every_token_come_in_the_order_of_the_tokens() {
         model.forward(&batch, &mut cache, &mut scratch, &mut logits).expect("it computes");
         logits
     };
-    agree("all logits", (&all(&model), &all(&cpu)), 1e-3);
+    agree("all logits", (&all(&model), &all(&cpu)), 2e-3);
 }
 
 #[test]

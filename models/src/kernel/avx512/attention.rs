@@ -108,9 +108,14 @@ unsafe fn score_some<const M: usize>(
 pub(in crate::kernel) unsafe fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK]; 2], next: &[f32]) {
     next.chunks(TILE).for_each(|line| hint(line.as_ptr()));
     let width = some.sums.len() / some.sees.len();
+    let [keys, values] = units.map(|units| units.as_ptr());
     // SAFETY: 32 units of keys, and of values.
-    let [key_units, value_units] =
-        units.map(|units| unsafe { [_mm512_loadu_ps(units.as_ptr()), _mm512_loadu_ps(units.as_ptr().add(TILE))] });
+    let (key_units, value_units) = unsafe {
+        (
+            [_mm512_loadu_ps(keys), _mm512_loadu_ps(keys.add(TILE))],
+            [_mm512_loadu_ps(values), _mm512_loadu_ps(values.add(TILE))],
+        )
+    };
     let rows = some.scores.as_chunks::<BLOCK>().0.iter().zip(some.weights.as_chunks_mut::<BLOCK>().0);
     let state = some.highest.iter_mut().zip(some.weight.iter_mut()).zip(some.sums.chunks_exact_mut(width));
     let units = some.units.iter().zip(some.weight_units.iter_mut());
@@ -127,13 +132,14 @@ pub(in crate::kernel) unsafe fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK
         }
         let seen = [seen as u16, (seen >> TILE) as u16];
         let (unit, hidden) = (_mm512_set1_ps(*unit), _mm512_set1_ps(f32::NEG_INFINITY));
-        let score = |half: usize| {
+        let mut read = [hidden; 2];
+        for (half, read) in read.iter_mut().enumerate() {
             // SAFETY: 32 scores.
             let integers = unsafe { _mm512_loadu_si512(scores.as_ptr().add(TILE * half).cast()) };
             let scores = _mm512_mul_ps(_mm512_cvtepi32_ps(integers), _mm512_mul_ps(key_units[half], unit));
-            _mm512_mask_mov_ps(hidden, seen[half], scores)
-        };
-        let scores = [score(0), score(1)];
+            *read = _mm512_mask_mov_ps(hidden, seen[half], scores);
+        }
+        let scores = read;
         let most = _mm512_reduce_max_ps(_mm512_max_ps(scores[0], scores[1]));
         // SAFETY: 16 parts of the sum of weights.
         let mut total = unsafe { _mm512_loadu_ps(weight.as_ptr()) };
@@ -147,11 +153,14 @@ pub(in crate::kernel) unsafe fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK
             *highest = most;
         }
         let most = _mm512_set1_ps(*highest);
-        let powers = [0, 1].map(|half: usize| exp(_mm512_sub_ps(scores[half], most), seen[half]));
+        let powers = [exp(_mm512_sub_ps(scores[0], most), seen[0]), exp(_mm512_sub_ps(scores[1], most), seen[1])];
         // SAFETY: as above.
         unsafe { _mm512_storeu_ps(weight.as_mut_ptr(), _mm512_add_ps(_mm512_add_ps(total, powers[0]), powers[1])) };
         // A place that nobody has written may hold anything.
-        let scaled = [0, 1].map(|half: usize| _mm512_maskz_mul_ps(seen[half], powers[half], value_units[half]));
+        let scaled = [
+            _mm512_maskz_mul_ps(seen[0], powers[0], value_units[0]),
+            _mm512_maskz_mul_ps(seen[1], powers[1], value_units[1]),
+        ];
         let bits = _mm512_max_epi32(_mm512_castps_si512(scaled[0]), _mm512_castps_si512(scaled[1]));
         // Numbers that are not negative are in the order of their bits, and what is no number is above all.
         let largest = f32::from_bits(_mm512_reduce_max_epi32(bits) as u32);
@@ -171,7 +180,7 @@ pub(in crate::kernel) unsafe fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK
 /// [`crate::kernel::ops::exp`] of what the mask has, and zero: what is masked has no weight at all, not just next to none.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn exp(x: __m512, mask: u16) -> __m512 {
+pub(super) fn exp(x: __m512, mask: u16) -> __m512 {
     let all = |x: f32| _mm512_set1_ps(x);
     // What is no number stays that: of two, these give the second when they cannot tell.
     let within = _mm512_min_ps(all(E_TO.most), _mm512_max_ps(all(-E_TO.most), x));
