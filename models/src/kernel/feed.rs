@@ -1,7 +1,8 @@
 //! The gated feed-forward layer: two products, a gate, and the inputs of the product behind them.
 //!
 //! Where it can be, it is one loop: what both products give for 32 columns is gated and rounded at once, so that no row of floats
-//! as wide as the hidden layer is written, and read by another thread.
+//! as wide as the hidden layer is written, and read by another thread. For few rows that is little, and weights are read faster one
+//! matrix after the other.
 
 use super::activations::Activations;
 #[cfg(target_arch = "x86_64")]
@@ -15,13 +16,13 @@ use super::matrix::Matrix;
 use super::matrix::{Body, Integer, Line};
 use super::multiply::multiply;
 #[cfg(target_arch = "x86_64")]
-use super::multiply::{Sums, check, inputs, packed, together};
+use super::multiply::{FEW, Sums, check, inputs, packed, together};
 use super::ops::{Gate, gated};
 use super::pool::{Parts, Pool};
 
 /// Blocks of 32 columns whose products are on their way at once.
 #[cfg(target_arch = "x86_64")]
-const RUN: usize = 4;
+const RUN: usize = 2;
 
 /// Makes `f(input · gateᵀ) · (input · upᵀ)` the inputs of `down`, `out`. `rows` are where gates and ups are put in between, if
 /// they must be.
@@ -39,6 +40,7 @@ pub(crate) fn feed(
     #[cfg(target_arch = "x86_64")]
     if let (Level::Avx512Vnni, Body::Integer(one), Body::Integer(other)) = (pool.level(), &gate.body, &up.body)
         && down.is_integer()
+        && input.rows > FEW
         && gate.rows().is_multiple_of(32)
         && (gate.columns(), up.columns()) == (input.columns, input.columns)
     {
@@ -62,12 +64,10 @@ fn at_once(
     out.shape((input.rows, hidden), (false, true));
     let (q, scales) = (Parts::new(&mut out.q), Parts::new(&mut out.scales));
     let units = matrices.map(|matrix| matrix.unit);
-    // One tile's lines follow the other's, and a run of them is asked for ahead; for few rows that is what counts.
-    let run = if input.rows <= 2 * GROUP { RUN } else { RUN / 2 };
-    pool.guided(blocks, |some| {
+    pool.guided(blocks, 1, |some| {
         let mut sums = [[[Sums::default(); 4 * GROUP]; 2 * RUN]; 2];
-        for first in some.clone().step_by(run) {
-            let some = first..some.end.min(first + run);
+        for first in some.clone().step_by(RUN) {
+            let some = first..some.end.min(first + RUN);
             let mut row = 0;
             while row < input.rows {
                 let count = together(Level::Avx512Vnni, input.rows - row);

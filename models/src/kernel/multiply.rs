@@ -23,6 +23,8 @@ use super::{float, portable};
 pub(super) const CHUNK: usize = 24;
 /// Blocks of 32 columns of packed weights that many rows meet at once, at most: up to 36 KiB.
 const RUN: usize = 64;
+/// Rows that wait for weights more than for arithmetic.
+pub(super) const FEW: usize = 2 * GROUP;
 /// Bytes of inputs that some tiles meet one after the other.
 const ROWS_AT_HAND: usize = 28 << 10;
 /// Bytes of these tiles.
@@ -81,7 +83,9 @@ pub(crate) fn multiply(pool: &Pool, input: &Activations, matrices: &[&Matrix], o
         *place = Some(Parts::new(out));
     }
     let count = |matrix: &Matrix| matrix.rows().div_ceil(TILE);
-    pool.guided(matrices.iter().map(|matrix| count(matrix)).sum(), |tiles| {
+    // For few rows it counts that weights are asked for ahead, in long runs.
+    let least = if input.rows <= FEW { 4 } else { 1 };
+    pool.guided(matrices.iter().map(|matrix| count(matrix)).sum(), least, |tiles| {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut before = 0;
             for (matrix, place) in matrices.iter().zip(places.iter().flatten()) {

@@ -114,15 +114,16 @@ impl Pool {
         }
     }
 
-    /// As [`Self::each`], by runs: long ones first, and shorter ones the less is left, so that nobody waits long for the last
-    /// (Polychronopoulos and Kuck, "Guided Self-Scheduling", 1987).
-    pub(crate) fn guided(&self, count: usize, body: impl Fn(Range<usize>) + Sync) {
+    /// As [`Self::each`], by runs: long ones first, and shorter ones the less is left, but not shorter than `least`, so that nobody
+    /// waits long for the last (Polychronopoulos and Kuck, "Guided Self-Scheduling", 1987).
+    pub(crate) fn guided(&self, count: usize, least: usize, body: impl Fn(Range<usize>) + Sync) {
         let threads = self.threads();
         if threads == 1 {
             return body(0..count);
         }
         let next = AtomicUsize::new(0);
-        let end = |first: usize| (first < count).then(|| first + ((count - first) / (2 * threads)).max(1));
+        let run = |left: usize| (left / (2 * threads)).max(least.max(1)).min(left);
+        let end = |first: usize| (first < count).then(|| first + run(count - first));
         self.each(threads.min(count), |_| {
             while let Ok(first) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end) {
                 body(first..end(first).unwrap_or(count));
@@ -305,7 +306,8 @@ mod tests {
             let pool = Pool::new(threads);
             for count in [0, 1, 2, 3, 17, 200] {
                 let runs = Mutex::new(Vec::new());
-                pool.guided(count, |run| runs.lock().expect("no panic").push(run));
+                pool.guided(count, 1, |run| runs.lock().expect("no panic").push(run));
+                pool.guided(count, 7, |run| assert!(run.len() >= 7 || run.end == count, "{run:?}"));
                 let mut runs = runs.into_inner().expect("no panic");
                 runs.sort_by_key(|run| run.start);
                 assert_eq!(runs.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
