@@ -10,7 +10,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -20,14 +19,11 @@ use tokio::sync::mpsc;
 
 use crate::arch::Forward;
 use crate::chat::{Chat, Event};
-use crate::device::Device;
 use crate::files::ModelFiles;
-use crate::load::{self, Header, Identity, LoadError, LoadFault};
+use crate::load::{self, Identity, LoadError, LoadFault};
 use crate::machine::{Hold, Seat};
 pub use crate::schedule::Class;
 use crate::schedule::Limits;
-use crate::template::ChatTemplate;
-use crate::token::Vocabulary;
 
 mod admit;
 mod answer;
@@ -35,6 +31,7 @@ mod batch;
 mod calls;
 mod health;
 mod lookup;
+mod model;
 mod odds;
 mod options;
 mod pace;
@@ -47,6 +44,7 @@ mod worker;
 
 pub use health::{Health, State};
 pub use lookup::Guesses;
+use model::Model;
 pub use options::EngineOptions;
 use pace::{Ahead, Pace};
 use queue::{Queue, Refused};
@@ -269,18 +267,6 @@ impl Generation {
 /// Loads the weights, at the start and after each panic.
 type Loader = Box<dyn FnMut() -> Result<Box<dyn Forward>, LoadError> + Send>;
 
-/// All of a model but its weights.
-struct Model {
-    id: String,
-    identity: Identity,
-    vocabulary: Arc<Vocabulary>,
-    template: ChatTemplate,
-    /// What prompts begin with before anything that a caller says; empty where the template cannot tell.
-    opening: Vec<u32>,
-    capabilities: crate::files::Capabilities,
-    context_tokens: NonZeroUsize,
-}
-
 /// Tokens of prompts in a step in which others write; these wait for it, so it is short.
 const CHUNK: usize = 64;
 /// Tokens of prompts in a step in which nobody writes: short enough that a caller who leaves is noticed soon.
@@ -333,33 +319,6 @@ enum SpawnFault {
     Load(LoadError),
     Thread(std::io::Error),
     Died,
-}
-
-impl Model {
-    fn open(
-        files: &ModelFiles,
-        header: &Header,
-        context_limit: Option<u32>,
-        device: Device,
-    ) -> Result<Self, LoadError> {
-        let identity = load::identity(files, header, device)?;
-        let vocabulary = Vocabulary::load(files, header)?;
-        let controls = vocabulary.control_texts().map(str::to_owned).collect();
-        let source = load::chat_template(files, header)?;
-        let template = ChatTemplate::parse(source, vocabulary.bos_text(), vocabulary.eos_text(), controls)
-            .map_err(|source| LoadError::new(&files.weights, LoadFault::Template(source)))?;
-        let opening = answer::opening(&template, &vocabulary, OffsetDateTime::now_utc());
-        let context = load::context_tokens(files, header).min(context_limit.map_or(usize::MAX, |limit| limit as usize));
-        Ok(Self {
-            id: files.id.clone(),
-            identity,
-            vocabulary: Arc::new(vocabulary),
-            template,
-            opening,
-            capabilities: files.capabilities,
-            context_tokens: NonZeroUsize::new(context).unwrap_or(NonZeroUsize::MIN),
-        })
-    }
 }
 
 impl Shared {

@@ -13,6 +13,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocks;
+mod draw;
 mod feed;
 mod float;
 mod foreign;
@@ -27,6 +28,7 @@ mod portable;
 
 pub(crate) use activations::Activations;
 pub(crate) use attention::{Attend, BLOCK, KvStore, Run, Span, attend, runs, store};
+pub(crate) use draw::{at_least, exponentials, highest};
 pub(crate) use feed::feed;
 pub use foreign::bound_candle;
 #[cfg(test)]
@@ -34,8 +36,6 @@ pub(crate) use level::Level;
 pub use limit::{multiply_bytes, multiply_floats, read_words};
 pub(crate) use matrix::Matrix;
 pub(crate) use multiply::multiply;
-pub(crate) use ops::{
-    Gate, Pairs, Rotary, absorb, add_bias, at_least, exponentials, highest, rms_norm_in_place, rotate,
-};
+pub(crate) use ops::{Gate, Pairs, Rotary, absorb, add_bias, rms_norm_in_place, rotate};
 pub(crate) use pack::Source;
 pub(crate) use pool::Pool;

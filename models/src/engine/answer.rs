@@ -5,11 +5,10 @@
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use crate::chat::{Chat, Delta, Event, Finish, Message, Prompt, Role, TokenLogprob, TokenText, Usage};
+use crate::chat::{Chat, Delta, Event, Finish, Prompt, TokenLogprob, TokenText, Usage};
 use crate::grammar::{Constraint, GrammarError, Grammars};
 use crate::sample::Sampler;
-use crate::template::{ChatTemplate, RenderError, Unsayable};
-use crate::token::Vocabulary;
+use crate::template::{RenderError, Unsayable};
 
 use super::admit::{Call, Shape};
 use super::calls;
@@ -134,19 +133,6 @@ pub(super) fn prompt(call: &Call, model: &Model, now: OffsetDateTime) -> Result<
         return Err(EngineFault::BadRequest { field: "messages".to_owned(), why });
     }
     Ok(tokens)
-}
-
-/// The tokens with which the prompts of any two messages begin alike: what the template writes before them.
-pub(super) fn opening(template: &ChatTemplate, vocabulary: &Vocabulary, now: OffsetDateTime) -> Vec<u32> {
-    let of = |text: &str| {
-        let messages = vec![Message::text(Role::User, text.to_owned())];
-        let prompt = template.render(&Chat { messages, ..Chat::default() }, &[], now).ok()?;
-        vocabulary.encode_prompt(&prompt.text, prompt.guard).ok()
-    };
-    let (Some(mut one), Some(other)) = (of("A"), of("7")) else { return Vec::new() };
-    let alike = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
-    one.truncate(alike);
-    one
 }
 
 impl Answer {

@@ -11,6 +11,7 @@ use crate::chat::{
     Answer, Delta, Finish, Fold, Image, Message, Part, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice,
     Usage,
 };
+use crate::device::Device;
 use crate::load::tiny::{Tiny, Written};
 use crate::machine::Machine;
 

@@ -87,18 +87,21 @@ impl Activations {
                 } else {
                     &mut rows_of_its_own[..count * columns]
                 };
-                for (row, values) in (group * GROUP..).zip(values.chunks_exact_mut(columns)) {
-                    compute(row, values);
-                }
-                if integers {
+                let rounded = integers.then(|| {
+                    let blocks = (group * blocks, blocks);
                     // SAFETY: as above.
-                    let (q, scales) = unsafe {
-                        (
-                            q.part(group * blocks * GROUP_LINES, blocks * GROUP_LINES),
-                            scales.part(group * blocks, blocks),
-                        )
-                    };
-                    quantize(level, values, columns, q, scales);
+                    unsafe { (q.part(blocks.0 * GROUP_LINES, blocks.1 * GROUP_LINES), scales.part(blocks.0, blocks.1)) }
+                });
+                let Some((q, scales)) = rounded else {
+                    (group * GROUP..).zip(values.chunks_exact_mut(columns)).for_each(|(row, out)| compute(row, out));
+                    continue;
+                };
+                let at_once = if takes_groups(level) { GROUP } else { 1 };
+                for (part, values) in values.chunks_mut(at_once * columns).enumerate() {
+                    for (row, values) in (group * GROUP + part * at_once..).zip(values.chunks_exact_mut(columns)) {
+                        compute(row, values);
+                    }
+                    quantize(level, (values, columns), part * at_once, q, scales);
                 }
             }
             ROWS.set(rows_of_its_own);
@@ -111,13 +114,22 @@ thread_local! {
     static ROWS: RefCell<Vec<f32>> = RefCell::default();
 }
 
-/// A group's rows of `columns`, up to four.
-fn quantize(level: Level, input: &[f32], columns: usize, q: &mut [Line], scales: &mut [Scales]) {
+/// Whether a level rounds all rows of a group at once; else each of them as long as it is at hand.
+fn takes_groups(level: Level) -> bool {
     match level {
-        Level::Portable => rows_plainly(input, columns, q, scales),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => true,
+        _ => false,
+    }
+}
+
+/// One row of `columns`, which has that place in its group, or all rows of a group.
+fn quantize(level: Level, (input, columns): (&[f32], usize), place: usize, q: &mut [Line], scales: &mut [Scales]) {
+    match level {
+        Level::Portable => plainly(input, place, q, scales),
         // SAFETY: the level says that the machine has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { with_avx2(input, columns, q, scales) },
+        Level::Avx2 => unsafe { with_avx2(input, place, q, scales) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => unsafe { avx512::quantize(input, columns, q, scales) },
@@ -126,15 +138,8 @@ fn quantize(level: Level, input: &[f32], columns: usize, q: &mut [Line], scales:
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn with_avx2(input: &[f32], columns: usize, q: &mut [Line], scales: &mut [Scales]) {
-    rows_plainly(input, columns, q, scales);
-}
-
-#[inline(always)]
-fn rows_plainly(input: &[f32], columns: usize, q: &mut [Line], scales: &mut [Scales]) {
-    for (place, input) in input.chunks_exact(columns).enumerate() {
-        plainly(input, place, q, scales);
-    }
+fn with_avx2(input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
+    plainly(input, place, q, scales);
 }
 
 #[inline(always)]

@@ -19,6 +19,12 @@ use super::pool::{Parts, Pool};
 use super::{avx2, avx512};
 use super::{float, portable};
 
+#[cfg(target_arch = "x86_64")]
+mod straight;
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use straight::packed;
+
 /// Blocks of 32 columns that are expanded at once, at most: 12 KiB of weights, and up to 6 of scales.
 pub(super) const CHUNK: usize = 24;
 /// Blocks of 32 columns of packed weights that many rows meet at once, at most: up to 36 KiB.
@@ -188,7 +194,7 @@ impl Scratch {
                 if let (Level::Avx512Vnni, Body::Integer(integer)) = (level, &matrix.body)
                     && input.columns / 32 <= RUN
                 {
-                    straight(matrix, integer, input, place, rows, tile);
+                    straight::put(matrix, integer, input, place, rows, tile);
                     continue;
                 }
                 self.tile(level, matrix, input, rows.clone(), tile);
@@ -269,39 +275,6 @@ impl Scratch {
         let unit = matrix.unit();
         put(level, &self.sums, unit, place, (first * width + tile * TILE, width, count));
     }
-}
-
-/// A tile that is short enough to meet all rows at once: what they give goes straight to its place.
-#[cfg(target_arch = "x86_64")]
-fn straight(
-    matrix: &Matrix,
-    integer: &Integer,
-    input: &Activations,
-    place: &Parts<f32>,
-    rows: Range<usize>,
-    tile: usize,
-) {
-    let (piece, width) = (packed(integer, input.columns, tile), matrix.rows());
-    let count = TILE.min(width - tile * TILE);
-    let mut row = rows.start;
-    while row < rows.end {
-        let together = together(Level::Avx512Vnni, rows.end - row);
-        let inputs = inputs(input, row, 0);
-        check::<true>(integer, piece, inputs, together);
-        let first = place.pointer(row * width + tile * TILE, (together - 1) * width + count);
-        let out = avx512::Out { place: first, width, count, unit: integer.unit };
-        // SAFETY: the level says that the machine has it; shapes fit by the assertions. Each tile has its own columns of the output,
-        // and each tile is one thread's alone.
-        unsafe { avx512::whole(integer, piece, inputs, out, together) };
-        row += together;
-    }
-}
-
-/// All of a tile of a matrix of so many columns, as it lies.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn packed(integer: &Integer, columns: usize, tile: usize) -> Piece<'_> {
-    let (blocks, lines) = (columns / 32, columns / 32 * integer.stride());
-    Piece { blocks, lines: &integer.lines[tile * lines..][..lines], scales: &[] }
 }
 
 /// The groups of rows from `row` on, from their `first`th block on.

@@ -2,7 +2,6 @@
 
 use super::activations::Activations;
 use super::float::{fma, leveled};
-use super::level::Level;
 use super::matrix::Matrix;
 use super::pool::{Parts, Pool};
 
@@ -152,24 +151,6 @@ pub(crate) fn rotate(
     });
 }
 
-/// `out = e^((x − highest) · factor)` of each `x`, none of which is above `highest`. What is less than e^−87 is 0.
-pub(crate) fn exponentials(input: &[f32], highest: f32, factor: f32, out: &mut Vec<f32>) {
-    out.resize(input.len(), 0.0);
-    powers(Level::detect(), input, highest, factor, out);
-}
-
-/// The highest of `values`, and whether each of them is below infinity, as −∞ is and what is no number is not.
-pub(crate) fn highest(values: &[f32]) -> (f32, bool) {
-    let mut found = (f32::NEG_INFINITY, true);
-    find_highest(Level::detect(), values, &mut found);
-    found
-}
-
-/// Adds where `values` are at least `least`, in their order.
-pub(crate) fn at_least(values: &[f32], least: f32, places: &mut Vec<u32>) {
-    find_at_least(Level::detect(), values, least, places);
-}
-
 fn shared(pool: &Pool, out: &mut [f32], width: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
     if out.len() < WORTH_SHARING { body(0, out) } else { pool.rows(out, width, body) }
 }
@@ -202,15 +183,6 @@ leveled! {
 }
 leveled! {
     fn gelu(gate: &mut [f32], up: &[f32]) = gelu_plainly
-}
-leveled! {
-    fn powers(input: &[f32], highest: f32, factor: f32, out: &mut [f32]) = powers_plainly
-}
-leveled! {
-    fn find_highest(values: &[f32], found: &mut (f32, bool)) = find_highest_plainly
-}
-leveled! {
-    fn find_at_least(values: &[f32], least: f32, places: &mut Vec<u32>) = find_at_least_plainly
 }
 leveled! {
     fn sum(into: &mut [f32], from: &[f32]) = sum_plainly
@@ -268,39 +240,6 @@ fn gelu_plainly<const FUSED: bool>(gate: &mut [f32], up: &[f32]) {
 }
 
 #[inline(always)]
-fn powers_plainly<const FUSED: bool>(input: &[f32], highest: f32, factor: f32, out: &mut [f32]) {
-    for (x, out) in input.iter().zip(out) {
-        let power = (x - highest) * factor;
-        *out = if power > -87.0 { exp::<FUSED>(power) } else { 0.0 };
-    }
-}
-
-/// Without an early exit, so that it is computed in vectors: this runs for each token of each call.
-#[inline(always)]
-fn find_highest_plainly<const FUSED: bool>(values: &[f32], (highest, sound): &mut (f32, bool)) {
-    let mut lanes = [f32::NEG_INFINITY; 64];
-    let mut above = [0u32; 64];
-    let chunks = values.as_chunks::<64>();
-    for chunk in chunks.0 {
-        for ((lane, above), value) in lanes.iter_mut().zip(&mut above).zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
-            *above |= u32::from(!(*value < f32::INFINITY));
-        }
-    }
-    *highest = lanes.iter().chain(chunks.1).copied().fold(*highest, f32::max);
-    *sound &= above == [0; 64] && chunks.1.iter().all(|value| *value < f32::INFINITY);
-}
-
-#[inline(always)]
-fn find_at_least_plainly<const FUSED: bool>(values: &[f32], least: f32, places: &mut Vec<u32>) {
-    for (chunk, first) in values.chunks(64).zip((0u32..).step_by(64)) {
-        if chunk.iter().fold(false, |any, value| any | (*value >= least)) {
-            places.extend(chunk.iter().zip(first..).filter(|(value, _)| **value >= least).map(|(_, place)| place));
-        }
-    }
-}
-
-#[inline(always)]
 fn sum_plainly<const FUSED: bool>(into: &mut [f32], from: &[f32]) {
     for (into, from) in into.iter_mut().zip(from) {
         *into += from;
@@ -348,8 +287,10 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::level::Level;
 
     fn levels() -> Vec<Pool> {
         Level::all().into_iter().filter(|level| level.is_here()).map(|level| Pool::with_level(2, level)).collect()
@@ -361,15 +302,6 @@ mod tests {
             let (ours, theirs) = (exp::<true>(x), x.clamp(-87.3, 87.3).exp());
             prop_assert!((ours - theirs).abs() <= theirs * 4e-7, "{x}: {ours} {theirs}");
             prop_assert!((exp::<false>(x) - theirs).abs() <= theirs * 1e-6);
-        }
-
-        #[test]
-        fn exponentials_are_what_they_are_called(x in -40f32..0.0, factor in 0.01f32..10.0) {
-            let mut out = Vec::new();
-            exponentials(&[x, 0.0, f32::NEG_INFINITY], 0.0, factor, &mut out);
-            let exact = (x * factor).exp();
-            prop_assert!((out[0] - exact).abs() <= exact * 1e-6 + 2e-38, "{} {exact}", out[0]);
-            prop_assert_eq!(&out[1..], &[1.0, 0.0]);
         }
 
         #[test]

@@ -110,7 +110,7 @@ pub(crate) fn of(files: &ModelFiles, header: &Header) -> Size {
     let &Shape { layers, kv_heads, head_width, width, heads, hidden, vocabulary, .. } = shape;
     let (queries, keys) = (heads * head_width, kv_heads * head_width);
     // Rows in floats, and the widest of them once more as a product's input.
-    let row = 4 * (2 * (width + queries + keys + hidden)) + 6 * hidden.max(queries).max(width);
+    let row = 4 * (2 * (width + queries + keys + hidden)) + 6 * (hidden + queries.max(width));
     Size {
         kept: weights + tokens,
         loading,

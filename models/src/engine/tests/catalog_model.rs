@@ -62,6 +62,22 @@ async fn it_answers_sensibly_and_repeatably() {
     assert_eq!(first.content, again.content, "nothing of another conversation is left");
 }
 
+/// What the template writes before the question is computed once, and changes nothing when it is copied.
+#[tokio::test]
+#[ignore = "needs the catalog model: set BACKSTOP_TEST_GGUF to its path"]
+async fn what_all_prompts_open_with_is_computed_once() {
+    let engine = start();
+    let cached = |answer: &Answer| answer.usage.cached_input_tokens;
+    let first = answer(&engine, ask("Name a colour.")).await;
+    let second = answer(&engine, ask("Say hello.")).await;
+    assert_eq!((cached(&first), cached(&second)), (Some(0), Some(24)), "the system message, and whose turn it is");
+    assert_eq!(second.content, answer(&start(), ask("Say hello.")).await.content);
+    // A caller's own system message is another beginning.
+    let mut other = ask("Say hello.");
+    other.messages.insert(0, Message::text(Role::System, "You are a helpful AI assistant."));
+    assert_eq!(cached(&answer(&engine, other).await), Some(0));
+}
+
 #[tokio::test]
 #[ignore = "needs the catalog model: set BACKSTOP_TEST_GGUF to its path"]
 async fn a_caller_cannot_leave_its_turn() {

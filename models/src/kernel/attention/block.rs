@@ -170,9 +170,11 @@ fn soften_plainly<const FUSED: bool>(some: &mut Some<'_>, [key_units, value_unit
         for half in powers.as_chunks::<LANES>().0 {
             some.weight[i].iter_mut().zip(half).for_each(|(lane, power)| *lane += power);
         }
-        for (place, (power, unit)) in powers.iter_mut().zip(value_units).enumerate() {
+        if whole {
+            powers.iter_mut().zip(value_units).for_each(|(power, unit)| *power *= unit);
+        } else {
             // A place that nobody has written may hold anything.
-            *power = if from <= place && place < to { *power * unit } else { 0.0 };
+            powers[from..to].iter_mut().zip(&value_units[from..to]).for_each(|(power, unit)| *power *= unit);
         }
         // Numbers that are not negative are in the order of their bits, and what is no number is above all.
         let bits = powers.iter().fold(0, |most: u32, power| most.max(power.to_bits()));
