@@ -1,6 +1,8 @@
 //! The text that a model's own template puts before anything that a caller says: its keys and values are stored once and copied
 //! into the first blocks of every prompt that begins with it, where it does not fill them.
 //!
+//! On the CPU only: a GPU reads so few tokens in no time.
+//!
 //! Nothing else is shared in less than whole blocks: of what callers say, finer sharing would let one of them find out another's
 //! prompt token by token, by what their own calls found stored.
 
@@ -74,6 +76,9 @@ impl Cache {
 
     /// Keeps the opening of a sequence that has stored `prompt` that far, when none is kept.
     pub(crate) fn keep_opening(&self, sequence: &Sequence, prompt: &[u32]) {
+        if !matches!(self.store, Store::Cpu(_)) {
+            return;
+        }
         let mut blocks = lock(&self.blocks);
         let Opening { tokens, kept } = &blocks.opening;
         let length = tokens.len();

@@ -176,3 +176,67 @@ fn plainly(input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
         scales.half_sum[1][place] = unit * sums[1] as f32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::{Device, Tensor};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A matrix that wants integers.
+    fn matrix(columns: usize) -> Matrix {
+        let zeros = Tensor::zeros((1, columns), candle_core::DType::F32, &Device::Cpu).expect("a tensor");
+        let bytes = QTensor::quantize(&zeros, GgmlDType::Q8_0).and_then(|q| Ok(q.data()?.to_vec())).expect("zeros");
+        Matrix::pack(&Pool::new(1), GgmlDType::Q8_0, (1, columns), &bytes).expect("it is packed")
+    }
+
+    fn values() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            20 => -1e3f32..1e3,
+            1 => prop::sample::select(vec![0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-30, 3e38]),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_rounds_to_the_same_integers(
+            (blocks, rows, input) in (1..7usize, 1..11usize)
+                .prop_flat_map(|(b, r)| (Just(b), Just(r), prop::collection::vec(values(), 32 * b * r))),
+        ) {
+            let columns = 32 * blocks;
+            let of = |level| {
+                let mut all = Activations::default();
+                all.set(&Pool::with_level(2, level), &input, columns, &[&matrix(columns)]);
+                all
+            };
+            let plain = of(Level::Portable);
+            for level in Level::all().into_iter().filter(|level| level.is_here()) {
+                let other = of(level);
+                for row in 0..rows {
+                    for block in 0..blocks {
+                        let (at, place) = (row / GROUP * blocks + block, row % GROUP);
+                        let [a, b] = [&plain.scales[at], &other.scales[at]];
+                        if a.scale[place].is_nan() {
+                            // No integer is right.
+                            prop_assert!(b.scale[place].is_nan(), "{:?}", level);
+                            continue;
+                        }
+                        prop_assert_eq!(a.scale[place].to_bits(), b.scale[place].to_bits(), "{:?}", level);
+                        let halves = |scales: &Scales| scales.half_sum.map(|half| half[place].to_bits());
+                        prop_assert_eq!((a.sum[place].to_bits(), halves(a)), (b.sum[place].to_bits(), halves(b)));
+                        for four in 0..8 {
+                            let byte = (four * GROUP + place) * 4;
+                            let of = |all: &Activations| {
+                                let line = &all.q[at * GROUP_LINES + byte / 64].0;
+                                <[u8; 4]>::try_from(&line[byte % 64..][..4]).expect("four")
+                            };
+                            prop_assert_eq!(of(&plain), of(&other), "{:?} row {} block {}", level, row, block);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -19,7 +19,7 @@ mod runs;
 
 use block::Block;
 #[cfg(target_arch = "x86_64")]
-pub(super) use block::Some;
+pub(super) use block::Meeting;
 pub(super) use round::Most;
 #[cfg(target_arch = "x86_64")]
 pub(super) use round::of_largest;

@@ -100,3 +100,57 @@ fn at_once(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::{Device, Tensor};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::activations::GROUP;
+    use crate::kernel::level::Level;
+    use crate::sample::SplitMix;
+
+    fn random(count: usize, seed: u64) -> Vec<f32> {
+        let mut numbers = SplitMix::new(seed);
+        (0..count).map(|_| (numbers.next() >> 40) as f32 / (1 << 22) as f32 - 2.0).collect()
+    }
+
+    fn matrix(dtype: GgmlDType, (rows, columns): (usize, usize), seed: u64) -> Matrix {
+        let values = Tensor::from_vec(random(rows * columns, seed), (rows, columns), &Device::Cpu).expect("a tensor");
+        let bytes = QTensor::quantize(&values, dtype).and_then(|q| Ok(q.data()?.to_vec())).expect("it is quantized");
+        Matrix::pack(&Pool::new(1), dtype, (rows, columns), &bytes).expect("it is packed")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        /// To the last bit, whatever the rows and widths.
+        #[test]
+        fn at_once_is_one_after_the_other(
+            (columns, hidden, rows) in (1..5usize, 1..9usize, 1..70usize), gelu: bool, seed: u64,
+            dtype in prop::sample::select(vec![GgmlDType::Q4_1, GgmlDType::Q8_0]),
+        ) {
+            let (columns, hidden) = (32 * columns, 32 * hidden);
+            let [gate, up] = [1, 2].map(|which| matrix(dtype, (hidden, columns), seed ^ which));
+            let down = matrix(dtype, (16, hidden), seed ^ 3);
+            let kind = if gelu { Gate::Gelu } else { Gate::Silu };
+            for level in Level::all().into_iter().filter(|level| level.is_here()) {
+                let pool = Pool::with_level(2, level);
+                let mut input = Activations::default();
+                input.set(&pool, &random(rows * columns, seed), columns, &[&gate, &up]);
+                let (mut out, mut other) = (Activations::default(), Activations::default());
+                let (mut gates, mut ups) = (Vec::new(), Vec::new());
+                feed(&pool, &input, (kind, &gate, &up), [&mut gates, &mut ups], (&mut out, &down));
+                let (mut gates, mut ups) = (vec![0.0; rows * hidden], vec![0.0; rows * hidden]);
+                multiply(&pool, &input, &[&gate, &up], &mut [&mut gates, &mut ups]);
+                gated(&pool, (&gates, &ups), (hidden, kind), &mut other, &[&down]);
+                let mut results = [vec![0.0; rows * 16], vec![0.0; rows * 16]];
+                for (input, result) in [&out, &other].into_iter().zip(&mut results) {
+                    multiply(&pool, input, &[&down], &mut [result]);
+                }
+                prop_assert_eq!(&results[0], &results[1], "{:?}, {} rows in groups of {}", level, rows, GROUP);
+            }
+        }
+    }
+}

@@ -22,8 +22,8 @@ pub(super) struct Block<'a> {
 }
 
 /// What some queries of a tile have gathered, and are at.
-pub(in crate::kernel) struct Some<'a> {
-    /// Which positions each sees, the first of the block being 0.
+pub(in crate::kernel) struct Meeting<'a> {
+    /// Where the block's first token stands, and which positions each query sees.
     pub first: usize,
     pub sees: &'a [Range<usize>],
     /// Of each query's integers.
@@ -71,7 +71,7 @@ fn meet(
     let rows = |width: usize| range.start * width..range.end * width;
     let scores = &mut gathered.scores[rows(BLOCK)];
     score(level, &gathered.queries[rows(width)], (block.keys, next.keys), scores);
-    let mut some = Some {
+    let mut meeting = Meeting {
         first,
         sees: &gathered.sees[range.clone()],
         units: &gathered.units[range.clone()],
@@ -82,19 +82,21 @@ fn meet(
         weights: &mut gathered.weights[rows(BLOCK)],
         weight_units: &mut gathered.weight_units[range.clone()],
     };
-    let (key_units, value_units) = block.units.split_at(BLOCK);
-    let units = [key_units, value_units].map(|units| units.first_chunk().expect("a unit for each token"));
+    let [key_units, value_units] = block.units.as_chunks::<BLOCK>().0 else {
+        unreachable!("a unit for each token's key, and for its value")
+    };
+    let units = [key_units, value_units];
     match level {
         // SAFETY: the level says that the machine has it.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { avx512::soften(&mut some, units, next.units) },
-        _ => soften(level, &mut some, units),
+        Level::Avx512Vnni => unsafe { avx512::soften(&mut meeting, units, next.units) },
+        _ => soften(level, &mut meeting, units),
     }
-    weigh(level, (some.weights, some.weight_units), (block.values, next.values), some.sums);
+    weigh(level, (meeting.weights, meeting.weight_units), (block.values, next.values), meeting.sums);
 }
 
 /// `scores = queries · keys`, some queries against a block.
-fn score(level: Level, queries: &[i16], (keys, next): (&[i16], &[i16]), scores: &mut [i32]) {
+pub(super) fn score(level: Level, queries: &[i16], (keys, next): (&[i16], &[i16]), scores: &mut [i32]) {
     let width = keys.len() / BLOCK;
     assert!(queries.len() == scores.len() / BLOCK * width && next.len() == keys.len(), "shapes fit");
     match level {
@@ -109,7 +111,12 @@ fn score(level: Level, queries: &[i16], (keys, next): (&[i16], &[i16]), scores: 
 }
 
 /// `sums += weights · values`, some queries against a block.
-fn weigh(level: Level, (weights, units): (&[i16], &[f32]), (values, next): (&[i16], &[i16]), sums: &mut [f32]) {
+pub(super) fn weigh(
+    level: Level,
+    (weights, units): (&[i16], &[f32]),
+    (values, next): (&[i16], &[i16]),
+    sums: &mut [f32],
+) {
     let width = values.len() / BLOCK;
     assert!(
         weights.len() == units.len() * BLOCK && sums.len() == units.len() * width && next.len() == values.len(),
@@ -129,37 +136,37 @@ fn weigh(level: Level, (weights, units): (&[i16], &[f32]), (values, next): (&[i1
 leveled! {
     /// Makes weights of the scores of some queries against a block, and brings their sums to the new maxima. `units`: of keys, of
     /// values.
-    fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK]; 2]) = soften_plainly
+    fn soften(meeting: &mut Meeting<'_>, units: [&[f32; BLOCK]; 2]) = soften_plainly
 }
 
 #[inline(always)]
-fn soften_plainly<const FUSED: bool>(some: &mut Some<'_>, [key_units, value_units]: [&[f32; BLOCK]; 2]) {
-    let width = some.sums.len() / some.sees.len();
-    let (scores, weights) = (some.scores.as_chunks::<BLOCK>().0, some.weights.as_chunks_mut::<BLOCK>().0);
+fn soften_plainly<const FUSED: bool>(meeting: &mut Meeting<'_>, [key_units, value_units]: [&[f32; BLOCK]; 2]) {
+    let width = meeting.sums.len() / meeting.sees.len();
+    let (scores, weights) = (meeting.scores.as_chunks::<BLOCK>().0, meeting.weights.as_chunks_mut::<BLOCK>().0);
     for (i, (scores, weights)) in scores.iter().zip(weights).enumerate() {
-        let from = some.sees[i].start.saturating_sub(some.first).min(BLOCK);
-        let to = some.sees[i].end.saturating_sub(some.first).min(BLOCK).max(from);
+        let from = meeting.sees[i].start.saturating_sub(meeting.first).min(BLOCK);
+        let to = meeting.sees[i].end.saturating_sub(meeting.first).min(BLOCK).max(from);
         if from == to {
             weights.fill(0);
-            some.weight_units[i] = 0.0;
+            meeting.weight_units[i] = 0.0;
             continue;
         }
         // Arrays, not slices: they stay in registers.
         let mut powers = [0f32; BLOCK];
         for ((power, score), unit) in powers.iter_mut().zip(scores).zip(key_units) {
-            *power = *score as f32 * (unit * some.units[i]);
+            *power = *score as f32 * (unit * meeting.units[i]);
         }
         let whole = (from, to) == (0, BLOCK);
         if !whole {
             powers[..from].fill(f32::NEG_INFINITY);
             powers[to..].fill(f32::NEG_INFINITY);
         }
-        let most = largest(&powers).max(some.highest[i]);
-        if most > some.highest[i] {
-            let factor = exp::<FUSED>(some.highest[i] - most);
-            some.weight[i].iter_mut().for_each(|weight| *weight *= factor);
-            some.sums[i * width..][..width].iter_mut().for_each(|sum| *sum *= factor);
-            some.highest[i] = most;
+        let most = largest(&powers).max(meeting.highest[i]);
+        if most > meeting.highest[i] {
+            let factor = exp::<FUSED>(meeting.highest[i] - most);
+            meeting.weight[i].iter_mut().for_each(|weight| *weight *= factor);
+            meeting.sums[i * width..][..width].iter_mut().for_each(|sum| *sum *= factor);
+            meeting.highest[i] = most;
         }
         powers.iter_mut().for_each(|power| *power = exp::<FUSED>(*power - most));
         if !whole {
@@ -168,7 +175,7 @@ fn soften_plainly<const FUSED: bool>(some: &mut Some<'_>, [key_units, value_unit
             powers[to..].fill(0.0);
         }
         for half in powers.as_chunks::<LANES>().0 {
-            some.weight[i].iter_mut().zip(half).for_each(|(lane, power)| *lane += power);
+            meeting.weight[i].iter_mut().zip(half).for_each(|(lane, power)| *lane += power);
         }
         if whole {
             powers.iter_mut().zip(value_units).for_each(|(power, unit)| *power *= unit);
@@ -179,7 +186,7 @@ fn soften_plainly<const FUSED: bool>(some: &mut Some<'_>, [key_units, value_unit
         // Numbers that are not negative are in the order of their bits, and what is no number is above all.
         let bits = powers.iter().fold(0, |most: u32, power| most.max(power.to_bits()));
         let (unit, inverse) = of_largest(f32::from_bits(bits), Most::of(width).weight);
-        some.weight_units[i] = unit;
+        meeting.weight_units[i] = unit;
         weights.iter_mut().zip(powers).for_each(|(weight, power)| *weight = nearest(power * inverse));
     }
 }

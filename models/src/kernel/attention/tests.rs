@@ -117,6 +117,53 @@ fn check(case: &Case, seed: u64) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Integers of at most `most`, both ends among them.
+fn integers(count: usize, most: i16, seed: u64) -> Vec<i16> {
+    let mut numbers = SplitMix::new(seed);
+    let spread = 2 * i64::from(most) + 1;
+    let mut all: Vec<i16> = (0..count).map(|_| ((numbers.next() >> 33) as i64 % spread) as i16 - most).collect();
+    for (index, edge) in all.iter_mut().enumerate().filter(|(index, _)| index % 7 == 0) {
+        *edge = if index % 2 == 0 { most } else { -most };
+    }
+    all
+}
+
+proptest! {
+    #[test]
+    fn every_level_gives_the_same_integers(lanes in 1..17usize, queries in 1..9usize, seed: u64) {
+        let width = lanes * LANES;
+        let most = Most::of(width);
+        let (keys, values) = (integers(width * BLOCK, most.key, seed), integers(width * BLOCK, most.value, seed ^ 1));
+        let asked = integers(queries * width, most.query, seed ^ 2);
+        let weights: Vec<i16> = integers(queries * BLOCK, most.weight, seed ^ 3).iter().map(|x| x.abs()).collect();
+        let units = random(queries, seed ^ 4);
+        // By definition: key `t` at `[i / 2][t][i % 2]`, value `t` at `[t / 2][i][t % 2]`.
+        let score = |query: usize, t: usize| -> i64 {
+            let key = |i: usize| i64::from(keys[(i / 2 * BLOCK + t) * 2 + i % 2]);
+            (0..width).map(|i| i64::from(asked[query * width + i]) * key(i)).sum()
+        };
+        let sum = |query: usize, i: usize| -> i64 {
+            let value = |t: usize| i64::from(values[(t / 2 * width + i) * 2 + t % 2]);
+            (0..BLOCK).map(|t| i64::from(weights[query * BLOCK + t]) * value(t)).sum()
+        };
+        for level in Level::all().into_iter().filter(|level| level.is_here()) {
+            let mut scores = vec![0; queries * BLOCK];
+            block::score(level, &asked, (&keys, &keys), &mut scores);
+            let mut sums = vec![1.0; queries * width];
+            block::weigh(level, (&weights, &units), (&values, &values), &mut sums);
+            for query in 0..queries {
+                for t in 0..BLOCK {
+                    prop_assert_eq!(i64::from(scores[query * BLOCK + t]), score(query, t), "{:?}", level);
+                }
+                for i in 0..width {
+                    let (ours, exact) = (sums[query * width + i], 1.0 + sum(query, i) as f32 * units[query]);
+                    prop_assert!((ours - exact).abs() <= exact.abs() * 1e-6 + 1e-3, "{:?}: {} {}", level, ours, exact);
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]

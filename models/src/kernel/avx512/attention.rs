@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
-use crate::kernel::attention::{BLOCK, Most, Some, of_largest};
+use crate::kernel::attention::{BLOCK, Meeting, Most, of_largest};
 use crate::kernel::avx2::hint;
 use crate::kernel::matrix::TILE;
 use crate::kernel::ops::{E_TO, ROUND};
@@ -105,9 +105,9 @@ unsafe fn score_some<const M: usize>(
 /// # Safety
 /// The machine has AVX-512 F and BW.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(in crate::kernel) unsafe fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK]; 2], next: &[f32]) {
+pub(in crate::kernel) unsafe fn soften(meeting: &mut Meeting<'_>, units: [&[f32; BLOCK]; 2], next: &[f32]) {
     next.chunks(TILE).for_each(|line| hint(line.as_ptr()));
-    let width = some.sums.len() / some.sees.len();
+    let width = meeting.sums.len() / meeting.sees.len();
     let [keys, values] = units.map(|units| units.as_ptr());
     // SAFETY: 32 units of keys, and of values.
     let (key_units, value_units) = unsafe {
@@ -116,14 +116,15 @@ pub(in crate::kernel) unsafe fn soften(some: &mut Some<'_>, units: [&[f32; BLOCK
             [_mm512_loadu_ps(values), _mm512_loadu_ps(values.add(TILE))],
         )
     };
-    let rows = some.scores.as_chunks::<BLOCK>().0.iter().zip(some.weights.as_chunks_mut::<BLOCK>().0);
-    let state = some.highest.iter_mut().zip(some.weight.iter_mut()).zip(some.sums.chunks_exact_mut(width));
-    let units = some.units.iter().zip(some.weight_units.iter_mut());
+    let rows = meeting.scores.as_chunks::<BLOCK>().0.iter().zip(meeting.weights.as_chunks_mut::<BLOCK>().0);
+    let state = meeting.highest.iter_mut().zip(meeting.weight.iter_mut()).zip(meeting.sums.chunks_exact_mut(width));
+    let units = meeting.units.iter().zip(meeting.weight_units.iter_mut());
     for ((((scores, weights), sees), ((highest, weight), sums)), (unit, weight_unit)) in
-        rows.zip(some.sees).zip(state).zip(units)
+        rows.zip(meeting.sees).zip(state).zip(units)
     {
-        let below =
-            |position: usize| u32::MAX.checked_shl(position.saturating_sub(some.first).min(BLOCK) as u32).unwrap_or(0);
+        let below = |position: usize| {
+            u32::MAX.checked_shl(position.saturating_sub(meeting.first).min(BLOCK) as u32).unwrap_or(0)
+        };
         let seen = below(sees.start) & !below(sees.end);
         if seen == 0 {
             weights.fill(0);
