@@ -78,7 +78,11 @@ async fn whoever_was_answered_is_in_the_ledger_once() {
     let home = home(&vendor);
     let key = home.key();
     let (mut all, begin) = (Vec::new(), home.path().join("begin"));
-    for at in CALLING {
+    // On a slow machine what a gateway writes by itself may be all that it comes to; then it is given more.
+    for at in CALLING.into_iter().chain([110, 220, 440]) {
+        if at > CALLING[CALLING.len() - 1] && !all.is_empty() {
+            break;
+        }
         let _ = fs::remove_file(&begin);
         let death = Death { at, how: how(at) };
         let command = doomed(home.command(&["serve"]), home.state(), Some(death), Some(&begin));
