@@ -25,6 +25,8 @@ mod ops;
 mod pack;
 mod pool;
 mod portable;
+#[cfg(test)]
+mod samples;
 
 pub(crate) use activations::Activations;
 pub(crate) use attention::{Attend, BLOCK, KvStore, Run, Span, attend, runs, store};

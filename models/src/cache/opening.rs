@@ -48,12 +48,15 @@ impl Cache {
     /// Copies the rest of the opening to a sequence that has its whole blocks and no more of `prompt`. How many tokens that is.
     pub(crate) fn lend_opening(&mut self, sequence: &mut Sequence, prompt: &[u32]) -> usize {
         let Store::Cpu(store) = &mut self.store else { return 0 };
+        if !sequence.tail.is_empty() {
+            return 0;
+        }
         let mut blocks = lock(&self.blocks);
         let Opening { tokens, kept } = &blocks.opening;
         let (Some(kept), rest) = (*kept, blocks.opening.rest()) else { return 0 };
         // Never all of the prompt: the logits after its last token are wanted.
         let begins_so = prompt.len() > tokens.len() && prompt.starts_with(tokens);
-        if !begins_so || sequence.len + rest != tokens.len() || !sequence.tail.is_empty() {
+        if !begins_so || sequence.len + rest != tokens.len() {
             return 0;
         }
         let tail = tokens[sequence.len..].to_vec();

@@ -87,21 +87,19 @@ impl Activations {
                 } else {
                     &mut rows_of_its_own[..count * columns]
                 };
-                let rounded = integers.then(|| {
-                    let blocks = (group * blocks, blocks);
+                let mut rounded = integers.then(|| {
+                    let lines = (group * blocks * GROUP_LINES, blocks * GROUP_LINES);
                     // SAFETY: as above.
-                    unsafe { (q.part(blocks.0 * GROUP_LINES, blocks.1 * GROUP_LINES), scales.part(blocks.0, blocks.1)) }
+                    unsafe { (q.part(lines.0, lines.1), scales.part(group * blocks, blocks)) }
                 });
-                let Some((q, scales)) = rounded else {
-                    (group * GROUP..).zip(values.chunks_exact_mut(columns)).for_each(|(row, out)| compute(row, out));
-                    continue;
-                };
                 let at_once = if takes_groups(level) { GROUP } else { 1 };
                 for (part, values) in values.chunks_mut(at_once * columns).enumerate() {
                     for (row, values) in (group * GROUP + part * at_once..).zip(values.chunks_exact_mut(columns)) {
                         compute(row, values);
                     }
-                    quantize(level, (values, columns), part * at_once, q, scales);
+                    if let Some((q, scales)) = &mut rounded {
+                        quantize(level, (values, columns), part * at_once, q, scales);
+                    }
                 }
             }
             ROWS.set(rows_of_its_own);
@@ -179,18 +177,11 @@ fn plainly(input: &[f32], place: usize, q: &mut [Line], scales: &mut [Scales]) {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::quantized::{GgmlDType, QTensor};
-    use candle_core::{Device, Tensor};
+    use candle_core::quantized::GgmlDType;
     use proptest::prelude::*;
 
     use super::*;
-
-    /// A matrix that wants integers.
-    fn matrix(columns: usize) -> Matrix {
-        let zeros = Tensor::zeros((1, columns), candle_core::DType::F32, &Device::Cpu).expect("a tensor");
-        let bytes = QTensor::quantize(&zeros, GgmlDType::Q8_0).and_then(|q| Ok(q.data()?.to_vec())).expect("zeros");
-        Matrix::pack(&Pool::new(1), GgmlDType::Q8_0, (1, columns), &bytes).expect("it is packed")
-    }
+    use crate::kernel::samples::matrix;
 
     fn values() -> impl Strategy<Value = f32> {
         prop_oneof![
@@ -206,9 +197,10 @@ mod tests {
                 .prop_flat_map(|(b, r)| (Just(b), Just(r), prop::collection::vec(values(), 32 * b * r))),
         ) {
             let columns = 32 * blocks;
+            let wants_integers = matrix(GgmlDType::Q8_0, (1, columns), 1);
             let of = |level| {
                 let mut all = Activations::default();
-                all.set(&Pool::with_level(2, level), &input, columns, &[&matrix(columns)]);
+                all.set(&Pool::with_level(2, level), &input, columns, &[&wants_integers]);
                 all
             };
             let plain = of(Level::Portable);

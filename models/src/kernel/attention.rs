@@ -80,7 +80,7 @@ pub(crate) struct Attend {
 impl KvStore {
     /// Room for `blocks` blocks. Memory is taken from the system as blocks are first written.
     pub(crate) fn new(blocks: usize, layers: usize, kv_heads: usize, head_width: usize) -> Self {
-        let shape = KvShape { layers, kv_heads, head_width, width: head_width.next_multiple_of(LANES) };
+        let shape = KvShape::new(layers, kv_heads, head_width);
         // Numbers that are zero come from the system untouched.
         let integers = vec![0i16; (blocks * shape.blocks(1)).next_multiple_of(LINE) + LINE];
         let begin = integers.as_ptr().align_offset(LINE * size_of::<i16>()).min(LINE);
@@ -98,7 +98,7 @@ impl KvStore {
 
     /// Bytes of one block.
     pub(crate) fn block_bytes(layers: usize, kv_heads: usize, head_width: usize) -> usize {
-        let shape = KvShape { layers, kv_heads, head_width, width: head_width.next_multiple_of(LANES) };
+        let shape = KvShape::new(layers, kv_heads, head_width);
         shape.blocks(1) * size_of::<i16>() + shape.all_units(1) * size_of::<f32>()
     }
 
@@ -112,6 +112,10 @@ impl KvStore {
 }
 
 impl KvShape {
+    fn new(layers: usize, kv_heads: usize, head_width: usize) -> Self {
+        Self { layers, kv_heads, head_width, width: head_width.next_multiple_of(LANES) }
+    }
+
     /// How many parts of blocks are before that one.
     fn place(&self, block: u32, layer: usize, head: usize) -> usize {
         (block as usize * self.layers + layer) * self.kv_heads + head
@@ -168,24 +172,26 @@ impl Writer {
             let value = |i: usize| start + width * BLOCK + (slot / 2 * width + i) * 2 + slot % 2;
             // SAFETY: each row of a step is one thread's alone and has its own slot.
             let units = |which: usize| unsafe { self.units.part((2 * place + which) * BLOCK + slot, 1) };
-            let mut rounded = [0i16; 64];
-            let mut round_some = |input: &[f32], most: i16, unit_place: &mut f32, put: &dyn Fn(usize, &[i16])| {
-                let (one, inverse) = unit(self.level, input, most);
-                *unit_place = one;
-                for (part, input) in input.chunks(rounded.len()).enumerate() {
-                    round(self.level, input, inverse, &mut rounded[..input.len()]);
-                    put(part * rounded.len(), &rounded[..input.len()]);
-                }
-            };
             // SAFETY: as above.
-            round_some(&keys[from..from + head_width], most.key, &mut units(0)[0], &|first, all| unsafe {
+            self.round(&keys[from..from + head_width], most.key, &mut units(0)[0], |first, all| unsafe {
                 self.integers.spread(key(first), 2 * BLOCK, all.iter().step_by(2));
                 self.integers.spread(key(first + 1), 2 * BLOCK, all.iter().skip(1).step_by(2));
             });
             // SAFETY: as above.
-            round_some(&values[from..from + head_width], most.value, &mut units(1)[0], &|first, all| unsafe {
+            self.round(&values[from..from + head_width], most.value, &mut units(1)[0], |first, all| unsafe {
                 self.integers.spread(value(first), 2, all.iter());
             });
+        }
+    }
+
+    /// Rounds a head's row, and hands its integers over a part at a time, each with where it begins.
+    fn round(&self, row: &[f32], most: i16, unit_place: &mut f32, put: impl Fn(usize, &[i16])) {
+        let (one, inverse) = unit(self.level, row, most);
+        *unit_place = one;
+        let mut rounded = [0i16; 64];
+        for (part, row) in row.chunks(rounded.len()).enumerate() {
+            round(self.level, row, inverse, &mut rounded[..row.len()]);
+            put(part * rounded.len(), &rounded[..row.len()]);
         }
     }
 }

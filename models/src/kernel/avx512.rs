@@ -19,6 +19,21 @@ pub(super) use attention::{TOGETHER, score, soften, weigh};
 pub(super) use gate::gate;
 pub(super) use quantize::quantize;
 
+/// Calls a function with the number of rows, and of the groups that they are of, as its first type parameters.
+macro_rules! by_rows {
+    ($count:expr, $call:ident[$($more:ident)?]($($argument:expr),*)) => {
+        match $count {
+            1 => $call::<1, 1, $($more)?>($($argument),*),
+            2 => $call::<2, 1, $($more)?>($($argument),*),
+            3 => $call::<3, 1, $($more)?>($($argument),*),
+            4 => $call::<4, 1, $($more)?>($($argument),*),
+            8 => $call::<8, 2, $($more)?>($($argument),*),
+            16 => $call::<16, 4, $($more)?>($($argument),*),
+            _ => unreachable!("some rows of one group, or whole groups"),
+        }
+    };
+}
+
 /// As [`super::portable::dot`], of up to four rows of one group, or all rows of two or four groups.
 ///
 /// # Safety
@@ -30,18 +45,8 @@ pub(super) unsafe fn dot<const PACKED: bool>(
     inputs: Inputs<'_>,
     sums: &mut [Sums],
 ) {
-    // SAFETY: the caller's, in each case.
-    unsafe {
-        match sums.len() {
-            1 => rows::<1, 1, PACKED>(integer, piece, inputs, sums),
-            2 => rows::<2, 1, PACKED>(integer, piece, inputs, sums),
-            3 => rows::<3, 1, PACKED>(integer, piece, inputs, sums),
-            4 => rows::<4, 1, PACKED>(integer, piece, inputs, sums),
-            8 => rows::<8, 2, PACKED>(integer, piece, inputs, sums),
-            16 => rows::<16, 4, PACKED>(integer, piece, inputs, sums),
-            _ => unreachable!("some rows of one group, or whole groups"),
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { by_rows!(sums.len(), rows[PACKED](integer, piece, inputs, sums)) }
 }
 
 /// Where a tile's results for some rows of inputs go.
@@ -62,18 +67,8 @@ pub(super) struct Out {
 /// As [`dot`], with all blocks of the tile; the rows of `out` are this thread's alone.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn whole(integer: &Integer, piece: Piece<'_>, inputs: Inputs<'_>, out: Out, count: usize) {
-    // SAFETY: the caller's, in each case.
-    unsafe {
-        match count {
-            1 => whole_rows::<1, 1>(integer, piece, inputs, out),
-            2 => whole_rows::<2, 1>(integer, piece, inputs, out),
-            3 => whole_rows::<3, 1>(integer, piece, inputs, out),
-            4 => whole_rows::<4, 1>(integer, piece, inputs, out),
-            8 => whole_rows::<8, 2>(integer, piece, inputs, out),
-            16 => whole_rows::<16, 4>(integer, piece, inputs, out),
-            _ => unreachable!("some rows of one group, or whole groups"),
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { by_rows!(count, whole_rows[](integer, piece, inputs, out)) }
 }
 
 /// # Safety

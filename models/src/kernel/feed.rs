@@ -18,14 +18,16 @@ use super::multiply::multiply;
 #[cfg(target_arch = "x86_64")]
 use super::multiply::{FEW, Sums, check, inputs, packed, together};
 use super::ops::{Gate, gated};
-use super::pool::{Parts, Pool};
+#[cfg(target_arch = "x86_64")]
+use super::pool::Parts;
+use super::pool::Pool;
 
 /// Blocks of 32 columns whose products are on their way at once.
 #[cfg(target_arch = "x86_64")]
 const RUN: usize = 2;
 
-/// Makes `f(input · gateᵀ) · (input · upᵀ)` the inputs of `down`, `out`. `rows` are where gates and ups are put in between, if
-/// they must be.
+/// Makes `f(input · gateᵀ) · (input · upᵀ)` the inputs of `down`, `out`. Where that is not one loop, gates and ups are put into
+/// `gates` and `ups` in between.
 ///
 /// # Panics
 /// When shapes do not fit.
@@ -103,25 +105,13 @@ fn at_once(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::quantized::{GgmlDType, QTensor};
-    use candle_core::{Device, Tensor};
+    use candle_core::quantized::GgmlDType;
     use proptest::prelude::*;
 
     use super::*;
     use crate::kernel::activations::GROUP;
     use crate::kernel::level::Level;
-    use crate::sample::SplitMix;
-
-    fn random(count: usize, seed: u64) -> Vec<f32> {
-        let mut numbers = SplitMix::new(seed);
-        (0..count).map(|_| (numbers.next() >> 40) as f32 / (1 << 22) as f32 - 2.0).collect()
-    }
-
-    fn matrix(dtype: GgmlDType, (rows, columns): (usize, usize), seed: u64) -> Matrix {
-        let values = Tensor::from_vec(random(rows * columns, seed), (rows, columns), &Device::Cpu).expect("a tensor");
-        let bytes = QTensor::quantize(&values, dtype).and_then(|q| Ok(q.data()?.to_vec())).expect("it is quantized");
-        Matrix::pack(&Pool::new(1), dtype, (rows, columns), &bytes).expect("it is packed")
-    }
+    use crate::kernel::samples::{matrix, random};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]

@@ -4,12 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::Level;
+use crate::kernel::samples::random;
 use crate::sample::SplitMix;
-
-fn random(count: usize, seed: u64) -> Vec<f32> {
-    let mut numbers = SplitMix::new(seed);
-    (0..count).map(|_| (numbers.next() >> 40) as f32 / (1 << 22) as f32 - 2.0).collect()
-}
 
 struct Case {
     kv_heads: usize,
